@@ -1,0 +1,2 @@
+//! Secateur.
+fn main() {}

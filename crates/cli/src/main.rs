@@ -1,2 +1,65 @@
-//! Secateur.
-fn main() {}
+//! The command `secateur`: what was asked. One verb a file; what is done about it is in the libraries.
+mod account;
+mod calibrate;
+mod completions;
+mod number;
+mod price;
+mod train;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Train deep-learning models with differential privacy, and know what it cost.
+#[derive(Parser)]
+#[command(name = "secateur", version, about, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  secateur train                                   a private classifier of the Adult census, in half a minute
+  secateur train my.toml --set privacy.epsilon=3   your configuration, with one change
+  secateur account --ledger runs/adult-1/ledger.jsonl --delta 1e-5
+  secateur calibrate --epsilon 1 --delta 1e-5 --sample-rate 0.01 --steps 1000";
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Train a model; leave weights, ledger, privacy statement and report in a folder
+    Train(train::Args),
+    /// Say what a run costs: one that was made (its ledger) or one that is planned
+    Account(account::Args),
+    /// Find the noise that a budget needs
+    Calibrate(calibrate::Args),
+    /// Write a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Something went wrong (1), or the run was interrupted (130): what to print, if anything.
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl<E: std::fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure { code: 1, message: error.to_string() }
+    }
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().verb {
+        Verb::Train(args) => train::run(args),
+        Verb::Account(args) => account::run(args),
+        Verb::Calibrate(args) => calibrate::run(args),
+        Verb::Completions(args) => completions::run(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}

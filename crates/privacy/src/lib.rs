@@ -1,1 +1,102 @@
-//! Secateur: privacy.
+//! What was spent: the three states of a number, the one book of costs, and how to price it.
+//!
+//! A number derived from people is [`Secret`]. Summed so that one person moves it by at most `bound`, it is
+//! [`Bounded`]. Noised and charged, it is [`Privatized`]. The only road between the last two is [`Round::release`],
+//! which writes the charge into the [`Ledger`] before the number leaves.
+//!
+//! ```
+//! use privacy::{Key, Ledger, Neighbouring, Poisson, ScalarGaussian, Secret, account};
+//!
+//! let mut ledger = Ledger::new(Neighbouring::AddRemove);
+//! let sampler = Poisson::new(1000, 0.01, Key::from_seed(7))?;
+//! for step in 0..100 {
+//!     let draw = sampler.draw(step);
+//!     // Each example's share of this sum is at most 1 in absolute value: the caller's word.
+//!     let mut sum = Secret::new(0.0_f64);
+//!     for chunk in draw.chunks(64) {
+//!         sum = sum.merge(chunk.map(|rows| rows.len() as f64));
+//!     }
+//!     let noisy = ledger.open(&draw).release(sum.vouch(1.0), &mut ScalarGaussian { noise_multiplier: 1.1 })?;
+//!     assert!(noisy.get().is_finite());
+//! }
+//! let accountant = account::by_name("rdp").ok_or("no such accountant")?;
+//! let epsilon = accountant.spent(&ledger, 1e-5)?;
+//! assert!(epsilon > 0.0 && epsilon < 2.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What does not compile
+//!
+//! Nobody can make a `Privatized` by hand:
+//! ```compile_fail,E0423
+//! let forged = privacy::Privatized(3.0);
+//! ```
+//! ```compile_fail,E0451
+//! fn forge(value: f64) -> privacy::Privatized<f64> {
+//!     privacy::Privatized { value }
+//! }
+//! ```
+//! A secret has no `Debug`, so it cannot be logged by accident:
+//! ```compile_fail,E0277
+//! println!("{:?}", privacy::Secret::new(3.0));
+//! ```
+//! It has no `Clone`, so it cannot be spent once and kept:
+//! ```compile_fail,E0599
+//! let secret = privacy::Secret::new(3.0);
+//! let copy = secret.clone();
+//! ```
+//! Nor can what is inside be reached:
+//! ```compile_fail,E0616
+//! let secret = privacy::Secret::new(3.0);
+//! let looked = secret.value;
+//! ```
+//! A bounded sum is spent once; releasing it twice does not compile:
+//! ```compile_fail,E0382
+//! use privacy::*;
+//! fn twice(sum: Bounded<f64>, round: &mut Round, noise: &mut dyn Mechanism<f64>) {
+//!     let _ = round.release(sum, noise);
+//!     let _ = round.release(sum, noise);
+//! }
+//! ```
+//! A bounded sum comes from `vouch` alone:
+//! ```compile_fail,E0451
+//! let bounded = privacy::Bounded { sum: 3.0, bound: 0.0 };
+//! ```
+//! Only a sampler makes a draw, so that the rate in the ledger is the rate that was used:
+//! ```compile_fail,E0451
+//! use privacy::*;
+//! fn forge(key: std::sync::Arc<Key>) -> Draw {
+//!     Draw { step: 0, sampling: Sampling::Poisson { rate: 1e-9 }, who: vec![0, 1, 2], key }
+//! }
+//! ```
+//! The size of a draw has no getter:
+//! ```compile_fail,E0599
+//! fn size(draw: &privacy::Draw) -> usize {
+//!     draw.len()
+//! }
+//! ```
+//! A key can be neither printed nor copied:
+//! ```compile_fail,E0277
+//! println!("{:?}", privacy::Key::from_seed(1));
+//! ```
+//! ```compile_fail,E0599
+//! let copy = privacy::Key::from_seed(1).clone();
+//! ```
+
+pub mod account;
+mod calibrate;
+mod event;
+mod ledger;
+mod mechanism;
+mod random;
+mod sample;
+mod state;
+
+pub use account::{Account, AccountError, Accountant, Curve, Unpriced};
+pub use calibrate::{CalibrateError, Calibrated, noise_multiplier};
+pub use event::{Event, Neighbouring, Sampling};
+pub use ledger::{Ledger, LedgerError, Round};
+pub use mechanism::{Mechanism, ScalarGaussian};
+pub use random::{Key, KeyError, Purpose, Stream};
+pub use sample::{Draw, Poisson, SampleError};
+pub use state::{Bounded, Privatized, Secret, Sum};

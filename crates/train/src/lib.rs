@@ -1,1 +1,19 @@
-//! Secateur: train.
+//! What was done: draw, look at each example, clip, sum, release, step.
+//!
+//! Start at [`trainer`]: the algorithm is on that page. [`run`] goes from a [`config`] to trained weights and a report.
+pub mod checkpoint;
+pub mod clip;
+pub mod config;
+pub mod data;
+pub mod each;
+pub mod grads;
+pub mod layer;
+pub mod mechanism;
+pub mod model;
+pub mod plan;
+pub mod registry;
+pub mod report;
+pub mod run;
+pub mod tap;
+pub mod trainer;
+pub mod update;

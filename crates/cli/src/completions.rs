@@ -1,0 +1,15 @@
+//! `secateur completions`: a script that completes verbs and flags in a shell.
+use crate::{Cli, Failure};
+use clap::CommandFactory;
+
+/// Which shell.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The shell
+    shell: clap_complete::Shell,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    clap_complete::generate(args.shell, &mut Cli::command(), "secateur", &mut std::io::stdout());
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! `secateur train`: from a configuration to a folder of results.
+use crate::Failure;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use train::{
+    config::{Config, DEFAULT},
+    report::Record,
+    run::{Progress, Run, Watch},
+};
+
+/// Train a model.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  secateur train
+  secateur train configs/fashion-mnist.toml --data-dir data --out runs/fashion
+  secateur train --set privacy.epsilon=0.5 --set clip.rule=auto-s
+  secateur train --set privacy.mode=ordinary         a baseline: NOT private")]
+pub struct Args {
+    /// A TOML file; without one, the Adult census (see --print-config)
+    config: Option<PathBuf>,
+    /// Change one key of the configuration; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Folder for the results [default: the first free runs/NAME-1, runs/NAME-2, ...]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Where relative paths of data start [default: $SECATEUR_DATA, or else the configuration's folder]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Fixed seed: reproducible, and NOT private to anybody who knows it
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Replace earlier results in --out; their ledger is kept
+    #[arg(long)]
+    force: bool,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// No progress bar
+    #[arg(long, short)]
+    quiet: bool,
+    /// Print the resolved configuration and stop
+    #[arg(long)]
+    print_config: bool,
+}
+
+pub fn run(args: Args) -> Result<(), Failure> {
+    if let Some(threads) = args.threads {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    let config = read(&args)?;
+    if args.print_config {
+        print!("{}", config.to_toml());
+        return Ok(());
+    }
+    let out = args.out.clone().unwrap_or_else(|| free(args.config.as_deref()));
+    let run = Run::prepare(config, &root(&args), Some(&out), args.force)?;
+    announce(&run);
+    let mut bar = Bar::new(&run, args.quiet)?;
+    let outcome = run.train(&mut bar);
+    bar.bar.finish_and_clear();
+    conclude(&outcome?.record, &out)
+}
+
+fn read(args: &Args) -> Result<Config, Failure> {
+    let mut set = args.set.clone();
+    set.extend(args.seed.map(|seed| format!("train.seed={seed}")));
+    let config = match &args.config {
+        None => Config::read("the default configuration", DEFAULT, &set),
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            Config::read(&path.display().to_string(), &text, &set)
+        }
+    };
+    Ok(config?)
+}
+
+fn root(args: &Args) -> PathBuf {
+    let from_file = || args.config.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+    args.data_dir.clone().or_else(|| std::env::var_os("SECATEUR_DATA").map(PathBuf::from)).unwrap_or_else(from_file)
+}
+
+fn free(config: Option<&Path>) -> PathBuf {
+    let name = config.and_then(Path::file_stem).map_or("adult".into(), |stem| stem.to_string_lossy().into_owned());
+    let folders = (1u32..).map(|k| Path::new("runs").join(format!("{name}-{k}")));
+    folders.into_iter().find(|folder| !folder.exists()).unwrap_or_else(|| Path::new("runs").join(name))
+}
+
+fn announce(run: &Run) {
+    run.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    let plan = &run.plan;
+    let cost = match run.is_private() {
+        true => format!("noise multiplier {:.4}, epsilon {:.4} in the end", plan.noise_multiplier, plan.epsilon),
+        false => "NOT PRIVATE".into(),
+    };
+    eprintln!("{} steps, sample rate {:.5}, {cost}", plan.steps, plan.sample_rate);
+}
+
+/// The progress bar; Ctrl-C ends the run after the step it is in.
+struct Bar {
+    bar: ProgressBar,
+    stop: Arc<AtomicBool>,
+}
+
+impl Bar {
+    fn new(run: &Run, quiet: bool) -> Result<Self, Failure> {
+        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(run.plan.steps) };
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {elapsed} (left {eta})")?;
+        bar.set_style(style);
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = stop.clone();
+        ctrlc::set_handler(move || {
+            // A second Ctrl-C ends the process at once; the ledger on disk is never behind.
+            if flag.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+        })?;
+        Ok(Bar { bar, stop })
+    }
+}
+
+impl Watch for Bar {
+    fn step(&mut self, progress: &Progress) -> bool {
+        let loss = progress.score.map_or(String::new(), |s| format!("loss {:.4}  ", s.loss));
+        let accuracy = progress.score.and_then(|s| s.accuracy).map_or(String::new(), |a| format!("accuracy {:.2} %  ", 100.0 * a));
+        self.bar.set_message(format!("{loss}{accuracy}epsilon {:.3}", progress.epsilon));
+        self.bar.set_position(progress.step);
+        !self.stop.load(Ordering::SeqCst)
+    }
+}
+
+fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
+    let s = &record.summary;
+    let verdict = match s.private {
+        true => format!("private: epsilon = {:.4} at delta = {:e} ({}, {})", s.epsilon, s.delta, s.accountant, relation(record)),
+        false => "NOT PRIVATE: ordinary training, no clipping, no noise".into(),
+    };
+    println!("{verdict}");
+    if let Some(accuracy) = s.test_accuracy {
+        println!("test accuracy {:.2} %", 100.0 * accuracy);
+    }
+    println!("{} steps in {:.1} s; results in {}", s.steps, s.train_seconds, out.display());
+    println!("report: {}", out.join("report.html").display());
+    match s.interrupted {
+        false => Ok(()),
+        true => Err(Failure {
+            code: 130,
+            message: format!("interrupted after {} steps: what was spent until then is above and in the ledger", s.steps),
+        }),
+    }
+}
+
+fn relation(record: &Record) -> &'static str {
+    match record.statement.neighbouring {
+        train::report::Neighbouring::AddRemove => "add/remove one example",
+        train::report::Neighbouring::ReplaceOne => "replace one example",
+    }
+}

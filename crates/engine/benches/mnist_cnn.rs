@@ -1,0 +1,251 @@
+//! The kernels of the small convolutional network on 28 x 28 images (batch 512), one by one and as whole steps.
+//!
+//! Run with `RAYON_NUM_THREADS=2 cargo bench -p secateur-engine`.
+
+use divan::{Bencher, black_box};
+use engine::op::per_example::{Left, kept_sum, materialises, product_norms, product_sum, rows_norms, rows_sum};
+use engine::op::*;
+use engine::{Tensor, Window};
+
+const N: usize = 512;
+const CONV1: Window = Window { kernel: [8, 8], stride: [2, 2], padding: [3, 3] };
+const CONV2: Window = Window { kernel: [4, 4], stride: [2, 2], padding: [0, 0] };
+const POOL: Window = Window { kernel: [2, 2], stride: [1, 1], padding: [0, 0] };
+
+fn main() {
+    divan::main();
+}
+
+/// Reproducible numbers in -scale..scale.
+fn numbers<const D: usize>(shape: [usize; D], scale: f32) -> Tensor {
+    let number = |i: usize| ((i * 7919 + 13) % 10_007) as f32 / 5_003.5 - 1.0;
+    Tensor::new(shape, (0..shape.iter().product()).map(|i| number(i) * scale).collect())
+}
+
+/// Weights and one batch.
+struct Network {
+    x: Tensor,
+    labels: Vec<u32>,
+    conv1: [Tensor; 2],
+    conv2: [Tensor; 2],
+    fc1: [Tensor; 2],
+    fc2: [Tensor; 2],
+}
+
+impl Network {
+    fn new() -> Self {
+        Self {
+            x: numbers([N, 1, 28, 28], 1.0),
+            labels: (0..N as u32).map(|i| i % 10).collect(),
+            conv1: [numbers([16, 1, 8, 8], 0.12), numbers([16], 0.1)],
+            conv2: [numbers([32, 16, 4, 4], 0.06), numbers([32], 0.1)],
+            fc1: [numbers([32, 512], 0.04), numbers([32], 0.1)],
+            fc2: [numbers([10, 32], 0.17), numbers([10], 0.1)],
+        }
+    }
+
+    /// Forward and backward; the factors of every parameter's gradients.
+    fn factors(&self) -> Factors {
+        let [[w1, b1], [w2, b2], [w3, b3], [w4, b4]] = [&self.conv1, &self.conv2, &self.fc1, &self.fc2];
+        let t1 = tanh(conv2d(&self.x, w1, Some(b1), CONV1));
+        let (p1, at1) = max_pool2d(&t1, POOL);
+        let t2 = tanh(conv2d(&p1, w2, Some(b2), CONV2));
+        let (p2, at2) = max_pool2d(&t2, POOL);
+        let flat = p2.reshape([N, 512]);
+        let t3 = tanh(linear(&flat, w3, Some(b3)));
+        let (_, d4) = cross_entropy(&linear(&t3, w4, Some(b4)), &self.labels);
+        let d3 = tanh_backward(&t3, linear_backward(&d4, w4));
+        let d2 = max_pool2d_backward(&linear_backward(&d3, w3).reshape([N, 32, 4, 4]), &at2, t2.shape());
+        let d2 = tanh_backward(&t2, d2);
+        let d1 = max_pool2d_backward(&conv2d_backward(&d2, w2, p1.shape(), CONV2), &at1, t1.shape());
+        let d1 = tanh_backward(&t1, d1);
+        Factors { p1, flat, t3, d1, d2, d3, d4 }
+    }
+}
+
+/// Inputs and output gradients of the layers.
+struct Factors {
+    p1: Tensor,
+    flat: Tensor,
+    t3: Tensor,
+    d1: Tensor,
+    d2: Tensor,
+    d3: Tensor,
+    d4: Tensor,
+}
+
+impl Factors {
+    fn products<'a>(&'a self, x: &'a Tensor) -> [(Left<'a>, &'a Tensor); 4] {
+        [
+            (Left::Patches { x, window: CONV1 }, &self.d1),
+            (Left::Patches { x: &self.p1, window: CONV2 }, &self.d2),
+            (Left::Rows { a: &self.flat }, &self.d3),
+            (Left::Rows { a: &self.t3 }, &self.d4),
+        ]
+    }
+
+    fn biases(&self) -> [Tensor; 4] {
+        let [d1, d2, d3, d4] = [&self.d1, &self.d2, &self.d3, &self.d4];
+        [bias_rows_channels(d1), bias_rows_channels(d2), bias_rows_last(d3), bias_rows_last(d4)]
+    }
+}
+
+/// Forward, backward and the summed gradient.
+fn ordinary(net: &Network) -> Vec<Vec<f32>> {
+    let factors = net.factors();
+    let ones = vec![1.0; N];
+    let products = factors.products(&net.x).map(|(left, b)| product_sum(left, b, &ones));
+    let biases = factors.biases().map(|g| rows_sum(&g, &ones));
+    products.into_iter().chain(biases).collect()
+}
+
+/// Forward, backward, every example's norm, and the sum of the clipped gradients.
+fn private(net: &Network, keep: bool) -> Vec<Vec<f32>> {
+    let factors = net.factors();
+    let mut norms = vec![0.0; N];
+    let mut add = |more: Vec<f64>| norms.iter_mut().zip(more).for_each(|(n, m)| *n += m);
+    let biases = factors.biases();
+    biases.iter().for_each(|g| add(rows_norms(g)));
+    let kept = factors.products(&net.x).map(|(left, b)| {
+        let mut kept = Vec::new();
+        let keep = keep && materialises(left, b);
+        add(product_norms(left, b, keep.then_some(&mut kept)));
+        keep.then(|| Tensor::new([N, kept.len() / N], kept))
+    });
+    let weights: Vec<f32> = norms.iter().map(|n| (1.0 / n.sqrt()).min(1.0) as f32).collect();
+    let sums = factors.products(&net.x).into_iter().zip(&kept).map(|((left, b), kept)| match kept {
+        Some(kept) => kept_sum(kept, &weights),
+        None => product_sum(left, b, &weights),
+    });
+    sums.chain(biases.iter().map(|g| rows_sum(g, &weights))).collect()
+}
+
+#[divan::bench]
+fn step_forward_backward(bencher: Bencher) {
+    let net = Network::new();
+    bencher.bench_local(|| net.factors());
+}
+
+#[divan::bench]
+fn step_ordinary(bencher: Bencher) {
+    let net = Network::new();
+    bencher.bench_local(|| ordinary(&net));
+}
+
+#[divan::bench]
+fn step_private_kept(bencher: Bencher) {
+    let net = Network::new();
+    bencher.bench_local(|| private(&net, true));
+}
+
+#[divan::bench]
+fn step_private_recomputed(bencher: Bencher) {
+    let net = Network::new();
+    bencher.bench_local(|| private(&net, false));
+}
+
+#[divan::bench(args = [1, 2])]
+fn conv_forward(bencher: Bencher, layer: usize) {
+    let (net, factors) = fixture();
+    let (x, [w, b], window) = if layer == 1 { (&net.x, &net.conv1, CONV1) } else { (&factors.p1, &net.conv2, CONV2) };
+    bencher.bench_local(|| conv2d(black_box(x), w, Some(b), window));
+}
+
+#[divan::bench(args = [1, 2])]
+fn conv_backward(bencher: Bencher, layer: usize) {
+    let (net, factors) = fixture();
+    let (x, dy, w, window) = if layer == 1 {
+        (&net.x, &factors.d1, &net.conv1[0], CONV1)
+    } else {
+        (&factors.p1, &factors.d2, &net.conv2[0], CONV2)
+    };
+    bencher.bench_local(|| conv2d_backward(black_box(dy), w, x.shape(), window));
+}
+
+#[divan::bench(args = [1, 2, 3, 4])]
+fn norms(bencher: Bencher, layer: usize) {
+    let (net, factors) = fixture();
+    let (left, b) = factors.products(&net.x)[layer - 1];
+    bencher.bench_local(|| product_norms(black_box(left), b, None));
+}
+
+#[divan::bench(args = [1, 2])]
+fn norms_kept(bencher: Bencher, layer: usize) {
+    let (net, factors) = fixture();
+    let (left, b) = factors.products(&net.x)[layer - 1];
+    bencher.bench_local(|| {
+        let mut kept = Vec::new();
+        let norms = product_norms(black_box(left), b, Some(&mut kept));
+        (Tensor::new([N, kept.len() / N], kept), norms)
+    });
+}
+
+#[divan::bench(args = [1, 2])]
+fn sum_kept(bencher: Bencher, layer: usize) {
+    let (net, factors) = fixture();
+    let (left, b) = factors.products(&net.x)[layer - 1];
+    let mut kept = Vec::new();
+    let _ = product_norms(left, b, Some(&mut kept));
+    let kept = Tensor::new([N, kept.len() / N], kept);
+    bencher.bench_local(|| kept_sum(black_box(&kept), &[0.5; N]));
+}
+
+#[divan::bench(args = [1, 2, 3, 4])]
+fn sum(bencher: Bencher, layer: usize) {
+    let (net, factors) = fixture();
+    let (left, b) = factors.products(&net.x)[layer - 1];
+    bencher.bench_local(|| product_sum(black_box(left), b, &[0.5; N]));
+}
+
+#[divan::bench]
+fn bias_rows(bencher: Bencher) {
+    let (_, factors) = fixture();
+    bencher.bench_local(|| factors.biases());
+}
+
+#[divan::bench(args = [1, 2])]
+fn pool(bencher: Bencher, layer: usize) {
+    let x = planes(layer);
+    bencher.bench_local(|| max_pool2d(black_box(&x), POOL));
+}
+
+#[divan::bench(args = [1, 2])]
+fn pool_backward(bencher: Bencher, layer: usize) {
+    let x = planes(layer);
+    let (y, at) = max_pool2d(&x, POOL);
+    bencher.bench_local(|| max_pool2d_backward(black_box(&y), &at, x.shape()));
+}
+
+#[divan::bench]
+fn tanh_layer1(bencher: Bencher) {
+    bencher.with_inputs(|| planes(1)).bench_local_values(tanh);
+}
+
+#[divan::bench]
+fn tanh_backward_layer1(bencher: Bencher) {
+    let y = planes(1);
+    bencher.with_inputs(|| planes(1)).bench_local_values(|dy| tanh_backward(&y, dy));
+}
+
+#[divan::bench]
+fn linear1(bencher: Bencher) {
+    let (net, factors) = fixture();
+    bencher.bench_local(|| linear(black_box(&factors.flat), &net.fc1[0], Some(&net.fc1[1])));
+}
+
+#[divan::bench]
+fn linear1_backward(bencher: Bencher) {
+    let (net, factors) = fixture();
+    bencher.bench_local(|| linear_backward(black_box(&factors.d3), &net.fc1[0]));
+}
+
+fn fixture() -> (Network, Factors) {
+    let net = Network::new();
+    let factors = net.factors();
+    (net, factors)
+}
+
+/// Activations after the first or second convolution.
+fn planes(layer: usize) -> Tensor {
+    if layer == 1 { numbers([N, 16, 14, 14], 2.0) } else { numbers([N, 32, 5, 5], 2.0) }
+}

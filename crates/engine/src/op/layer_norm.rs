@@ -1,0 +1,136 @@
+//! Layer normalisation over the last dimension.
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::each;
+use crate::Tensor;
+
+/// What a normalisation's backward needs.
+#[derive(Clone, Debug)]
+pub struct Normalised {
+    /// The normalised input, before scale and shift; same shape as the input.
+    pub xhat: Tensor,
+    /// One over the standard deviation of each normalised piece.
+    pub rstd: Tensor,
+}
+
+/// `gamma xhat + beta` with `xhat = (x - mean) / sqrt(variance + eps)` over the last dimension `d` of `x` `[.., d]`.
+///
+/// # Panics
+/// If `gamma` or `beta` is not `[d]`.
+#[must_use]
+pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> (Tensor, Normalised) {
+    let d = x.last();
+    assert!(gamma.shape() == [d] && beta.shape() == [d], "layer_norm: input {x:?}, scale {gamma:?}, shift {beta:?}");
+    let leading = &x.shape()[..x.shape().len().saturating_sub(1)];
+    let mut y = Tensor::unfilled(x.shape());
+    let mut kept = Normalised { xhat: Tensor::unfilled(x.shape()), rstd: Tensor::unfilled(leading) };
+    if x.is_empty() {
+        kept.rstd.data_mut().fill(0.0);
+        return (y, kept);
+    }
+    let rows = each::rows_at_least(d);
+    let outputs = y.data_mut().par_chunks_mut(rows * d).zip(kept.xhat.data_mut().par_chunks_mut(rows * d));
+    let inputs = x.data().par_chunks(rows * d).zip(kept.rstd.data_mut().par_chunks_mut(rows));
+    outputs.zip(inputs).for_each(|((y, xhat), (x, rstd))| {
+        let outputs = y.chunks_exact_mut(d).zip(xhat.chunks_exact_mut(d));
+        outputs.zip(x.chunks_exact(d).zip(rstd)).for_each(|((y, xhat), (x, rstd))| {
+            *rstd = normalise(x, eps, xhat);
+            affine(xhat, gamma.data(), beta.data(), y);
+        });
+    });
+    (y, kept)
+}
+
+/// The input gradient `rstd (g - mean(g) - xhat mean(g xhat))` with `g = gamma dy`.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[must_use]
+pub fn layer_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Tensor {
+    let d = dy.last();
+    assert!(dy.shape() == kept.xhat.shape() && gamma.shape() == [d], "layer_norm: gradient {dy:?}, kept {kept:?}");
+    let mut dx = dy.clone();
+    if dx.is_empty() {
+        return dx;
+    }
+    let rows = each::rows_at_least(d);
+    let inputs = kept.xhat.data().par_chunks(rows * d).zip(kept.rstd.data().par_chunks(rows));
+    dx.data_mut().par_chunks_mut(rows * d).zip(inputs).for_each(|(dx, (xhat, rstd))| {
+        for (dx, (xhat, &rstd)) in dx.chunks_exact_mut(d).zip(xhat.chunks_exact(d).zip(rstd)) {
+            dx.iter_mut().zip(gamma.data()).for_each(|(g, gamma)| *g *= gamma);
+            centre(dx, xhat, rstd);
+        }
+    });
+    dx
+}
+
+/// Every example's own gradients of scale and shift, each `[n, d]`: sums over the positions of `dy xhat` and of `dy`
+/// (both `[n, .., d]`).
+///
+/// # Panics
+/// If the shapes differ or have fewer than two dimensions.
+#[must_use]
+pub fn layer_norm_rows(dy: &Tensor, xhat: &Tensor) -> (Tensor, Tensor) {
+    assert!(dy.shape() == xhat.shape() && dy.shape().len() >= 2, "layer_norm rows: gradient {dy:?}, input {xhat:?}");
+    let (n, d) = (dy.rows(), dy.last());
+    let (mut gamma, mut beta) = (Tensor::zeros([n, d]), Tensor::zeros([n, d]));
+    let len = dy.row_len();
+    if len == 0 {
+        return (gamma, beta);
+    }
+    let outputs = gamma.data_mut().par_chunks_mut(d).zip(beta.data_mut().par_chunks_mut(d));
+    outputs.zip(dy.data().par_chunks(len).zip(xhat.data().par_chunks(len))).for_each(|((gamma, beta), (dy, xhat))| {
+        for (dy, xhat) in dy.chunks_exact(d).zip(xhat.chunks_exact(d)) {
+            let outputs = gamma.iter_mut().zip(beta.iter_mut());
+            outputs.zip(dy.iter().zip(xhat)).for_each(|((gamma, beta), (dy, xhat))| {
+                *gamma += dy * xhat;
+                *beta += dy;
+            });
+        }
+    });
+    (gamma, beta)
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn affine(xhat: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
+    y.iter_mut().zip(xhat).zip(gamma.iter().zip(beta)).for_each(|((y, x), (g, b))| *y = x * g + b);
+}
+
+/// Writes `(x - mean) / sqrt(variance + eps)` and returns `1 / sqrt(variance + eps)`.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+pub(super) fn normalise(x: &[f32], eps: f32, xhat: &mut [f32]) -> f32 {
+    let len = x.len() as f32;
+    let mean = lanes(x, |x| x) / len;
+    let variance = lanes(x, |x| (x - mean) * (x - mean)) / len;
+    let rstd = 1.0 / (variance + eps).sqrt();
+    xhat.iter_mut().zip(x).for_each(|(h, x)| *h = (x - mean) * rstd);
+    rstd
+}
+
+/// `g` becomes `rstd (g - mean(g) - xhat mean(g xhat))`.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+pub(super) fn centre(g: &mut [f32], xhat: &[f32], rstd: f32) {
+    let len = g.len() as f32;
+    let mean = lanes(g, |g| g) / len;
+    let slope = lanes_of_products(g, xhat) / len;
+    g.iter_mut().zip(xhat).for_each(|(g, x)| *g = rstd * (*g - mean - x * slope));
+}
+
+/// The sum of `f(x)` in sixteen lanes.
+#[inline(always)]
+fn lanes(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let (chunks, rest) = x.as_chunks::<16>();
+    let mut sum = [0.0; 16];
+    chunks.iter().for_each(|x| sum.iter_mut().zip(x).for_each(|(s, x)| *s += f(*x)));
+    sum.iter().sum::<f32>() + rest.iter().map(|x| f(*x)).sum::<f32>()
+}
+
+#[inline(always)]
+fn lanes_of_products(x: &[f32], y: &[f32]) -> f32 {
+    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<16>(), y.as_chunks::<16>());
+    let mut sum = [0.0; 16];
+    xs.iter().zip(ys).for_each(|(x, y)| (0..16).for_each(|i| sum[i] += x[i] * y[i]));
+    sum.iter().sum::<f32>() + x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum::<f32>()
+}

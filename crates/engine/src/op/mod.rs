@@ -1,0 +1,39 @@
+//! Operations, one a file: a forward and a backward as free functions on tensors.
+//!
+//! A backward takes the gradient of the loss by the output (`dy`) and returns the gradient by the input. Gradients by
+//! parameters are not taken here: their factors go to [`per_example`], which knows norms, weighted sums and products
+//! with a direction for three kinds of factors. Every operation accepts an empty batch.
+
+mod avg_pool2d;
+mod bias_rows;
+mod conv2d;
+mod cross_entropy;
+mod each;
+mod embedding;
+mod gelu;
+mod group_norm;
+mod layer_norm;
+mod linear;
+mod max_pool2d;
+mod mean_squared_error;
+pub mod per_example;
+mod relu;
+mod sigmoid_cross_entropy;
+mod tanh;
+mod unfold;
+
+pub use avg_pool2d::{avg_pool2d, avg_pool2d_backward};
+pub use bias_rows::{bias_rows_channels, bias_rows_last};
+pub use conv2d::{conv2d, conv2d_backward};
+pub use cross_entropy::{argmax_rows, cross_entropy};
+pub use embedding::embedding;
+pub use gelu::{Approximation, gelu, gelu_backward};
+pub use group_norm::{group_norm, group_norm_backward, group_norm_rows};
+pub use layer_norm::{Normalised, layer_norm, layer_norm_backward, layer_norm_rows};
+pub use linear::{linear, linear_backward};
+pub use max_pool2d::{max_pool2d, max_pool2d_backward, max_pool2d_only};
+pub use mean_squared_error::mean_squared_error;
+pub use relu::{relu, relu_backward};
+pub use sigmoid_cross_entropy::sigmoid_cross_entropy;
+pub use tanh::{tanh, tanh_backward};
+pub use unfold::{fold, unfold};

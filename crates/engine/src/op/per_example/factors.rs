@@ -1,0 +1,113 @@
+//! The two factors of a product gradient, as matrices.
+
+use rayon::prelude::*;
+
+use crate::memory::Scratch;
+use crate::op::unfold::Unfolding;
+use crate::tensor::volume;
+use crate::{Mat, Tensor, Threads, Window, product};
+
+/// The left factor `a`: what the parameter was multiplied with.
+///
+/// The right factor `b` is the gradient of the output. The gradient of example `i` is `sum_t b_it a_it^T`, `[p, d]`: the
+/// layout of PyTorch's weights (for a convolution `d = c kh kw`).
+#[derive(Clone, Copy, Debug)]
+pub enum Left<'a> {
+    /// Of a linear map: `a` is `[n, .., d]` and goes with `b` `[n, .., p]`.
+    Rows {
+        /// The input.
+        a: &'a Tensor,
+    },
+    /// Of a convolution: the patches of `x` `[n, c, h, w]` go with `b` `[n, p, h', w']` (or `[n, p, h' w']`).
+    Patches {
+        /// The input.
+        x: &'a Tensor,
+        /// How it is unfolded.
+        window: Window,
+    },
+}
+
+/// Checked factors: `n` examples, each with `a` as `[d, t]` and `b` as `[p, t]` matrices.
+pub(super) struct Factors<'a> {
+    pub(super) n: usize,
+    pub(super) t: usize,
+    pub(super) d: usize,
+    pub(super) p: usize,
+    pub(super) a: &'a Tensor,
+    pub(super) b: &'a Tensor,
+    /// Present for patches.
+    pub(super) unfolding: Option<Unfolding>,
+}
+
+/// Buffers for the border and the patches of an image.
+pub(super) type Buffers = [Scratch; 2];
+
+pub(super) fn buffers() -> Buffers {
+    [const { Scratch::new() }; 2]
+}
+
+impl<'a> Factors<'a> {
+    /// # Panics
+    /// If the factors do not fit each other.
+    pub(super) fn new(left: Left<'a>, b: &'a Tensor) -> Self {
+        match left {
+            Left::Rows { a } => Self::of_rows(a, b),
+            Left::Patches { x, window } => Self::of_patches(x, window, b),
+        }
+    }
+
+    fn of_rows(a: &'a Tensor, b: &'a Tensor) -> Self {
+        let (dims, d, p) = (a.shape().len(), a.last(), b.last());
+        let fits = dims >= 2 && b.shape().len() == dims && a.shape()[..dims - 1] == b.shape()[..dims - 1];
+        assert!(fits, "per-example product: inputs {a:?}, gradients {b:?}");
+        Self { n: a.rows(), t: volume(&a.shape()[1..dims - 1]), d, p, a, b, unfolding: None }
+    }
+
+    fn of_patches(x: &'a Tensor, window: Window, b: &'a Tensor) -> Self {
+        let &[n, c, h, w] = x.shape() else { panic!("per-example product: image {x:?} is not [n, c, h, w]") };
+        let unfolding = Unfolding::new([c, h, w], window);
+        let (d, t) = (unfolding.patch(), unfolding.positions());
+        let fits = b.shape().len() >= 2 && b.rows() == n && volume(&b.shape()[2..]) == t;
+        assert!(fits, "per-example product: images {x:?} by {window:?}, gradients {b:?}");
+        Self { n, t, d, p: b.shape()[1], a: x, b, unfolding: Some(unfolding) }
+    }
+
+    /// Elements of one gradient.
+    pub(super) fn size(&self) -> usize {
+        self.p * self.d
+    }
+
+    /// The factors of example `i`: `[d, t]` and `[p, t]`.
+    pub(super) fn example<'s>(&'s self, i: usize, [pad, cols]: &'s mut Buffers) -> (Mat<'s>, Mat<'s>) {
+        let b = self.b.row(i);
+        match &self.unfolding {
+            None => (Mat::new(self.a.row(i), self.t, self.d).t(), Mat::new(b, self.t, self.p).t()),
+            Some(unfolding) => {
+                let cols = cols.of(self.d * self.t);
+                unfolding.fill(self.a.row(i), pad, cols);
+                (unfolding.matrix(cols, 1), Mat::new(b, self.p, self.t))
+            }
+        }
+    }
+
+    /// Writes the gradient of example `i`.
+    pub(super) fn gradient(&self, i: usize, buffers: &mut Buffers, out: &mut [f32]) {
+        let (a, b) = self.example(i, buffers);
+        product(out, b, a.t(), false, Threads::One);
+    }
+}
+
+/// The definition: every example's gradient, `[n, p d]`.
+///
+/// # Panics
+/// If the factors do not fit each other.
+#[must_use]
+pub fn product_rows(left: Left, b: &Tensor) -> Tensor {
+    let factors = Factors::new(left, b);
+    let mut rows = Tensor::unfilled([factors.n, factors.size()]);
+    if !rows.is_empty() {
+        let rows = rows.data_mut().par_chunks_mut(factors.size()).enumerate();
+        rows.for_each_init(buffers, |buffers, (i, row)| factors.gradient(i, buffers, row));
+    }
+    rows
+}

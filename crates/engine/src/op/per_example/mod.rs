@@ -1,0 +1,57 @@
+//! Every example's own parameter gradient: its definition, its norm, weighted sums, products with a direction.
+//!
+//! There are three kinds of factors:
+//! * products, `G_i = sum_t b_it a_it^T` (`product_*`): linear maps, and convolutions, whose `a` is the input unfolded in
+//!   cache;
+//! * rows added at ids (`scatter_*`): embeddings;
+//! * gradients that are already one row each (`rows_*`): biases, scales, shifts.
+//!
+//! `*_rows` is the definition; `*_norms` (squared, f64), `*_sum` (with one weight for each example) and `*_dot` are short
+//! cuts tested against it. An example of weight exactly 0 is skipped: it contributes 0 even if its factors are NaN.
+//! Sums are taken over blocks of examples that depend on shapes alone and are added in a fixed order, so they do not
+//! change with the number of threads.
+
+mod dot;
+mod factors;
+mod norms;
+mod rows;
+mod scatter;
+mod sum;
+
+use multiversion::multiversion;
+
+pub use dot::product_dot;
+pub use factors::{Left, product_rows};
+pub use norms::{materialises, product_norms};
+pub use rows::{rows_dot, rows_norms, rows_sum, rows_sum as kept_sum};
+pub use scatter::{scatter_dot, scatter_norms, scatter_rows, scatter_sum};
+pub use sum::product_sum;
+
+/// The sum of squares, in f64.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+pub(crate) fn square(x: &[f32]) -> f64 {
+    let (chunks, rest) = x.as_chunks::<32>();
+    let mut sum = [0.0f64; 32];
+    chunks.iter().for_each(|x| (0..32).for_each(|i| sum[i] += f64::from(x[i]) * f64::from(x[i])));
+    sum.iter().sum::<f64>() + rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
+}
+
+/// The inner product, in f64.
+///
+/// # Panics
+/// If the lengths differ.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+pub(crate) fn inner(x: &[f32], y: &[f32]) -> f64 {
+    assert!(x.len() == y.len(), "inner product of {} and {} elements", x.len(), y.len());
+    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<32>(), y.as_chunks::<32>());
+    let mut sum = [0.0f64; 32];
+    xs.iter().zip(ys).for_each(|(x, y)| (0..32).for_each(|i| sum[i] += f64::from(x[i]) * f64::from(y[i])));
+    let rest = x_rest.iter().zip(y_rest).map(|(&x, &y)| f64::from(x) * f64::from(y));
+    sum.iter().sum::<f64>() + rest.sum::<f64>()
+}
+
+/// `out += w x`.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn add_scaled(out: &mut [f32], w: f32, x: &[f32]) {
+    out.iter_mut().zip(x).for_each(|(o, x)| *o += w * x);
+}

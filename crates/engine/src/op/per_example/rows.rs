@@ -1,0 +1,68 @@
+//! Gradients that are already one row for each example: biases, scales, shifts, and whatever was materialised.
+
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+use super::{inner, square};
+use crate::Tensor;
+
+/// Columns that are summed together.
+const COLUMNS: usize = 1024;
+/// Examples whose sum is taken in one go before it is added to the others.
+const BLOCK: usize = 64;
+
+/// Squared norms of the rows of `g` `[n, p]`.
+#[must_use]
+pub fn rows_norms(g: &Tensor) -> Vec<f64> {
+    (0..g.rows()).into_par_iter().map(|i| square(g.row(i))).collect()
+}
+
+/// `<g_i, direction>` for every row of `g` `[n, p]`.
+///
+/// # Panics
+/// If `direction` is not `[p]`.
+#[must_use]
+pub fn rows_dot(g: &Tensor, direction: &[f32]) -> Vec<f64> {
+    (0..g.rows()).into_par_iter().map(|i| inner(g.row(i), direction)).collect()
+}
+
+/// `sum_i weights[i] g_i`, `[p]`, for `g` `[n, p]`; under the name `kept_sum` also the sum of kept gradients.
+///
+/// Rows of weight exactly 0 are skipped. The result does not depend on the number of threads.
+///
+/// # Panics
+/// If there are not `n` weights.
+#[must_use]
+pub fn rows_sum(g: &Tensor, weights: &[f32]) -> Vec<f32> {
+    assert!(g.rows() == weights.len(), "{} weights for gradients {g:?}", weights.len());
+    let (p, g) = (g.row_len(), g.data());
+    let used: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] != 0.0).collect();
+    let mut sum = vec![0.0; p];
+    sum.par_chunks_mut(COLUMNS).enumerate().for_each(|(index, sum)| {
+        let mut part = [0.0; COLUMNS];
+        let part = &mut part[..sum.len()];
+        for block in used.chunks(BLOCK) {
+            part.fill(0.0);
+            add_block(part, block, weights, &g[index * COLUMNS..], p);
+            sum.iter_mut().zip(&*part).for_each(|(s, p)| *s += p);
+        }
+    });
+    sum
+}
+
+/// `part += sum_i weights[i] g[i p..]`, four rows at a time.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn add_block(part: &mut [f32], rows: &[usize], weights: &[f32], g: &[f32], p: usize) {
+    let len = part.len();
+    let row = |i: usize| (weights[i], &g[i * p..i * p + len]);
+    let (fours, rest) = rows.as_chunks::<4>();
+    for four in fours {
+        let [(w0, r0), (w1, r1), (w2, r2), (w3, r3)] = four.map(row);
+        for j in 0..len {
+            part[j] += (w0 * r0[j] + w1 * r1[j]) + (w2 * r2[j] + w3 * r3[j]);
+        }
+    }
+    for (w, row) in rest.iter().map(|&i| row(i)) {
+        part.iter_mut().zip(row).for_each(|(s, r)| *s += w * r);
+    }
+}

@@ -1,0 +1,117 @@
+//! Weighted sums of product gradients.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::factors::{Factors, Left, buffers};
+use crate::matmul::{add_in_order, scaled_product};
+use crate::memory::Scratch;
+use crate::{Mat, Tensor, Threads, product};
+
+/// The most blocks of examples that are summed side by side.
+const BLOCKS: usize = 16;
+/// Their partial sums have at most this many elements altogether (128 MiB).
+const PARTIAL: usize = 1 << 25;
+/// A gradient of more elements than this is summed by products that themselves use all threads.
+const LARGE: usize = 1 << 18;
+/// Rows of a linear map that are worth a block.
+const ROWS: usize = 128;
+/// Elements that are gathered at a time.
+const GATHERED: usize = 1 << 24;
+
+/// `sum_i weights[i] G_i`, `[p d]`, without forming any `G_i`.
+///
+/// Examples of weight exactly 0 are skipped. The result does not depend on the number of threads.
+///
+/// # Panics
+/// If the factors do not fit each other or there are not `n` weights.
+#[must_use]
+pub fn product_sum(left: Left, b: &Tensor, weights: &[f32]) -> Vec<f32> {
+    let factors = Factors::new(left, b);
+    assert!(weights.len() == factors.n, "{} weights for gradients {b:?}", weights.len());
+    let mut sum = vec![0.0; factors.size()];
+    let blocks = blocks(&factors);
+    if sum.is_empty() || factors.n * factors.t == 0 {
+        return sum;
+    }
+    if factors.unfolding.is_none() && blocks == 1 {
+        add_rows(&factors, weights, 0..factors.n, Threads::Many, &mut sum);
+        return sum;
+    }
+    let block = |index: usize| index * factors.n / blocks..(index + 1) * factors.n / blocks;
+    let parts = (0..blocks).into_par_iter().map(|index| {
+        let mut part = Tensor::zeros([factors.size()]);
+        match factors.unfolding {
+            None => add_rows(&factors, weights, block(index), Threads::One, part.data_mut()),
+            Some(_) => add_patches(&factors, weights, block(index), part.data_mut()),
+        }
+        part
+    });
+    let parts: Vec<Tensor> = parts.collect();
+    add_in_order(&mut sum, &parts.iter().map(Tensor::data).collect::<Vec<_>>());
+    sum
+}
+
+/// Number of blocks, from shapes alone.
+fn blocks(factors: &Factors) -> usize {
+    let room = (PARTIAL / factors.size().max(1)).clamp(1, BLOCKS).min(factors.n.max(1));
+    match factors.unfolding {
+        Some(_) => room,
+        None if factors.size() > LARGE => 1,
+        None => (factors.n * factors.t / ROWS).clamp(1, room),
+    }
+}
+
+/// Adds the gradients of a range of convolution examples, one by one: each is unfolded while in cache.
+fn add_patches(factors: &Factors, weights: &[f32], range: Range<usize>, out: &mut [f32]) {
+    let mut buffers = buffers();
+    for i in range.filter(|&i| weights[i] != 0.0) {
+        let (a, b) = factors.example(i, &mut buffers);
+        scaled_product(out, b, a.t(), weights[i], true, Threads::One);
+    }
+}
+
+/// Adds the gradients of a range of linear examples: one product over their rows, in pieces of bounded size.
+fn add_rows(factors: &Factors, weights: &[f32], range: Range<usize>, threads: Threads, out: &mut [f32]) {
+    let examples: Vec<usize> = range.filter(|&i| weights[i] != 0.0).collect();
+    let piece = (GATHERED / (factors.t * (factors.d + factors.p))).max(1);
+    let mut scratch = [const { Scratch::new() }; 2];
+    for examples in examples.chunks(piece) {
+        add_piece(factors, weights, examples, threads, &mut scratch, out);
+    }
+}
+
+/// `out += sum_i w_i b_i^T a_i`. The narrower factor is copied and scaled; the other is copied only if there are gaps.
+fn add_piece(
+    factors: &Factors,
+    weights: &[f32],
+    examples: &[usize],
+    threads: Threads,
+    [left, right]: &mut [Scratch; 2],
+    out: &mut [f32],
+) {
+    let &Factors { t, d, p, a, b, .. } = factors;
+    let rows = examples.len() * t;
+    let (a_weights, b_weights) = if d < p { (Some(weights), None) } else { (None, Some(weights)) };
+    let a = gather(a, examples, a_weights, left);
+    let b = gather(b, examples, b_weights, right);
+    product(out, Mat::new(b, rows, p).t(), Mat::new(a, rows, d), true, threads);
+}
+
+/// The rows of some examples, scaled if there are weights; in place if there is nothing to do.
+fn gather<'a>(x: &'a Tensor, examples: &[usize], weights: Option<&[f32]>, scratch: &'a mut Scratch) -> &'a [f32] {
+    let len = x.row_len();
+    let (Some(&first), Some(&last)) = (examples.first(), examples.last()) else { return &[] };
+    if weights.is_none() && last - first + 1 == examples.len() {
+        return &x.data()[first * len..(last + 1) * len];
+    }
+    let out = scratch.of(examples.len() * len);
+    for (out, &i) in out.chunks_exact_mut(len.max(1)).zip(examples) {
+        match weights {
+            Some(weights) => out.iter_mut().zip(x.row(i)).for_each(|(o, x)| *o = weights[i] * x),
+            None => out.copy_from_slice(x.row(i)),
+        }
+    }
+    out
+}

@@ -1,0 +1,210 @@
+//! Pricing. An accountant prices *one* event; composing and repeating are done here, once.
+//!
+//! # Why this is private
+//!
+//! Claim: [`Accountant::spent`] returns an epsilon for which all that the ledger holds is (epsilon, delta)-private under
+//! the ledger's relation, if each event's curve is.
+//!
+//! Argument: curves add under adaptive composition; every entry is priced as often as it was made, and an event that an
+//! accountant cannot price is an error, never a zero. Releases from one draw that were all Gaussian are one Gaussian
+//! release of the joined vector: scaled to unit noise their sensitivities add in squares, hence
+//! `z = (sum z_k^-2)^(-1/2)`, and only then is the draw's amplification taken. Not a number never counts as small: it
+//! becomes infinity.
+//!
+//! Citation: Mironov 2017 (composition of Rényi divergences); for joint releases McMahan et al. 2018, Theorem 1.
+//!
+//! Checked by: `conformance` below, for every accountant of the list, and `tests::releases_of_one_draw_are_joint`.
+
+use crate::{Event, Ledger, Neighbouring, Sampling};
+
+/// An event that an accountant has no price for.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{accountant} cannot price {event:?}: {why}")]
+pub struct Unpriced {
+    /// The accountant's name.
+    pub accountant: &'static str,
+    /// The event.
+    pub event: Event,
+    /// The reason, in words.
+    pub why: &'static str,
+}
+
+/// Why there is no epsilon.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum AccountError {
+    /// Delta is not a probability short of certainty.
+    #[error("delta {0} is not in (0, 1)")]
+    Delta(f64),
+    /// The ledger holds an event that this accountant cannot price.
+    #[error(transparent)]
+    Unpriced(#[from] Unpriced),
+}
+
+/// What is known of the privacy of some events together.
+pub trait Curve: Sized {
+    /// Of these and others, adaptively composed.
+    fn plus(self, other: Self) -> Self;
+    /// Of these, `n` times over.
+    fn times(self, n: u64) -> Self;
+}
+
+/// A way to turn events into epsilon. It answers for one event; composition is written here.
+pub trait Accountant {
+    /// What it knows of some events.
+    type Curve: Curve;
+
+    /// Its name on the command line and in reports.
+    fn name(&self) -> &'static str;
+
+    /// The curve of nothing at all.
+    fn free(&self) -> Self::Curve;
+
+    /// The curve of one event.
+    ///
+    /// # Errors
+    /// When it has none, saying why.
+    fn price(&self, event: &Event, neighbouring: Neighbouring) -> Result<Self::Curve, Unpriced>;
+
+    /// The smallest epsilon it can vouch for at this delta, which is in `(0, 1)`. It may be infinite.
+    fn epsilon(&self, curve: &Self::Curve, delta: f64) -> f64;
+
+    /// Epsilon of all that a ledger holds.
+    ///
+    /// # Errors
+    /// When delta is not in `(0, 1)`, or the ledger holds something unpriced.
+    fn spent(&self, ledger: &Ledger, delta: f64) -> Result<f64, AccountError> {
+        if !(delta > 0.0 && delta < 1.0) {
+            return Err(AccountError::Delta(delta));
+        }
+        let mut total = self.free();
+        for (event, count) in ledger.entries().iter().filter(|(_, count)| *count > 0) {
+            total = total.plus(self.price(event, ledger.neighbouring())?.times(*count));
+        }
+        let epsilon = self.epsilon(&total, delta);
+        Ok(if epsilon.is_nan() { f64::INFINITY } else { epsilon.max(0.0) })
+    }
+}
+
+/// An [`Accountant`] whose kind of curve is forgotten, so that it can be chosen by name.
+pub trait Account: Send + Sync {
+    /// Its name.
+    fn label(&self) -> &'static str;
+    /// Epsilon of all that a ledger holds.
+    ///
+    /// # Errors
+    /// As [`Accountant::spent`].
+    fn total(&self, ledger: &Ledger, delta: f64) -> Result<f64, AccountError>;
+}
+
+impl<A: Accountant + Send + Sync> Account for A {
+    fn label(&self) -> &'static str {
+        self.name()
+    }
+    fn total(&self, ledger: &Ledger, delta: f64) -> Result<f64, AccountError> {
+        self.spent(ledger, delta)
+    }
+}
+
+impl dyn Account {
+    /// Its name on the command line and in reports.
+    pub fn name(&self) -> &'static str {
+        self.label()
+    }
+
+    /// Epsilon of all that a ledger holds.
+    ///
+    /// # Errors
+    /// When delta is not in `(0, 1)`, or the ledger holds something unpriced.
+    pub fn spent(&self, ledger: &Ledger, delta: f64) -> Result<f64, AccountError> {
+        self.total(ledger, delta)
+    }
+}
+
+/// One line an accountant: from it come the module, the name, the help text and the conformance tests.
+macro_rules! accountants {
+    ($($module:ident :: $Type:ident, $help:literal;)+) => {
+        $(mod $module; pub use $module::$Type;)+
+
+        /// The names of all accountants.
+        pub fn names() -> Vec<&'static str> {
+            vec![$(stringify!($module)),+]
+        }
+
+        /// The accountant of this name.
+        pub fn by_name(name: &str) -> Option<Box<dyn Account>> {
+            match name {
+                $(stringify!($module) => Some(Box::new($Type)),)+
+                _ => None,
+            }
+        }
+
+        /// What the accountant of this name does, in one line.
+        pub fn help(name: &str) -> Option<&'static str> {
+            match name {
+                $(stringify!($module) => Some($help),)+
+                _ => None,
+            }
+        }
+
+        #[cfg(test)]
+        mod conformance {
+            $(mod $module {
+                #[test]
+                fn conforms() {
+                    super::super::conforms::all(stringify!($module));
+                }
+            })+
+        }
+    };
+}
+
+accountants! {
+    rdp::Rdp, "Rényi divergences of every real order, converted tightly; an upper bound, some 5-15 % above the truth";
+}
+
+/// One Gaussian on one Poisson sample: what a round comes to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Sampled {
+    rate: f64,
+    noise_multiplier: f64,
+}
+
+/// The single sampled Gaussian that a round is, or why it is none. A round without releases has infinite noise.
+fn sampled_gaussian(event: &Event) -> Result<Sampled, &'static str> {
+    match event {
+        Event::Gaussian { .. } => Ok(Sampled { rate: 1.0, noise_multiplier: joint(std::slice::from_ref(event))? }),
+        Event::Round { sampling: Sampling::Poisson { rate }, releases } => {
+            if !(0.0..=1.0).contains(rate) {
+                return Err("its sample rate is not in [0, 1]");
+            }
+            Ok(Sampled { rate: *rate, noise_multiplier: joint(releases)? })
+        }
+        Event::Revealed { .. } => Ok(Sampled { rate: 1.0, noise_multiplier: 0.0 }),
+    }
+}
+
+/// The noise multiplier of all these releases as one: `(sum z_k^-2)^(-1/2)`.
+fn joint(releases: &[Event]) -> Result<f64, &'static str> {
+    let mut least = f64::INFINITY;
+    let mut multipliers = Vec::with_capacity(releases.len());
+    for release in releases {
+        let z = match release {
+            Event::Gaussian { noise_multiplier } if *noise_multiplier >= 0.0 => *noise_multiplier,
+            Event::Gaussian { .. } => return Err("its noise multiplier is negative or not a number"),
+            Event::Revealed { .. } => 0.0,
+            Event::Round { .. } => return Err("a round inside a round has no meaning"),
+        };
+        least = least.min(z);
+        multipliers.push(z);
+    }
+    if least == 0.0 || least.is_infinite() {
+        return Ok(least);
+    }
+    // In units of the least, so that no square overflows.
+    Ok(least / multipliers.iter().map(|z| (least / z).powi(2)).sum::<f64>().sqrt())
+}
+
+#[cfg(test)]
+mod conforms;
+#[cfg(test)]
+mod tests;

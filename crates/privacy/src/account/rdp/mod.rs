@@ -1,0 +1,170 @@
+//! The Rényi accountant, at every real order.
+//!
+//! # Why this is private
+//!
+//! Claim: the epsilon returned is an upper bound on the true one.
+//!
+//! Argument: (1) The divergence of order `a` of one round is computed exactly, to about `1e-12`: see [`divergence`].
+//! (2) Divergences of one order add under adaptive composition (Mironov 2017, Proposition 1). (3) Every order `a > 1`
+//! gives a valid epsilon by `epsilon = r + ln((a - 1)/a) - (ln delta + ln a)/(a - 1)` (Canonne, Kamath & Steinke 2020,
+//! Proposition 12), so that the search for the best order can only be loose, never wrong. (4) If
+//! `delta^2 > 1 - e^-r` for the divergence of any order, which is at least the Kullback-Leibler divergence, then
+//! the total variation distance is below delta (Bretagnolle & Huber 1979) and epsilon is 0.
+//!
+//! Checked by: `tests::reference_epsilons` and the other reference tests, `tests::more_costs_more` (monotone in steps,
+//! rate, noise and delta), `divergence::tests`.
+
+mod divergence;
+
+use super::{Accountant, Curve, Sampled, Unpriced, sampled_gaussian};
+use crate::{Event, Neighbouring};
+use divergence::Pair;
+
+/// The Rényi accountant (Mironov, Talwar & Zhang 2019 for add/remove).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rdp;
+
+/// So many rounds of one sampled Gaussian.
+#[derive(Clone, Debug, PartialEq)]
+struct Part {
+    pair: Pair,
+    count: f64,
+}
+
+/// The Rényi divergences of some events, at every order: a list of what they are, evaluated when asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RdpCurve {
+    parts: Vec<Part>,
+    /// Sum over releases that no sampling hides of `1/(2 z^2)`: the divergence over the order.
+    rho: f64,
+}
+
+impl Curve for RdpCurve {
+    fn plus(mut self, other: Self) -> Self {
+        self.rho += other.rho;
+        for part in other.parts {
+            match self.parts.iter_mut().find(|mine| mine.pair == part.pair) {
+                Some(mine) => mine.count += part.count,
+                None => self.parts.push(part),
+            }
+        }
+        self
+    }
+    fn times(mut self, n: u64) -> Self {
+        if n == 0 {
+            return RdpCurve { parts: Vec::new(), rho: 0.0 };
+        }
+        self.rho *= n as f64;
+        self.parts.iter_mut().for_each(|part| part.count *= n as f64);
+        self
+    }
+}
+
+impl RdpCurve {
+    /// The Rényi divergence of this order, `> 1`.
+    pub fn divergence(&self, order: f64) -> f64 {
+        let sampled: f64 = self.parts.iter().map(|part| part.count * part.pair.divergence(order)).sum();
+        self.rho * order + sampled
+    }
+
+    /// A number that the divergence of this order is at least, found without integrating.
+    fn at_least(&self, order: f64) -> f64 {
+        let sampled: f64 = self.parts.iter().map(|part| part.count * part.pair.at_least(order)).sum();
+        self.rho * order + sampled
+    }
+}
+
+impl Accountant for Rdp {
+    type Curve = RdpCurve;
+
+    fn name(&self) -> &'static str {
+        "rdp"
+    }
+
+    fn free(&self) -> RdpCurve {
+        RdpCurve { parts: Vec::new(), rho: 0.0 }
+    }
+
+    fn price(&self, event: &Event, neighbouring: Neighbouring) -> Result<RdpCurve, Unpriced> {
+        let unpriced = |why| Unpriced { accountant: self.name(), event: event.clone(), why };
+        let Sampled { rate, noise_multiplier } = sampled_gaussian(event).map_err(unpriced)?;
+        if rate == 0.0 || noise_multiplier.is_infinite() {
+            return Ok(self.free());
+        }
+        if rate == 1.0 || noise_multiplier == 0.0 {
+            return Ok(RdpCurve { parts: Vec::new(), rho: 0.5 / (noise_multiplier * noise_multiplier) });
+        }
+        let pair = Pair { rate, noise_multiplier, neighbouring };
+        Ok(RdpCurve { parts: vec![Part { pair, count: 1.0 }], rho: 0.0 })
+    }
+
+    fn epsilon(&self, curve: &RdpCurve, delta: f64) -> f64 {
+        if curve.rho == 0.0 && curve.parts.is_empty() || hidden(curve, delta) {
+            return 0.0;
+        }
+        if curve.rho.is_infinite() {
+            return f64::INFINITY;
+        }
+        best_order(curve, delta).1.max(0.0)
+    }
+}
+
+/// Whether delta alone covers the total variation distance.
+fn hidden(curve: &RdpCurve, delta: f64) -> bool {
+    delta * delta + (-curve.divergence(LEAST_ORDER)).exp_m1() > 0.0
+}
+
+/// The search runs over orders `1 + e^x`; at its ends no useful epsilon is found any more.
+const LEAST_ORDER: f64 = 1.0 + 1e-6;
+const GREATEST_ORDER: f64 = 1e7;
+/// Steps of the coarse search, in `ln(order - 1)`.
+const STEP: f64 = 0.25;
+
+/// What the divergence of this order says epsilon is (Canonne, Kamath & Steinke 2020, Proposition 12).
+fn convert(divergence: f64, order: f64, delta: f64) -> f64 {
+    divergence + (-1.0 / order).ln_1p() - (delta.ln() + order.ln()) / (order - 1.0)
+}
+
+/// The best order and its epsilon: a coarse search, in which orders that cannot win are not integrated, and then a
+/// golden section between the neighbours of the winner.
+fn best_order(curve: &RdpCurve, delta: f64) -> (f64, f64) {
+    let order = |x: f64| 1.0 + x.exp();
+    let epsilon = |x: f64| convert(curve.divergence(order(x)), order(x), delta);
+    let (from, to) = ((LEAST_ORDER - 1.0).ln(), (GREATEST_ORDER - 1.0).ln());
+    let steps = ((to - from) / STEP).ceil() as usize;
+    let mut best = (from, f64::INFINITY);
+    for x in (0..=steps).map(|k| from + k as f64 * STEP) {
+        let hopeless = convert(curve.at_least(order(x)), order(x), delta) > best.1;
+        let value = if hopeless { f64::INFINITY } else { epsilon(x) };
+        if value < best.1 {
+            best = (x, value);
+        }
+    }
+    let (x, value) = golden_section(epsilon, best.0 - STEP, best.0 + STEP);
+    let (x, value) = if value < best.1 { (x, value) } else { best };
+    (order(x), value)
+}
+
+/// The least value met by golden-section search (Kiefer 1953) between `low` and `high`, and where.
+fn golden_section(f: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> (f64, f64) {
+    let ratio = 0.5 * (5f64.sqrt() - 1.0);
+    let (mut a, mut b) = (high - ratio * (high - low), low + ratio * (high - low));
+    let (mut at_a, mut at_b) = (f(a), f(b));
+    while high - low > 1e-6 {
+        if at_a < at_b {
+            (high, b, at_b) = (b, a, at_a);
+            a = high - ratio * (high - low);
+            at_a = f(a);
+        } else {
+            (low, a, at_a) = (a, b, at_b);
+            b = low + ratio * (high - low);
+            at_b = f(b);
+        }
+    }
+    if at_a < at_b { (a, at_a) } else { (b, at_b) }
+}
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! Randomness as a function, not a state: every number is looked up by (key, purpose, step, slot, index).
+//!
+//! No generator is saved, replayed or shared. Resuming, splitting over threads or devices, and tests follow from that:
+//! whoever asks for element `i` of a stream gets the same number.
+//!
+//! # Why this is private
+//!
+//! Claim: to whoever lacks the key, all words of all streams together look like independent uniform words; no two
+//! streams of one key overlap.
+//!
+//! Argument: a stream is the ChaCha20 key stream (RFC 8439; Bernstein 2008) under the key with the 64-bit nonce
+//! `purpose << 56 | slot << 48 | step`, which differs between any two triples with `step < 2^48`. Later steps do not
+//! wrap: their high bits choose a derived key, itself a block of key stream under a purpose that no caller can name
+//! (purpose 0). A stream has `2^64` words of 64 bits, fewer than the cipher's block counter allows, so an index never
+//! wraps. Keys come from the operating system, are wiped when dropped, and cannot be printed or cloned. A key made
+//! [from a seed](Key::from_seed) is as public as the seed: [`Key::is_fixed`] says so, for the report.
+//!
+//! Not claimed: normals are rounded to the caller's float type, as everywhere in the field; attacks on the low bits of
+//! floating-point noise (Mironov 2012) are outside the guarantee.
+//!
+//! Checked by: `tests::the_cipher_is_rfc_8439`, `tests::no_two_streams_meet`, `tests::far_steps_do_not_wrap`, and for the
+//! distribution `normal::tests`.
+
+mod normal;
+mod stream;
+
+pub use stream::Stream;
+
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::{Rng, SeedableRng};
+use zeroize::Zeroize;
+
+/// What a stream of random words is for. Two purposes never share a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Purpose {
+    /// Who takes part in a draw.
+    Sample = 1,
+    /// The noise of a release.
+    Noise = 2,
+    /// Initial weights.
+    Init = 3,
+    /// Orders and shuffles that privacy does not rest on.
+    Permute = 4,
+    /// Dropout masks.
+    Dropout = 5,
+    /// Augmentation of examples.
+    Augment = 6,
+    /// Coins of a privacy audit.
+    Audit = 7,
+}
+
+/// No random bytes could be had from the operating system.
+#[derive(Debug, thiserror::Error)]
+#[error("the operating system gave no random key: {0}")]
+pub struct KeyError(#[from] getrandom::Error);
+
+/// Steps below this have a stream under the key itself; later ones under a derived key.
+const NEAR: u64 = 1 << 48;
+
+/// What a derived key is for; the purpose byte of its nonce is 0, which [`Purpose`] cannot name.
+#[derive(Clone, Copy)]
+enum Domain {
+    FarSteps = 1,
+    Epoch = 2,
+    Fingerprint = 3,
+}
+
+/// 32 secret bytes that all randomness of a run comes from. Cannot be printed, cloned or read; wiped when dropped.
+pub struct Key {
+    bytes: [u8; 32],
+    fixed: bool,
+}
+
+impl Key {
+    /// A fresh key from the operating system.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    pub fn from_os() -> Result<Key, KeyError> {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)?;
+        Ok(Key { bytes, fixed: false })
+    }
+
+    /// The key of a seed, for tests and reproduction. Whoever knows the seed can subtract the noise: a run made with
+    /// it has no privacy against them.
+    pub fn from_seed(seed: u64) -> Key {
+        let mut bytes = *b"secateur: the key of a seed     ";
+        bytes[24..].copy_from_slice(&seed.to_le_bytes());
+        Key { bytes, fixed: true }
+    }
+
+    /// Whether this key came from a seed, and is therefore only as secret as the seed.
+    pub fn is_fixed(&self) -> bool {
+        self.fixed
+    }
+
+    /// The key of the `epoch`-th life of a run.
+    ///
+    /// A run restored from a check-point that replays steps on different numbers must not reuse their noise: the
+    /// difference of two such releases would hold none. Restore with `key.epoch(restores)` instead of `key`.
+    pub fn epoch(&self, epoch: u64) -> Key {
+        self.derive(Domain::Epoch, epoch)
+    }
+
+    /// The stream of one purpose at one step. `slot` tells several streams of one purpose and step apart.
+    pub fn stream(&self, purpose: Purpose, step: u64, slot: u8) -> Stream {
+        let id = (purpose as u64) << 56 | u64::from(slot) << 48 | step % NEAR;
+        match step / NEAR {
+            0 => Stream::new(self.bytes, id),
+            far => Stream::new(self.derive(Domain::FarSteps, far).bytes, id),
+        }
+    }
+
+    /// 64 bits that tell keys apart and say nothing else about them.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        Stream::new(self.derive(Domain::Fingerprint, 0).bytes, 0).word(0)
+    }
+
+    fn derive(&self, domain: Domain, label: u64) -> Key {
+        let mut parent = block(&self.bytes, domain as u64);
+        let bytes = block(&parent, label);
+        parent.zeroize();
+        Key { bytes, fixed: self.fixed }
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+/// The first 32 bytes of the key stream with this nonce.
+fn block(key: &[u8; 32], nonce: u64) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    generator(key, nonce).fill_bytes(&mut bytes);
+    bytes
+}
+
+/// The cipher at the start of the key stream with this nonce.
+fn generator(key: &[u8; 32], nonce: u64) -> ChaCha20Rng {
+    let mut generator = ChaCha20Rng::from_seed(*key);
+    generator.set_stream(nonce);
+    generator
+}
+
+#[cfg(test)]
+mod tests;

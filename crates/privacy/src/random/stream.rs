@@ -1,0 +1,85 @@
+//! One stream of random words: a pure function of the index.
+
+use super::{generator, normal};
+use chacha20::rand_core::Rng;
+use zeroize::Zeroize;
+
+/// Words made at a time: whole cipher blocks, small enough for the stack.
+const BATCH: usize = 256;
+
+/// The random words of one (key, purpose, step, slot). Element `i` of anything below depends on `i` alone, never on how
+/// a range is split.
+pub struct Stream {
+    key: [u8; 32],
+    nonce: u64,
+}
+
+impl Stream {
+    pub(super) fn new(key: [u8; 32], nonce: u64) -> Self {
+        Stream { key, nonce }
+    }
+
+    /// The word at `index`, uniform over all 64-bit words.
+    pub fn word(&self, index: u64) -> u64 {
+        let mut word = [0];
+        self.fill_words(index, &mut word);
+        word[0]
+    }
+
+    /// The words at `from`, `from + 1`, ... Past the last index the stream starts over.
+    pub fn fill_words(&self, from: u64, out: &mut [u64]) {
+        let mut generator = generator(&self.key, self.nonce);
+        generator.set_word_pos(u128::from(from) * 2);
+        let mut bytes = [0; 8 * BATCH];
+        for piece in out.chunks_mut(BATCH) {
+            let bytes = &mut bytes[..8 * piece.len()];
+            generator.fill_bytes(bytes);
+            for (word, raw) in piece.iter_mut().zip(bytes.as_chunks().0) {
+                *word = u64::from_le_bytes(*raw);
+            }
+        }
+    }
+
+    /// The uniform at `index`: a multiple of `2^-53` in `[0, 1)`, from the word at `index`.
+    pub fn uniform(&self, index: u64) -> f64 {
+        normal::uniform(self.word(index))
+    }
+
+    /// The standard normal at `index`. Elements `2k` and `2k + 1` come from words `2k` and `2k + 1`.
+    pub fn normal(&self, index: u64) -> f64 {
+        let mut out = [0.0];
+        self.fill_normal_f64(index, &mut out);
+        out[0]
+    }
+
+    /// The standard normals at `from`, `from + 1`, ..., each made in `f64` and rounded once.
+    pub fn fill_normal(&self, from: u64, out: &mut [f32]) {
+        self.fill(from, out, |x| x as f32);
+    }
+
+    /// The standard normals at `from`, `from + 1`, ...
+    pub fn fill_normal_f64(&self, from: u64, out: &mut [f64]) {
+        self.fill(from, out, |x| x);
+    }
+
+    fn fill<T>(&self, mut from: u64, mut out: &mut [T], round: impl Fn(f64) -> T) {
+        let mut words = [0; BATCH];
+        let mut normals = [0.0; BATCH];
+        while !out.is_empty() {
+            let skip = (from % 2) as usize;
+            let take = out.len().min(BATCH - skip);
+            let made = (skip + take).next_multiple_of(2);
+            self.fill_words(from - skip as u64, &mut words[..made]);
+            normal::box_muller(&words[..made], &mut normals[..made]);
+            let (now, later) = out.split_at_mut(take);
+            now.iter_mut().zip(&normals[skip..]).for_each(|(slot, x)| *slot = round(*x));
+            (out, from) = (later, from.wrapping_add(take as u64));
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}

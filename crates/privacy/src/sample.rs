@@ -1,0 +1,175 @@
+//! Who takes part in a round.
+//!
+//! # Why this is private
+//!
+//! Claim: in the draw of a step each example takes part with probability `rate`, independently of all others and of all
+//! other steps, whatever the data are; and the rate in the ledger is the rate that was used.
+//!
+//! Argument: example `i` is in exactly when word `i` of the stream (key, [`Purpose::Sample`], step) is below
+//! `rate * 2^64`, rounded down. The words are independent and uniform (see `random`), so the probability is at most
+//! `rate` and falls short of it by less than `2^-64`. A larger data set does not change the coins of the examples before.
+//! A [`Draw`] has no public constructor, and carries its [`Sampling`] and its key to [`Ledger::open`](crate::Ledger::open).
+//! This is the sampling that amplification by subsampling is proved for (Mironov, Talwar & Zhang 2019); shuffled fixed
+//! batches are not, and are not offered (Chua et al. 2024).
+//!
+//! Not claimed: the *time* a round takes. The number of chunks follows the size of the draw, which is a secret under
+//! add/remove; whoever can time the steps sees it. Size chunks so that the usual draw fits in the same number of them.
+//!
+//! Checked by: `tests::the_rate_is_met`, `tests::a_draw_is_a_function_of_key_and_step`,
+//! `tests::nobody_and_everybody_are_exact`, and the `compile_fail` examples of the crate page.
+
+use crate::{Key, Purpose, Sampling, Secret};
+use std::sync::Arc;
+
+/// Words looked at together when drawing.
+const BATCH: usize = 1024;
+
+/// Why a sampler cannot be made.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SampleError {
+    /// The rate is not a probability.
+    #[error("sample rate {0} is not in [0, 1]")]
+    Rate(f64),
+}
+
+/// Poisson sampling: each example takes part with probability `rate`, independently.
+pub struct Poisson {
+    examples: usize,
+    rate: f64,
+    key: Arc<Key>,
+}
+
+impl Poisson {
+    /// A sampler over `examples` rows. `rate` is public and must come from the configuration; the number of rows is a
+    /// secret under add/remove, and is used for nothing but knowing where to stop.
+    ///
+    /// # Errors
+    /// When `rate` is not in `[0, 1]`.
+    pub fn new(examples: usize, rate: f64, key: impl Into<Arc<Key>>) -> Result<Self, SampleError> {
+        if !(0.0..=1.0).contains(&rate) {
+            return Err(SampleError::Rate(rate));
+        }
+        Ok(Poisson { examples, rate, key: key.into() })
+    }
+
+    /// Who takes part at this step: a pure function of key, rate and step.
+    pub fn draw(&self, step: u64) -> Draw {
+        let stream = self.key.stream(Purpose::Sample, step, 0);
+        // 2^64 times a double is exact; the cast rounds down, so that nobody is in more often than was charged for.
+        let below = (self.rate * 2f64.powi(64)) as u128;
+        let mut words = [0; BATCH];
+        let mut who = Vec::new();
+        for from in (0..self.examples).step_by(BATCH) {
+            let words = &mut words[..BATCH.min(self.examples - from)];
+            stream.fill_words(from as u64, words);
+            who.extend((from..).zip(words).filter(|(_, word)| u128::from(**word) < below).map(|(row, _)| row));
+        }
+        Draw { step, sampling: Sampling::Poisson { rate: self.rate }, who, key: self.key.clone() }
+    }
+}
+
+/// Who takes part in one round. Only a sampler can make one. Its size is a secret and has no getter.
+pub struct Draw {
+    step: u64,
+    sampling: Sampling,
+    who: Vec<usize>,
+    key: Arc<Key>,
+}
+
+impl Draw {
+    /// The step this was drawn for.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// How it was drawn.
+    pub fn sampling(&self) -> &Sampling {
+        &self.sampling
+    }
+
+    /// The rows that take part, ascending, in pieces of at most `size` (at least 1). Each row is in one piece.
+    ///
+    /// How many pieces there are is a secret that the loop over them tells the clock.
+    pub fn chunks(&self, size: usize) -> impl Iterator<Item = Secret<Vec<usize>>> + '_ {
+        self.who.chunks(size.max(1)).map(|rows| Secret::new(rows.to_vec()))
+    }
+
+    pub(crate) fn key(&self) -> &Arc<Key> {
+        &self.key
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sampler(examples: usize, rate: f64, seed: u64) -> Poisson {
+        Poisson::new(examples, rate, Key::from_seed(seed)).unwrap()
+    }
+
+    #[test]
+    fn the_rate_is_met() {
+        // The mean of n coins of probability q is within 5 sqrt(q(1-q)/n) of q; false alarm 6e-7, with a fixed seed.
+        for (rate, seed) in [(0.001, 1), (0.01, 2), (0.25, 3), (0.9, 4)] {
+            let sampler = sampler(10_000, rate, seed);
+            let total: usize = (0..100).map(|step| sampler.draw(step).who.len()).sum();
+            let far = (total as f64 / 1e6 - rate).abs() / (rate * (1.0 - rate) / 1e6_f64).sqrt();
+            assert!(far < 5.0, "rate {rate}: {far} standard errors");
+        }
+    }
+
+    #[test]
+    fn coins_of_different_rows_and_steps_are_uncorrelated() {
+        let sampler = sampler(5000, 0.5, 9);
+        let draws: Vec<Vec<usize>> = (0..40).map(|step| sampler.draw(step).who).collect();
+        let mut both = 0;
+        for pair in draws.windows(2) {
+            let next: std::collections::HashSet<_> = pair[1].iter().collect();
+            both += pair[0].iter().filter(|row| next.contains(row)).count();
+        }
+        // 39 * 5000 pairs of coins, each both in with probability 1/4.
+        let (n, p) = (39.0 * 5000.0, 0.25_f64);
+        assert!((both as f64 / n - p).abs() < 5.0 * (p * (1.0 - p) / n).sqrt());
+    }
+
+    #[test]
+    fn a_draw_is_a_function_of_key_and_step() {
+        let (a, b, other) = (sampler(3000, 0.1, 5), sampler(3000, 0.1, 5), sampler(3000, 0.1, 6));
+        let _ = b.draw(77);
+        assert_eq!(a.draw(3).who, b.draw(3).who);
+        assert_ne!(a.draw(3).who, a.draw(4).who);
+        assert_ne!(a.draw(3).who, other.draw(3).who);
+    }
+
+    #[test]
+    fn one_more_example_changes_nobody_elses_coin() {
+        let (few, many) = (sampler(1500, 0.3, 5).draw(2).who, sampler(1501, 0.3, 5).draw(2).who);
+        let others: Vec<usize> = many.into_iter().filter(|row| *row < 1500).collect();
+        assert_eq!(few, others);
+    }
+
+    #[test]
+    fn nobody_and_everybody_are_exact() {
+        assert!((0..50).all(|step| sampler(3000, 0.0, 1).draw(step).who.is_empty()));
+        assert!((0..50).all(|step| sampler(3000, 1.0, 1).draw(step).who == (0..3000).collect::<Vec<_>>()));
+        assert!(sampler(0, 1.0, 1).draw(0).who.is_empty());
+    }
+
+    #[test]
+    fn chunks_hold_every_row_once() {
+        let draw = sampler(1000, 0.37, 8).draw(0);
+        for size in [0, 1, 7, 64, 10_000] {
+            let rows: Vec<usize> = draw.chunks(size).flat_map(|chunk| chunk.vouch(0.0).into_parts().0).collect();
+            assert_eq!(rows, draw.who, "chunks of {size}");
+            assert!(draw.chunks(size).all(|chunk| (1..=size.max(1)).contains(&chunk.vouch(0.0).into_parts().0.len())));
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_probability() {
+        for rate in [-0.1, 1.000_001, f64::NAN, f64::INFINITY] {
+            let error = Poisson::new(1, rate, Key::from_seed(0)).err().unwrap();
+            assert!(error.to_string().contains("not in [0, 1]"));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What a user asks for: one TOML file, every key of which has a default.
+//!
+//! Sections that a file leaves out, and keys that its `[privacy]` and `[train]` leave out, come from the default
+//! configuration (the Adult census). Unknown keys are errors that name the line and the nearest known key.
+mod read;
+
+use crate::{clip::ClipConfig, data::DataConfig, mechanism::MechanismConfig, model::ModelConfig, update::UpdateConfig};
+use privacy::Neighbouring;
+pub use read::ConfigError;
+use serde::{Deserialize, Serialize};
+
+/// The default configuration: a classifier of the Adult census, as a user would write it.
+pub const DEFAULT: &str = include_str!("../../assets/default.toml");
+
+/// Whether training is private.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Clipped, noised, charged.
+    Private,
+    /// NOT PRIVATE: neither clipped nor noised, for baselines.
+    Ordinary,
+}
+
+/// `[privacy]`: what may be spent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivacyConfig {
+    /// `"private"`, or `"ordinary"` for a baseline without any privacy.
+    pub mode: Mode,
+    /// The budget; the noise multiplier is calibrated to it. Give this or `noise_multiplier`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon: Option<f64>,
+    /// Standard deviation of the noise over the clip bound. Give this or `epsilon`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub noise_multiplier: Option<f64>,
+    /// The probability with which the loss may exceed epsilon; well below one over the number of examples.
+    pub delta: f64,
+    /// Which data sets are neighbours: `"add-remove"` one example, or `"replace-one"`.
+    pub neighbouring: Neighbouring,
+    /// Who prices the ledger.
+    pub accountant: String,
+}
+
+/// `[train]`: how long, and how much at a time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Expected number of examples in a step. Give this or `sample_rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lot: Option<f64>,
+    /// Probability with which an example takes part in a step. Give this or `lot`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample_rate: Option<f64>,
+    /// Steps. Give this or `epochs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Steps, counted in expected passes over the data. Give this or `steps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<f64>,
+    /// Examples held in memory at once; changes nothing but memory and time.
+    pub chunk: usize,
+    /// Evaluations on the public evaluation data, spread evenly over the run.
+    pub evaluations: u64,
+    /// A fixed seed makes a run reproducible and NOT private: whoever knows it can subtract the noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// A whole run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Printed on the report.
+    pub title: String,
+    /// The data.
+    pub data: DataConfig,
+    /// What may be spent.
+    pub privacy: PrivacyConfig,
+    /// How long, and how much at a time.
+    pub train: TrainConfig,
+    /// The clip rule.
+    pub clip: ClipConfig,
+    /// The noise.
+    pub mechanism: MechanismConfig,
+    /// From released gradients to steps, link by link.
+    pub update: Vec<UpdateConfig>,
+    /// The network and its loss.
+    pub model: ModelConfig,
+}
+
+impl Config {
+    /// Reads a configuration. `name` is what errors call it; `set` holds changes such as `privacy.epsilon=2`.
+    ///
+    /// # Errors
+    /// If it is not TOML, has an unknown key, lacks a value, or asks for something impossible.
+    pub fn read(name: &str, text: &str, set: &[String]) -> Result<Self, ConfigError> {
+        let config = read::read(name, text, set)?;
+        config.check().map_err(|what| ConfigError::new(name, what))?;
+        Ok(config)
+    }
+
+    /// The resolved configuration, as a file that reads back to the same.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_else(|e| format!("# this configuration cannot be written: {e}\n"))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let one_of = |a: (&str, bool), b: (&str, bool)| match (a.1, b.1) {
+            (true, false) | (false, true) => Ok(()),
+            (true, true) => Err(format!("{} and {} exclude each other: give one", a.0, b.0)),
+            (false, false) => Err(format!("one of {} and {} is needed", a.0, b.0)),
+        };
+        let (p, t) = (&self.privacy, &self.train);
+        if p.mode == Mode::Private {
+            let given = ("privacy.epsilon", p.epsilon.is_some());
+            one_of(given, ("privacy.noise_multiplier", p.noise_multiplier.is_some()))?;
+        }
+        one_of(("train.lot", t.lot.is_some()), ("train.sample_rate", t.sample_rate.is_some()))?;
+        one_of(("train.steps", t.steps.is_some()), ("train.epochs", t.epochs.is_some()))?;
+        self.check_numbers()?;
+        self.clip.get().check().map_err(|e| format!("clip: {e}"))?;
+        if self.update.is_empty() {
+            return Err("update: at least one link is needed, such as { update = \"sgd\", learning_rate = 0.1 }".into());
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<(), String> {
+        let (p, t) = (&self.privacy, &self.train);
+        let positive = |v: f64| v.is_finite() && v > 0.0;
+        let rules = [
+            ("privacy.epsilon", p.epsilon, "a finite number above 0", positive as fn(f64) -> bool),
+            ("privacy.noise_multiplier", p.noise_multiplier, "a finite number of at least 0", |v| v.is_finite() && v >= 0.0),
+            ("privacy.delta", Some(p.delta), "a number above 0 and below 1", |v| v > 0.0 && v < 1.0),
+            ("train.sample_rate", t.sample_rate, "a number above 0 and at most 1", |v| v > 0.0 && v <= 1.0),
+            ("train.lot", t.lot, "a finite number above 0", positive),
+            ("train.epochs", t.epochs, "a finite number above 0", positive),
+            ("train.steps", t.steps.map(|s| s as f64), "at least 1", |v| v >= 1.0),
+            ("train.chunk", Some(t.chunk as f64), "at least 1", |v| v >= 1.0),
+        ];
+        for (name, value, want, fine) in rules {
+            match value {
+                Some(v) if !fine(v) => return Err(format!("{name} = {v}: must be {want}")),
+                _ => {}
+            }
+        }
+        let known = privacy::account::by_name(&p.accountant).is_some();
+        let names = || privacy::account::names().join(", ");
+        known.then_some(()).ok_or_else(|| format!("privacy.accountant = \"{}\": expected one of {}", p.accountant, names()))
+    }
+}

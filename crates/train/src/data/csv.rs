@@ -1,0 +1,119 @@
+//! Tables as delimited text: comma, tab or otherwise separated, plain, gzip or xz.
+//!
+//! The [schema] says how columns become inputs. A row that breaks the declaration stops the reading:
+//! which rows to drop or mend is a decision about people's data, to be taken where the file is made.
+
+use super::{
+    DataError, Examples, Loaded, Source, encode, file, schema,
+    schema::{Feature, Target},
+    table::{Layout, Table},
+};
+use ::csv::ByteRecord;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A table: where it is, how it is laid out and what its columns mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Csv {
+    /// The private file to train on.
+    pub train: PathBuf,
+    /// A file declared public, to measure accuracy on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// The public number of training examples.
+    pub examples: usize,
+    /// Between fields: one ASCII character.
+    #[serde(default = "comma")]
+    pub delimiter: String,
+    /// Whether double quotes enclose fields.
+    #[serde(default = "yes")]
+    pub quoting: bool,
+    /// Whether the first row names the columns.
+    #[serde(default = "yes")]
+    pub header: bool,
+    /// The columns' names in order, for files without a header row.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
+    /// The mark of a missing cell, besides the empty cell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+    /// The inputs, in order.
+    #[serde(deserialize_with = "schema::features")]
+    pub features: Vec<Feature>,
+    /// What to predict.
+    pub target: Target,
+}
+
+fn comma() -> String {
+    ",".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Source for Csv {
+    const HELP: &'static str = "a table as delimited text, with public columns, categories and ranges";
+
+    fn declared(&self) -> usize {
+        self.examples
+    }
+
+    fn load(&self, root: &Path) -> Result<Loaded, DataError> {
+        self.layout()?;
+        schema::check(&self.features, &self.target)?;
+        let read = |name: &PathBuf| {
+            let path = file::find(root, name)?;
+            self.parse(&path, &file::read(&path)?)
+        };
+        let train = read(&self.train)?;
+        Loaded::new(train, self.test.as_ref().map(read).transpose()?, self.examples)
+    }
+}
+
+impl Csv {
+    /// The examples in the unpacked content of one file; `path` is for messages.
+    pub(super) fn parse(&self, path: &Path, bytes: &[u8]) -> Result<Examples, DataError> {
+        schema::check(&self.features, &self.target)?;
+        let mut table = Table::open(path, bytes, &self.layout()?)?;
+        let mut encoder = encode::Encoder::new(&self.features, self.missing.as_deref(), &table)?;
+        let mut answers = encode::Answers::new(&self.target, &table)?;
+        let (mut row, mut inputs) = (ByteRecord::new(), Vec::new());
+        while let Some(line) = table.next(&mut row)? {
+            encoder.row(&row, &mut inputs).and_then(|()| answers.row(&row)).map_err(|p| DataError::Cell {
+                path: path.to_owned(),
+                line,
+                column: p.column.to_owned(),
+                problem: p.text,
+            })?;
+        }
+        if inputs.is_empty() {
+            return Err(DataError::file(path, "holds no rows of data"));
+        }
+        Examples::from_floats(inputs, vec![encoder.names().len()], answers.finish(), encoder.names().to_vec())
+    }
+
+    fn layout(&self) -> Result<Layout<'_>, DataError> {
+        let &[delimiter] = self.delimiter.as_bytes() else {
+            return Err(DataError::config("delimiter", "must be one ASCII character, such as \",\" or \"\\t\""));
+        };
+        if matches!(delimiter, b'"' | b'\r' | b'\n') {
+            return Err(DataError::config("delimiter", "cannot be a quote or a line end"));
+        }
+        let twice = (0..self.columns.len()).any(|i| self.columns[..i].contains(&self.columns[i]));
+        let problem = match (self.header, self.columns.is_empty()) {
+            (true, false) => "is for files without a header row: remove it, or set `header = false`",
+            (false, true) => "must list all columns in order, as `header = false` says that the file has no names",
+            _ if twice => "lists one name twice",
+            _ => "",
+        };
+        if !problem.is_empty() {
+            return Err(DataError::config("columns", problem));
+        }
+        Ok(Layout { delimiter, quoting: self.quoting, columns: (!self.header).then_some(&self.columns[..]) })
+    }
+}
+
+#[cfg(test)]
+mod tests;

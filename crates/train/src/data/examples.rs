@@ -1,0 +1,325 @@
+//! A data set in memory: one input row and one target an example.
+//!
+//! Everything here that depends on the rows is private: values, labels, and (when neighbouring data sets differ by
+//! adding or removing a person) also their number. Storage is closed, nothing prints a value, and nothing is `Clone`:
+//! the only ways out are [`Examples::gather`] and [`Examples::chunks`], whose batches the trainer wraps as secrets.
+//! Shapes, class names and feature names come from the configuration and are public.
+
+use super::error::DataError;
+use std::{fmt, sync::Arc};
+
+/// What is to be predicted, one entry an example.
+pub enum Targets {
+    /// One class an example.
+    Classes {
+        /// Class numbers below `names.len()`; private.
+        labels: Vec<u32>,
+        /// The classes' names in order; public.
+        names: Arc<[String]>,
+    },
+    /// `width` numbers an example.
+    Values {
+        /// Numbers an example.
+        width: usize,
+        /// `n * width` numbers, row by row; private.
+        data: Vec<f32>,
+    },
+}
+
+impl Targets {
+    /// Examples that have a target.
+    fn len(&self) -> usize {
+        match self {
+            Self::Classes { labels, .. } => labels.len(),
+            Self::Values { width, data } => data.len() / (*width).max(1),
+        }
+    }
+
+    fn check(&self) -> Result<(), DataError> {
+        let problem = match self {
+            Self::Classes { labels, names } if labels.iter().any(|&l| l as usize >= names.len()) => {
+                "a label is outside the classes"
+            }
+            Self::Values { width: 0, .. } => "targets need at least one number an example",
+            Self::Values { width, data } if data.len() % width != 0 => {
+                "the targets' length is no multiple of their width"
+            }
+            Self::Values { data, .. } if data.iter().any(|v| !v.is_finite()) => "a target is not finite",
+            _ => return Ok(()),
+        };
+        Err(DataError::config("targets", problem))
+    }
+
+    fn gather(&self, who: &[usize]) -> Self {
+        match self {
+            Self::Classes { labels, names } => {
+                Self::Classes { labels: who.iter().map(|&i| labels[i]).collect(), names: names.clone() }
+            }
+            Self::Values { width, data } => {
+                let rows = who.iter().flat_map(|&i| &data[i * width..(i + 1) * width]);
+                Self::Values { width: *width, data: rows.copied().collect() }
+            }
+        }
+    }
+}
+
+/// Some examples, copied out: private, whatever made the choice.
+pub struct Batch {
+    /// `n` rows of `shape`, row by row, scaled.
+    pub inputs: Vec<f32>,
+    /// Rows; may be zero.
+    pub n: usize,
+    /// The shape of one row.
+    pub shape: Vec<usize>,
+    /// The `n` targets.
+    pub targets: Targets,
+}
+
+/// Input rows; bytes are kept as bytes and scaled on the way out.
+enum Rows {
+    Floats(Vec<f32>),
+    /// One table of 256 values a channel (the first axis): `value = table[channel][byte]`.
+    Bytes {
+        data: Vec<u8>,
+        table: Vec<[f32; 256]>,
+    },
+}
+
+/// A data set: `len()` rows of one public shape, each with a target. `Send + Sync`; read only.
+pub struct Examples {
+    rows: Rows,
+    shape: Vec<usize>,
+    width: usize,
+    targets: Targets,
+    features: Arc<[String]>,
+}
+
+impl Examples {
+    /// Examples from rows of numbers, `inputs.len() == n * shape.product()`.
+    ///
+    /// `features` names the inputs (public); leave it empty where inputs have no names.
+    ///
+    /// # Errors
+    /// Lengths that disagree, an empty shape, inputs or targets that are not finite, labels outside the classes.
+    pub fn from_floats(
+        inputs: Vec<f32>,
+        shape: Vec<usize>,
+        targets: Targets,
+        features: Vec<String>,
+    ) -> Result<Self, DataError> {
+        if inputs.iter().any(|v| !v.is_finite()) {
+            return Err(DataError::config("inputs", "an input is not finite"));
+        }
+        let width = width(&shape, inputs.len(), &targets)?;
+        if !features.is_empty() && features.len() != width {
+            return Err(DataError::config("features", "there must be one name for each input"));
+        }
+        Ok(Self { rows: Rows::Floats(inputs), shape, width, targets, features: features.into() })
+    }
+
+    /// Examples from bytes (images): a byte `b` of channel `c` reads as `(b / 255 - mean[c]) / std[c]`.
+    ///
+    /// `shape[0]` is the channel axis when `mean` holds that many numbers; one number in `mean` and `std` serves all.
+    /// Both are public constants.
+    ///
+    /// # Errors
+    /// Lengths that disagree, an empty shape, a `std` that is not above zero, labels outside the classes.
+    pub fn from_bytes(
+        data: Vec<u8>,
+        shape: Vec<usize>,
+        targets: Targets,
+        mean: &[f64],
+        std: &[f64],
+    ) -> Result<Self, DataError> {
+        let width = width(&shape, data.len(), &targets)?;
+        check_scale(&shape, mean, std)?;
+        let table = mean.iter().zip(std).map(|(m, s)| std::array::from_fn(|b| ((b as f64 / 255.0 - m) / s) as f32));
+        Ok(Self { rows: Rows::Bytes { data, table: table.collect() }, shape, width, targets, features: Arc::new([]) })
+    }
+
+    /// The number of examples. Private under add/remove neighbours: for drawing lots, not for printing.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Whether there are no examples.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The shape of one example, such as `[1, 28, 28]` or `[149]`.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// How many classes there are; `None` when targets are numbers.
+    pub fn classes(&self) -> Option<usize> {
+        self.class_names().map(<[String]>::len)
+    }
+
+    /// The classes' names; `None` when targets are numbers.
+    pub fn class_names(&self) -> Option<&[String]> {
+        match &self.targets {
+            Targets::Classes { names, .. } => Some(names),
+            Targets::Values { .. } => None,
+        }
+    }
+
+    /// Numbers that a model has to put out an example: the classes, or the width of the targets.
+    pub fn outputs(&self) -> usize {
+        match &self.targets {
+            Targets::Classes { names, .. } => names.len(),
+            Targets::Values { width, .. } => *width,
+        }
+    }
+
+    /// The inputs' names in order, for tables; empty for images.
+    pub fn feature_names(&self) -> &[String] {
+        &self.features
+    }
+
+    /// Copies the examples `who` (numbers below [`len`](Self::len), in any order, repeats allowed) into one batch.
+    ///
+    /// # Panics
+    /// If a number is not below `len()`.
+    pub fn gather(&self, who: &[usize]) -> Batch {
+        let mut inputs = Vec::with_capacity(who.len() * self.width);
+        for &i in who {
+            self.push(i, &mut inputs);
+        }
+        Batch { inputs, n: who.len(), shape: self.shape.clone(), targets: self.targets.gather(who) }
+    }
+
+    /// All examples in order, `size` (at least 1) at a time; the last batch may be shorter.
+    pub fn chunks(&self, size: usize) -> impl Iterator<Item = Batch> + '_ {
+        let (n, size) = (self.len(), size.max(1));
+        (0..n).step_by(size).map(move |from| self.gather(&(from..n.min(from + size)).collect::<Vec<_>>()))
+    }
+
+    fn push(&self, i: usize, out: &mut Vec<f32>) {
+        let span = i * self.width..(i + 1) * self.width;
+        match &self.rows {
+            Rows::Floats(data) => out.extend_from_slice(&data[span]),
+            Rows::Bytes { data, table } => {
+                let planes = data[span].chunks_exact(self.width / table.len());
+                planes.zip(table).for_each(|(plane, t)| out.extend(plane.iter().map(|&b| t[usize::from(b)])));
+            }
+        }
+    }
+}
+
+/// Shape and classes only: nothing that depends on the rows.
+impl fmt::Debug for Examples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Examples")
+            .field("shape", &self.shape)
+            .field("classes", &self.class_names())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Numbers in one example, after checking that inputs and targets agree.
+fn width(shape: &[usize], inputs: usize, targets: &Targets) -> Result<usize, DataError> {
+    targets.check()?;
+    let width = shape.iter().try_fold(1usize, |all, &axis| all.checked_mul(axis)).unwrap_or(0);
+    if width == 0 || shape.is_empty() {
+        return Err(DataError::config("shape", "an example needs at least one number"));
+    }
+    if width.checked_mul(targets.len()) != Some(inputs) {
+        return Err(DataError::config("inputs", "there must be as many rows of inputs as there are targets"));
+    }
+    Ok(width)
+}
+
+/// One mean and one standard deviation for all, or one of each for every channel.
+pub(super) fn check_scale(shape: &[usize], mean: &[f64], std: &[f64]) -> Result<(), DataError> {
+    if mean.len() != std.len() || (mean.len() != 1 && Some(&mean.len()) != shape.first()) {
+        return Err(DataError::config("mean", "give `mean` and `std` one number each, or one for every channel"));
+    }
+    if mean.iter().any(|m| !m.is_finite()) {
+        return Err(DataError::config("mean", "must be finite"));
+    }
+    if std.iter().any(|s| !(s.is_finite() && *s > 0.0)) {
+        return Err(DataError::config("std", "must be finite and above zero"));
+    }
+    if mean.iter().zip(std).any(|(m, s)| (1.0 + m.abs()) / s > f64::from(f32::MAX)) {
+        return Err(DataError::config("std", "is so small that scaled pixels overflow"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(labels: Vec<u32>) -> Targets {
+        Targets::Classes { labels, names: ["a".to_owned(), "b".to_owned()].into() }
+    }
+
+    #[test]
+    fn gather_copies_rows_in_the_order_asked() {
+        let x =
+            Examples::from_floats((0..6u8).map(f32::from).collect(), vec![2], labels(vec![0, 1, 0]), vec![]).unwrap();
+        let batch = x.gather(&[2, 0, 2]);
+        assert_eq!((batch.n, batch.shape.as_slice()), (3, &[2][..]));
+        assert_eq!(batch.inputs, [4.0, 5.0, 0.0, 1.0, 4.0, 5.0]);
+        assert!(matches!(&batch.targets, Targets::Classes { labels, .. } if labels == &[0, 0, 0]));
+        let empty = x.gather(&[]);
+        assert!(empty.n == 0 && empty.inputs.is_empty());
+        assert_eq!((x.len(), x.outputs(), x.classes()), (3, 2, Some(2)));
+    }
+
+    #[test]
+    fn chunks_cover_everything_once() {
+        let data = Targets::Values { width: 2, data: (0..10u8).map(f32::from).collect() };
+        let x = Examples::from_floats(vec![0.5; 5], vec![1, 1], data, vec![]).unwrap();
+        assert_eq!(x.chunks(2).map(|b| b.n).collect::<Vec<_>>(), [2, 2, 1]);
+        assert_eq!(x.chunks(0).count(), 5);
+        let last = x.chunks(2).last().map(|b| b.targets);
+        assert!(matches!(last, Some(Targets::Values { width: 2, data }) if data == [8.0, 9.0]));
+        assert!(x.class_names().is_none() && x.outputs() == 2 && !x.is_empty());
+    }
+
+    #[test]
+    fn bytes_are_scaled_channel_by_channel() {
+        let x =
+            Examples::from_bytes(vec![0, 255, 255, 0], vec![2, 2], labels(vec![1]), &[0.0, 0.5], &[1.0, 0.25]).unwrap();
+        assert_eq!(x.gather(&[0]).inputs, [0.0, 1.0, 2.0, -2.0]);
+        let x = Examples::from_bytes(vec![0, 255], vec![2, 1], labels(vec![1]), &[0.5], &[0.5]).unwrap();
+        assert_eq!(x.gather(&[0]).inputs, [-1.0, 1.0]);
+    }
+
+    #[test]
+    fn what_disagrees_is_refused() {
+        let floats = |n: usize, shape: Vec<usize>, t| Examples::from_floats(vec![0.0; n], shape, t, vec![]).is_err();
+        assert!(floats(3, vec![2], labels(vec![0, 1])) && floats(0, vec![], labels(vec![])));
+        assert!(floats(2, vec![1], labels(vec![0, 2])) && floats(0, vec![usize::MAX, 2], labels(vec![])));
+        assert!(floats(1, vec![1], Targets::Values { width: 0, data: vec![] }));
+        assert!(floats(1, vec![1], Targets::Values { width: 2, data: vec![0.0; 3] }));
+        assert!(Examples::from_floats(vec![f32::NAN], vec![1], labels(vec![0]), vec![]).is_err());
+        assert!(Examples::from_floats(vec![0.0], vec![1], labels(vec![0]), vec![String::new(); 2]).is_err());
+        let bytes = |m: &[f64], s: &[f64]| Examples::from_bytes(vec![0; 4], vec![2, 2], labels(vec![0]), m, s).is_err();
+        assert!(
+            bytes(&[0.0; 3], &[1.0; 3])
+                && bytes(&[0.0], &[1.0; 2])
+                && bytes(&[0.0], &[0.0])
+                && bytes(&[f64::NAN], &[1.0])
+                && bytes(&[0.0], &[1e-300])
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_value_and_no_count() {
+        let targets = Targets::Values { width: 1, data: vec![77.25; 3] };
+        let x = Examples::from_floats(vec![41.5; 3], vec![1], targets, vec![]).unwrap();
+        let shown = format!("{x:?}");
+        assert!(!shown.contains("41.5") && !shown.contains("77.25") && !shown.contains('3'), "{shown}");
+    }
+
+    #[test]
+    fn examples_cross_threads() {
+        fn both<T: Send + Sync>() {}
+        both::<Examples>();
+        both::<Batch>();
+    }
+}

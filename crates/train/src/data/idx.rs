@@ -1,0 +1,149 @@
+//! Images and labels in IDX files, as MNIST and Fashion-MNIST come: plain, gzip or xz.
+//!
+//! An IDX file of unsigned bytes begins with the bytes `0, 0, 8, dimensions`, then one big-endian 32-bit size a
+//! dimension, then the values. Images of `[n, h, w]` become examples of shape `[1, h, w]`.
+
+use super::{DataError, Examples, Loaded, Source, Targets, examples::check_scale, file};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Four IDX files and the public constants to read them with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Idx {
+    /// Private images to train on.
+    pub train_images: PathBuf,
+    /// Their labels.
+    pub train_labels: PathBuf,
+    /// Images declared public, to measure accuracy on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_images: Option<PathBuf>,
+    /// Their labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_labels: Option<PathBuf>,
+    /// The public number of training examples.
+    pub examples: usize,
+    /// Public: taken off pixels, which first become 0 to 1.
+    #[serde(default)]
+    pub mean: f64,
+    /// Public: pixels less `mean` are divided by this.
+    #[serde(default = "one")]
+    pub std: f64,
+    /// The public number of classes.
+    #[serde(default = "ten")]
+    pub classes: usize,
+    /// The classes' names; their numbers where left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn ten() -> usize {
+    10
+}
+
+impl Source for Idx {
+    const HELP: &'static str = "images and labels in IDX files, as MNIST and Fashion-MNIST come";
+
+    fn declared(&self) -> usize {
+        self.examples
+    }
+
+    fn load(&self, root: &Path) -> Result<Loaded, DataError> {
+        self.check()?;
+        let train = self.pair(root, &self.train_images, &self.train_labels)?;
+        let test = match (&self.test_images, &self.test_labels) {
+            (Some(images), Some(labels)) => Some(self.pair(root, images, labels)?),
+            (None, None) => None,
+            _ => return Err(DataError::config("test_images", "give both `test_images` and `test_labels`, or neither")),
+        };
+        if test.as_ref().is_some_and(|test| test.shape() != train.shape()) {
+            return Err(DataError::config("test_images", "the test images are not of the training images' size"));
+        }
+        Loaded::new(train, test, self.examples)
+    }
+}
+
+impl Idx {
+    fn check(&self) -> Result<(), DataError> {
+        if !(2..=256).contains(&self.classes) {
+            return Err(DataError::config("classes", "must be between 2 and 256"));
+        }
+        if !self.class_names.is_empty() && self.class_names.len() != self.classes {
+            return Err(DataError::config("class_names", "must list one name for each of `classes`, or be left out"));
+        }
+        check_scale(&[1], &[self.mean], &[self.std])
+    }
+
+    fn pair(&self, root: &Path, images: &Path, labels: &Path) -> Result<Examples, DataError> {
+        let (images, labels) = (file::find(root, images)?, file::find(root, labels)?);
+        let (sizes, pixels) = array(&images, file::read(&images)?)?;
+        let (count, classes) = array(&labels, file::read(&labels)?)?;
+        let shape = shape(&images, &sizes)?;
+        if count.len() != 1 {
+            return Err(DataError::file(&labels, "is no IDX file of labels (one dimension); are the names swapped?"));
+        }
+        if count[0] != sizes[0] {
+            let problem = format!("does not hold as many labels as {} holds images", images.display());
+            return Err(DataError::file(&labels, problem));
+        }
+        let targets = Targets::Classes { labels: self.labels(&labels, &classes)?, names: self.names().into() };
+        Examples::from_bytes(pixels, shape, targets, &[self.mean], &[self.std])
+    }
+
+    fn labels(&self, path: &Path, bytes: &[u8]) -> Result<Vec<u32>, DataError> {
+        if let Some(at) = bytes.iter().position(|&b| usize::from(b) >= self.classes) {
+            let problem = format!("label {} is not below `classes = {}`; correct `classes`", at + 1, self.classes);
+            return Err(DataError::file(path, problem));
+        }
+        Ok(bytes.iter().copied().map(u32::from).collect())
+    }
+
+    fn names(&self) -> Vec<String> {
+        if self.class_names.is_empty() {
+            (0..self.classes).map(|c| c.to_string()).collect()
+        } else {
+            self.class_names.clone()
+        }
+    }
+}
+
+/// One example's shape: a channel axis is put before height and width.
+fn shape(path: &Path, sizes: &[usize]) -> Result<Vec<usize>, DataError> {
+    match sizes {
+        [_, h, w] => Ok(vec![1, *h, *w]),
+        [_, rest @ ..] if !rest.is_empty() => Ok(rest.to_vec()),
+        _ => Err(DataError::file(path, "is no IDX file of images (two or more dimensions); are the names swapped?")),
+    }
+}
+
+/// The sizes and the values of an unpacked IDX file of unsigned bytes.
+fn array(path: &Path, mut bytes: Vec<u8>) -> Result<(Vec<usize>, Vec<u8>), DataError> {
+    let bad = |problem: &str| Err(DataError::file(path, problem));
+    let &[0, 0, kind, dimensions, ref rest @ ..] = &bytes[..] else { return bad("is no IDX file (wrong first bytes)") };
+    if kind != 8 {
+        return bad("is an IDX file, but not of unsigned bytes; only those are read");
+    }
+    let header = 4 * usize::from(dimensions);
+    if dimensions == 0 || rest.len() < header {
+        return bad("ends within its IDX header; fetch it again");
+    }
+    let size = |b: &[u8]| b.iter().fold(0usize, |size, &b| (size << 8) | usize::from(b));
+    let sizes: Vec<usize> = rest[..header].chunks(4).map(size).collect();
+    let promised = sizes.iter().try_fold(1usize, |all, &size| all.checked_mul(size));
+    match promised.map(|all| (rest.len() - header).cmp(&all)) {
+        Some(std::cmp::Ordering::Equal) => {}
+        Some(std::cmp::Ordering::Greater) => {
+            return bad("holds more bytes than its IDX header promises; fetch it again");
+        }
+        _ => return bad("holds fewer bytes than its IDX header promises; fetch it again"),
+    }
+    bytes.drain(..4 + header);
+    Ok((sizes, bytes))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Rows of a delimited text file, with line numbers for messages and no word of their content.
+
+use super::error::DataError;
+use ::csv::{ByteRecord, Reader, ReaderBuilder};
+use std::path::Path;
+
+/// How a text file is laid out; public.
+pub(super) struct Layout<'a> {
+    /// Between fields; one ASCII character.
+    pub delimiter: u8,
+    /// Whether double quotes enclose fields.
+    pub quoting: bool,
+    /// The columns' names; `None` when the file's first row has them.
+    pub columns: Option<&'a [String]>,
+}
+
+/// A text file being read.
+pub(super) struct Table<'a> {
+    path: &'a Path,
+    bytes: &'a [u8],
+    reader: Reader<&'a [u8]>,
+    columns: Vec<Vec<u8>>,
+}
+
+impl<'a> Table<'a> {
+    /// Starts on the unpacked content of a file; takes the header off, if there is one.
+    pub(super) fn open(path: &'a Path, bytes: &'a [u8], layout: &Layout) -> Result<Self, DataError> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let reader = ReaderBuilder::new()
+            .delimiter(layout.delimiter)
+            .quoting(layout.quoting)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(bytes);
+        let mut table = Self { path, bytes, reader, columns: Vec::new() };
+        table.columns = match layout.columns {
+            Some(names) => names.iter().map(|name| name.trim_ascii().as_bytes().to_vec()).collect(),
+            None => table.header()?,
+        };
+        Ok(table)
+    }
+
+    fn header(&mut self) -> Result<Vec<Vec<u8>>, DataError> {
+        let mut first = ByteRecord::new();
+        if self.read(&mut first)?.is_none() {
+            return Err(DataError::file(self.path, "is empty: a header row and rows of data are expected"));
+        }
+        let columns: Vec<Vec<u8>> = first.iter().map(|cell| cell.trim_ascii().to_vec()).collect();
+        let twice = (0..columns.len()).find_map(|i| Some((columns[..i].iter().position(|c| *c == columns[i])?, i)));
+        let Some((one, two)) = twice else { return Ok(columns) };
+        let problem = format!(
+            "fields {} and {} of the header row are the same; rename one, or set `header = false` and list `columns`",
+            one + 1,
+            two + 1
+        );
+        Err(DataError::line(self.path, 1, problem))
+    }
+
+    /// The place of a declared column.
+    pub(super) fn find(&self, column: &str) -> Result<usize, DataError> {
+        self.columns.iter().position(|c| c == column.trim_ascii().as_bytes()).ok_or_else(|| {
+            let problem = format!(
+                "has no column `{column}`; correct the declared name, check `delimiter`, or set `header = false` and \
+                 list `columns` if the file has no header row"
+            );
+            DataError::file(self.path, problem)
+        })
+    }
+
+    /// Reads the next row; gives the line on which it begins, or `None` at the end.
+    ///
+    /// # Errors
+    /// A row with more or fewer fields than there are columns.
+    pub(super) fn next(&mut self, row: &mut ByteRecord) -> Result<Option<u64>, DataError> {
+        let Some(line) = self.read(row)? else { return Ok(None) };
+        let expected = self.columns.len();
+        if row.len() == expected {
+            return Ok(Some(line));
+        }
+        let many = if row.len() < expected { "few" } else { "many" };
+        let problem = format!("too {many} fields ({expected} columns are expected); check `delimiter` and quotes");
+        Err(DataError::line(self.path, line, problem))
+    }
+
+    fn read(&mut self, row: &mut ByteRecord) -> Result<Option<u64>, DataError> {
+        let more = self.reader.read_byte_record(row);
+        let more = more.map_err(|_| DataError::file(self.path, "is not delimited text; check the file"))?;
+        Ok(more.then(|| self.line(row)))
+    }
+
+    /// The line of `row`: the reader's own count stops before blank lines, so those are added.
+    fn line(&self, row: &ByteRecord) -> u64 {
+        let Some(at) = row.position() else { return 0 };
+        let from = usize::try_from(at.byte()).unwrap_or(usize::MAX).min(self.bytes.len());
+        let blank = self.bytes[from..].iter().take_while(|b| matches!(b, b'\r' | b'\n'));
+        at.line() + blank.filter(|b| **b == b'\n').count() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(text: &[u8], columns: Option<&[String]>) -> Result<Vec<u64>, String> {
+        let layout = Layout { delimiter: b',', quoting: true, columns };
+        let mut table = Table::open(Path::new("t.csv"), text, &layout).map_err(|e| e.to_string())?;
+        let (mut row, mut lines) = (ByteRecord::new(), Vec::new());
+        while let Some(line) = table.next(&mut row).map_err(|e| e.to_string())? {
+            lines.push(line);
+        }
+        Ok(lines)
+    }
+
+    #[test]
+    fn lines_count_blank_lines_and_quoted_breaks() {
+        assert_eq!(lines(b"\xef\xbb\xbfa,b\n1,2\n\n\n3,4\n\"x\ny\",5\n6,7", None), Ok(vec![2, 5, 6, 8]));
+        assert_eq!(lines(b"a,b\r\n1,2\r\n\r\n3,4\r\n", None), Ok(vec![2, 4]));
+        let columns = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(lines(b"\n1,2\n3,4\n", Some(&columns)), Ok(vec![2, 3]));
+        assert_eq!(lines(b"", Some(&columns)), Ok(vec![]));
+    }
+
+    #[test]
+    fn ragged_rows_and_bad_headers_are_named() {
+        let error = lines(b"a,b\n1,2\n1,canary,3\n", None).unwrap_err();
+        assert!(error.contains("t.csv, line 3: too many") && !error.contains("canary"), "{error}");
+        assert!(lines(b"a,b\n1\n", None).unwrap_err().contains("line 2: too few"));
+        assert!(lines(b"\n\n", None).unwrap_err().contains("is empty"));
+        let error = lines(b"canary,b,canary\n", None).unwrap_err();
+        assert!(error.contains("fields 1 and 3") && !error.contains("canary"), "{error}");
+    }
+}

@@ -1,0 +1,64 @@
+//! Every source goes through the same list: default or smallest form, round trip, unknown keys.
+
+use super::*;
+
+fn smallest(name: &str) -> String {
+    let rest = match name {
+        "csv" => {
+            "train = 'a.csv'\nexamples = 1\n[[features]]\nname = 'x'\nkind = 'numeric'\nrange = [0, 1]\n\
+             [target]\nname = 'y'\nclasses = ['a', 'b']\n"
+        }
+        "idx" => "train_images = 'a'\ntrain_labels = 'b'\nexamples = 1\n",
+        _ => "",
+    };
+    format!("source = '{name}'\n{rest}")
+}
+
+#[test]
+fn every_source_survives_a_round_trip() {
+    for (name, help) in SOURCES {
+        let config: DataConfig = toml::from_str(&smallest(name)).unwrap();
+        assert_eq!(config.name(), *name);
+        assert!(!help.is_empty() && !help.contains('\n') && config.declared() > 0);
+        let text = toml::to_string(&config).unwrap();
+        assert!(text.starts_with(&format!("source = \"{name}\"")), "{text}");
+        assert_eq!(toml::from_str::<DataConfig>(&text).unwrap(), config);
+    }
+}
+
+#[test]
+fn every_source_refuses_unknown_keys_and_statistics() {
+    for (name, _) in SOURCES {
+        let text = smallest(name).replacen('\n', "\nexampels = 3\n", 1);
+        let error = toml::from_str::<DataConfig>(&text).unwrap_err().to_string();
+        assert!(error.contains("unknown field `exampels`, expected") && error.contains("`examples`"), "{error}");
+        let text = smallest(name).replacen('\n', "\nnormalise = 'standard'\n", 1);
+        let error = toml::from_str::<DataConfig>(&text).unwrap_err().to_string();
+        assert!(error.contains("private rows") && error.contains("range"), "{error}");
+    }
+}
+
+#[test]
+fn the_source_itself_is_checked() {
+    let error = |text: &str| toml::from_str::<DataConfig>(text).unwrap_err().to_string();
+    assert!(error("source = 'parquet'").contains("unknown source `parquet`, expected one of `adult`, `csv`"));
+    assert!(error("examples = 3").contains("missing field `source`"));
+    assert!(error("source = 3").contains("must be one of"));
+    assert!(error("source = 'adult'\nexamples = 'many'").contains("expected usize, in `examples`"));
+    assert!(error("source = 'adult'\nfeatures = 'raw'").contains("expected `bucketed` or `onehot`"));
+    let list = error(
+        "source = 'csv'\ntrain = 'a'\nexamples = 1\n[[features]]\nname = 'x'\nkind = 'numeric'\nrange = [0, 'b']",
+    );
+    assert!(list.contains("feature 1 (`x`): invalid type") && list.contains("in `range`"), "{list}");
+    assert_eq!(DataConfig::default().name(), "adult");
+}
+
+#[test]
+fn a_differing_count_is_noted_without_the_count() {
+    let targets = || Targets::Values { width: 1, data: vec![0.0; 777] };
+    let some = || Examples::from_floats(vec![0.0; 777], vec![1], targets(), vec![]).unwrap();
+    let notes = Loaded::new(some(), None, 800).unwrap().notes;
+    assert!(notes.len() == 1 && notes[0].contains("800") && !notes[0].contains("777"), "{notes:?}");
+    assert!(Loaded::new(some(), None, 777).unwrap().notes.is_empty());
+    assert!(Loaded::new(some(), None, 0).is_err());
+}

@@ -1,0 +1,96 @@
+//! One row of numbers for each example, with the example axis out of reach.
+//!
+//! # Why this is private
+//! *Claim.* A clip rule's answer for one example depends on that example alone.
+//! *Argument.* A rule that could look across examples (divide by the lot's largest norm, subtract the lot's mean) would
+//! move *everybody's* share when one person leaves, and no cap would save it. [`Each`] offers arithmetic row by row and
+//! nothing else, so such a rule cannot be written:
+//! ```compile_fail,E0599
+//! fn foot_gun(norms: train::each::Each) -> f64 { norms.mean() }
+//! ```
+//! ```compile_fail,E0616
+//! fn peek(norms: train::each::Each) -> f64 { norms.rows[0] }
+//! ```
+//! *Tests.* The two above, and `one_row_at_a_time` in `clip/mod.rs`, which runs every rule on a lot and on its examples
+//! one at a time.
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+/// `[n, columns]` numbers in f64, one row an example. All operations work on each row by itself.
+#[derive(Clone)]
+pub struct Each {
+    rows: Vec<f64>,
+    columns: usize,
+}
+
+impl Each {
+    pub(crate) fn new(rows: Vec<f64>, columns: usize) -> Self {
+        debug_assert!(columns > 0 && rows.len() % columns == 0);
+        Each { rows, columns }
+    }
+
+    pub(crate) fn into_rows(self) -> Vec<f64> {
+        self.rows
+    }
+
+    /// How many numbers an example has.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// `f` of every number.
+    pub fn map(mut self, f: impl Fn(f64) -> f64) -> Each {
+        self.rows.iter_mut().for_each(|x| *x = f(*x));
+        self
+    }
+
+    /// `1 / x`, and 0 where `x` is 0: an example without a gradient has no direction to scale.
+    pub fn recip_or_zero(self) -> Each {
+        self.map(|x| if x == 0.0 { 0.0 } else { x.recip() })
+    }
+
+    /// The smaller of each number and `c`.
+    pub fn at_most(self, c: f64) -> Each {
+        self.map(|x| x.min(c))
+    }
+
+    /// The larger of each number and `c`.
+    pub fn at_least(self, c: f64) -> Each {
+        self.map(|x| x.max(c))
+    }
+
+    /// 1 where a number is at most `c`, else 0.
+    pub fn within(self, c: f64) -> Each {
+        self.map(|x| f64::from(u8::from(x <= c)))
+    }
+
+    /// Column `j` times `by[j]`.
+    ///
+    /// # Panics
+    /// If `by` does not have one entry a column.
+    pub fn times_row(mut self, by: &[f64]) -> Each {
+        assert_eq!(by.len(), self.columns, "one factor a column");
+        for row in self.rows.chunks_mut(self.columns) {
+            row.iter_mut().zip(by).for_each(|(x, c)| *x *= c);
+        }
+        self
+    }
+}
+
+macro_rules! arithmetic { ($($op:ident :: $f:ident),*) => { $(
+    impl $op<f64> for Each { type Output = Each; fn $f(self, c: f64) -> Each { self.map(|x| $op::$f(x, c)) } }
+    impl $op<Each> for Each {
+        type Output = Each;
+        fn $f(mut self, other: Each) -> Each {
+            self.rows.iter_mut().zip(other.rows).for_each(|(x, y)| *x = $op::$f(*x, y));
+            self
+        }
+    }
+)* } }
+arithmetic! { Add::add, Sub::sub, Mul::mul, Div::div }
+
+impl Neg for Each {
+    type Output = Each;
+    fn neg(self) -> Each {
+        self.map(|x| -x)
+    }
+}

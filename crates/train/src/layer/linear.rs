@@ -1,0 +1,65 @@
+//! Fully connected layer, PyTorch's `nn.Linear`.
+use super::{Build, Init, Keep, Layer, Parameter, ShapeError, View, shape};
+use crate::tap::{Factor, Product, Rows, Taps};
+use engine::{Tensor, op};
+use serde::{Deserialize, Serialize};
+
+fn yes() -> bool {
+    true
+}
+
+/// `{ layer = "linear", features = 32, bias = true }`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Linear {
+    /// Size of the output.
+    pub features: usize,
+    /// Whether a bias is added.
+    #[serde(default = "yes")]
+    pub bias: bool,
+}
+
+struct Built {
+    inputs: usize,
+    features: usize,
+    bias: bool,
+    output: Vec<usize>,
+}
+
+impl Build for Linear {
+    fn build(&self, input: &[usize]) -> Result<Box<dyn Layer>, ShapeError> {
+        let inputs = shape::last("linear", input)?;
+        let features = shape::positive("linear", "features", self.features)?;
+        let output = [&input[..input.len() - 1], &[features]].concat();
+        Ok(Box::new(Built { inputs, features, bias: self.bias, output }))
+    }
+}
+
+impl Layer for Built {
+    fn parameters(&self) -> Vec<Parameter> {
+        let init = Init::pytorch(self.inputs);
+        let weight = Parameter::new("weight", [self.features, self.inputs], init);
+        let bias = self.bias.then(|| Parameter::new("bias", [self.features], init));
+        std::iter::once(weight).chain(bias).collect()
+    }
+    fn output(&self) -> &[usize] {
+        &self.output
+    }
+    fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
+        let y = op::linear(&x, w.get(0), self.bias.then(|| w.get(1)));
+        keep.push(|| x);
+        y
+    }
+    fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
+        let x: Tensor = keep.pop();
+        let n = x.rows();
+        let dx = if taps.input_wanted { op::linear_backward(&dy, w.get(0)) } else { Tensor::zeros([n, 0]) };
+        let steps = self.output[..self.output.len() - 1].iter().product::<usize>();
+        let b = dy.reshape([n, steps, self.features]);
+        if self.bias {
+            taps.leave(w.id(1), Rows::new(op::bias_rows_last(&b)));
+        }
+        taps.leave(w.id(0), Product::new(Factor::Rows(x.reshape([n, steps, self.inputs])), b));
+        dx
+    }
+}

@@ -1,0 +1,162 @@
+//! Layers: forward, and a backward that leaves taps instead of computing parameter gradients.
+//!
+//! A layer file holds its configuration (what a user writes), its parameters under PyTorch's names and layouts, its
+//! forward and its backward. A new layer is one file and one word in the list below.
+//!
+//! # Why this is private
+//! *Claim.* For every example, the taps that `backward` leaves are that example's own gradient, whole.
+//! *Argument.* Layer files are trusted: a tap that under-counts breaks the clip bound and nothing downstream notices.
+//! So they are few, each works row by row, and each goes through the list of `layer/tests.rs`: against one example at
+//! a time, against finite differences, and against a disturbed neighbour in the same batch.
+//! *Tests.* `layer::tests::*`, and at every start of a run `model::check`.
+mod shape;
+#[cfg(test)]
+mod tests;
+
+use crate::{registry::registry, tap::Taps};
+use engine::Tensor;
+pub use shape::{Pair, ShapeError};
+use std::any::Any;
+
+registry! {
+    /// A layer as a configuration names it: `{ layer = "conv2d", channels = 16, kernel = 8 }`.
+    LayerConfig by "layer" as Build:
+    linear::Linear = "linear", "fully connected: y = x W^T + b on the last axis";
+    conv2d::Conv2d = "conv2d", "2-D convolution over [channels, height, width]";
+    relu::Relu = "relu", "max(x, 0)";
+    tanh::Tanh = "tanh", "hyperbolic tangent, the usual choice under DP (bounded activations)";
+    gelu::Gelu = "gelu", "Gaussian error linear unit, exact or tanh form";
+    max_pool2d::MaxPool2d = "max_pool2d", "largest of each window";
+    avg_pool2d::AvgPool2d = "avg_pool2d", "mean of each window";
+    layer_norm::LayerNorm = "layer_norm", "normalises the last axis of each example";
+    group_norm::GroupNorm = "group_norm", "normalises groups of channels of each example";
+    embedding::Embedding = "embedding", "token ids to rows of a table";
+    flatten::Flatten = "flatten", "[..] to one axis";
+    mean_over::MeanOver = "mean_over", "mean over the first axis of each example (tokens)";
+}
+
+/// How a parameter starts. None of these looks at data.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// Uniform on `[-bound, bound]`.
+    Uniform(f32),
+    /// Normal with this standard deviation.
+    Normal(f32),
+    /// The same number everywhere.
+    Constant(f32),
+}
+
+impl Init {
+    /// PyTorch's default for linear and convolution layers: `kaiming_uniform(a = sqrt 5)`, that is
+    /// `U(-1/sqrt(fan_in), 1/sqrt(fan_in))`, for weights and biases alike.
+    pub fn pytorch(fan_in: usize) -> Self {
+        Init::Uniform((1.0 / (fan_in.max(1) as f64).sqrt()) as f32)
+    }
+}
+
+/// One trainable tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// PyTorch's name inside its module, such as `weight`; in a model, with the module's path in front.
+    pub name: String,
+    /// PyTorch's layout.
+    pub shape: Vec<usize>,
+    /// How it starts.
+    pub init: Init,
+}
+
+impl Parameter {
+    /// A parameter.
+    pub fn new(name: &str, shape: impl Into<Vec<usize>>, init: Init) -> Self {
+        Parameter { name: name.into(), shape: shape.into(), init }
+    }
+    /// How many numbers it has.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The parameters of one layer, as it may see them: by its own numbering.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    tensors: &'a [Tensor],
+    ids: &'a [usize],
+}
+
+impl<'a> View<'a> {
+    /// All of `tensors`, where the layers' `k`-th parameter is `tensors[ids[k]]`.
+    pub fn new(tensors: &'a [Tensor], ids: &'a [usize]) -> Self {
+        View { tensors, ids }
+    }
+    /// This layer's `k`-th parameter.
+    pub fn get(&self, k: usize) -> &'a Tensor {
+        &self.tensors[self.ids[k]]
+    }
+    /// The model-wide number of this layer's `k`-th parameter, under which taps are left.
+    pub fn id(&self, k: usize) -> usize {
+        self.ids[k]
+    }
+    /// The part that belongs to a layer inside this one.
+    pub fn part(&self, range: std::ops::Range<usize>) -> View<'a> {
+        View { tensors: self.tensors, ids: &self.ids[range] }
+    }
+}
+
+/// What forward leaves for backward: a stack, popped in the opposite order. Keeps nothing in evaluation.
+pub struct Keep {
+    stack: Option<Vec<Box<dyn Any + Send>>>,
+}
+
+impl Keep {
+    /// Keeps what it is given.
+    pub fn training() -> Self {
+        Keep { stack: Some(Vec::new()) }
+    }
+    /// Keeps nothing.
+    pub fn evaluation() -> Self {
+        Keep { stack: None }
+    }
+    /// Whether a backward pass will follow.
+    pub fn is_training(&self) -> bool {
+        self.stack.is_some()
+    }
+    /// Leaves something for backward; `value` is not called in evaluation.
+    pub fn push<T: Any + Send>(&mut self, value: impl FnOnce() -> T) {
+        if let Some(stack) = &mut self.stack {
+            stack.push(Box::new(value()));
+        }
+    }
+    /// Takes back what this layer's forward pushed last.
+    ///
+    /// # Panics
+    /// If the layer pushed something else, or nothing: a fault of the layer's own two functions.
+    pub fn pop<T: Any>(&mut self) -> T {
+        let top = self.stack.as_mut().and_then(Vec::pop).and_then(|kept| kept.downcast().ok());
+        *top.unwrap_or_else(|| panic!("backward wants a {} that forward did not keep", std::any::type_name::<T>()))
+    }
+}
+
+/// One layer. Works row by row: what it computes for an example depends on that example and the weights alone.
+pub trait Layer: Send + Sync {
+    /// The parameters, in the layer's own order.
+    fn parameters(&self) -> Vec<Parameter> {
+        Vec::new()
+    }
+    /// The shape of one example's output.
+    fn output(&self) -> &[usize];
+    /// `x` is `[n, ...]`; returns `[n, output...]`.
+    fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor;
+    /// `dy` is the gradient of each example's OWN loss with respect to this layer's output. Leaves a tap for every
+    /// parameter and returns the gradient with respect to the input, or anything where `taps.input_wanted` is false.
+    fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor;
+}
+
+/// What a layer's configuration can do: make the layer for a given shape of one example's input.
+pub trait Build {
+    /// The layer, or why these fields and this input do not go together.
+    fn build(&self, input: &[usize]) -> Result<Box<dyn Layer>, ShapeError>;
+}

@@ -1,0 +1,42 @@
+//! Independent Gaussian noise (Abadi et al. 2016, arXiv 1607.00133; Balle & Wang 2018, arXiv 1805.06530).
+//!
+//! # Why this is private
+//! *Claim.* Coordinate `i` of step `t`'s noise is a standard normal, independent of every other coordinate, step and
+//! purpose, up to what a computer can tell from ChaCha20.
+//! *Argument.* It is element `i` of the stream that the ledger derived for this release; blocks are split over threads by
+//! a fixed size, and an element does not depend on the split.
+//! *Test.* `noise_does_not_depend_on_threads`; the statistics of streams are tested in the privacy crate.
+use super::Noise;
+use crate::grads::Grads;
+use privacy::{Event, Mechanism, Stream};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+const BLOCK: usize = 1 << 14;
+
+/// `{ mechanism = "gaussian" }`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gaussian {}
+
+impl Noise for Gaussian {
+    fn with_multiplier(&self, noise_multiplier: f64) -> Box<dyn Mechanism<Grads>> {
+        Box::new(Independent { noise_multiplier })
+    }
+}
+
+struct Independent {
+    noise_multiplier: f64,
+}
+
+impl Mechanism<Grads> for Independent {
+    fn event(&self, _: u64) -> Event {
+        Event::Gaussian { noise_multiplier: self.noise_multiplier }
+    }
+    fn unit(&mut self, stream: &Stream, like: &Grads) -> Grads {
+        let mut noise = Grads::zeros(like.layout());
+        let blocks = noise.flat_mut().par_chunks_mut(BLOCK).enumerate();
+        blocks.for_each(|(k, block)| stream.fill_normal((k * BLOCK) as u64, block));
+        noise
+    }
+}

@@ -1,0 +1,80 @@
+//! What an example loses: one number each, and its gradient.
+use crate::data::Targets;
+use engine::{Tensor, op};
+use serde::{Deserialize, Serialize};
+
+/// The loss function.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// Softmax cross-entropy over classes.
+    CrossEntropy,
+    /// Sigmoid cross-entropy: one yes-or-no question an output, averaged over outputs.
+    SigmoidCrossEntropy,
+    /// Squared error, averaged over outputs.
+    MeanSquaredError,
+}
+
+impl Loss {
+    /// The usual loss for these targets.
+    pub fn usual(targets: &Targets) -> Self {
+        match targets {
+            Targets::Classes { .. } => Loss::CrossEntropy,
+            Targets::Values { .. } => Loss::MeanSquaredError,
+        }
+    }
+
+    /// How many outputs a model needs for these targets.
+    pub fn outputs(self, targets: &Targets) -> usize {
+        match (self, targets) {
+            (Loss::CrossEntropy, Targets::Classes { names, .. }) => names.len(),
+            (_, Targets::Classes { names, .. }) if names.len() == 2 => 1,
+            (_, Targets::Classes { names, .. }) => names.len(),
+            (_, Targets::Values { width, .. }) => *width,
+        }
+    }
+
+    /// Whether this loss can learn these targets; says why not.
+    pub fn check(self, targets: &Targets) -> Result<(), String> {
+        match (self, targets) {
+            (Loss::CrossEntropy, Targets::Values { .. }) => {
+                Err("cross-entropy needs classes, but the targets are numbers: use mean-squared-error".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Each example's own loss, `[n]`, and its gradient with respect to that example's outputs, `[n, k]`.
+    pub fn apply(self, outputs: &Tensor, targets: &Targets) -> (Vec<f32>, Tensor) {
+        match (self, targets) {
+            (Loss::CrossEntropy, Targets::Classes { labels, .. }) => op::cross_entropy(outputs, labels),
+            (Loss::MeanSquaredError, _) => op::mean_squared_error(outputs, &dense(targets, outputs)),
+            (Loss::SigmoidCrossEntropy | Loss::CrossEntropy, _) => {
+                op::sigmoid_cross_entropy(outputs, &dense(targets, outputs))
+            }
+        }
+    }
+
+    /// Whether each example's most likely class is its own; nothing for targets that are numbers.
+    pub fn hits(self, outputs: &Tensor, targets: &Targets) -> Option<usize> {
+        let Targets::Classes { labels, .. } = targets else { return None };
+        let guess = |row: &[f32]| match row {
+            [one] => u32::from(*one > if self == Loss::MeanSquaredError { 0.5 } else { 0.0 }),
+            _ => (0..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best }) as u32,
+        };
+        Some(labels.iter().enumerate().filter(|(i, label)| guess(outputs.row(*i)) == **label).count())
+    }
+}
+
+/// Targets as numbers: classes become one-hot rows, or a single 0 or 1 where the model has one output.
+fn dense(targets: &Targets, outputs: &Tensor) -> Tensor {
+    let k = outputs.row_len();
+    let data = match targets {
+        Targets::Values { data, .. } => data.clone(),
+        Targets::Classes { labels, .. } if k == 1 => labels.iter().map(|l| *l as f32).collect(),
+        Targets::Classes { labels, .. } => {
+            labels.iter().flat_map(|l| (0..k as u32).map(move |j| f32::from(u8::from(j == *l)))).collect()
+        }
+    };
+    Tensor::new([outputs.rows(), k], data)
+}

@@ -1,0 +1,180 @@
+//! What layers are put together into: a model with named parameters, a loss, and a gradient for every example.
+mod check;
+mod loss;
+mod sequential;
+mod weights;
+
+use crate::{
+    data::{Batch, Examples, Targets},
+    grads::Layout,
+    layer::{Keep, Layer, LayerConfig, ShapeError, View},
+    tap::Taps,
+};
+use engine::Tensor;
+pub use loss::Loss;
+pub use sequential::Sequential;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+pub use weights::Weights;
+
+/// What a user writes of a model: its layers in order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The loss; by default the usual one for the targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Loss>,
+    /// A safetensors file of PUBLIC weights to start from; by default fresh ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<std::path::PathBuf>,
+    /// The layers.
+    pub layers: Vec<LayerConfig>,
+}
+
+/// A model that cannot be built or must not be trained.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ModelError {
+    /// A layer does not fit its input.
+    #[error("model.layers[{place}] ({layer}): {source}")]
+    Layer {
+        /// Which layer, from 0.
+        place: usize,
+        /// Its name.
+        layer: &'static str,
+        /// What is wrong.
+        source: ShapeError,
+    },
+    /// The model's output is not what the targets need.
+    #[error("the model puts out {got:?} for each example, but the targets need [{wanted}]: end with {{ layer = \"linear\", features = {wanted} }}")]
+    Output {
+        /// The model's output shape.
+        got: Vec<usize>,
+        /// What the targets need.
+        wanted: usize,
+    },
+    /// The loss cannot learn the targets.
+    #[error("model.loss: {0}")]
+    Loss(String),
+    /// There is nothing to train.
+    #[error("the model has no parameters to train")]
+    NoParameters,
+    /// A parameter whose gradient nobody reports would be trained without a bound.
+    #[error("no gradient is reported for {0:?}: every trainable parameter must be tapped")]
+    Untapped(Vec<String>),
+    /// A layer mixes examples, so no clipping of single examples can bound what one of them does.
+    #[error("example {0} changes when another example of its batch does: a layer mixes examples, which private training cannot allow")]
+    Mixes(usize),
+}
+
+/// A network and its loss.
+pub struct Model {
+    network: Sequential,
+    loss: Loss,
+    input: Vec<usize>,
+    layout: Arc<Layout>,
+    ids: Vec<usize>,
+}
+
+/// What evaluation adds up over public examples.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Score {
+    /// Mean loss.
+    pub loss: f64,
+    /// Share of examples whose most likely class is right; none for targets that are numbers.
+    pub accuracy: Option<f64>,
+}
+
+impl Model {
+    /// Builds the configured layers for examples like `like`, and checks the result as [`Model::new`] does.
+    pub fn build(config: &ModelConfig, input: &[usize], targets: &Targets) -> Result<Self, ModelError> {
+        let mut layers: Vec<Box<dyn Layer>> = Vec::new();
+        for (place, layer) in config.layers.iter().enumerate() {
+            let shape = layers.last().map_or(input, |l| l.output());
+            let built = layer.get().build(shape);
+            layers.push(built.map_err(|source| ModelError::Layer { place, layer: layer.name(), source })?);
+        }
+        Model::new(input, layers, config.loss.unwrap_or(Loss::usual(targets)), targets)
+    }
+
+    /// Puts layers together, for examples of shape `input` and targets like `targets`.
+    ///
+    /// # Errors
+    /// If the output does not fit the targets, if there is nothing to train, if a parameter is never tapped, or if a
+    /// layer mixes examples (tried out on made-up inputs).
+    pub fn new(input: &[usize], layers: Vec<Box<dyn Layer>>, loss: Loss, targets: &Targets) -> Result<Self, ModelError> {
+        let network = Sequential::new(input, layers);
+        let layout = Layout::new(network.parameters());
+        let ids = (0..layout.parameters().len()).collect();
+        let model = Model { network, loss, input: input.to_vec(), layout, ids };
+        model.fits(targets)?;
+        check::every_parameter_is_tapped(&model, targets)?;
+        check::examples_stay_apart(&model, targets)?;
+        Ok(model)
+    }
+
+    fn fits(&self, targets: &Targets) -> Result<(), ModelError> {
+        self.loss.check(targets).map_err(ModelError::Loss)?;
+        if self.layout.is_empty() {
+            return Err(ModelError::NoParameters);
+        }
+        let (got, wanted) = (self.network.output(), self.loss.outputs(targets));
+        if got == [wanted] { Ok(()) } else { Err(ModelError::Output { got: got.to_vec(), wanted }) }
+    }
+
+    /// The parameters.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// The loss.
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+
+    /// The shape of one example.
+    pub fn input(&self) -> &[usize] {
+        &self.input
+    }
+
+    /// Outputs `[n, k]` for inputs `[n, ...]`.
+    pub fn outputs(&self, weights: &Weights, inputs: Tensor) -> Tensor {
+        self.run(weights, inputs, &mut Keep::evaluation())
+    }
+
+    fn run(&self, weights: &Weights, inputs: Tensor, keep: &mut Keep) -> Tensor {
+        self.network.forward(View::new(weights.tensors(), &self.ids), inputs, keep)
+    }
+
+    /// Every example's gradient of its own loss: one forward, one backward of activations, nothing multiplied out.
+    pub fn taps(&self, weights: &Weights, batch: Batch) -> Taps {
+        let mut keep = Keep::training();
+        let n = batch.n;
+        let outputs = self.run(weights, inputs(batch.inputs, n, &batch.shape), &mut keep);
+        let (losses, dy) = self.loss.apply(&outputs, &batch.targets);
+        let mut taps = Taps::new(n, &self.layout);
+        taps.finite = losses.iter().map(|l| l.is_finite()).collect();
+        taps.input_wanted = false;
+        self.network.backward(View::new(weights.tensors(), &self.ids), &mut keep, dy, &mut taps);
+        taps
+    }
+
+    /// Mean loss and accuracy over PUBLIC examples.
+    pub fn score(&self, weights: &Weights, examples: &Examples) -> Score {
+        let (mut loss, mut hits, mut classes) = (0.0, 0, false);
+        for batch in examples.chunks(1024) {
+            let outputs = self.outputs(weights, inputs(batch.inputs, batch.n, &batch.shape));
+            let (losses, _) = self.loss.apply(&outputs, &batch.targets);
+            loss += losses.iter().map(|l| f64::from(*l)).sum::<f64>();
+            if let Some(right) = self.loss.hits(&outputs, &batch.targets) {
+                hits += right;
+                classes = true;
+            }
+        }
+        let n = examples.len().max(1) as f64;
+        Score { loss: loss / n, accuracy: classes.then(|| hits as f64 / n) }
+    }
+}
+
+fn inputs(rows: Vec<f32>, n: usize, shape: &[usize]) -> Tensor {
+    Tensor::new([&[n], shape].concat(), rows)
+}

@@ -1,0 +1,101 @@
+//! Weights, which move only by what was released.
+//!
+//! # Why this is private
+//! *Claim.* Weights are a function of public starting values and released numbers.
+//! *Argument.* The only way to change them is [`Weights::walk`], which takes a `Privatized` step; only the privacy
+//! crate's ledger makes those, and it charges for each. Raw gradients do not fit:
+//! ```compile_fail,E0308
+//! fn cheat(w: &mut train::model::Weights, raw: train::grads::Grads) {
+//!     w.walk(raw);
+//! }
+//! ```
+//! ```compile_fail,E0616
+//! fn cheat(mut w: train::model::Weights) {
+//!     w.tensors.clear();
+//! }
+//! ```
+//! [`Weights::public`] and [`Weights::from_public`] are claims about where starting values came from; reports print them.
+use crate::{
+    grads::{Grads, Layout},
+    layer::{Init, Parameter},
+};
+use engine::Tensor;
+use privacy::{Key, Privatized, Purpose, Stream};
+use std::{collections::HashMap, sync::Arc};
+
+/// All of a model's parameters.
+pub struct Weights {
+    layout: Arc<Layout>,
+    tensors: Vec<Tensor>,
+}
+
+impl Weights {
+    /// Fresh weights: each parameter by its own rule, from `key`'s stream for starting values.
+    pub fn public(layout: &Arc<Layout>, key: &Key) -> Self {
+        let stream = key.stream(Purpose::Init, 0, 0);
+        let tensors = (0..layout.parameters().len()).map(|p| fresh(layout, p, &stream)).collect();
+        Weights { layout: layout.clone(), tensors }
+    }
+
+    /// Weights from somewhere public, by name. Says which are missing, unknown, or of another shape.
+    pub fn from_public(layout: &Arc<Layout>, mut named: HashMap<String, Tensor>) -> Result<Self, String> {
+        let take = |p: &Parameter| {
+            let tensor = named.remove(&p.name).ok_or_else(|| format!("no parameter `{}`", p.name))?;
+            let fits = tensor.shape() == p.shape;
+            let wrong = || format!("`{}` has shape {:?}, but the model wants {:?}", p.name, tensor.shape(), p.shape);
+            if fits { Ok(tensor) } else { Err(wrong()) }
+        };
+        let tensors = layout.parameters().iter().map(take).collect::<Result<_, _>>()?;
+        match named.keys().min() {
+            Some(name) => Err(format!("the model has no parameter `{name}`")),
+            None => Ok(Weights { layout: layout.clone(), tensors }),
+        }
+    }
+
+    /// Weights with no numbers in them, for a rehearsal.
+    pub fn hollow(layout: &Layout) -> Self {
+        let tensors = layout.parameters().iter().map(|_| Tensor::zeros([0])).collect();
+        Weights { layout: layout.hollow(), tensors }
+    }
+
+    /// The layout.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// One tensor a parameter, in the layout's order.
+    pub fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// The weights as a point in parameter space.
+    pub fn point(&self) -> Grads {
+        Grads::new(&self.layout, self.tensors.iter().flat_map(|t| t.data()).copied().collect())
+    }
+
+    /// Takes one step.
+    pub fn walk(&mut self, step: Privatized<Grads>) {
+        for (p, tensor) in self.tensors.iter_mut().enumerate() {
+            let by = step.get().parameter(p);
+            tensor.data_mut().iter_mut().zip(by).for_each(|(w, d)| *w += d);
+        }
+    }
+}
+
+fn fresh(layout: &Layout, p: usize, stream: &Stream) -> Tensor {
+    let (parameter, range) = (&layout.parameters()[p], layout.range(p));
+    let at = range.start as u64;
+    let numbers = match parameter.init {
+        Init::Constant(c) => vec![c; range.len()],
+        Init::Uniform(bound) => {
+            let unit = |i: usize| stream.uniform(at + i as u64) as f32;
+            (0..range.len()).map(|i| (2.0 * unit(i) - 1.0) * bound).collect()
+        }
+        Init::Normal(std) => {
+            let mut numbers = vec![0.0; range.len()];
+            stream.fill_normal(at, &mut numbers);
+            numbers.iter().map(|z| z * std).collect()
+        }
+    };
+    Tensor::new(parameter.shape.clone(), numbers)
+}

@@ -1,0 +1,146 @@
+//! The public numbers of a run, settled before any example is looked at: sample rate, steps, normaliser, noise.
+//!
+//! # Why this is private
+//! *Claim.* Nothing here depends on the data, and the noise is enough for the budget.
+//! *Argument.* Rates and steps come from the configuration and the DECLARED number of examples. The noise multiplier is
+//! calibrated by rehearsal: the trainer's own `step`, on nobody's data, writes the ledger that is priced, so plan and
+//! run cannot drift apart; and calibration returns the side of the bracket that meets the budget.
+//! *Test.* `a_rehearsal_writes_the_runs_ledger`.
+use crate::{
+    config::{Config, Mode},
+    data::{Examples, Targets},
+    model::{Model, Weights},
+    trainer::{Method, Trainer},
+};
+use privacy::{Key, Ledger, LedgerError, Poisson, Secret, account};
+use std::sync::Arc;
+
+/// What a run is going to do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Plan {
+    /// Number of examples, as declared.
+    pub examples: usize,
+    /// Probability with which an example takes part in a step.
+    pub sample_rate: f64,
+    /// Expected lot size: what sums are divided by.
+    pub lot: f64,
+    /// Steps.
+    pub steps: u64,
+    /// Standard deviation of the noise over the clip bound; 0 in ordinary training.
+    pub noise_multiplier: f64,
+    /// What the whole run costs; infinite in ordinary training.
+    pub epsilon: f64,
+}
+
+/// A run that cannot be planned.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Public numbers that do not go together.
+    #[error("{0}")]
+    Numbers(String),
+    /// The budget cannot be met.
+    #[error("privacy.epsilon: {0}")]
+    Budget(String),
+    /// A rehearsal cannot be priced.
+    #[error("the run cannot be priced: {0}")]
+    Price(String),
+}
+
+impl Plan {
+    /// Settles the numbers for `examples` declared examples.
+    ///
+    /// # Errors
+    /// If the lot is larger than the data, or if no noise meets the budget (says what could be met).
+    pub fn new(config: &Config, model: &Arc<Model>, examples: usize) -> Result<Plan, PlanError> {
+        let n = examples as f64;
+        let lot = config.train.lot.unwrap_or_else(|| config.train.sample_rate.unwrap_or(1.0) * n);
+        let sample_rate = config.train.sample_rate.unwrap_or(lot / n);
+        if sample_rate > 1.0 {
+            return Err(PlanError::Numbers(format!("train.lot = {lot} is more than the {examples} declared examples")));
+        }
+        let steps = match (config.train.steps, config.train.epochs) {
+            (Some(steps), _) => steps,
+            (None, epochs) => (epochs.unwrap_or(1.0) / sample_rate).ceil().max(1.0) as u64,
+        };
+        let plan = Plan { examples, sample_rate, lot, steps, noise_multiplier: 0.0, epsilon: f64::INFINITY };
+        match config.privacy.mode {
+            Mode::Ordinary => Ok(plan),
+            Mode::Private => plan.with_noise(config, model),
+        }
+    }
+
+    fn with_noise(self, config: &Config, model: &Arc<Model>) -> Result<Plan, PlanError> {
+        let p = &config.privacy;
+        let price = |noise_multiplier: f64| Plan { noise_multiplier, ..self }.price(config, model);
+        if let Some(noise_multiplier) = p.noise_multiplier {
+            return Ok(Plan { noise_multiplier, epsilon: price(noise_multiplier)?, ..self });
+        }
+        let found = privacy::noise_multiplier(p.epsilon.unwrap_or(1.0), price);
+        let found = found.map_err(|e| PlanError::Budget(e.to_string()))?;
+        Ok(Plan { noise_multiplier: found.noise_multiplier, epsilon: found.epsilon, ..self })
+    }
+
+    /// What this plan costs.
+    fn price(&self, config: &Config, model: &Arc<Model>) -> Result<f64, PlanError> {
+        let ledger = self.rehearse(config, model).map_err(|e| PlanError::Price(e.to_string()))?;
+        spent(config, &ledger).map_err(PlanError::Price)
+    }
+
+    /// The ledger of this plan, written by the trainer itself on nobody's data.
+    ///
+    /// # Errors
+    /// If the configuration cannot be turned into a trainer.
+    pub fn rehearse(&self, config: &Config, model: &Arc<Model>) -> Result<Ledger, PlanError> {
+        let nobody = Targets::Values { width: 1, data: Vec::new() };
+        let nobody = Examples::from_floats(Vec::new(), vec![1], nobody, Vec::new());
+        let nobody = nobody.map_err(|e| PlanError::Numbers(e.to_string()))?;
+        let weights = Weights::hollow(model.layout());
+        let ledger = Ledger::new(config.privacy.neighbouring);
+        let mut trainer = self.trainer(config, model, weights, nobody, 0, Arc::new(Key::from_seed(0)), ledger)?;
+        for _ in 0..self.steps {
+            trainer.step().map_err(|e: LedgerError| PlanError::Price(e.to_string()))?;
+        }
+        Ok(trainer.ledger)
+    }
+
+    /// A trainer that carries this plan out on `rows` examples of `data`.
+    ///
+    /// # Errors
+    /// If a setting of the update or the sampler makes no sense.
+    #[allow(clippy::too_many_arguments)]
+    pub fn trainer(
+        &self,
+        config: &Config,
+        model: &Arc<Model>,
+        weights: Weights,
+        data: Examples,
+        rows: usize,
+        key: Arc<Key>,
+        ledger: Ledger,
+    ) -> Result<Trainer, PlanError> {
+        let sampler = Poisson::new(rows, self.sample_rate, key).map_err(|e| PlanError::Numbers(e.to_string()))?;
+        let chain = config.update.iter().map(|u| u.get().prepare().map_err(|e| format!("update `{}`: {e}", u.name())));
+        let chain = chain.collect::<Result<_, _>>().map_err(PlanError::Numbers)?;
+        let multiplier = self.noise_multiplier / config.privacy.neighbouring.factor();
+        let method = match config.privacy.mode {
+            Mode::Ordinary => Method::Ordinary,
+            Mode::Private => Method::Private {
+                rule: config.clip.clone().into_box(),
+                mechanism: config.mechanism.get().with_multiplier(multiplier),
+            },
+        };
+        let data = Secret::new(Arc::new(data));
+        let (chunk, normaliser) = (config.train.chunk, self.lot);
+        Ok(Trainer { model: model.clone(), weights, data, sampler, method, chain, ledger, chunk, normaliser, step: 0 })
+    }
+}
+
+/// What `ledger` has cost so far by the configured accountant.
+///
+/// # Errors
+/// If the accountant cannot price an event.
+pub fn spent(config: &Config, ledger: &Ledger) -> Result<f64, String> {
+    let accountant = account::by_name(&config.privacy.accountant);
+    let accountant = accountant.ok_or_else(|| format!("no accountant is called `{}`", config.privacy.accountant))?;
+    accountant.spent(ledger, config.privacy.delta).map_err(|e| e.to_string())
+}

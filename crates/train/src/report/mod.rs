@@ -1,0 +1,20 @@
+//! What a run leaves for people and machines.
+//!
+//! Three files for machines - `privacy.json` ([`Statement`]), `summary.json` ([`Summary`]), `metrics.jsonl` (one
+//! [`Point`] a line) - and one page for people, `report.html` ([`html`]). Everything here is plain data that was
+//! already released: this module computes no privacy loss and sees no training example.
+
+#[cfg(test)]
+mod example;
+mod number;
+mod page;
+pub mod plot;
+mod record;
+mod statement;
+mod words;
+mod write;
+
+pub use self::page::html;
+pub use self::record::{Point, Record, Summary};
+pub use self::statement::{Clip, Neighbouring, Noise, Randomness, Sampling, Statement, Steps, UNIT};
+pub use self::write::{write, write_atomically};

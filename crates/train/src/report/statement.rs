@@ -1,0 +1,186 @@
+//! `privacy.json`: the machine-readable privacy statement.
+//!
+//! It says what was promised, to whom, under which assumptions, and how the number was computed, so that another
+//! program can check the claim against the ledger without reading the report.
+
+use serde::{Deserialize, Serialize};
+
+/// The unit of privacy that every run of this version has.
+pub const UNIT: &str = "one example (row) of the training data";
+
+/// The privacy statement of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Statement {
+    /// Version of Secateur that made the run.
+    pub secateur_version: String,
+    /// Whether the run was trained with clipping and noise at all. Epsilon may still be infinite.
+    pub private: bool,
+    /// The noise that was added; none in ordinary training.
+    pub mechanism: Option<Noise>,
+    /// How the examples of a step were drawn.
+    pub sampling: Sampling,
+    /// How many steps were planned and made. The loss covers those that were made.
+    pub steps: Steps,
+    /// Which two data sets the guarantee compares.
+    pub neighbouring: Neighbouring,
+    /// The same in plain language; see [`Neighbouring::definition`].
+    pub neighbouring_definition: String,
+    /// What one "person" is; see [`UNIT`].
+    pub unit_of_privacy: String,
+    /// How one example's share was bounded; none in ordinary training.
+    pub clip: Option<Clip>,
+    /// The accountant that priced the ledger.
+    pub accountant: String,
+    /// The privacy loss; `"inf"` when there is no guarantee.
+    #[serde(with = "super::number")]
+    pub epsilon: f64,
+    /// The probability with which the loss may exceed epsilon.
+    #[serde(with = "super::number")]
+    pub delta: f64,
+    /// Where the draws and the noise came from.
+    pub randomness: Randomness,
+    /// What must be true for the guarantee to mean what it says.
+    pub assumptions: Vec<String>,
+    /// Whether the run ended before its last planned step.
+    pub interrupted: bool,
+}
+
+/// The noise mechanism.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Noise {
+    /// Its registered name, for example `gaussian`.
+    pub name: String,
+    /// Standard deviation of the noise over the clip bound.
+    #[serde(with = "super::number")]
+    pub noise_multiplier: f64,
+    /// Standard deviation of the noise on the sum of the clipped gradients, before any division.
+    #[serde(with = "super::number")]
+    pub noise_standard_deviation_on_sum: f64,
+}
+
+/// How the examples of a step are drawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    /// For example `poisson`.
+    pub kind: String,
+    /// Probability with which one example takes part in one step.
+    #[serde(with = "super::number")]
+    pub sample_rate: f64,
+}
+
+/// Steps planned and made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Steps {
+    /// Steps that the configuration asked for.
+    pub planned: u64,
+    /// Steps in the ledger.
+    pub made: u64,
+}
+
+/// The clip rule and the bound that it was held to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Clip {
+    /// The rule's registered name, for example `abadi`.
+    pub rule: String,
+    /// The most (L2) that one example can move the sum.
+    #[serde(with = "super::number")]
+    pub bound: f64,
+}
+
+/// Which two data sets are neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Neighbouring {
+    /// One example more or less.
+    AddRemove,
+    /// One example exchanged for another.
+    ReplaceOne,
+}
+
+impl Neighbouring {
+    /// What the relation means, for readers without a background in differential privacy.
+    pub fn definition(self) -> &'static str {
+        match self {
+            Self::AddRemove => {
+                "Two data sets are neighbours when one is the other with exactly one example added or removed."
+            }
+            Self::ReplaceOne => {
+                "Two data sets are neighbours when they have the same size and differ in the content of exactly one example."
+            }
+        }
+    }
+}
+
+/// Where the randomness of a run came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Randomness {
+    /// A fresh key from the operating system that nobody kept.
+    #[serde(rename = "operating system")]
+    OperatingSystem,
+    /// A seed in the configuration: whoever knows it can subtract the noise.
+    #[serde(rename = "fixed seed: NOT private, for reproduction only")]
+    FixedSeed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::example;
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn value(statement: &Statement) -> Value {
+        serde_json::to_value(statement).unwrap()
+    }
+
+    #[test]
+    fn keys_are_the_documented_ones() {
+        let value = value(&example::private().statement);
+        let mut keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        let expected = [
+            "accountant",
+            "assumptions",
+            "clip",
+            "delta",
+            "epsilon",
+            "interrupted",
+            "mechanism",
+            "neighbouring",
+            "neighbouring_definition",
+            "private",
+            "randomness",
+            "sampling",
+            "secateur_version",
+            "steps",
+            "unit_of_privacy",
+        ];
+        assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn parts_have_their_own_keys() {
+        let value = value(&example::private().statement);
+        assert_eq!(value["sampling"], json!({"kind": "poisson", "sample_rate": 0.0171}));
+        assert_eq!(value["steps"], json!({"planned": 2000, "made": 2000}));
+        assert_eq!(value["clip"], json!({"rule": "abadi", "bound": 0.5}));
+        assert_eq!(value["mechanism"]["noise_standard_deviation_on_sum"], json!(1.5));
+        assert_eq!(value["neighbouring"], "add-remove");
+        assert_eq!(value["randomness"], "operating system");
+    }
+
+    #[test]
+    fn ordinary_training_has_no_mechanism_and_infinite_epsilon() {
+        let statement = example::ordinary().statement;
+        let value = value(&statement);
+        assert_eq!((&value["mechanism"], &value["clip"]), (&Value::Null, &Value::Null));
+        assert_eq!(value["epsilon"], "inf");
+        assert_eq!(serde_json::from_value::<Statement>(value).unwrap(), statement);
+    }
+
+    #[test]
+    fn names_are_stable() {
+        assert_eq!(serde_json::to_value(Neighbouring::ReplaceOne).unwrap(), "replace-one");
+        let fixed = serde_json::to_value(Randomness::FixedSeed).unwrap();
+        assert_eq!(fixed, "fixed seed: NOT private, for reproduction only");
+    }
+}

@@ -1,0 +1,92 @@
+//! The folder of results: one run each, never overwritten unasked, and never losing a ledger.
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// A folder that cannot take a run's results.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// There is something in it.
+    #[error("{0} already exists and is not empty: choose another folder, or allow replacing it with --force")]
+    Taken(PathBuf),
+    /// It cannot be written.
+    #[error("cannot write to {path}: {source}")]
+    Write {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What a run writes, besides the ledger.
+const RESULTS: [&str; 6] =
+    ["metrics.jsonl", "model.safetensors", "config.toml", "privacy.json", "summary.json", "report.html"];
+
+/// Makes `folder`, or with `force` clears an earlier run's results out of it; an earlier ledger is renamed, not removed.
+pub(super) fn claim(folder: &Path, force: bool) -> Result<(), FolderError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |source| FolderError::Write { path, source }
+    };
+    fs::create_dir_all(folder).map_err(at(folder))?;
+    let taken = fs::read_dir(folder).map_err(at(folder))?.next().is_some();
+    if !taken {
+        return Ok(());
+    }
+    if !force {
+        return Err(FolderError::Taken(folder.to_owned()));
+    }
+    keep_ledger(folder).map_err(at(folder))?;
+    for file in RESULTS.iter().map(|name| folder.join(name)).filter(|file| file.exists()) {
+        fs::remove_file(&file).map_err(at(&file))?;
+    }
+    Ok(())
+}
+
+fn keep_ledger(folder: &Path) -> io::Result<()> {
+    let ledger = folder.join("ledger.jsonl");
+    if !ledger.exists() {
+        return Ok(());
+    }
+    let names = (1u32..).map(|k| folder.join(format!("ledger.earlier-{k}.jsonl")));
+    names.into_iter().find(|name| !name.exists()).map_or(Ok(()), |name| fs::rename(&ledger, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_results_is_left_alone_unless_forced() {
+        let top = tempfile::tempdir().unwrap();
+        let folder = top.path().join("a/b");
+        claim(&folder, false).unwrap();
+        claim(&folder, false).unwrap();
+        fs::write(folder.join("summary.json"), "{}").unwrap();
+        assert!(matches!(claim(&folder, false), Err(FolderError::Taken(_))));
+        claim(&folder, true).unwrap();
+        assert!(!folder.join("summary.json").exists());
+    }
+
+    #[test]
+    fn a_ledger_is_never_lost() {
+        let top = tempfile::tempdir().unwrap();
+        for k in 1..4 {
+            fs::write(top.path().join("ledger.jsonl"), format!("run {k}")).unwrap();
+            claim(top.path(), true).unwrap();
+        }
+        let kept = |k: u32| fs::read_to_string(top.path().join(format!("ledger.earlier-{k}.jsonl"))).unwrap();
+        assert_eq!([kept(1), kept(2), kept(3)], ["run 1", "run 2", "run 3"]);
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_an_error_that_names_it() {
+        let top = tempfile::tempdir().unwrap();
+        let file = top.path().join("file");
+        fs::write(&file, "x").unwrap();
+        let error = claim(&file.join("inside"), false).unwrap_err().to_string();
+        assert!(error.contains("inside"), "{error}");
+    }
+}

@@ -1,0 +1,122 @@
+//! What a run says of itself: numbers, the privacy statement, assumptions, warnings.
+use super::{Progress, Run};
+use crate::{
+    clip,
+    config::{Config, Mode},
+    plan::Plan,
+    report::{self, Clip, Noise, Point, Randomness, Record, Sampling, Statement, Steps, Summary},
+};
+use privacy::Neighbouring;
+use std::time::Duration;
+
+/// What must be true for the guarantee to mean what it says.
+const ASSUMPTIONS: [&str; 9] = [
+    "Each row of the training data is one person; somebody with k rows is protected k times less (as a group).",
+    "The evaluation data are public: scores on them are printed and not charged.",
+    "The weights that training starts from do not depend on the training data.",
+    "The declared number of examples, ranges, categories and every other value of the configuration are public.",
+    "The configuration was not chosen by looking at results on the same training data; the cost of such a search is not included.",
+    "Only what this run writes is published: nobody watches memory, timing or the number of chunks in a step.",
+    "Noise is Gaussian in floating point (f64 normals added as f32), not an exact discrete Gaussian.",
+    "The randomness is ChaCha20's: as good as random to anybody who does not know the key.",
+    "Gradients that are not finite numbers count as zero.",
+];
+
+/// What the user should know.
+pub(super) fn warnings(config: &Config, plan: &Plan, notes: Vec<String>) -> Vec<String> {
+    let mut all = notes;
+    if config.privacy.mode == Mode::Ordinary {
+        all.push("NOT PRIVATE: ordinary training, without clipping or noise. Use it for baselines on public data only.".into());
+        return all;
+    }
+    let per_example = 1.0 / plan.examples as f64;
+    if config.privacy.delta >= per_example {
+        let delta = config.privacy.delta;
+        all.push(format!(
+            "delta = {delta:e} is not below one over the number of examples ({per_example:.1e}): publishing one whole \
+             record at random would be allowed. Choose a smaller privacy.delta."
+        ));
+    }
+    if config.train.seed.is_some() {
+        all.push("train.seed is fixed: whoever knows the seed can subtract the noise. Reproducible, NOT private.".into());
+    }
+    if plan.noise_multiplier == 0.0 {
+        all.push("The noise multiplier is 0: gradients are clipped but not noised, so there is no privacy.".into());
+    }
+    all
+}
+
+pub(super) fn record(run: &Run, points: Vec<Point>, progress: &Progress, training: Duration) -> Record {
+    let title = run.config.title.clone();
+    Record {
+        title,
+        private: run.is_private(),
+        statement: statement(run, progress),
+        config_toml: run.config.to_toml(),
+        summary: summary(run, progress, training),
+        points,
+        warnings: run.warnings.clone(),
+    }
+}
+
+fn bound(run: &Run) -> f64 {
+    clip::sensitivity(run.config.clip.get(), run.trainer.model.layout())
+}
+
+fn statement(run: &Run, progress: &Progress) -> Statement {
+    let (config, plan) = (&run.config, &run.plan);
+    let neighbouring = match config.privacy.neighbouring {
+        Neighbouring::AddRemove => report::Neighbouring::AddRemove,
+        Neighbouring::ReplaceOne => report::Neighbouring::ReplaceOne,
+    };
+    let noise = Noise {
+        name: config.mechanism.name().into(),
+        noise_multiplier: plan.noise_multiplier,
+        noise_standard_deviation_on_sum: plan.noise_multiplier * bound(run),
+    };
+    Statement {
+        secateur_version: env!("CARGO_PKG_VERSION").into(),
+        private: run.is_private(),
+        mechanism: run.is_private().then_some(noise),
+        sampling: Sampling { kind: "poisson".into(), sample_rate: plan.sample_rate },
+        steps: Steps { planned: plan.steps, made: progress.step },
+        neighbouring,
+        neighbouring_definition: neighbouring.definition().into(),
+        unit_of_privacy: report::UNIT.into(),
+        clip: run.is_private().then(|| Clip { rule: config.clip.name().into(), bound: bound(run) }),
+        accountant: config.privacy.accountant.clone(),
+        epsilon: progress.epsilon,
+        delta: config.privacy.delta,
+        randomness: match config.train.seed {
+            Some(_) => Randomness::FixedSeed,
+            None => Randomness::OperatingSystem,
+        },
+        assumptions: ASSUMPTIONS.map(str::to_owned).to_vec(),
+        interrupted: progress.step < plan.steps,
+    }
+}
+
+fn summary(run: &Run, progress: &Progress, training: Duration) -> Summary {
+    let (config, plan) = (&run.config, &run.plan);
+    Summary {
+        epsilon: progress.epsilon,
+        delta: config.privacy.delta,
+        accountant: config.privacy.accountant.clone(),
+        noise_multiplier: plan.noise_multiplier,
+        sample_rate: plan.sample_rate,
+        steps: progress.step,
+        clip_rule: run.is_private().then(|| config.clip.name().into()),
+        clip_bound: run.is_private().then(|| bound(run)),
+        test_accuracy: progress.score.and_then(|s| s.accuracy),
+        train_seconds: training.as_secs_f64(),
+        private: run.is_private(),
+        train_loss: None,
+        evaluation_loss: progress.score.map(|s| s.loss),
+        parameters: run.trainer.model.layout().len() as u64,
+        seed: config.train.seed,
+        interrupted: progress.step < plan.steps,
+        examples: plan.examples as u64,
+        model: config.model.layers.iter().map(|l| l.name()).collect::<Vec<_>>().join(" - "),
+        optimizer: config.update.iter().map(|u| u.name()).collect::<Vec<_>>().join(" - "),
+    }
+}

@@ -1,0 +1,142 @@
+//! Taps: every example's gradient, not yet multiplied out.
+//!
+//! A layer's backward does not compute parameter gradients; it leaves, for each parameter, the factors of every
+//! example's gradient. There are three kinds ([`Product`], [`Scatter`], [`Rows`]), so per-example mathematics is written
+//! three times and not once a layer. `rows` is the definition; `norms`, `sum` and `dot` are short cuts that must agree
+//! with it (Goodfellow 2015, arXiv 1510.01799; book-keeping: Bu et al. 2022, arXiv 2210.00038).
+//!
+//! # Why this is private
+//! *Claim.* `norms` is each example's gradient norm over ALL of the parameters, or an over-estimate, and `sum` adds the
+//! same gradients that were measured.
+//! *Argument.* Taps are grouped by parameter before a norm is taken: a parameter that was used twice is measured on the
+//! sum of its two gradients, by the definition, so cross terms are exact. An example whose norm is not finite gets
+//! weight zero, and a weight of exactly zero removes it from every sum, whatever its factors hold.
+//! *Tests.* `short_cuts_agree_with_rows`, `a_parameter_used_twice_is_measured_whole`, `a_silent_example_adds_nothing`.
+mod product;
+mod rows;
+mod scatter;
+#[cfg(test)]
+mod tests;
+
+use crate::grads::{Grads, Layout};
+use engine::Tensor;
+pub use product::{Factor, Product};
+pub use rows::Rows;
+pub use scatter::Scatter;
+use std::sync::Arc;
+
+/// Every example's gradient of one parameter, of `p` numbers, in some factored form.
+pub trait PerExample: Send {
+    /// The definition: `[n, p]`, one example a row, in the parameter's layout.
+    fn rows(&self) -> Tensor;
+    /// Squared norm of each row, `[n]`. May keep what it computed for `sum`.
+    fn norms(&mut self) -> Vec<f64>;
+    /// The sum of `weights[i]` times row `i`, `[p]`. A weight of exactly 0 adds nothing, whatever the row holds.
+    fn sum(&self, weights: &[f32]) -> Vec<f32>;
+    /// Inner product of each row with `v`, `[n]`, without multiplying the rows out where that is cheaper.
+    fn dot(&self, v: &[f32]) -> Vec<f64>;
+}
+
+/// What one backward pass left: the gradients of `n` examples with respect to every parameter.
+pub struct Taps {
+    n: usize,
+    layout: Arc<Layout>,
+    taps: Vec<Vec<Box<dyn PerExample>>>,
+    /// Which examples' losses are finite numbers.
+    pub finite: Vec<bool>,
+    /// Whether the layer now at work should compute the gradient with respect to its input.
+    pub input_wanted: bool,
+}
+
+impl Taps {
+    /// Room for `n` examples' gradients of `layout`'s parameters.
+    pub fn new(n: usize, layout: &Arc<Layout>) -> Self {
+        let taps = layout.parameters().iter().map(|_| Vec::new()).collect();
+        Taps { n, layout: layout.clone(), taps, finite: vec![true; n], input_wanted: true }
+    }
+
+    /// Leaves one tap for parameter `id`.
+    pub fn leave(&mut self, id: usize, tap: impl PerExample + 'static) {
+        self.taps[id].push(Box::new(tap));
+    }
+
+    /// How many examples.
+    pub fn len(&self) -> usize {
+        self.n
+    }
+
+    /// Whether there are no examples.
+    pub fn is_empty(&self) -> bool {
+        self.n == 0
+    }
+
+    /// How many parameters.
+    pub fn parameters(&self) -> usize {
+        self.taps.len()
+    }
+
+    /// The parameters nobody tapped.
+    pub fn untapped(&self) -> Vec<&str> {
+        let parameters = self.layout.parameters().iter().zip(&self.taps);
+        parameters.filter(|(_, taps)| taps.is_empty()).map(|(p, _)| p.name.as_str()).collect()
+    }
+
+    /// Replaces several taps of one parameter by their exact sum, so that whatever follows sees one gradient.
+    fn join(&mut self) {
+        for taps in self.taps.iter_mut().filter(|taps| taps.len() > 1) {
+            let joined = taps.drain(..).map(|t| t.rows()).reduce(add);
+            taps.extend(joined.map(|rows| Box::new(Rows::new(rows)) as Box<dyn PerExample>));
+        }
+    }
+
+    /// Squared norms, `[n, groups]` row by row, where parameter `p` belongs to group `group_of[p]`.
+    pub fn norms(&mut self, group_of: &[usize], groups: usize) -> Vec<f64> {
+        self.join();
+        let mut out = vec![0.0; self.n * groups];
+        for (taps, group) in self.taps.iter_mut().zip(group_of) {
+            for tap in taps {
+                for (i, norm) in tap.norms().into_iter().enumerate() {
+                    out[i * groups + group] += norm;
+                }
+            }
+        }
+        out
+    }
+
+    /// The weighted sum of gradients, with one weight for each example and group, `[n, groups]` row by row.
+    pub fn sum(&self, weights: &[f32], group_of: &[usize], groups: usize) -> Grads {
+        let columns: Vec<Vec<f32>> =
+            (0..groups).map(|g| weights.iter().skip(g).step_by(groups).copied().collect()).collect();
+        let mut out = Grads::zeros(&self.layout);
+        for (p, taps) in self.taps.iter().enumerate() {
+            for tap in taps {
+                let sum = tap.sum(&columns[group_of[p]]);
+                out.parameter_mut(p).iter_mut().zip(sum).for_each(|(o, s)| *o += s);
+            }
+        }
+        out
+    }
+
+    /// Inner product of each example's gradient with `v`, `[n]`.
+    pub fn dot(&self, v: &Grads) -> Vec<f64> {
+        let mut out = vec![0.0; self.n];
+        for (p, taps) in self.taps.iter().enumerate() {
+            for tap in taps {
+                out.iter_mut().zip(tap.dot(v.parameter(p))).for_each(|(o, d)| *o += d);
+            }
+        }
+        out
+    }
+
+    /// Every example's gradient multiplied out, one parameter after the other: `[n, parameters]`.
+    pub fn rows(&self) -> Vec<Tensor> {
+        let whole = |taps: &Vec<Box<dyn PerExample>>| taps.iter().map(|t| t.rows()).reduce(add);
+        let blank = |p: usize| Tensor::zeros([self.n, self.layout.range(p).len()]);
+        self.taps.iter().enumerate().map(|(p, taps)| whole(taps).unwrap_or_else(|| blank(p))).collect()
+    }
+}
+
+fn add(mut a: Tensor, b: Tensor) -> Tensor {
+    a.data_mut().iter_mut().zip(b.data()).for_each(|(a, b)| *a += b);
+    a
+}

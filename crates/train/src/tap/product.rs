@@ -1,0 +1,65 @@
+//! Gradients that are a sum of outer products over positions: linear layers, projections, convolutions.
+use super::PerExample;
+use engine::{Tensor, Window, op::per_example as op};
+
+/// The inputs' side of the product.
+pub enum Factor {
+    /// `[n, t, d]`: position `t` of example `i` had this input. The other side is `[n, t, p]`.
+    Rows(Tensor),
+    /// `[n, c, h, w]`: positions are where `window` lands, inputs are the patches under it, cut out only inside the
+    /// kernels. The other side is `[n, p, t]`.
+    Patches {
+        /// The images.
+        x: Tensor,
+        /// The kernel's window.
+        window: Window,
+    },
+}
+
+impl Factor {
+    fn left(&self) -> op::Left<'_> {
+        match self {
+            Factor::Rows(a) => op::Left::Rows { a },
+            Factor::Patches { x, window } => op::Left::Patches { x, window: *window },
+        }
+    }
+}
+
+/// Example `i`'s gradient is the sum over positions of output gradient times input, `[p, d]` as PyTorch lays weights.
+///
+/// Where taking norms multiplies gradients out anyway (few positions do not pay for Gram matrices), they are kept for the
+/// sum: "BK-MixOpt" of Bu et al. 2022, arXiv 2210.00038.
+pub struct Product {
+    a: Factor,
+    b: Tensor,
+    kept: Option<Tensor>,
+}
+
+impl Product {
+    /// From the two sides; `a` says how `b` is laid out.
+    pub fn new(a: Factor, b: Tensor) -> Self {
+        Product { a, b, kept: None }
+    }
+}
+
+impl PerExample for Product {
+    fn rows(&self) -> Tensor {
+        op::product_rows(self.a.left(), &self.b)
+    }
+    fn norms(&mut self) -> Vec<f64> {
+        let mut kept = op::materialises(self.a.left(), &self.b).then(Vec::new);
+        let norms = op::product_norms(self.a.left(), &self.b, kept.as_mut());
+        let n = norms.len();
+        self.kept = kept.map(|rows| Tensor::new([n, rows.len() / n.max(1)], rows));
+        norms
+    }
+    fn sum(&self, weights: &[f32]) -> Vec<f32> {
+        match &self.kept {
+            Some(rows) => op::kept_sum(rows, weights),
+            None => op::product_sum(self.a.left(), &self.b, weights),
+        }
+    }
+    fn dot(&self, v: &[f32]) -> Vec<f64> {
+        op::product_dot(self.a.left(), &self.b, v)
+    }
+}

@@ -1,0 +1,30 @@
+//! Gradients that are already one row an example: biases, norm scales and shifts, positions. Few numbers each.
+use super::PerExample;
+use engine::{Tensor, op::per_example as op};
+
+/// `[n, p]`: row `i` is example `i`'s gradient.
+pub struct Rows {
+    g: Tensor,
+}
+
+impl Rows {
+    /// Wraps `[n, p]`.
+    pub fn new(g: Tensor) -> Self {
+        Rows { g }
+    }
+}
+
+impl PerExample for Rows {
+    fn rows(&self) -> Tensor {
+        self.g.clone()
+    }
+    fn norms(&mut self) -> Vec<f64> {
+        op::rows_norms(&self.g)
+    }
+    fn sum(&self, weights: &[f32]) -> Vec<f32> {
+        op::rows_sum(&self.g, weights)
+    }
+    fn dot(&self, v: &[f32]) -> Vec<f64> {
+        op::rows_dot(&self.g, v)
+    }
+}

@@ -1,0 +1,67 @@
+//! What the three kinds have in common, by hand-made factors.
+use super::*;
+use crate::layer::{Init, Parameter};
+
+fn layout(sizes: &[&[usize]]) -> Arc<Layout> {
+    let parameter = |(i, shape): (usize, &&[usize])| Parameter::new(&format!("p{i}"), *shape, Init::Constant(0.0));
+    Layout::new(sizes.iter().enumerate().map(parameter).collect())
+}
+
+fn tensor(shape: &[usize], numbers: &[f32]) -> Tensor {
+    Tensor::new(shape.to_vec(), numbers.to_vec())
+}
+
+/// The vectors of the specification `efficient-clipping`, G0: linear and embedding.
+#[test]
+fn published_vectors() {
+    let a = tensor(&[1, 2, 3], &[1.0, 0.0, 2.0, -1.0, 1.0, 0.5]);
+    let b = tensor(&[1, 2, 2], &[0.5, -1.0, 2.0, 0.25]);
+    let mut linear = Product::new(Factor::Rows(a), b);
+    assert_eq!(linear.rows().data(), [-1.5, 2.0, 2.0, -1.25, 0.25, -1.875]);
+    assert!((linear.norms()[0] - 15.390625).abs() < 1e-5);
+    let mut embedding = Scatter::new(vec![3, 1, 3], tensor(&[1, 3, 2], &[1.0, 0.0, 0.5, -1.0, 0.25, 2.0]), 5);
+    assert!((embedding.norms()[0] - 6.8125).abs() < 1e-6);
+}
+
+/// G6: an embedding tied to the output head. The exact norm counts the cross term: 6.85805.
+#[test]
+fn a_parameter_used_twice_is_measured_whole() {
+    let e = tensor(&[1, 3, 2], &[1.0, 0.0, 0.5, -1.0, 0.25, 2.0]);
+    let h = tensor(&[1, 3, 2], &[0.2, -0.1, 0.4, 0.3, -0.5, 0.6]);
+    let r = tensor(&[1, 3, 5], &[0.1, 0.2, -0.7, 0.3, 0.1, -0.6, 0.2, 0.1, 0.1, 0.2, 0.05, 0.05, 0.1, -0.5, 0.3]);
+    let mut taps = Taps::new(1, &layout(&[&[5, 2]]));
+    taps.leave(0, Scatter::new(vec![3, 1, 3], e, 5));
+    taps.leave(0, Product::new(Factor::Rows(h), r));
+    let rows = taps.rows();
+    assert!((taps.norms(&[0], 1)[0] - 6.85805).abs() < 1e-5);
+    assert_eq!(taps.sum(&[1.0], &[0], 1).flat(), rows[0].data());
+}
+
+#[test]
+fn a_silent_example_adds_nothing() {
+    let nan = f32::NAN;
+    let mut taps = Taps::new(2, &layout(&[&[2, 2], &[4, 1], &[3]]));
+    taps.leave(0, Product::new(Factor::Rows(tensor(&[2, 1, 2], &[1.0, 2.0, nan, nan])), tensor(&[2, 1, 2], &[1.0, 1.0, nan, 1.0])));
+    taps.leave(1, Scatter::new(vec![0, 3], tensor(&[2, 1, 1], &[5.0, f32::INFINITY]), 4));
+    taps.leave(2, Rows::new(tensor(&[2, 3], &[1.0, 2.0, 3.0, nan, 0.0, 0.0])));
+    let sum = taps.sum(&[1.0, 0.0], &[0, 0, 0], 1);
+    assert_eq!(sum.flat(), [1.0, 2.0, 1.0, 2.0, 5.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0]);
+    assert!(taps.norms(&[0, 0, 0], 1)[1].is_nan() || taps.norms(&[0, 0, 0], 1)[1].is_infinite());
+}
+
+#[test]
+fn norms_are_taken_by_group() {
+    let mut taps = Taps::new(1, &layout(&[&[2], &[1], &[1]]));
+    for (p, numbers) in [&[3.0f32, 4.0][..], &[2.0], &[1.0]].into_iter().enumerate() {
+        taps.leave(p, Rows::new(tensor(&[1, numbers.len()], numbers)));
+    }
+    assert_eq!(taps.norms(&[0, 1, 0], 2), [26.0, 4.0]);
+    assert_eq!(taps.sum(&[0.5, 2.0], &[0, 1, 0], 2).flat(), [1.5, 2.0, 4.0, 0.5]);
+}
+
+#[test]
+fn what_nobody_tapped_is_known() {
+    let mut taps = Taps::new(0, &layout(&[&[2], &[1]]));
+    taps.leave(1, Rows::new(Tensor::zeros([0, 1])));
+    assert_eq!(taps.untapped(), ["p0"]);
+}

@@ -1,0 +1,34 @@
+//! From a released gradient to a step. Filters and optimizers are the same thing: links of a chain.
+//!
+//! Everything here is post-processing of released values: it costs no privacy and may do as it likes with them.
+//! A new update is one file and one word in the list below.
+#[cfg(test)]
+mod tests;
+
+use crate::{grads::Grads, registry::registry};
+
+registry! {
+    /// An update as a configuration names it: `{ update = "adam", learning_rate = 0.001 }`.
+    UpdateConfig by "update" as Prepare:
+    sgd::Sgd = "sgd", "gradient descent with momentum, Nesterov's too, and weight decay";
+    adam::Adam = "adam", "Adam (Kingma & Ba 2015), weight decay added to the gradient";
+    adam_w::AdamW = "adamw", "Adam with decoupled weight decay (Loshchilov & Hutter 2019)";
+}
+
+/// What an update's configuration can do: check itself and make the link.
+pub trait Prepare: Send + Sync {
+    /// The link, or which setting makes no sense.
+    fn prepare(&self) -> Result<Box<dyn Update>, String>;
+}
+
+/// One link: takes what the link before it made of the released gradient.
+pub trait Update: Send {
+    /// `g` is the mean gradient or what an earlier link made of it, `at` the weights; the last link returns the step
+    /// that is ADDED to the weights.
+    fn update(&mut self, g: Grads, at: &Grads) -> Grads;
+}
+
+/// A setting within `range`, or an error that names it.
+pub(crate) fn within(name: &str, value: f64, range: impl std::ops::RangeBounds<f64> + std::fmt::Debug) -> Result<f64, String> {
+    if value.is_finite() && range.contains(&value) { Ok(value) } else { Err(format!("{name} = {value} is outside {range:?}")) }
+}

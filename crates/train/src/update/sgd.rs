@@ -1,0 +1,68 @@
+//! Stochastic gradient descent, with PyTorch's meaning of every setting (`torch.optim.SGD`).
+use super::{Prepare, Update, within};
+use crate::grads::Grads;
+use serde::{Deserialize, Serialize};
+
+/// `{ update = "sgd", learning_rate = 0.5, momentum = 0.9 }`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sgd {
+    /// Step size.
+    pub learning_rate: f64,
+    /// Share of the last direction that is kept.
+    #[serde(default)]
+    pub momentum: f64,
+    /// Nesterov's form of momentum.
+    #[serde(default)]
+    pub nesterov: bool,
+    /// Added to the gradient: `weight_decay * weights`.
+    #[serde(default)]
+    pub weight_decay: f64,
+}
+
+struct Link {
+    settings: Sgd,
+    velocity: Option<Grads>,
+}
+
+impl Prepare for Sgd {
+    fn prepare(&self) -> Result<Box<dyn Update>, String> {
+        within("learning_rate", self.learning_rate, 0.0..)?;
+        within("momentum", self.momentum, 0.0..1.0)?;
+        within("weight_decay", self.weight_decay, 0.0..)?;
+        Ok(Box::new(Link { settings: self.clone(), velocity: None }))
+    }
+}
+
+impl Update for Link {
+    fn update(&mut self, mut g: Grads, at: &Grads) -> Grads {
+        let Sgd { learning_rate, momentum, nesterov, weight_decay } = self.settings;
+        let [rate, momentum, decay] = [learning_rate, momentum, weight_decay].map(|x| x as f32);
+        if decay != 0.0 {
+            g.zip_with(at, |g, w| *g += decay * w);
+        }
+        let mut direction = match (&mut self.velocity, momentum != 0.0) {
+            (_, false) => g,
+            (None, true) => {
+                self.velocity = Some(g.clone());
+                if nesterov { scaled(g, 1.0 + momentum) } else { g }
+            }
+            (Some(v), true) => {
+                v.zip_with(&g, |v, g| *v = momentum * *v + g);
+                if nesterov {
+                    g.zip_with(v, |g, v| *g += momentum * v);
+                    g
+                } else {
+                    v.clone()
+                }
+            }
+        };
+        direction.flat_mut().iter_mut().for_each(|d| *d *= -rate);
+        direction
+    }
+}
+
+fn scaled(mut g: Grads, by: f32) -> Grads {
+    g.flat_mut().iter_mut().for_each(|x| *x *= by);
+    g
+}

@@ -19,6 +19,13 @@ pub struct Calibrated {
     pub epsilon: f64,
 }
 
+impl Calibrated {
+    /// Whether it meets the target. An epsilon that is not a number meets none.
+    fn meets(&self, target: f64) -> bool {
+        self.epsilon <= target
+    }
+}
+
 /// Why there is no such multiplier.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum CalibrateError<E: fmt::Debug + fmt::Display> {
@@ -42,8 +49,8 @@ pub enum CalibrateError<E: fmt::Debug + fmt::Display> {
 
 /// The smallest noise multiplier, to one part in a million and rounded up, whose epsilon is at most `target_epsilon`.
 ///
-/// `epsilon_of` prices the plan at one multiplier; it must not grow with it. Multipliers from 0.001 are tried: a target
-/// that 0.001 meets gets 0.001.
+/// `epsilon_of` prices the plan at one multiplier; it must not grow with it. A target that a multiplier of 0.001 meets gets
+/// one of at most that.
 ///
 /// # Errors
 /// When the target is not positive, when it cannot be reached, and whatever `epsilon_of` says.
@@ -62,7 +69,7 @@ pub fn noise_multiplier<E: fmt::Debug + fmt::Display>(
     let mut low = high.noise_multiplier / 2.0;
     while high.noise_multiplier / low - 1.0 > PRECISION {
         let middle = at((low * high.noise_multiplier).sqrt())?;
-        if middle.epsilon <= target_epsilon {
+        if middle.meets(target_epsilon) {
             high = middle;
         } else {
             low = middle.noise_multiplier;
@@ -77,7 +84,7 @@ fn enough<E: fmt::Debug + fmt::Display>(
     at: &mut impl FnMut(f64) -> Result<Calibrated, CalibrateError<E>>,
 ) -> Result<Calibrated, CalibrateError<E>> {
     let mut high = at(1.0)?;
-    while !(high.epsilon <= target) {
+    while !high.meets(target) {
         if high.noise_multiplier >= RANGE.1 {
             let Calibrated { noise_multiplier, epsilon } = high;
             return Err(CalibrateError::Unreachable { target, noise_multiplier, epsilon });
@@ -86,10 +93,49 @@ fn enough<E: fmt::Debug + fmt::Display>(
     }
     while high.noise_multiplier > RANGE.0 {
         let half = at(high.noise_multiplier / 2.0)?;
-        if !(half.epsilon <= target) {
+        if !half.meets(target) {
             break;
         }
         high = half;
     }
     Ok(high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn solve(target: f64, price: impl Fn(f64) -> f64) -> Result<Calibrated, CalibrateError<String>> {
+        noise_multiplier(target, |z| Ok(price(z)))
+    }
+
+    #[test]
+    fn the_end_that_meets_the_target_is_returned() {
+        for target in [1e-6, 0.01, 0.7, 1.0, 3.0, 8.0, 500.0] {
+            let found = solve(target, |z| 1.0 / z).unwrap();
+            assert!(found.epsilon <= target, "{target}: {found:?}");
+            assert!((found.noise_multiplier * target - 1.0).abs() < 2e-6, "{target}: {found:?}");
+        }
+        // A step in the price: only one side of it meets the target.
+        let found = solve(1.0, |z| if z < 3.7 { 2.0 } else { 0.5 }).unwrap();
+        assert!(found.epsilon == 0.5 && found.noise_multiplier >= 3.7 && found.noise_multiplier < 3.70001);
+    }
+
+    #[test]
+    fn what_is_cheap_anyway_gets_little_noise() {
+        assert!(solve(1.0, |_| 0.0).unwrap().noise_multiplier <= 1e-3);
+    }
+
+    #[test]
+    fn what_is_out_of_reach_is_said() {
+        let error = solve(0.5, |z| 0.75 + 1.0 / z).unwrap_err();
+        assert!(matches!(error, CalibrateError::Unreachable { epsilon, .. } if (epsilon - 0.75).abs() < 1e-6));
+        assert!(error.to_string().starts_with("epsilon 0.5 cannot be reached"), "{error}");
+        assert!(solve(1.0, |_| f64::NAN).is_err());
+        for target in [0.0, -1.0, f64::NAN] {
+            assert!(matches!(solve(target, |z| 1.0 / z), Err(CalibrateError::Target(_))));
+        }
+        let failed: Result<Calibrated, _> = noise_multiplier(1.0, |_| Err("no price"));
+        assert_eq!(failed, Err(CalibrateError::Price("no price")));
+    }
 }

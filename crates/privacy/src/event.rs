@@ -92,7 +92,8 @@ mod tests {
             sampling: Sampling::Poisson { rate: 0.01 },
             releases: vec![Event::Gaussian { noise_multiplier: 1.1 }],
         };
-        let text = r#"{"round":{"sampling":{"poisson":{"rate":0.01}},"releases":[{"gaussian":{"noise_multiplier":1.1}}]}}"#;
+        let text =
+            r#"{"round":{"sampling":{"poisson":{"rate":0.01}},"releases":[{"gaussian":{"noise_multiplier":1.1}}]}}"#;
         assert_eq!(serde_json::to_string(&round).unwrap(), text);
         assert_eq!(serde_json::from_str::<Event>(text).unwrap(), round);
         assert_eq!(serde_json::to_string(&Neighbouring::ReplaceOne).unwrap(), r#""replace-one""#);

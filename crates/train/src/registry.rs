@@ -3,7 +3,7 @@
 //! `registry! { Config by "rule" as ClipRule: flat::Flat = "flat", ... }` declares the modules, re-exports the types, and makes
 //! an enum `Config` that reads and writes `{ rule = "flat", ...the type's own fields }`. Each type is its own
 //! configuration: what serde reads of it is what a user may write, and its first doc line is its help.
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Serialize, Serializer, de::DeserializeOwned, ser::Error as _};
 
 /// One entry of a list, for help texts: its name in a configuration and what it is, in a line.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,17 +32,15 @@ fn list(names: &[&str]) -> String {
     names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Reads one entry's own fields.
-pub(crate) fn fields<T: DeserializeOwned>(name: &str, table: toml::Table) -> Result<T, String> {
-    T::deserialize(toml::Value::Table(table)).map_err(|e| format!("in `{name}`: {}", e.message()))
+/// Reads one entry's own fields; an error keeps serde's words and names the key.
+pub(crate) fn fields<T: DeserializeOwned>(table: toml::Table) -> Result<T, String> {
+    table.try_into().map_err(|e: toml::de::Error| e.to_string().trim_end().replace("\nin `", ", in `"))
 }
 
 /// Writes one entry's fields with its name in front.
-pub(crate) fn tagged<T: Serialize>(tag: &str, name: &str, value: &T) -> Result<toml::Table, String> {
-    let mut table = toml::Table::new();
-    table.insert(tag.into(), name.into());
-    table.extend(toml::Table::try_from(value).map_err(|e| e.to_string())?);
-    Ok(table)
+pub(crate) fn tagged<S: Serializer>(to: S, tag: &str, name: &str, value: &impl Serialize) -> Result<S::Ok, S::Error> {
+    let fields = toml::Table::try_from(value).map_err(S::Error::custom)?;
+    to.collect_map(std::iter::once((tag.to_owned(), toml::Value::String(name.to_owned()))).chain(fields))
 }
 
 macro_rules! registry {
@@ -81,7 +79,7 @@ macro_rules! registry {
                 let table = toml::Table::deserialize(deserializer)?;
                 let (name, rest) = $crate::registry::untag(table, $tag, Self::NAMES).map_err(D::Error::custom)?;
                 match name.as_str() {
-                    $($name => $crate::registry::fields(&name, rest).map($Config::$Type),)*
+                    $($name => $crate::registry::fields(rest).map($Config::$Type),)*
                     other => Err($crate::registry::unknown($tag, other, Self::NAMES)),
                 }
                 .map_err(D::Error::custom)
@@ -90,10 +88,7 @@ macro_rules! registry {
 
         impl serde::Serialize for $Config {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                use serde::ser::Error;
-                match self { $($Config::$Type(value) => $crate::registry::tagged($tag, $name, value)),* }
-                    .map_err(S::Error::custom)?
-                    .serialize(serializer)
+                match self { $($Config::$Type(value) => $crate::registry::tagged(serializer, $tag, $name, value)),* }
             }
         }
     };

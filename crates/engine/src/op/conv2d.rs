@@ -1,5 +1,6 @@
 //! Two-dimensional convolution (cross-correlation, as in PyTorch), by products with patches unfolded in cache.
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::unfold::Unfolding;
@@ -93,14 +94,32 @@ fn forward(
     let (images, o, positions) = (x.len() / unfolding.image(), w.rows(), unfolding.positions());
     let cols = cols.of(images * positions * unfolding.patch());
     unfolding.fill(x, pad, cols);
-    let out = out.of(o * images * positions);
+    let (out, columns) = (out.of(o * images * positions), images * positions);
     let weight = Mat::new(w.data(), o, unfolding.patch());
+    if unfolding.by_patch() {
+        product(out, unfolding.matrix(cols, images).t(), weight.t(), false, Threads::One);
+        transpose(out, y, bias, positions, o);
+        return;
+    }
     product(out, weight, unfolding.matrix(cols, images), false, Threads::One);
     for (i, y) in y.chunks_exact_mut(positions).enumerate() {
         let (image, channel) = (i / o, i % o);
         let shift = bias.map_or(0.0, |b| b[channel]);
-        let from = &out[(channel * images + image) * positions..][..positions];
+        let from = &out[channel * columns + image * positions..][..positions];
         y.iter_mut().zip(from).for_each(|(y, f)| *y = f + shift);
+    }
+}
+
+/// Images of pixels by channels become images of channels by pixels, plus a bias.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn transpose(from: &[f32], to: &mut [f32], bias: Option<&[f32]>, positions: usize, channels: usize) {
+    let images = from.chunks_exact(positions * channels).zip(to.chunks_exact_mut(positions * channels));
+    for (from, to) in images {
+        for (channel, to) in to.chunks_exact_mut(positions).enumerate() {
+            let shift = bias.map_or(0.0, |b| b[channel]);
+            let from = from[channel..].chunks(channels);
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = from[0] + shift);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Images as matrices of patches (im2col), and back.
 //!
 //! [`unfold`] and [`fold`] are the definition. [`Unfolding`] is what the kernels use: it unfolds a few images into a
-//! buffer that stays in cache, in whichever of two layouts copies longer runs.
+//! buffer that stays in cache, in either of two layouts.
 
 use crate::memory::Scratch;
 use crate::{Mat, Window};

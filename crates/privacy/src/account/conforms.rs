@@ -30,7 +30,8 @@ pub(super) fn all(name: &str) {
 }
 
 fn nothing_costs_nothing(spent: impl Fn(Vec<(Event, u64)>, f64) -> Result<f64, AccountError>) {
-    for entries in [vec![], vec![(round(0.1, &[1.0]), 0)], vec![(round(0.0, &[1.0]), 1000)], vec![(round(0.5, &[]), 7)]] {
+    for entries in [vec![], vec![(round(0.1, &[1.0]), 0)], vec![(round(0.0, &[1.0]), 1000)], vec![(round(0.5, &[]), 7)]]
+    {
         assert_eq!(spent(entries, 1e-5), Ok(0.0));
     }
 }

@@ -65,11 +65,12 @@ pub(super) fn read(path: &Path) -> Result<Read, LedgerError> {
 }
 
 /// What the bytes of a file say, or the line that makes no sense and why.
-fn parse(bytes: &[u8]) -> Result<Read, (usize, String)> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Read, (usize, String)> {
     let whole = whole_lines(bytes);
     let mut lines = bytes[..whole].split_inclusive(|byte| *byte == b'\n');
     let first = lines.next().ok_or((1, "there is no whole header line".to_owned()))?;
-    let header: Header = serde_json::from_slice(first).map_err(|error| (1, format!("not a ledger's header: {error}")))?;
+    let header: Header =
+        serde_json::from_slice(first).map_err(|error| (1, format!("not a ledger's header: {error}")))?;
     if header.secateur_ledger != VERSION {
         return Err((1, format!("version {} of the ledger is not known here", header.secateur_ledger)));
     }

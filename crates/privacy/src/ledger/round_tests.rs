@@ -36,7 +36,8 @@ fn the_noise_charged_is_the_noise_added() {
         let mut ledger = Ledger::new(neighbouring);
         for (step, (z, bound)) in (0..).zip([(1.0, 1.0), (3.0, 0.5), (0.0, 7.0), (2.0, 0.0)]) {
             let mut round = ledger.open(&draw(step));
-            let out = round.release(Secret::new(10.0).vouch(bound), &mut ScalarGaussian { noise_multiplier: z }).unwrap();
+            let out =
+                round.release(Secret::new(10.0).vouch(bound), &mut ScalarGaussian { noise_multiplier: z }).unwrap();
             let unit = Key::from_seed(1).stream(Purpose::Noise, step, 0).normal(0);
             assert_eq!(*out.get(), 10.0 + unit * (z * bound * factor));
             drop(round);

@@ -106,7 +106,7 @@ impl Key {
 
     /// The stream of one purpose at one step. `slot` tells several streams of one purpose and step apart.
     pub fn stream(&self, purpose: Purpose, step: u64, slot: u8) -> Stream {
-        let id = (purpose as u64) << 56 | u64::from(slot) << 48 | step % NEAR;
+        let id = ((purpose as u64) << 56) | (u64::from(slot) << 48) | (step % NEAR);
         match step / NEAR {
             0 => Stream::new(self.bytes, id),
             far => Stream::new(self.derive(Domain::FarSteps, far).bytes, id),

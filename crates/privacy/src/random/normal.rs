@@ -6,6 +6,8 @@
 //!
 //! With 53-bit uniforms the largest normal is `sqrt(-2 ln 2^-53) = 8.57`; what is cut off has probability `1e-17`.
 
+#![allow(clippy::excessive_precision, reason = "the coefficients stand as they were published")]
+
 use std::f64::consts::{FRAC_PI_2, SQRT_2};
 
 const LN_2_HIGH: f64 = 6.931_471_803_691_238_164_90e-1;

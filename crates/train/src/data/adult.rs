@@ -39,8 +39,6 @@ impl Default for Adult {
 }
 
 impl Source for Adult {
-    const HELP: &'static str = "the Adult census data, built in; `features = \"bucketed\"` or `\"onehot\"`";
-
     fn declared(&self) -> usize {
         self.examples
     }

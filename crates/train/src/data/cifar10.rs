@@ -36,8 +36,6 @@ impl Default for Cifar10 {
 }
 
 impl Source for Cifar10 {
-    const HELP: &'static str = "CIFAR-10 in its binary form, `data_batch_1.bin` and so on in `folder`";
-
     fn declared(&self) -> usize {
         self.examples
     }

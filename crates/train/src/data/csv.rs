@@ -54,8 +54,6 @@ fn yes() -> bool {
 }
 
 impl Source for Csv {
-    const HELP: &'static str = "a table as delimited text, with public columns, categories and ranges";
-
     fn declared(&self) -> usize {
         self.examples
     }

@@ -46,8 +46,6 @@ fn ten() -> usize {
 }
 
 impl Source for Idx {
-    const HELP: &'static str = "images and labels in IDX files, as MNIST and Fashion-MNIST come";
-
     fn declared(&self) -> usize {
         self.examples
     }

@@ -20,15 +20,13 @@ mod table;
 pub use error::DataError;
 pub use examples::{Batch, Examples, Targets};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _, ser::Error as _};
+use crate::registry::registry;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::path::Path;
 use toml::{Table, Value};
 
 /// A kind of data set: its fields are its keys below `[data]`.
-pub trait Source: Serialize + DeserializeOwned {
-    /// One line for the help text.
-    const HELP: &'static str;
-
+pub trait Source: Send + Sync {
     /// The declared number of training examples; public.
     fn declared(&self) -> usize;
 
@@ -69,89 +67,47 @@ impl Loaded {
     }
 }
 
-/// The list of sources. From one entry come the module, the value of `source`, the variant and the help text.
-macro_rules! sources {
-    ($($module:ident::$Source:ident),+ $(,)?) => {
-        $(pub mod $module;)+
-
-        /// The table `[data]`: the key `source` chooses the kind, the other keys are that kind's fields.
-        #[derive(Debug, Clone, PartialEq)]
-        pub enum DataConfig {
-            $(#[doc = concat!("`source = \"", stringify!($module), "\"`")] $Source($module::$Source),)+
-        }
-
-        /// Every source: its name in configurations and one line of help.
-        pub const SOURCES: &[(&str, &str)] = &[$((stringify!($module), <$module::$Source as Source>::HELP)),+];
-
-        impl DataConfig {
-            /// The value of `source`.
-            pub fn name(&self) -> &'static str {
-                match self { $(Self::$Source(_) => stringify!($module),)+ }
-            }
-
-            /// The declared number of training examples; public, known without reading the data.
-            pub fn declared(&self) -> usize {
-                match self { $(Self::$Source(source) => source.declared(),)+ }
-            }
-
-            /// Reads the data. Relative paths start from `root`.
-            ///
-            /// # Errors
-            /// See [`Source::load`].
-            pub fn load(&self, root: &Path) -> Result<Loaded, DataError> {
-                match self { $(Self::$Source(source) => source.load(root),)+ }
-            }
-
-            fn choose(name: &str, keys: Table) -> Result<Self, String> {
-                match name {
-                    $(stringify!($module) => decode(keys).map(Self::$Source),)+
-                    _ => Err(format!("unknown source `{name}`, expected one of {}", names())),
-                }
-            }
-
-            fn keys(&self) -> Result<Table, toml::ser::Error> {
-                match self { $(Self::$Source(source) => Table::try_from(source),)+ }
-            }
-        }
-    };
+registry! {
+    /// The table `[data]`: the key `source` chooses the kind, the other keys are that kind's fields.
+    Kind by "source" as Source:
+    adult::Adult = "adult", "the Adult census data, built into the program";
+    csv::Csv = "csv", "tables in text files, with a public schema";
+    idx::Idx = "idx", "images in IDX files: MNIST, Fashion-MNIST and their like";
+    cifar10::Cifar10 = "cifar10", "CIFAR-10 in its official binary layout";
 }
 
-sources! { adult::Adult, csv::Csv, idx::Idx, cifar10::Cifar10 }
+/// A declared data set. Requests to scale by statistics of the private rows are refused with an explanation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct DataConfig(pub Kind);
+
+impl DataConfig {
+    /// The declared number of training examples; public, known without reading the data.
+    pub fn declared(&self) -> usize {
+        self.0.get().declared()
+    }
+
+    /// Reads the data. Relative paths start from `root`.
+    ///
+    /// # Errors
+    /// See [`Source::load`].
+    pub fn load(&self, root: &Path) -> Result<Loaded, DataError> {
+        self.0.get().load(root)
+    }
+}
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self::Adult(adult::Adult::default())
+        Self(Kind::Adult(Adult::default()))
     }
 }
 
 impl<'de> Deserialize<'de> for DataConfig {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let mut keys = Table::deserialize(from)?;
+        let keys = Table::deserialize(from)?;
         schema::refuse_statistics(&keys).map_err(D::Error::custom)?;
-        match keys.remove("source") {
-            Some(Value::String(name)) => Self::choose(&name, keys).map_err(D::Error::custom),
-            Some(_) => Err(D::Error::custom(format!("`source` must be one of {}", names()))),
-            None => Err(D::Error::custom(format!("missing field `source`, one of {}", names()))),
-        }
+        Kind::deserialize(Value::Table(keys)).map(Self).map_err(|e| D::Error::custom(e.message()))
     }
-}
-
-impl Serialize for DataConfig {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let keys = self.keys().map_err(S::Error::custom)?;
-        let source = ("source".to_owned(), Value::String(self.name().to_owned()));
-        to.collect_map(std::iter::once(source).chain(keys))
-    }
-}
-
-/// The sources' names, quoted, for messages.
-fn names() -> String {
-    SOURCES.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// A table as a declared struct, with serde's own words and the key when it does not fit.
-fn decode<T: DeserializeOwned>(keys: Table) -> Result<T, String> {
-    keys.try_into().map_err(|e| e.to_string().trim_end().replace("\nin `", ", in `"))
 }
 
 #[cfg(test)]

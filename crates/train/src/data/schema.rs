@@ -191,10 +191,10 @@ fn feature(mut table: Table) -> Result<Feature, String> {
             Err(format!("a categorical feature needs its public `categories = [...]`: {VALUES}"))
         }
         // Without the tag each struct is read directly, so messages name the key.
-        "numeric" => super::decode(untagged(&mut table)).map(Feature::Numeric),
-        "categorical" => super::decode(untagged(&mut table)).map(Feature::Categorical),
-        "cross" => super::decode(untagged(&mut table)).map(Feature::Cross),
-        _ => super::decode(table),
+        "numeric" => crate::registry::fields(untagged(&mut table)).map(Feature::Numeric),
+        "categorical" => crate::registry::fields(untagged(&mut table)).map(Feature::Categorical),
+        "cross" => crate::registry::fields(untagged(&mut table)).map(Feature::Cross),
+        _ => crate::registry::fields(table),
     }
 }
 

@@ -16,10 +16,10 @@ fn smallest(name: &str) -> String {
 
 #[test]
 fn every_source_survives_a_round_trip() {
-    for (name, help) in SOURCES {
+    for crate::registry::Entry { name, summary } in Kind::ENTRIES {
         let config: DataConfig = toml::from_str(&smallest(name)).unwrap();
-        assert_eq!(config.name(), *name);
-        assert!(!help.is_empty() && !help.contains('\n') && config.declared() > 0);
+        assert_eq!(config.0.name(), *name);
+        assert!(!summary.is_empty() && config.declared() > 0);
         let text = toml::to_string(&config).unwrap();
         assert!(text.starts_with(&format!("source = \"{name}\"")), "{text}");
         assert_eq!(toml::from_str::<DataConfig>(&text).unwrap(), config);
@@ -28,7 +28,7 @@ fn every_source_survives_a_round_trip() {
 
 #[test]
 fn every_source_refuses_unknown_keys_and_statistics() {
-    for (name, _) in SOURCES {
+    for crate::registry::Entry { name, .. } in Kind::ENTRIES {
         let text = smallest(name).replacen('\n', "\nexampels = 3\n", 1);
         let error = toml::from_str::<DataConfig>(&text).unwrap_err().to_string();
         assert!(error.contains("unknown field `exampels`, expected") && error.contains("`examples`"), "{error}");
@@ -43,14 +43,14 @@ fn the_source_itself_is_checked() {
     let error = |text: &str| toml::from_str::<DataConfig>(text).unwrap_err().to_string();
     assert!(error("source = 'parquet'").contains("unknown source `parquet`, expected one of `adult`, `csv`"));
     assert!(error("examples = 3").contains("missing field `source`"));
-    assert!(error("source = 3").contains("must be one of"));
+    assert!(error("source = 3").contains("expected one of"));
     assert!(error("source = 'adult'\nexamples = 'many'").contains("expected usize, in `examples`"));
     assert!(error("source = 'adult'\nfeatures = 'raw'").contains("expected `bucketed` or `onehot`"));
     let list = error(
         "source = 'csv'\ntrain = 'a'\nexamples = 1\n[[features]]\nname = 'x'\nkind = 'numeric'\nrange = [0, 'b']",
     );
     assert!(list.contains("feature 1 (`x`): invalid type") && list.contains("in `range`"), "{list}");
-    assert_eq!(DataConfig::default().name(), "adult");
+    assert_eq!(DataConfig::default().0.name(), "adult");
 }
 
 #[test]

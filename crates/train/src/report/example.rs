@@ -31,7 +31,6 @@ pub fn ordinary() -> Record {
         clip_rule: None,
         clip_bound: None,
         test_accuracy: Some(0.9893),
-        train_loss: Some(0.0121),
         ..record.summary
     };
     for point in &mut record.points {
@@ -98,7 +97,6 @@ fn summary() -> Summary {
         test_accuracy: Some(0.9541),
         train_seconds: 93.4,
         private: true,
-        train_loss: None,
         evaluation_loss: Some(0.1702),
         parameters: 26_010,
         seed: None,

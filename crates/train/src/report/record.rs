@@ -112,9 +112,6 @@ pub struct Summary {
     pub train_seconds: f64,
     /// Whether clipping and noise were on.
     pub private: bool,
-    /// Mean loss over training data; in a private run only where it was released through the ledger.
-    #[serde(with = "super::number::optional", default)]
-    pub train_loss: Option<f64>,
     /// Mean loss of the final model on the evaluation data.
     #[serde(with = "super::number::optional", default)]
     pub evaluation_loss: Option<f64>,
@@ -142,7 +139,7 @@ mod tests {
     fn summary_has_its_keys() {
         let value = serde_json::to_value(example::private().summary).unwrap();
         let keys = "epsilon delta accountant noise_multiplier sample_rate steps clip_rule clip_bound test_accuracy \
-                    train_seconds private train_loss evaluation_loss parameters seed interrupted examples model \
+                    train_seconds private evaluation_loss parameters seed interrupted examples model \
                     optimizer";
         for key in keys.split_whitespace() {
             assert!(value.get(key).is_some(), "no {key}");

@@ -110,7 +110,6 @@ fn summary(run: &Run, progress: &Progress, training: Duration) -> Summary {
         test_accuracy: progress.score.and_then(|s| s.accuracy),
         train_seconds: training.as_secs_f64(),
         private: run.is_private(),
-        train_loss: None,
         evaluation_loss: progress.score.map(|s| s.loss),
         parameters: run.trainer.model.layout().len() as u64,
         seed: config.train.seed,

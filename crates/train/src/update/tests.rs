@@ -1,4 +1,4 @@
-//! Against `torch.optim` on the quadratic `loss = sum(c * w^2) / 2`, whose gradient is `c * w`.
+//! Against `torch.optim` (in f64; ours is f32, so to 1e-5) on the quadratic `loss = sum(c * w^2) / 2`, whose gradient is `c * w`.
 use super::UpdateConfig;
 use crate::{
     grads::{Grads, Layout},
@@ -23,7 +23,7 @@ fn run(config: &str, steps: usize) -> Vec<f32> {
 fn every_update_agrees_with_pytorch() {
     for (config, steps, expected) in TORCH {
         for (got, want) in run(config, *steps).into_iter().zip(*expected) {
-            assert!((f64::from(got) - want).abs() < 2e-6 * want.abs().max(1.0), "{config}: {got} instead of {want}");
+            assert!((f64::from(got) - want).abs() < 1e-5, "{config}: {got} instead of {want}");
         }
     }
     for entry in UpdateConfig::ENTRIES {

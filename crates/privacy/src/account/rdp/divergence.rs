@@ -117,7 +117,8 @@ impl Pair {
                 let (left, right) = (-0.5 * u / z - 0.125 / (z * z), 0.5 * u / z - 0.125 / (z * z));
                 let (log_p, log_q) = (log_mixture(q, left), log_mixture(q, right));
                 let ratio = log_p - log_q;
-                let w = if ratio.abs() < 0.5 { (excess(q, left) - excess(q, right)) / log_q.exp() } else { ratio.exp_m1() };
+                let w =
+                    if ratio.abs() < 0.5 { (excess(q, left) - excess(q, right)) / log_q.exp() } else { ratio.exp_m1() };
                 normal + log_q + log_bernoulli(order, ratio, w)
             }
         }

@@ -97,7 +97,10 @@ fn closed_form(z: f64, q: f64, order: u32) -> f64 {
         if k > 0 {
             binomial *= f64::from(order - k + 1) / kf;
         }
-        excess += binomial * q.powi(k as i32) * (1.0 - q).powi((order - k) as i32) * (kf * (kf - 1.0) / (2.0 * z * z)).exp_m1();
+        excess += binomial
+            * q.powi(k as i32)
+            * (1.0 - q).powi((order - k) as i32)
+            * (kf * (kf - 1.0) / (2.0 * z * z)).exp_m1();
     }
     excess
 }

@@ -208,16 +208,18 @@ fn reference_calibrations() {
     for case in table("calibration_sigma") {
         let (target, delta) = (number(&case, "epsilon"), number(&case, "delta"));
         let (rate, steps) = (number(&case, "sample_rate"), case["steps"].as_u64().unwrap());
-        let found: Result<_, CalibrateError<String>> =
-            noise_multiplier(target, |z| Ok(epsilon(z, rate, steps, delta)));
+        let found: Result<_, CalibrateError<String>> = noise_multiplier(target, |z| Ok(epsilon(z, rate, steps, delta)));
         let found = found.unwrap().noise_multiplier;
         let want = number(&case["rdp_true_dp_accounting_orders"], "sigma");
         // On the reference's own grid of orders the answers agree; the best order needs less noise, and never more.
-        let grid: Result<_, CalibrateError<String>> = noise_multiplier(target, |z| Ok(on_a_grid(z, rate, steps, delta)));
+        let grid: Result<_, CalibrateError<String>> =
+            noise_multiplier(target, |z| Ok(on_a_grid(z, rate, steps, delta)));
         let grid = grid.unwrap().noise_multiplier;
         eprintln!("calibrated: on the grid {:e} from the reference, at the best order {found}", grid / want - 1.0);
         assert!(relative(grid, want) < 5e-6 && found <= grid * (1.0 + 2e-6));
-        assert!(epsilon(found, rate, steps, delta) <= target && epsilon(found * (1.0 - 2e-6), rate, steps, delta) > target);
+        assert!(
+            epsilon(found, rate, steps, delta) <= target && epsilon(found * (1.0 - 2e-6), rate, steps, delta) > target
+        );
     }
 }
 
@@ -227,7 +229,10 @@ fn reference_replace_one() {
         let (z, rate, steps) = phase(&case);
         let got = spent(Neighbouring::ReplaceOne, &[(z / 2.0, rate, steps)], number(&case, "delta"));
         let exact = number(&case["exact_poisson"], "epsilon");
-        eprintln!("replace-one z {z} q {rate} T {steps}: {got} against {exact}, {:.1} % above", 100.0 * (got / exact - 1.0));
+        eprintln!(
+            "replace-one z {z} q {rate} T {steps}: {got} against {exact}, {:.1} % above",
+            100.0 * (got / exact - 1.0)
+        );
         assert!(got >= exact && got < looseness(rate) * exact);
     }
 }

@@ -1,6 +1,6 @@
 //! Tables: what is read, what is refused, and that no message tells a cell.
 
-use super::super::{DataConfig, Targets};
+use super::super::{DataConfig, Kind, Targets};
 use super::*;
 use proptest::prelude::*;
 
@@ -100,7 +100,7 @@ fn files_load_from_the_root_with_and_without_header() {
     let mut csv = schema();
     (csv.delimiter, csv.header, csv.test) = (";".into(), false, Some("train.csv".into()));
     csv.columns = ["age", "gain", "work", "rich"].map(String::from).to_vec();
-    let loaded = DataConfig::Csv(csv.clone()).load(folder.path()).unwrap();
+    let loaded = DataConfig(Kind::Csv(csv.clone())).load(folder.path()).unwrap();
     assert_eq!((loaded.declared, loaded.train.len(), loaded.evaluation.unwrap().len()), (3, 2, 2));
     assert!(loaded.notes.len() == 1 && !loaded.notes[0].contains('2'), "{:?}", loaded.notes);
     csv.test = Some("nowhere.csv".into());

@@ -104,7 +104,7 @@ fn clip(record: &Record) -> String {
 /// What was run.
 pub(super) fn run(record: &Record) -> String {
     let (statement, summary) = (&record.statement, &record.summary);
-    let mut rows = vec![
+    let rows = vec![
         ("Model", summary.model.clone()),
         ("Trainable parameters", words::count(summary.parameters)),
         ("Optimizer", summary.optimizer.clone()),
@@ -113,7 +113,6 @@ pub(super) fn run(record: &Record) -> String {
         ("Randomness", randomness(record)),
         ("Accountant", statement.accountant.clone()),
     ];
-    rows.extend(summary.train_loss.map(|loss| ("Training loss, released", words::significant(loss, 4))));
     let rows: String = rows.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>\n", text(value))).collect();
     section("What was run", &format!("<dl class=\"card\">\n{rows}</dl>\n"))
 }

@@ -239,6 +239,31 @@ fn linear1_backward(bencher: Bencher) {
     bencher.bench_local(|| linear_backward(black_box(&factors.d3), &net.fc1[0]));
 }
 
+/// A 3 x 3 convolution with 32 channels on 128 images of 32 x 32.
+fn wide_convolution() -> (Tensor, Tensor, Tensor, Window) {
+    let window = Window { kernel: [3, 3], stride: [1, 1], padding: [1, 1] };
+    let image = || numbers([128, 32, 32, 32], 1.0);
+    (image(), numbers([32, 32, 3, 3], 0.1), image(), window)
+}
+
+#[divan::bench]
+fn wide_conv_forward(bencher: Bencher) {
+    let (x, w, _, window) = wide_convolution();
+    bencher.bench_local(|| conv2d(black_box(&x), &w, None, window));
+}
+
+#[divan::bench]
+fn wide_conv_backward(bencher: Bencher) {
+    let (x, w, dy, window) = wide_convolution();
+    bencher.bench_local(|| conv2d_backward(black_box(&dy), &w, x.shape(), window));
+}
+
+#[divan::bench]
+fn wide_conv_norms(bencher: Bencher) {
+    let (x, _, dy, window) = wide_convolution();
+    bencher.bench_local(|| product_norms(Left::Patches { x: black_box(&x), window }, &dy, None));
+}
+
 fn fixture() -> (Network, Factors) {
     let net = Network::new();
     let factors = net.factors();

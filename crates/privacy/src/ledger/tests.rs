@@ -35,18 +35,20 @@ impl Stage {
 
     fn act(&mut self, act: &Act) {
         match act {
-            Act::Look(what) => drop(Secret::new(1.0).reveal(&mut self.ledger, what).unwrap()),
+            Act::Look(what) => {
+                Secret::new(1.0).reveal(&mut self.ledger, what).unwrap();
+            }
             Act::Round(zs) => {
                 let draw = self.sampler.draw(self.step);
                 self.step += 1;
-                for at in 0..zs.len() {
+                for (at, z) in zs.iter().enumerate() {
                     // The round is opened once; its state is noted between releases.
                     if at == 0 {
                         std::mem::forget(self.ledger.open(&draw));
                     }
                     let mut round = Round::new(&mut self.ledger, &draw);
-                    let mut noise = ScalarGaussian { noise_multiplier: zs[at] };
-                    drop(round.release(Secret::new(0.0).vouch(1.0), &mut noise).unwrap());
+                    let mut noise = ScalarGaussian { noise_multiplier: *z };
+                    round.release(Secret::new(0.0).vouch(1.0), &mut noise).unwrap();
                     std::mem::forget(round);
                     self.note();
                 }
@@ -173,6 +175,13 @@ fn release(ledger: &mut Ledger, sampler: &Poisson, step: u64) -> Result<Privatiz
     ledger.open(&draw).release(Secret::new(0.0).vouch(1.0), &mut ScalarGaussian { noise_multiplier: 1.0 })
 }
 
+/// One round a step.
+fn run(ledger: &mut Ledger, steps: std::ops::Range<u64>) {
+    for step in steps {
+        release(ledger, &sampler(), step).unwrap();
+    }
+}
+
 fn sampler() -> Poisson {
     Poisson::new(10, 0.01, Arc::new(Key::from_seed(3))).unwrap()
 }
@@ -180,7 +189,7 @@ fn sampler() -> Poisson {
 #[test]
 fn rounds_are_charged_without_being_asked() {
     let mut ledger = Ledger::new(Neighbouring::AddRemove);
-    (0..1000).for_each(|step| drop(release(&mut ledger, &sampler(), step).unwrap()));
+    run(&mut ledger, 0..1000);
     assert_eq!(ledger.entries().len(), 1);
     assert_eq!(ledger.rounds(), 1000);
     assert!((epsilon(&ledger) - 2.101_322).abs() < 1e-5);
@@ -196,7 +205,7 @@ fn forgetting_is_not_forgiving() {
     round.release(Secret::new(0.0).vouch(1.0), &mut ScalarGaussian { noise_multiplier: 1.0 }).unwrap();
     std::mem::forget(round);
     assert_eq!(ledger.rounds(), 1);
-    (1..200).for_each(|step| drop(release(&mut ledger, &sampler(), step).unwrap()));
+    run(&mut ledger, 1..200);
     assert_eq!(ledger.rounds(), 200);
     std::mem::forget(ledger);
     assert!(Ledger::read(&path).unwrap().rounds() >= 200);
@@ -207,7 +216,7 @@ fn dropping_a_ledger_closes_it() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("ledger");
     let mut ledger = Ledger::create(&path, Neighbouring::ReplaceOne).unwrap();
-    (0..333).for_each(|step| drop(release(&mut ledger, &sampler(), step).unwrap()));
+    run(&mut ledger, 0..333);
     drop(ledger);
     let read = Ledger::read(&path).unwrap();
     assert_eq!((read.rounds(), read.neighbouring(), read.torn()), (333, Neighbouring::ReplaceOne, false));
@@ -220,7 +229,7 @@ fn a_ledger_is_continued_and_never_overwritten() {
     let mut ledger = Ledger::create(&path, Neighbouring::AddRemove).unwrap();
     assert!(matches!(Ledger::create(&path, Neighbouring::AddRemove), Err(LedgerError::Exists { .. })));
     assert!(matches!(Ledger::resume(&path), Err(LedgerError::Busy { .. })));
-    (0..100).for_each(|step| drop(release(&mut ledger, &sampler(), step).unwrap()));
+    run(&mut ledger, 0..100);
     drop(ledger);
     // A crash tears the last line.
     let mut bytes = std::fs::read(&path).unwrap();
@@ -229,7 +238,7 @@ fn a_ledger_is_continued_and_never_overwritten() {
     let mut ledger = Ledger::resume(&path).unwrap();
     assert!(ledger.torn());
     assert_eq!(ledger.rounds(), 100);
-    (100..150).for_each(|step| drop(release(&mut ledger, &sampler(), step).unwrap()));
+    run(&mut ledger, 100..150);
     ledger.close().unwrap();
     release(&mut ledger, &sampler(), 150).unwrap();
     drop(ledger);
@@ -321,7 +330,7 @@ fn what_is_read_prices_as_what_was_written() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("ledger");
     let mut ledger = Ledger::create(&path, Neighbouring::AddRemove).unwrap();
-    (0..1000).for_each(|step| drop(release(&mut ledger, &sampler(), step).unwrap()));
+    run(&mut ledger, 0..1000);
     ledger.close().unwrap();
     assert_eq!(epsilon(&Ledger::read(&path).unwrap()), epsilon(&ledger));
     let planned = Ledger::planned(Neighbouring::AddRemove, ledger.entries());

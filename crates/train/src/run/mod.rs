@@ -128,6 +128,9 @@ impl Run {
         let ledger = match folder {
             Some(folder) => {
                 folder::claim(folder, force)?;
+                let path = folder.join("config.toml");
+                let written = report::write_atomically(&path, config.to_toml().as_bytes());
+                written.map_err(|source| RunError::Write { path, source })?;
                 Ledger::create(folder.join("ledger.jsonl"), config.privacy.neighbouring)?
             }
             None => Ledger::new(config.privacy.neighbouring),

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::matmul::scaled_product;
 use crate::memory::Scratch;
 use crate::op::unfold::Unfolding;
 use crate::tensor::volume;
@@ -39,11 +40,15 @@ pub(super) struct Factors<'a> {
     pub(super) unfolding: Option<Unfolding>,
 }
 
-/// Buffers for the border and the patches of an image.
-pub(super) type Buffers = [Scratch; 2];
+/// Buffers for the border and the patches of an image, and for a transposed gradient.
+pub(super) struct Buffers {
+    pad: Scratch,
+    cols: Scratch,
+    pub(super) gradient: Scratch,
+}
 
 pub(super) fn buffers() -> Buffers {
-    [const { Scratch::new() }; 2]
+    Buffers { pad: Scratch::new(), cols: Scratch::new(), gradient: Scratch::new() }
 }
 
 impl<'a> Factors<'a> {
@@ -78,7 +83,12 @@ impl<'a> Factors<'a> {
     }
 
     /// The factors of example `i`: `[d, t]` and `[p, t]`.
-    pub(super) fn example<'s>(&'s self, i: usize, [pad, cols]: &'s mut Buffers) -> (Mat<'s>, Mat<'s>) {
+    pub(super) fn example<'s>(&'s self, i: usize, buffers: &'s mut Buffers) -> (Mat<'s>, Mat<'s>) {
+        let Buffers { pad, cols, .. } = buffers;
+        self.unfolded(i, pad, cols)
+    }
+
+    fn unfolded<'s>(&'s self, i: usize, pad: &mut Scratch, cols: &'s mut Scratch) -> (Mat<'s>, Mat<'s>) {
         let b = self.b.row(i);
         match &self.unfolding {
             None => (Mat::new(self.a.row(i), self.t, self.d).t(), Mat::new(b, self.t, self.p).t()),
@@ -90,10 +100,47 @@ impl<'a> Factors<'a> {
         }
     }
 
-    /// Writes the gradient of example `i`.
+    /// Writes the gradient of example `i`, `[p, d]`.
     pub(super) fn gradient(&self, i: usize, buffers: &mut Buffers, out: &mut [f32]) {
-        let (a, b) = self.example(i, buffers);
-        product(out, b, a.t(), false, Threads::One);
+        if self.lies() {
+            let lying = self.any_gradient(i, buffers);
+            transpose(lying, out, self.p);
+        } else {
+            let (a, b) = self.example(i, buffers);
+            product(out, b, a.t(), false, Threads::One);
+        }
+    }
+
+    /// The gradient of example `i` in the buffer, transposed if [`Factors::lies`].
+    pub(super) fn any_gradient<'s>(&self, i: usize, buffers: &'s mut Buffers) -> &'s mut [f32] {
+        let Buffers { pad, cols, gradient } = buffers;
+        let (a, b) = self.unfolded(i, pad, cols);
+        let out = gradient.of(self.size());
+        self.add(a, b, 1.0, false, out);
+        out
+    }
+
+    /// Whether [`Factors::add`] makes `[d, p]`. Products whose left factor lies along its rows run two to three times
+    /// faster that way round.
+    pub(super) fn lies(&self) -> bool {
+        self.unfolding.is_some_and(|unfolding| !unfolding.by_patch())
+    }
+
+    /// `out = scale b a^T` (or `+=`), transposed if [`Factors::lies`].
+    pub(super) fn add(&self, a: Mat, b: Mat, scale: f32, accumulate: bool, out: &mut [f32]) {
+        let (left, right) = if self.lies() { (a, b.t()) } else { (b, a.t()) };
+        scaled_product(out, left, right, scale, accumulate, Threads::One);
+    }
+}
+
+/// `[d, p]` becomes `[p, d]`, sixteen columns at a time.
+pub(super) fn transpose(from: &[f32], to: &mut [f32], p: usize) {
+    let d = from.len().checked_div(p).unwrap_or(0);
+    for (block, from) in from.chunks((16 * p).max(1)).enumerate() {
+        for (j, to) in to.chunks_exact_mut(d).enumerate() {
+            let column = from[j..].iter().step_by(p);
+            to[block * 16..].iter_mut().zip(column).for_each(|(to, from)| *to = *from);
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub fn product_norms(left: Left, b: &Tensor, keep: Option<&mut Vec<f32>>) -> Vec
     }
     let norm: fn(&Factors, usize, &mut Buffers, &mut [Scratch; 2]) -> f64 = match factors.t {
         1 => |factors, i, buffers, _| single(factors, i, buffers),
-        _ if forms_gradients(&factors) => |factors, i, buffers, [gradient, _]| formed(factors, i, buffers, gradient),
+        _ if forms_gradients(&factors) => |factors, i, buffers, _| formed(factors, i, buffers),
         _ => ghost,
     };
     let scratch = || (buffers(), [const { Scratch::new() }; 2]);
@@ -82,10 +82,8 @@ fn single(factors: &Factors, i: usize, buffers: &mut Buffers) -> f64 {
 }
 
 /// The norm of the gradient itself.
-fn formed(factors: &Factors, i: usize, buffers: &mut Buffers, gradient: &mut Scratch) -> f64 {
-    let gradient = gradient.of(factors.size());
-    factors.gradient(i, buffers, gradient);
-    square(gradient)
+fn formed(factors: &Factors, i: usize, buffers: &mut Buffers) -> f64 {
+    square(factors.any_gradient(i, buffers))
 }
 
 /// The norm by Gram matrices.
@@ -97,5 +95,5 @@ fn ghost(factors: &Factors, i: usize, buffers: &mut Buffers, [left, right]: &mut
     gram(b, bb);
     let terms = aa.iter().zip(&*bb).map(|(&x, &y)| f64::from(x) * f64::from(y));
     let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
-    if sum < CANCELLED * size { formed(factors, i, buffers, left) } else { sum }
+    if sum < CANCELLED * size { formed(factors, i, buffers) } else { sum }
 }

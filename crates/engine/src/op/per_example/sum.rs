@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::factors::{Factors, Left, buffers};
-use crate::matmul::{add_in_order, scaled_product};
+use super::factors::{Factors, Left, buffers, transpose};
+use crate::matmul::add_in_order;
 use crate::memory::Scratch;
 use crate::{Mat, Tensor, Threads, product};
 
@@ -50,7 +50,12 @@ pub fn product_sum(left: Left, b: &Tensor, weights: &[f32]) -> Vec<f32> {
     });
     let parts: Vec<Tensor> = parts.collect();
     add_in_order(&mut sum, &parts.iter().map(Tensor::data).collect::<Vec<_>>());
-    sum
+    if !factors.lies() {
+        return sum;
+    }
+    let mut upright = vec![0.0; sum.len()];
+    transpose(&sum, &mut upright, factors.p);
+    upright
 }
 
 /// Number of blocks, from shapes alone.
@@ -63,12 +68,13 @@ fn blocks(factors: &Factors) -> usize {
     }
 }
 
-/// Adds the gradients of a range of convolution examples, one by one: each is unfolded while in cache.
+/// Adds the gradients of a range of convolution examples, one by one: each is unfolded while in cache. The sum is
+/// transposed if the factors lie.
 fn add_patches(factors: &Factors, weights: &[f32], range: Range<usize>, out: &mut [f32]) {
     let mut buffers = buffers();
     for i in range.filter(|&i| weights[i] != 0.0) {
         let (a, b) = factors.example(i, &mut buffers);
-        scaled_product(out, b, a.t(), weights[i], true, Threads::One);
+        factors.add(a, b, weights[i], true, out);
     }
 }
 

@@ -1,0 +1,267 @@
+//! The command as a user meets it: what it prints, what it leaves, what it refuses.
+use assert_cmd::Command;
+use predicates::{prelude::PredicateBooleanExt, str::contains};
+use serde_json::Value;
+use std::{fs, path::Path};
+use tempfile::TempDir;
+
+fn secateur() -> Command {
+    let mut command = Command::cargo_bin("secateur").unwrap();
+    command.env_remove("SECATEUR_DATA");
+    command
+}
+
+/// A short run of the default configuration.
+fn quick(out: &Path) -> Command {
+    let mut command = secateur();
+    command.args(["train", "--quiet", "--set", "train.steps=5", "--set", "train.evaluations=2", "--out"]).arg(out);
+    command
+}
+
+fn json(file: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap()
+}
+
+fn answer(command: &mut Command) -> Value {
+    serde_json::from_slice(&command.assert().success().get_output().stdout).unwrap()
+}
+
+#[test]
+fn train_leaves_what_it_promises() {
+    let top = TempDir::new().unwrap();
+    let out = top.path().join("run");
+    quick(&out).assert().success().stdout(contains("private: epsilon").and(contains("test accuracy")));
+    let summary = json(&out.join("summary.json"));
+    for key in ["epsilon", "delta", "accountant", "noise_multiplier", "sample_rate", "steps", "clip_rule", "clip_bound",
+        "test_accuracy", "train_seconds", "private"] {
+        assert!(!summary[key].is_null(), "{key}");
+    }
+    assert_eq!((&summary["private"], &summary["steps"]), (&Value::Bool(true), &Value::from(5)));
+    assert!(summary["epsilon"].as_f64().unwrap() <= 1.0);
+    let statement = json(&out.join("privacy.json"));
+    assert_eq!((&statement["neighbouring"], &statement["randomness"]), (&"add-remove".into(), &"operating system".into()));
+    assert!(fs::read_to_string(out.join("report.html")).unwrap().contains("<svg"));
+    assert_eq!(fs::read_to_string(out.join("metrics.jsonl")).unwrap().lines().count(), 3);
+    assert!(fs::metadata(out.join("model.safetensors")).unwrap().len() > 1000);
+    let mut priced = secateur();
+    priced.args(["account", "--format", "json", "--delta", "1e-5", "--ledger"]).arg(out.join("ledger.jsonl"));
+    let priced = answer(&mut priced);
+    assert_eq!((&priced["epsilon"], &priced["rounds"]), (&summary["epsilon"], &Value::from(5)));
+}
+
+#[test]
+fn the_resolved_configuration_runs_again() {
+    let top = TempDir::new().unwrap();
+    let [first, again] = ["a", "b"].map(|name| top.path().join(name));
+    quick(&first).args(["--seed", "3"]).assert().success().stderr(contains("NOT private"));
+    secateur().args(["train", "--quiet", "--out"]).arg(&again).arg(first.join("config.toml")).assert().success();
+    let [a, b] = [&first, &again].map(|out| fs::read(out.join("model.safetensors")).unwrap());
+    assert_eq!(a, b, "a seed and a configuration give the same weights");
+}
+
+#[test]
+fn results_are_not_overwritten_unasked() {
+    let top = TempDir::new().unwrap();
+    quick(top.path()).assert().success();
+    quick(top.path()).assert().failure().code(1).stderr(contains("--force"));
+    quick(top.path()).arg("--force").assert().success();
+    assert!(top.path().join("ledger.earlier-1.jsonl").exists());
+}
+
+#[test]
+fn ordinary_training_says_so_everywhere() {
+    let top = TempDir::new().unwrap();
+    let mut run = quick(top.path());
+    run.args(["--set", "privacy.mode=ordinary"]);
+    run.assert().success().stdout(contains("NOT PRIVATE")).stderr(contains("NOT PRIVATE"));
+    let summary = json(&top.path().join("summary.json"));
+    assert_eq!((&summary["private"], &summary["epsilon"]), (&Value::Bool(false), &"inf".into()));
+    assert!(fs::read_to_string(top.path().join("report.html")).unwrap().contains("NOT PRIVATE"));
+    let mut priced = secateur();
+    priced.args(["account", "--format", "json", "--delta", "1e-5", "--ledger"]).arg(top.path().join("ledger.jsonl"));
+    assert_eq!(answer(&mut priced)["epsilon"], "inf");
+}
+
+#[test]
+fn configurations_that_are_wrong_say_where_and_what_instead() {
+    let top = TempDir::new().unwrap();
+    let file = top.path().join("mine.toml");
+    let refuse = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let mut command = secateur();
+        command.args(["train", "--quiet", "--out"]).arg(top.path().join("never")).arg(&file);
+        String::from_utf8(command.assert().failure().code(1).get_output().stderr.clone()).unwrap()
+    };
+    let cases: [(&str, &[&str]); 14] = [
+        ("[privacy]\nepsilom = 2.0", &["mine.toml:2", "epsilom", "did you mean `epsilon`?"]),
+        ("[clip]\nrule = \"flat\"\nbond = 1.0", &["mine.toml:3", "unknown field `bond`", "did you mean `bound`?"]),
+        ("[clip]\nrule = \"flatt\"", &["mine.toml:2", "unknown rule `flatt`", "did you mean `flat`?"]),
+        ("[clip]\nrule = \"flat\"\nbound = -1.0", &["bound", "above 0"]),
+        ("[clip]\nrule = \"flat\"\nbound = 0", &["bound", "above 0"]),
+        ("[train]\nsample_rate = 1.5", &["train.sample_rate", "at most 1"]),
+        ("[train]\nsample_rate = 0.0", &["train.sample_rate", "above 0"]),
+        ("[train]\nlot = 64\nsample_rate = 0.1", &["train.lot", "exclude"]),
+        ("[privacy]\ndelta = 1.5", &["privacy.delta"]),
+        ("[privacy]\nepsilon = nan", &["privacy.epsilon"]),
+        ("[privacy]\naccountant = \"guess\"", &["privacy.accountant", "rdp"]),
+        ("[optimiser]\nx = 1", &["mine.toml:1", "unknown field `optimiser`"]),
+        ("privacy = [", &["mine.toml:1"]),
+        ("[[update]]\nupdate = \"sgd\"\nlearning_rate = -3.0", &["learning_rate", "sgd"]),
+    ];
+    for (text, wanted) in cases {
+        let error = refuse(text);
+        assert!(wanted.iter().all(|w| error.contains(w)), "{text:?} gives {error}");
+        assert!(!top.path().join("never").exists() || fs::read_dir(top.path().join("never")).unwrap().next().is_none());
+    }
+}
+
+#[test]
+fn missing_and_damaged_files_are_named() {
+    let top = TempDir::new().unwrap();
+    let out = top.path().join("out");
+    secateur().args(["train", "nowhere.toml"]).assert().failure().stderr(contains("nowhere.toml"));
+    let idx = "[data]\nsource = \"idx\"\ntrain_images = \"images.gz\"\ntrain_labels = \"labels\"\nexamples = 10\n";
+    fs::write(top.path().join("idx.toml"), idx).unwrap();
+    let mut run = secateur();
+    run.args(["train", "--quiet", "--out"]).arg(&out).arg(top.path().join("idx.toml"));
+    run.assert().failure().stderr(contains("images.gz").and(contains("--data-dir")));
+    fs::write(top.path().join("images.gz"), b"\x00\x00\x08\x01\x00\x00").unwrap();
+    fs::write(top.path().join("labels"), b"\x00\x00\x08\x01\x00\x00\x00\x00").unwrap();
+    run.assert().failure().stderr(contains("images.gz").and(contains("ends within its IDX header")));
+    fs::write(top.path().join("images.gz"), b"\x00\x00\x08\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00").unwrap();
+    run.assert().failure().stderr(contains("images.gz").and(contains("magic")));
+    assert!(!out.exists(), "a run that cannot start leaves nothing");
+}
+
+#[test]
+fn an_unwritable_folder_is_named() {
+    let top = TempDir::new().unwrap();
+    fs::write(top.path().join("file"), "").unwrap();
+    quick(&top.path().join("file/inside")).assert().failure().stderr(contains("cannot write").and(contains("inside")));
+}
+
+#[test]
+fn a_delta_of_one_over_n_is_warned_of_and_impossible_budgets_are_explained() {
+    let top = TempDir::new().unwrap();
+    quick(&top.path().join("a")).args(["--set", "privacy.delta=1e-3"]).assert().success().stderr(contains("delta"));
+    let mut run = quick(&top.path().join("b"));
+    run.args(["--set", "privacy.epsilon=1e-12", "--set", "privacy.delta=1e-300"]);
+    run.assert().failure().stderr(contains("cannot be reached"));
+}
+
+#[test]
+fn account_prices_a_plan() {
+    let mut command = secateur();
+    command.args("account --noise-multiplier 1 --sample-rate 0.01 --steps 1000 --delta 1e-5 --format json".split(' '));
+    let priced = answer(&mut command);
+    // The specification's table I3, case A: 2.101365 by Renyi, 1.828244 by privacy loss distributions.
+    assert!((priced["epsilon"].as_f64().unwrap() - 2.1013).abs() < 1e-3, "{priced}");
+    assert_eq!((&priced["accountant"], &priced["delta"]), (&"rdp".into(), &1e-5.into()));
+    let mut none = secateur();
+    none.args("account --noise-multiplier 0 --sample-rate 0.01 --steps 1 --delta 1e-5 --format json".split(' '));
+    assert_eq!(answer(&mut none)["epsilon"], "inf");
+    secateur().args("account --noise-multiplier 1 --sample-rate 0.01 --steps 1000 --delta 1e-5".split(' ')).assert().success()
+        .stdout(contains("epsilon = 2.101"));
+}
+
+#[test]
+fn numbers_outside_their_range_are_refused_by_name() {
+    let refuse = |flags: &str, wanted: &str| {
+        secateur().args(flags.split(' ')).assert().failure().code(2).stderr(contains(wanted));
+    };
+    refuse("account --noise-multiplier -1 --sample-rate 0.01 --steps 10 --delta 1e-5", "--noise-multiplier");
+    refuse("account --noise-multiplier 1 --sample-rate 1.01 --steps 10 --delta 1e-5", "from 0 to 1");
+    refuse("account --noise-multiplier 1 --sample-rate 0.01 --steps 1.5 --delta 1e-5", "--steps");
+    refuse("account --noise-multiplier 1 --sample-rate 0.01 --steps 10 --delta 1", "below 1");
+    refuse("account --noise-multiplier nan --sample-rate 0.01 --steps 10 --delta 1e-5", "--noise-multiplier");
+    refuse("account --sample-rate 0.01 --steps 10 --delta 1e-5", "--noise-multiplier");
+    refuse("calibrate --epsilon 0 --delta 1e-5 --sample-rate 0.01 --steps 10", "above 0");
+}
+
+#[test]
+fn calibrate_never_goes_above_the_budget() {
+    let mut command = secateur();
+    command.args("calibrate --epsilon 1 --delta 1e-5 --sample-rate 0.01 --steps 1000 --format json".split(' '));
+    let found = answer(&mut command);
+    assert!(found["epsilon"].as_f64().unwrap() <= 1.0);
+    // Reference: the smallest multiplier by Renyi accounting is 1.51312.
+    assert!((found["noise_multiplier"].as_f64().unwrap() - 1.51312).abs() < 1e-3, "{found}");
+}
+
+#[test]
+fn a_torn_ledger_is_read_and_a_bad_one_is_named() {
+    let top = TempDir::new().unwrap();
+    quick(top.path()).assert().success();
+    let ledger = top.path().join("ledger.jsonl");
+    let whole = fs::read_to_string(&ledger).unwrap();
+    let price = |text: &str| {
+        fs::write(&ledger, text).unwrap();
+        let mut command = secateur();
+        command.args(["account", "--format", "json", "--delta", "1e-5", "--ledger"]).arg(&ledger);
+        command
+    };
+    let torn = answer(&mut price(&whole[..whole.len() - 5]));
+    assert!(torn["notes"][0].as_str().unwrap().contains("torn"));
+    let lines: Vec<&str> = whole.lines().collect();
+    let damaged = [lines[0], "{\"charge\":", lines[1], ""].join("\n");
+    price(&damaged).assert().failure().stderr(contains("ledger.jsonl").and(contains("2")));
+}
+
+#[test]
+fn completions_are_written() {
+    secateur().args(["completions", "bash"]).assert().success().stdout(contains("secateur"));
+}
+
+/// Ctrl-C in the middle: results are complete, and the ledger holds what was spent.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_says_what_was_spent() {
+    use std::{process, thread::sleep, time::Duration};
+    let top = TempDir::new().unwrap();
+    let out = top.path().join("run");
+    let mut run = process::Command::new(env!("CARGO_BIN_EXE_secateur"));
+    run.args(["train", "--quiet", "--set", "train.steps=50000", "--set", "train.lot=16", "--out"]).arg(&out);
+    let mut child = run.stdout(process::Stdio::null()).stderr(process::Stdio::null()).spawn().unwrap();
+    let metrics = out.join("metrics.jsonl");
+    for _ in 0..600 {
+        if fs::metadata(&metrics).is_ok_and(|m| m.len() > 0) {
+            break;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    sleep(Duration::from_millis(300));
+    process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let summary = json(&out.join("summary.json"));
+    let steps = summary["steps"].as_u64().unwrap();
+    assert!(summary["interrupted"].as_bool().unwrap() && steps > 0 && steps < 50000);
+    let mut priced = secateur();
+    priced.args(["account", "--format", "json", "--delta", "1e-5", "--ledger"]).arg(out.join("ledger.jsonl"));
+    assert_eq!(answer(&mut priced)["rounds"].as_u64(), Some(steps));
+}
+
+/// Killed without warning: the ledger on disk counts at least the steps whose results anybody could have seen.
+#[cfg(unix)]
+#[test]
+fn a_killed_run_is_never_under_reported() {
+    use std::{process, thread::sleep, time::Duration};
+    let top = TempDir::new().unwrap();
+    let out = top.path().join("run");
+    let mut run = process::Command::new(env!("CARGO_BIN_EXE_secateur"));
+    run.args(["train", "--quiet", "--set", "train.steps=50000", "--set", "train.evaluations=5000", "--set", "train.lot=16", "--out"]).arg(&out);
+    let mut child = run.stdout(process::Stdio::null()).stderr(process::Stdio::null()).spawn().unwrap();
+    let lines = || fs::read_to_string(out.join("metrics.jsonl")).unwrap_or_default();
+    for _ in 0..600 {
+        if lines().lines().count() > 3 {
+            break;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let seen = lines().lines().filter_map(|l| serde_json::from_str::<Value>(l).ok()).filter_map(|p| p["step"].as_u64()).max().unwrap();
+    let mut priced = secateur();
+    priced.args(["account", "--format", "json", "--delta", "1e-5", "--ledger"]).arg(out.join("ledger.jsonl"));
+    let rounds = answer(&mut priced)["rounds"].as_u64().unwrap();
+    assert!(seen > 0 && rounds >= seen, "{rounds} charged, {seen} seen");
+}

@@ -1,0 +1,53 @@
+//! A clip rule of your own: propose weights, one example at a time; the house caps them.
+//!
+//! `cargo run --release -p secateur --example own_clip_rule`
+use secateur::{
+    privacy::{Key, Ledger, Neighbouring},
+    train::{
+        clip::ClipRule,
+        config::Config,
+        each::Each,
+        model::{Model, Weights},
+        plan::{self, Plan},
+        trainer::Method,
+    },
+};
+use std::{error::Error, path::Path, sync::Arc};
+
+/// Half-way between clipping and normalising: `w = C / sqrt(n^2 + C^2)`.
+struct Smooth {
+    bound: f64,
+}
+
+impl ClipRule for Smooth {
+    fn bounds(&self, groups: usize) -> Vec<f64> {
+        vec![self.bound / (groups as f64).sqrt(); groups]
+    }
+    fn weigh(&self, norms: Each) -> Each {
+        let c = self.bound;
+        norms.map(|n| c / (n * n + c * c).sqrt())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let config = Config::read("own_clip_rule", "", &[])?;
+    let data = config.data.load(Path::new("."))?;
+    let model = Arc::new(Model::build(&config.model, data.train.shape(), &data.train.gather(&[]).targets)?);
+    let plan = Plan::new(&config, &model, data.declared)?;
+
+    let key = Arc::new(Key::from_os()?);
+    let weights = Weights::public(model.layout(), &key);
+    let (rows, ledger) = (data.train.len(), Ledger::new(Neighbouring::AddRemove));
+    let mut trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
+    if let Method::Private { rule, .. } = &mut trainer.method {
+        *rule = Box::new(Smooth { bound: 1.0 });
+    }
+    for _ in 0..plan.steps {
+        trainer.step()?;
+    }
+    let public = data.evaluation.ok_or("the Adult data come with a test set")?;
+    let score = model.score(&trainer.weights, &public);
+    let epsilon = plan::spent(&config, &trainer.ledger)?;
+    println!("accuracy {:.2} % at epsilon {epsilon:.3}", 100.0 * score.accuracy.unwrap_or_default());
+    Ok(())
+}

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-/// Elements in a block: 64 KiB, so that a block stays in cache.
+/// Elements in a block: 64 KiB, which stays in cache.
 const BLOCK: usize = 1 << 14;
 
 /// `kernel` on blocks of `y`.
@@ -16,7 +16,7 @@ pub(crate) fn change_by(y: &mut [f32], x: &[f32], kernel: impl Fn(&mut [f32], &[
     y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(|(y, x)| kernel(y, x));
 }
 
-/// A task for every row of `y`, rows of `row` elements (possibly none), grouped so that a task is worth starting.
+/// How many rows of `row` elements make a task worth starting: at least one.
 pub(crate) fn rows_at_least(row: usize) -> usize {
     (BLOCK / row.max(1)).max(1)
 }

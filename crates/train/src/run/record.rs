@@ -91,9 +91,15 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
             Some(_) => Randomness::FixedSeed,
             None => Randomness::OperatingSystem,
         },
-        assumptions: ASSUMPTIONS.map(str::to_owned).to_vec(),
+        assumptions: assumptions(config),
         interrupted: progress.step < plan.steps,
     }
+}
+
+fn assumptions(config: &Config) -> Vec<String> {
+    let file = config.model.weights.as_ref();
+    let start = file.map(|file| format!("Training starts from the weights in {}, declared public.", file.display()));
+    ASSUMPTIONS.map(str::to_owned).into_iter().chain(start).collect()
 }
 
 fn summary(run: &Run, progress: &Progress, training: Duration) -> Summary {

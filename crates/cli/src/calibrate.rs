@@ -41,7 +41,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
         }))?,
         Format::Text => {
             println!("noise multiplier = {:.6}", found.noise_multiplier);
-            println!("  reaches epsilon = {:.6} at delta = {:e}, priced by {}", found.epsilon, args.delta, args.how.accountant);
+            println!(
+                "  reaches epsilon = {:.6} at delta = {:e}, priced by {}",
+                found.epsilon, args.delta, args.how.accountant
+            );
         }
     }
     Ok(())

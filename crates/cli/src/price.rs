@@ -51,7 +51,8 @@ pub fn planned(noise_multiplier: f64, rate: f64, steps: u64, neighbouring: Neigh
 
 /// What `ledger` costs.
 pub fn epsilon(ledger: &Ledger, how: &How, delta: f64) -> Result<f64, String> {
-    let accountant = account::by_name(&how.accountant).ok_or_else(|| format!("no accountant is called {}", how.accountant))?;
+    let accountant =
+        account::by_name(&how.accountant).ok_or_else(|| format!("no accountant is called {}", how.accountant))?;
     accountant.spent(ledger, delta).map_err(|e| e.to_string())
 }
 

@@ -130,7 +130,8 @@ impl Bar {
 impl Watch for Bar {
     fn step(&mut self, progress: &Progress) -> bool {
         let loss = progress.score.map_or(String::new(), |s| format!("loss {:.4}  ", s.loss));
-        let accuracy = progress.score.and_then(|s| s.accuracy).map_or(String::new(), |a| format!("accuracy {:.2} %  ", 100.0 * a));
+        let accuracy =
+            progress.score.and_then(|s| s.accuracy).map_or(String::new(), |a| format!("accuracy {:.2} %  ", 100.0 * a));
         self.bar.set_message(format!("{loss}{accuracy}epsilon {:.3}", progress.epsilon));
         self.bar.set_position(progress.step);
         !self.stop.load(Ordering::SeqCst)
@@ -140,7 +141,13 @@ impl Watch for Bar {
 fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
     let s = &record.summary;
     let verdict = match s.private {
-        true => format!("private: epsilon = {:.4} at delta = {:e} ({}, {})", s.epsilon, s.delta, s.accountant, relation(record)),
+        true => format!(
+            "private: epsilon = {:.4} at delta = {:e} ({}, {})",
+            s.epsilon,
+            s.delta,
+            s.accountant,
+            relation(record)
+        ),
         false => "NOT PRIVATE: ordinary training, no clipping, no noise".into(),
     };
     println!("{verdict}");
@@ -153,7 +160,10 @@ fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
         false => Ok(()),
         true => Err(Failure {
             code: 130,
-            message: format!("interrupted after {} steps: what was spent until then is above and in the ledger", s.steps),
+            message: format!(
+                "interrupted after {} steps: what was spent until then is above and in the ledger",
+                s.steps
+            ),
         }),
     }
 }

@@ -26,7 +26,8 @@ fn trainer(set: &[&str]) -> Trainer {
     let names: Vec<String> = (0..10).map(|c| c.to_string()).collect();
     let targets = Targets::Classes { labels: (0..BATCH as u32).map(|i| i % 10).collect(), names: names.into() };
     let data = Examples::from_floats(inputs, vec![1, 28, 28], targets, vec![]).expect("made-up data are fine");
-    let model = Arc::new(Model::build(&config.model, &[1, 28, 28], &data.gather(&[]).targets).expect("the model is fine"));
+    let model =
+        Arc::new(Model::build(&config.model, &[1, 28, 28], &data.gather(&[]).targets).expect("the model is fine"));
     let plan = Plan::new(&config, &model, BATCH).expect("the plan is fine");
     let key = Arc::new(Key::from_seed(1));
     let weights = Weights::public(model.layout(), &key);

@@ -48,7 +48,10 @@ mod tests {
     use privacy::Key;
 
     fn weights() -> Weights {
-        let parameters = vec![Parameter::new("0.weight", [2, 3], Init::pytorch(3)), Parameter::new("0.bias", [2], Init::Normal(1.0))];
+        let parameters = vec![
+            Parameter::new("0.weight", [2, 3], Init::pytorch(3)),
+            Parameter::new("0.bias", [2], Init::Normal(1.0)),
+        ];
         Weights::public(&Layout::new(parameters), &Key::from_seed(3))
     }
 
@@ -73,10 +76,12 @@ mod tests {
     #[test]
     fn names_and_shapes_must_fit() {
         let w = weights();
-        let named = |name: &str, shape: &[usize]| HashMap::from([
-            ("0.weight".to_owned(), Tensor::zeros([2, 3])),
-            (name.to_owned(), Tensor::zeros(shape.to_vec())),
-        ]);
+        let named = |name: &str, shape: &[usize]| {
+            HashMap::from([
+                ("0.weight".to_owned(), Tensor::zeros([2, 3])),
+                (name.to_owned(), Tensor::zeros(shape.to_vec())),
+            ])
+        };
         let error = |named| Weights::from_public(w.layout(), named).err().unwrap();
         assert!(error(named("1.bias", &[2])).contains("0.bias"));
         assert!(error(named("0.bias", &[3])).contains("shape [3]"));

@@ -24,7 +24,7 @@ pub struct Each {
 
 impl Each {
     pub(crate) fn new(rows: Vec<f64>, columns: usize) -> Self {
-        debug_assert!(columns > 0 && rows.len() % columns == 0);
+        debug_assert!(columns > 0 && rows.len().is_multiple_of(columns));
         Each { rows, columns }
     }
 

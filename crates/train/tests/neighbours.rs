@@ -8,7 +8,12 @@ use privacy::Sum;
 
 /// One step on `present` people, with learning rate 1 and no momentum, times the lot size: the released sum, negated.
 fn released(set: &[&str], people: train::data::Examples, present: usize) -> train::grads::Grads {
-    let mut all = vec!["update=[{update=\"sgd\", learning_rate=1.0}]", "train.steps=1", "train.lot=200", "privacy.noise_multiplier=0.7"];
+    let mut all = vec![
+        "update=[{update=\"sgd\", learning_rate=1.0}]",
+        "train.steps=1",
+        "train.lot=200",
+        "privacy.noise_multiplier=0.7",
+    ];
     all.extend(set);
     let mut run = trainer(&config(&all), people, present);
     let before = run.weights.point();

@@ -5,7 +5,9 @@ use train::plan::{Plan, spent};
 
 #[test]
 fn a_rehearsal_writes_the_runs_ledger() {
-    for set in [vec![], vec!["privacy.neighbouring=replace-one"], vec!["clip.rule=auto-s"], vec!["privacy.mode=ordinary"]] {
+    for set in
+        [vec![], vec!["privacy.neighbouring=replace-one"], vec!["clip.rule=auto-s"], vec!["privacy.mode=ordinary"]]
+    {
         let config = config(&set);
         let plan = Plan::new(&config, &model(&config), 200).unwrap();
         let rehearsed = plan.rehearse(&config, &model(&config)).unwrap();
@@ -13,7 +15,9 @@ fn a_rehearsal_writes_the_runs_ledger() {
         assert_eq!(rehearsed.entries(), run.ledger.entries(), "{set:?}");
         assert_eq!(rehearsed.neighbouring(), run.ledger.neighbouring());
         let epsilon = spent(&config, &run.ledger).unwrap();
-        assert!((epsilon == plan.epsilon) && (epsilon <= 2.0 || config.clip.name().is_empty() || epsilon.is_infinite()));
+        assert!(
+            (epsilon == plan.epsilon) && (epsilon <= 2.0 || config.clip.name().is_empty() || epsilon.is_infinite())
+        );
     }
 }
 

@@ -140,6 +140,7 @@ fn act() -> impl Strategy<Value = Act> {
         4 => Just(round(&[1.0, 8.0])),
         2 => Just(round(&[1.0, 8.0, 2.0])),
         1 => Just(round(&[1.0, 2.0])),
+        3 => Just(round(&[3.0])),
         1 => Just(round(&[])),
         1 => Just(Act::Look("loss")),
         1 => Just(Act::Look("norms")),
@@ -159,7 +160,17 @@ proptest! {
 #[test]
 fn long_runs_are_charged_ahead_and_refunded() {
     let long = |zs: &[f64], n: usize| vec![Act::Round(zs.to_vec()); n];
-    perform(&[long(&[1.0], 140), long(&[1.0, 5.0], 3), long(&[1.0], 20), vec![Act::Look("loss"); 110]].concat());
+    perform(
+        &[
+            long(&[1.0], 140),
+            long(&[1.0, 5.0], 3),
+            long(&[1.0], 20),
+            long(&[3.0], 5),
+            long(&[1.0], 2),
+            vec![Act::Look("loss"); 110],
+        ]
+        .concat(),
+    );
     // The disk is waited for far less often than once a round.
     let place = tempfile::tempdir().unwrap();
     let mut stage = Stage::new(place.path().join("ledger"));

@@ -16,7 +16,12 @@ mod bound;
 #[cfg(test)]
 mod tests;
 
-use crate::{each::Each, grads::{Grads, Layout}, registry::registry, tap::Taps};
+use crate::{
+    each::Each,
+    grads::{Grads, Layout},
+    registry::registry,
+    tap::Taps,
+};
 pub use bound::{Bound, BoundError};
 use privacy::{Bounded, Secret};
 use serde::{Deserialize, Serialize};

@@ -98,7 +98,8 @@ fn published_sums_on_t0() {
 
 #[test]
 fn every_rule_is_capped() {
-    let greedy: Vec<Box<dyn ClipRule>> = [1e6, f64::INFINITY, f64::NAN, -5.0, 1e300].map(|w| Box::new(Greedy(w)) as _).into();
+    let greedy: Vec<Box<dyn ClipRule>> =
+        [1e6, f64::INFINITY, f64::NAN, -5.0, 1e300].map(|w| Box::new(Greedy(w)) as _).into();
     let sizes = [0.0f32, 1e-30, 1e-20, 1e-12, 1e-6, 1.0, 1e3, 1e15, 1e18, 1e19, 1e30, f32::MAX];
     for rule in every().iter().chain(&greedy) {
         let allowed = sensitivity(&**rule, &layout()) * (1.0 + ROUNDING);

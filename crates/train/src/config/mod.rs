@@ -131,7 +131,9 @@ impl Config {
         let positive = |v: f64| v.is_finite() && v > 0.0;
         let rules = [
             ("privacy.epsilon", p.epsilon, "a finite number above 0", positive as fn(f64) -> bool),
-            ("privacy.noise_multiplier", p.noise_multiplier, "a finite number of at least 0", |v| v.is_finite() && v >= 0.0),
+            ("privacy.noise_multiplier", p.noise_multiplier, "a finite number of at least 0", |v| {
+                v.is_finite() && v >= 0.0
+            }),
             ("privacy.delta", Some(p.delta), "a number above 0 and below 1", |v| v > 0.0 && v < 1.0),
             ("train.sample_rate", t.sample_rate, "a number above 0 and at most 1", |v| v > 0.0 && v <= 1.0),
             ("train.lot", t.lot, "a finite number above 0", positive),
@@ -147,6 +149,8 @@ impl Config {
         }
         let known = privacy::account::by_name(&p.accountant).is_some();
         let names = || privacy::account::names().join(", ");
-        known.then_some(()).ok_or_else(|| format!("privacy.accountant = \"{}\": expected one of {}", p.accountant, names()))
+        known
+            .then_some(())
+            .ok_or_else(|| format!("privacy.accountant = \"{}\": expected one of {}", p.accountant, names()))
     }
 }

@@ -47,7 +47,11 @@ fn fill(table: &mut Table, defaults: Table) {
         match (table.get_mut(&section), default) {
             (None, default) => drop(table.insert(section, default)),
             (Some(Value::Table(own)), Value::Table(default)) if BY_KEY.contains(&section.as_str()) => {
-                let taken = |key: &str| EITHER.iter().any(|(s, pair)| *s == section && pair.contains(&key) && pair.iter().any(|k| own.contains_key(*k)));
+                let taken = |key: &str| {
+                    EITHER.iter().any(|(s, pair)| {
+                        *s == section && pair.contains(&key) && pair.iter().any(|k| own.contains_key(*k))
+                    })
+                };
                 let missing: Vec<_> = default.into_iter().filter(|(k, _)| !own.contains_key(k) && !taken(k)).collect();
                 own.extend(missing);
             }
@@ -65,11 +69,12 @@ fn apply(table: &mut Table, change: &str) -> Result<(), ConfigError> {
     let value = value.unwrap_or_else(|| Value::String(change[change.find('=').unwrap_or(0) + 1..].trim().into()));
     let mut keys: Vec<&str> = path.split('.').collect();
     let last = keys.pop().unwrap_or_default();
-    let parent = keys.into_iter().try_fold(&mut *table, |t, key| match t.entry(key).or_insert(Value::Table(Table::new())) {
-        Value::Table(inner) => Some(inner),
-        Value::Array(links) => links.first_mut().and_then(Value::as_table_mut),
-        _ => None,
-    });
+    let parent =
+        keys.into_iter().try_fold(&mut *table, |t, key| match t.entry(key).or_insert(Value::Table(Table::new())) {
+            Value::Table(inner) => Some(inner),
+            Value::Array(links) => links.first_mut().and_then(Value::as_table_mut),
+            _ => None,
+        });
     let parent = parent.ok_or_else(|| wrong("this key is inside something that is not a section"))?;
     if let Some((_, pair)) = EITHER.iter().find(|(section, pair)| path.starts_with(section) && pair.contains(&last)) {
         pair.iter().for_each(|key| drop(parent.remove(*key)));
@@ -100,7 +105,9 @@ fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// The line on which `key` stands, preferably inside `section`.
 fn find(text: &str, section: &str, key: &str) -> Option<usize> {
-    let heads = |line: &str| line.trim_start().trim_start_matches('[').starts_with(section) && line.trim_start().starts_with('[');
+    let heads = |line: &str| {
+        line.trim_start().trim_start_matches('[').starts_with(section) && line.trim_start().starts_with('[')
+    };
     let from = text.lines().position(heads).unwrap_or(0);
     let has = |line: &str| line.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-')).any(|word| word == key);
     let after = text.lines().enumerate().skip(from).find(|(_, line)| has(line));

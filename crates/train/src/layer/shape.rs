@@ -49,7 +49,10 @@ pub(crate) fn slide(layer: &str, input: [usize; 3], window: Window) -> Result<[u
     }
     window.output(input[1], input[2]).map(|(h, w)| [h, w]).ok_or_else(|| {
         let [h, w] = [input[1], input[2]];
-        ShapeError(format!("{layer}: a kernel of {:?} with padding {:?} does not fit an image of {h} x {w}", window.kernel, window.padding))
+        ShapeError(format!(
+            "{layer}: a kernel of {:?} with padding {:?} does not fit an image of {h} x {w}",
+            window.kernel, window.padding
+        ))
     })
 }
 

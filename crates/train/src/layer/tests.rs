@@ -42,7 +42,11 @@ fn model(layer: &str, shape: &[usize]) -> Model {
     if layer.name() != "embedding" {
         layers.push(toml::from_str("layer = \"layer_norm\"").unwrap());
     }
-    layers.extend([layer, toml::from_str("layer = \"flatten\"").unwrap(), toml::from_str("layer = \"linear\"\nfeatures = 3").unwrap()]);
+    layers.extend([
+        layer,
+        toml::from_str("layer = \"flatten\"").unwrap(),
+        toml::from_str("layer = \"linear\"\nfeatures = 3").unwrap(),
+    ]);
     let config = crate::model::ModelConfig { loss: Some(Loss::CrossEntropy), weights: None, layers };
     Model::build(&config, shape, &classes(vec![])).unwrap_or_else(|e| panic!("{e}"))
 }
@@ -55,7 +59,9 @@ fn numbers(model: &Model, n: usize, seed: u64) -> Vec<f32> {
     let stream = Key::from_seed(seed).stream(Purpose::Init, 9, 9);
     let embedding = model.layout().parameters()[0].name == "0.weight" && model.layout().parameters()[0].shape == [5, 3];
     let width = n * model.input().iter().product::<usize>();
-    (0..width as u64).map(|i| if embedding { (5.0 * stream.uniform(i)) as u32 as f32 } else { stream.normal(i) as f32 }).collect()
+    (0..width as u64)
+        .map(|i| if embedding { (5.0 * stream.uniform(i)) as u32 as f32 } else { stream.normal(i) as f32 })
+        .collect()
 }
 
 fn batch(model: &Model, rows: Vec<f32>, labels: &[u32]) -> Batch {
@@ -119,8 +125,12 @@ fn short_cuts_agree_with_rows() {
 fn gradients_agree_with_finite_differences() {
     each(|what, model, weights| {
         let (rows, labels) = (numbers(model, 1, 3), [1]);
-        let gradient: Vec<f32> =
-            model.taps(weights, batch(model, rows.clone(), &labels)).rows().iter().flat_map(|t| t.row(0).to_vec()).collect();
+        let gradient: Vec<f32> = model
+            .taps(weights, batch(model, rows.clone(), &labels))
+            .rows()
+            .iter()
+            .flat_map(|t| t.row(0).to_vec())
+            .collect();
         let start = weights.point();
         let loss = |k: usize, by: f32| {
             let mut point = start.clone();

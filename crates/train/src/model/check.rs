@@ -15,7 +15,8 @@ const TRIED: usize = 3;
 pub(super) fn every_parameter_is_tapped(model: &Model, targets: &Targets) -> Result<(), ModelError> {
     let weights = Weights::public(&model.layout, &Key::from_seed(0));
     let rows = vec![0.0; model.input.iter().product()];
-    let taps = model.taps(&weights, Batch { inputs: rows, n: 1, shape: model.input.clone(), targets: made_up(targets, 1) });
+    let taps =
+        model.taps(&weights, Batch { inputs: rows, n: 1, shape: model.input.clone(), targets: made_up(targets, 1) });
     let missing: Vec<String> = taps.untapped().into_iter().map(str::to_owned).collect();
     if missing.is_empty() { Ok(()) } else { Err(ModelError::Untapped(missing)) }
 }

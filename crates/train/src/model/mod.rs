@@ -45,7 +45,9 @@ pub enum ModelError {
         source: ShapeError,
     },
     /// The model's output is not what the targets need.
-    #[error("the model puts out {got:?} for each example, but the targets need [{wanted}]: end with {{ layer = \"linear\", features = {wanted} }}")]
+    #[error(
+        "the model puts out {got:?} for each example, but the targets need [{wanted}]: end with {{ layer = \"linear\", features = {wanted} }}"
+    )]
     Output {
         /// The model's output shape.
         got: Vec<usize>,
@@ -62,7 +64,9 @@ pub enum ModelError {
     #[error("no gradient is reported for {0:?}: every trainable parameter must be tapped")]
     Untapped(Vec<String>),
     /// A layer mixes examples, so no clipping of single examples can bound what one of them does.
-    #[error("example {0} changes when another example of its batch does: a layer mixes examples, which private training cannot allow")]
+    #[error(
+        "example {0} changes when another example of its batch does: a layer mixes examples, which private training cannot allow"
+    )]
     Mixes(usize),
 }
 
@@ -101,7 +105,12 @@ impl Model {
     /// # Errors
     /// If the output does not fit the targets, if there is nothing to train, if a parameter is never tapped, or if a
     /// layer mixes examples (tried out on made-up inputs).
-    pub fn new(input: &[usize], layers: Vec<Box<dyn Layer>>, loss: Loss, targets: &Targets) -> Result<Self, ModelError> {
+    pub fn new(
+        input: &[usize],
+        layers: Vec<Box<dyn Layer>>,
+        loss: Loss,
+        targets: &Targets,
+    ) -> Result<Self, ModelError> {
         let network = Sequential::new(input, layers);
         let layout = Layout::new(network.parameters());
         let ids = (0..layout.parameters().len()).collect();

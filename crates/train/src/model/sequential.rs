@@ -33,11 +33,9 @@ impl Sequential {
 
 impl Layer for Sequential {
     fn parameters(&self) -> Vec<Parameter> {
-        let place = |(i, layer): (usize, &Box<dyn Layer>)| {
-            let inside = layer.parameters().into_iter();
-            inside.map(|p| Parameter { name: format!("{i}.{}", p.name), ..p }).collect::<Vec<_>>()
-        };
-        self.layers.iter().enumerate().flat_map(place).collect()
+        let own = self.layers.iter().map(|layer| layer.parameters()).enumerate();
+        let named = |i: usize, p: Parameter| Parameter { name: format!("{i}.{}", p.name), ..p };
+        own.flat_map(|(i, inside)| inside.into_iter().map(move |p| named(i, p))).collect()
     }
     fn output(&self) -> &[usize] {
         &self.output

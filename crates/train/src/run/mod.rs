@@ -253,7 +253,8 @@ impl Points {
 
     fn push(&mut self, point: Point) -> Result<(), RunError> {
         if let Some((path, file)) = &mut self.file {
-            let written = point.to_line().map_err(io::Error::from).and_then(|line| io::Write::write_all(file, line.as_bytes()));
+            let written =
+                point.to_line().map_err(io::Error::from).and_then(|line| io::Write::write_all(file, line.as_bytes()));
             written.map_err(|source| RunError::Write { path: path.clone(), source })?;
         }
         self.all.push(point);

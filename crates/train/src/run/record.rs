@@ -26,7 +26,10 @@ const ASSUMPTIONS: [&str; 9] = [
 pub(super) fn warnings(config: &Config, plan: &Plan, notes: Vec<String>) -> Vec<String> {
     let mut all = notes;
     if config.privacy.mode == Mode::Ordinary {
-        all.push("NOT PRIVATE: ordinary training, without clipping or noise. Use it for baselines on public data only.".into());
+        all.push(
+            "NOT PRIVATE: ordinary training, without clipping or noise. Use it for baselines on public data only."
+                .into(),
+        );
         return all;
     }
     let per_example = 1.0 / plan.examples as f64;
@@ -38,7 +41,9 @@ pub(super) fn warnings(config: &Config, plan: &Plan, notes: Vec<String>) -> Vec<
         ));
     }
     if config.train.seed.is_some() {
-        all.push("train.seed is fixed: whoever knows the seed can subtract the noise. Reproducible, NOT private.".into());
+        all.push(
+            "train.seed is fixed: whoever knows the seed can subtract the noise. Reproducible, NOT private.".into(),
+        );
     }
     if plan.noise_multiplier == 0.0 {
         all.push("The noise multiplier is 0: gradients are clipped but not noised, so there is no privacy.".into());

@@ -29,6 +29,14 @@ pub trait Update: Send {
 }
 
 /// A setting within `range`, or an error that names it.
-pub(crate) fn within(name: &str, value: f64, range: impl std::ops::RangeBounds<f64> + std::fmt::Debug) -> Result<f64, String> {
-    if value.is_finite() && range.contains(&value) { Ok(value) } else { Err(format!("{name} = {value} is outside {range:?}")) }
+pub(crate) fn within(
+    name: &str,
+    value: f64,
+    range: impl std::ops::RangeBounds<f64> + std::fmt::Debug,
+) -> Result<f64, String> {
+    if value.is_finite() && range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("{name} = {value} is outside {range:?}"))
+    }
 }

@@ -104,7 +104,7 @@ fn clip(record: &Record) -> String {
 /// What was run.
 pub(super) fn run(record: &Record) -> String {
     let (statement, summary) = (&record.statement, &record.summary);
-    let rows = vec![
+    let rows = [
         ("Model", summary.model.clone()),
         ("Trainable parameters", words::count(summary.parameters)),
         ("Optimizer", summary.optimizer.clone()),

@@ -4,7 +4,7 @@ default:
 
 # Formatting, lints, documentation links
 check:
-    cargo fmt --all --check
+    git ls-files '*.rs' | xargs rustfmt --edition 2024 --check
     cargo clippy --workspace --all-targets -- -D warnings
     RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps
 

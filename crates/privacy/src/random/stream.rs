@@ -1,4 +1,14 @@
 //! One stream of random words: a pure function of the index.
+//!
+//! # Why this is private
+//!
+//! Claim: element `i` of a stream is the same number however a range is split over calls, threads or devices, and
+//! different elements never share a word, save the two normals of a Box-Muller pair, which are independent.
+//!
+//! Argument: word `i` is 64 bits of ChaCha20 key stream (RFC 8439) at position `2 i`; a pair of normals `2k`, `2k + 1` is
+//! made whole from words `2k`, `2k + 1`, and what was not asked for is dropped.
+//!
+//! Checked by: `super::tests::how_a_range_is_split_does_not_matter`, `super::tests::the_cipher_is_rfc_8439`.
 
 use super::{generator, normal};
 use chacha20::rand_core::Rng;

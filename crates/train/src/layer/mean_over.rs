@@ -18,7 +18,9 @@ impl Build for MeanOver {
     fn build(&self, input: &[usize]) -> Result<Box<dyn Layer>, ShapeError> {
         match *input {
             [count, features] if count > 0 => Ok(Box::new(Built { count, output: [features] })),
-            _ => Err(ShapeError(format!("mean_over takes examples of shape [tokens, features], but its input is {input:?}"))),
+            _ => Err(ShapeError(format!(
+                "mean_over takes examples of shape [tokens, features], but its input is {input:?}"
+            ))),
         }
     }
 }

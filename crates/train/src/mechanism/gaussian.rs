@@ -40,3 +40,28 @@ impl Mechanism<Grads> for Independent {
         noise
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        grads::Layout,
+        layer::{Init, Parameter},
+    };
+    use privacy::{Key, Purpose};
+
+    #[test]
+    fn noise_does_not_depend_on_threads() {
+        let layout = Layout::new(vec![Parameter::new("w", [3 * BLOCK + 77], Init::Constant(0.0))]);
+        let stream = Key::from_seed(1).stream(Purpose::Noise, 3, 0);
+        let draw = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| Gaussian {}.with_multiplier(1.0).unit(&stream, &Grads::zeros(&layout)))
+        };
+        let (one, many) = (draw(1), draw(4));
+        assert_eq!(one.flat(), many.flat());
+        for i in [0, 1, BLOCK - 1, BLOCK, 3 * BLOCK + 76] {
+            assert_eq!(one.flat()[i], stream.normal(i as u64) as f32, "number {i} is element {i} of the stream");
+        }
+    }
+}

@@ -83,6 +83,35 @@ fn the_example_of_an_own_table_trains() {
     assert!(accuracy > 0.62, "{accuracy}");
 }
 
+/// The images are not in the repository: $SECATEUR_DATA or ../shared/data, or else skipped.
+#[test]
+fn the_cnn_learns_fashion_mnist_from_its_configuration() {
+    let beside = || Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")).to_owned();
+    let data = std::env::var_os("SECATEUR_DATA").map_or_else(beside, Into::into);
+    if !data.join("fashion-mnist").exists() {
+        eprintln!("skipped: no fashion-mnist in {}", data.display());
+        return;
+    }
+    let top = TempDir::new().unwrap();
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/fashion-mnist.toml");
+    let mut run = secateur();
+    run.args([
+        "train",
+        config,
+        "--quiet",
+        "--set",
+        "train.lot=512",
+        "--set",
+        "train.steps=40",
+        "--set",
+        "train.evaluations=1",
+    ]);
+    run.args(["--set", "privacy.epsilon=8", "--data-dir"]).arg(&data).arg("--out").arg(top.path()).assert().success();
+    let accuracy = json(&top.path().join("summary.json"))["test_accuracy"].as_f64().unwrap();
+    // Guessing gives 10 %; forty small steps were seen to give about 65 %.
+    assert!(accuracy > 0.4, "{accuracy}");
+}
+
 /// Shipped configurations are read and planned, data or not.
 #[test]
 fn shipped_configurations_are_fine() {

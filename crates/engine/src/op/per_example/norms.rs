@@ -7,8 +7,10 @@ use super::square;
 use crate::memory::{self, Scratch};
 use crate::{Mat, Tensor, Threads, product};
 
-/// A Gram sum below this part of the sum of its terms' sizes has lost too many digits to cancellation.
-const CANCELLED: f64 = 1.0 / 1024.0;
+/// A Gram sum below this part of the sum of its terms' sizes has lost too many digits to cancellation. Each term is right to
+/// about 1e-7 of its size, so what passes is right to about 64e-7 as a squared norm: inside the margin of 1e-5 that
+/// clipping leaves for rounding.
+const CANCELLED: f64 = 1.0 / 64.0;
 
 /// Whether [`product_norms`] forms the gradients: when that is cheaper than Gram matrices, `2 t (p + d) > p d` and `t > 1`.
 /// It depends on shapes alone.

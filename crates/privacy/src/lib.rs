@@ -92,7 +92,7 @@ mod random;
 mod sample;
 mod state;
 
-pub use account::{Account, AccountError, Accountant, Curve, Unpriced};
+pub use account::{Account, AccountError, Accountant, Curve, Price, Unpriced};
 pub use calibrate::{CalibrateError, Calibrated, noise_multiplier};
 pub use event::{Event, Neighbouring, Sampling};
 pub use ledger::{Ledger, LedgerError, Round};

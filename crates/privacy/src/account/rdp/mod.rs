@@ -16,7 +16,7 @@
 
 mod divergence;
 
-use super::{Accountant, Curve, Sampled, Unpriced, sampled_gaussian};
+use super::{Accountant, Curve, Price, Sampled, Unpriced, sampled_gaussian};
 use crate::{Event, Neighbouring};
 use divergence::Pair;
 
@@ -98,14 +98,15 @@ impl Accountant for Rdp {
         Ok(RdpCurve { parts: vec![Part { pair, count: 1.0 }], rho: 0.0 })
     }
 
-    fn epsilon(&self, curve: &RdpCurve, delta: f64) -> f64 {
+    fn epsilon(&self, curve: &RdpCurve, delta: f64) -> Price {
         if curve.rho == 0.0 && curve.parts.is_empty() || hidden(curve, delta) {
-            return 0.0;
+            return Price::bound(0.0);
         }
         if curve.rho.is_infinite() {
-            return f64::INFINITY;
+            return Price::bound(f64::INFINITY);
         }
-        best_order(curve, delta).1.max(0.0)
+        let (order, epsilon) = best_order(curve, delta);
+        Price::bound(epsilon.max(0.0)).note(format!("at the order {order:.4}"))
     }
 }
 

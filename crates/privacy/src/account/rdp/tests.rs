@@ -43,7 +43,7 @@ proptest! {
             RdpCurve { parts: vec![Part { pair, count: 1.0 }], rho: 0.0 }.times(n)
         };
         let (one, other) = (part(z, a).plus(part(w, b)), part(w, b).plus(part(z, a)));
-        prop_assert!((Rdp.epsilon(&one, 1e-5) - Rdp.epsilon(&other, 1e-5)).abs() < 1e-9);
+        prop_assert!((Rdp.epsilon(&one, 1e-5).epsilon - Rdp.epsilon(&other, 1e-5).epsilon).abs() < 1e-9);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The list is closed on purpose: a new kind of event makes every accountant answer for it before it compiles.
 
+use crate::season::Strategy;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -118,6 +119,19 @@ pub enum Event {
         /// What was released from it, in order.
         releases: Vec<Event>,
     },
+    /// A run of rounds with correlated noise, paid once: see [`Strategy`].
+    Season {
+        /// How the noise is correlated.
+        strategy: Strategy,
+        /// Standard deviation of the uncorrelated noise over the L2 sensitivity of one share *under the ledger's
+        /// relation*.
+        noise_multiplier: f64,
+    },
+    /// A release that is part of a season, which has paid for it.
+    Prepaid {
+        /// The noise multiplier of its season.
+        noise_multiplier: f64,
+    },
     /// Somebody looked. Of infinite cost.
     Revealed {
         /// At what.
@@ -149,6 +163,8 @@ impl fmt::Display for Event {
                 let releases: Vec<String> = releases.iter().map(Event::to_string).collect();
                 write!(f, "round ({sampling}): {}", releases.join(" + "))
             }
+            Event::Season { strategy, noise_multiplier } => write!(f, "season {noise_multiplier} ({strategy})"),
+            Event::Prepaid { noise_multiplier } => write!(f, "prepaid {noise_multiplier}"),
             Event::Revealed { what } => write!(f, "revealed {what}"),
         }
     }

@@ -86,10 +86,14 @@
 pub mod account;
 mod calibrate;
 mod event;
+pub mod gaussian;
 mod ledger;
 mod mechanism;
 mod random;
+#[cfg(test)]
+mod reference;
 mod sample;
+mod season;
 mod state;
 
 pub use account::{Account, AccountError, Accountant, Curve, Price, Unpriced};
@@ -99,4 +103,5 @@ pub use ledger::{Ledger, LedgerError, Round};
 pub use mechanism::{Mechanism, ScalarGaussian};
 pub use random::{Key, KeyError, Purpose, Stream};
 pub use sample::{Draw, Poisson, SampleError};
+pub use season::{Strategy, tree_depth};
 pub use state::{Bounded, Privatized, Secret, Sum};

@@ -15,11 +15,16 @@
 //!
 //! Checked by: `conformance` below, for every accountant of the list, and `tests::releases_of_one_draw_are_joint`.
 
+pub(crate) mod normal;
+mod plain;
 mod price;
+mod scale;
 
 pub use price::Price;
 
-use crate::{Event, Ledger, Neighbouring, Sampling};
+use scale::{Scale, check_sampling, scale};
+
+use crate::{Event, Ledger, Neighbouring, Sampling, season};
 
 /// An event that an accountant has no price for.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -86,7 +91,9 @@ pub trait Accountant {
     /// When the ledger holds something unpriced.
     fn curve(&self, ledger: &Ledger) -> Result<Self::Curve, Unpriced> {
         let mut total = self.free();
-        for (event, count) in ledger.entries().iter().filter(|(_, count)| *count > 0) {
+        let entries = season::settle(ledger.entries())
+            .map_err(|(event, why)| Unpriced { accountant: self.name(), event, why })?;
+        for (event, count) in entries.iter().filter(|(_, count)| *count > 0) {
             total = total.plus(self.price(event, ledger.neighbouring())?.times(*count));
         }
         Ok(total)
@@ -244,6 +251,9 @@ pub const DEFAULT: &str = "pld";
 
 accountants! {
     "rdp" => rdp::Rdp, "Rényi divergences of every real order, converted tightly; an upper bound, some 5-15 % above the truth";
+    "gdp" => gdp::Gdp, "exact for Gaussian releases without sampling; sampled rounds are priced as if everyone took part";
+    "gdp-clt" => gdp_clt::GdpClt, "the central limit theorem: an estimate below the truth, never a guarantee";
+    "zcdp" => zcdp::Zcdp, "zero-concentrated privacy: one number that adds up; sampling is not counted";
 }
 
 /// One Gaussian on one Poisson sample: what a round comes to.
@@ -265,6 +275,7 @@ fn sampled_gaussian(event: &Event) -> Result<Sampled, &'static str> {
         }
         Event::Revealed { .. } => Ok(Sampled { rate: 1.0, noise_multiplier: 0.0 }),
         Event::Round { .. } => Err("it prices Poisson samples alone"),
+        Event::Season { .. } | Event::Prepaid { .. } => Err(scale::TICKET),
         Event::Laplace { .. } | Event::RandomisedResponse { .. } | Event::Exponential { .. } => {
             Err("it prices Gaussian noise alone")
         }
@@ -281,6 +292,7 @@ fn joint(releases: &[Event]) -> Result<f64, &'static str> {
             Event::Gaussian { .. } => return Err("its noise multiplier is negative or not a number"),
             Event::Revealed { .. } => 0.0,
             Event::Round { .. } => return Err("a round inside a round has no meaning"),
+            Event::Season { .. } | Event::Prepaid { .. } => return Err(scale::TICKET),
             Event::Laplace { .. } | Event::RandomisedResponse { .. } | Event::Exponential { .. } => {
                 return Err("it prices Gaussian noise alone");
             }

@@ -110,6 +110,11 @@ impl Accountant for Rdp {
     }
 }
 
+/// Epsilon of a divergence of `rho` times the order, at the best order.
+pub(super) fn of_rho(rho: f64, delta: f64) -> f64 {
+    Rdp.epsilon(&RdpCurve { parts: Vec::new(), rho }, delta).epsilon
+}
+
 /// Whether delta alone covers the total variation distance, with a margin for rounding so close to order 1.
 fn hidden(curve: &RdpCurve, delta: f64) -> bool {
     delta * delta * (1.0 - 1e-6) + (-curve.divergence(LEAST_ORDER)).exp_m1() > 0.0

@@ -16,9 +16,11 @@
 //! Checked by: `conformance` below, for every accountant of the list, and `tests::releases_of_one_draw_are_joint`.
 
 pub(crate) mod normal;
+mod pair;
 mod plain;
 mod price;
 mod scale;
+pub(crate) mod truncated;
 
 pub use price::Price;
 
@@ -250,6 +252,7 @@ macro_rules! accountants {
 pub const DEFAULT: &str = "pld";
 
 accountants! {
+    "pld" => pld::Pld, "privacy loss distributions: a proven interval around the true epsilon";
     "rdp" => rdp::Rdp, "Rényi divergences of every real order, converted tightly; an upper bound, some 5-15 % above the truth";
     "gdp" => gdp::Gdp, "exact for Gaussian releases without sampling; sampled rounds are priced as if everyone took part";
     "gdp-clt" => gdp_clt::GdpClt, "the central limit theorem: an estimate below the truth, never a guarantee";

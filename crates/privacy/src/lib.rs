@@ -97,7 +97,7 @@ mod season;
 mod state;
 
 pub use account::{Account, AccountError, Accountant, Curve, Price, Unpriced};
-pub use calibrate::{CalibrateError, Calibrated, noise_multiplier};
+pub use calibrate::{CalibrateError, Calibrated, Found, noise_multiplier, sample_rate, steps};
 pub use event::{Event, Neighbouring, Sampling};
 pub use ledger::{Ledger, LedgerError, Round};
 pub use mechanism::{Mechanism, ScalarGaussian};

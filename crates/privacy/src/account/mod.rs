@@ -15,6 +15,7 @@
 //!
 //! Checked by: `conformance` below, for every accountant of the list, and `tests::releases_of_one_draw_are_joint`.
 
+pub mod group;
 pub(crate) mod normal;
 mod pair;
 mod plain;
@@ -24,6 +25,8 @@ pub(crate) mod truncated;
 
 pub use price::Price;
 
+pub use rdp::RdpCurve;
+pub(crate) use rdp::convert;
 use scale::{Scale, check_sampling, scale};
 
 use crate::{Event, Ledger, Neighbouring, Sampling, season};
@@ -253,6 +256,7 @@ pub const DEFAULT: &str = "pld";
 
 accountants! {
     "pld" => pld::Pld, "privacy loss distributions: a proven interval around the true epsilon";
+    "exact" => exact::Exact, "inversion of the moment generating function: the true value, with an estimated error";
     "rdp" => rdp::Rdp, "Rényi divergences of every real order, converted tightly; an upper bound, some 5-15 % above the truth";
     "gdp" => gdp::Gdp, "exact for Gaussian releases without sampling; sampled rounds are priced as if everyone took part";
     "gdp-clt" => gdp_clt::GdpClt, "the central limit theorem: an estimate below the truth, never a guarantee";

@@ -100,7 +100,8 @@ impl RdpCurve {
         self.parts.iter().any(|part| matches!(part.piece, Piece::Fixed(_) | Piece::Mixed(..)))
     }
 
-    fn is_free(&self) -> bool {
+    /// Whether nothing is in it.
+    pub fn is_free(&self) -> bool {
         self.rho == 0.0 && self.parts.is_empty() && self.passes.is_empty()
     }
 }
@@ -174,7 +175,7 @@ const GREATEST_ORDER: f64 = 1e7;
 const STEP: f64 = 0.25;
 
 /// What the divergence of this order says epsilon is (Canonne, Kamath & Steinke 2020, Proposition 12).
-fn convert(divergence: f64, order: f64, delta: f64) -> f64 {
+pub(crate) fn convert(divergence: f64, order: f64, delta: f64) -> f64 {
     divergence + (-1.0 / order).ln_1p() - (delta.ln() + order.ln()) / (order - 1.0)
 }
 

@@ -17,6 +17,7 @@
 
 pub mod group;
 pub(crate) mod normal;
+mod crowd;
 mod pair;
 mod plain;
 mod price;

@@ -154,9 +154,26 @@ pub(super) fn of_pairs(pairs: &[(super::pair::Pair, f64)], delta: f64) -> f64 {
             Loss::Laplace { rate: 1.0, z } => curve.parts.push(Part { piece: Piece::Laplace(1.0 / z), count: *count }),
             Loss::Laplace { z, .. } => rest += count / z,
             Loss::Coin { epsilon } => rest += count * epsilon,
+            // Without a divergence of its own here: as if everyone took part.
+            Loss::Crowd(crowd) => curve.rho += count * 0.5 * crowd.width().powi(2),
+            Loss::Cut { chance, .. } => {
+                let [(_, plain), (_, full)] = pair.components().map(|(weight, part)| (weight, sampled(part)));
+                curve.parts.push(Part { piece: Piece::Truncated(chance, plain, full), count: *count });
+            }
         }
     }
     Rdp.epsilon(&curve, delta).epsilon + rest
+}
+
+/// The Gaussian on a Poisson sample that a component of a mixture is.
+fn sampled(pair: super::pair::Pair) -> Pair {
+    use super::pair::Pair as Loss;
+    match pair {
+        Loss::Normal { rate, z } => Pair { rate, noise_multiplier: z, neighbouring: Neighbouring::AddRemove },
+        Loss::Opposite { rate, z } => Pair { rate, noise_multiplier: z, neighbouring: Neighbouring::ReplaceOne },
+        // No other is a component; without noise it would be infinite.
+        _ => Pair { rate: 1.0, noise_multiplier: 0.0, neighbouring: Neighbouring::AddRemove },
+    }
 }
 
 fn part(rate: f64, noise_multiplier: f64, neighbouring: Neighbouring, count: f64) -> Part {

@@ -148,7 +148,7 @@ def main():
     for h in (1e-4, 1e-5):
         row(f"dp-accounting PLD, grid {h}", lambda: dp_pld(h), lower=lambda: dp_pld_lower(h))
     row("prv-accountant, eps_error 0.01", lambda: prv(0.01))
-    row("prv-accountant, eps_error 0.001", lambda: prv(0.001))
+    row("prv-accountant, eps_error 0.001", lambda: prv(0.001), 1)
     row("Opacus PRV, eps_error 0.01", opacus_prv)
     row("dp-accounting RDP", dp_rdp)
     row("Opacus RDP", opacus_rdp)

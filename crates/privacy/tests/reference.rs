@@ -43,14 +43,15 @@ fn dpsgd_pld() {
     for case in table("dpsgd") {
         let claim = price("pld", &run(ADD_REMOVE, &[phase(&case)]), number(&case, "delta"));
         let (upper, lower) = (claim.epsilon, claim.lower.expect("a proven lower bound"));
-        let low = case["accept"]["pld"][0].as_f64().unwrap_or(0.0);
-        accept.demand(within(upper, &case["accept"]["pld"]), upper / low.max(1e-2) - 1.0, || {
+        accept.demand(within(upper, &case["accept"]["pld"]), 0.0, || {
             format!("{}: {upper} not in {}", name(&case), case["accept"]["pld"])
         });
         if let Some(exact) = maybe(&case, "exact.epsilon") {
             let slack = slack(&case, "exact");
             let met = lower <= exact + slack && exact <= upper + slack;
-            inside.demand(met, apart(upper, exact), || format!("{}: {exact} not in {lower} .. {upper}", name(&case)));
+            inside.demand(met, (upper - exact) / exact.max(1e-2), || {
+                format!("{}: {exact} not in {lower} .. {upper}", name(&case))
+            });
         }
         if (0.01..=20.0).contains(&upper) {
             let share = (upper - lower) / upper;
@@ -58,8 +59,8 @@ fn dpsgd_pld() {
         }
     }
     inside.close("dpsgd, exact inside pld's interval");
-    width.close("dpsgd, width of pld's interval");
     accept.close("dpsgd, pld in accept.pld");
+    width.close("dpsgd, width of pld's interval");
 }
 
 #[test]
@@ -185,8 +186,10 @@ fn calibration_sigma() {
         let met = got.epsilon <= target && (-1e-9..=2e-3).contains(&share);
         pld.demand(met, share, || format!("epsilon {target} q {rate} T {steps}: {got:?} against {exact}"));
         let (got, want) = (found("rdp"), number(&case, "rdp_true_dp_accounting_orders.sigma"));
+        // The table's grid of orders ends at 1024; all orders together need less noise, and never less than the truth.
         let share = got.noise_multiplier / want - 1.0;
-        rdp.demand(share.abs() <= 5e-4, share.abs(), || format!("epsilon {target} q {rate}: {got:?} against {want}"));
+        let met = got.epsilon <= target && share <= 5e-4 && got.noise_multiplier >= exact;
+        rdp.demand(met, share, || format!("epsilon {target} q {rate}: {got:?} against {want}"));
     }
     pld.close("calibration_sigma, pld");
     rdp.close("calibration_sigma, rdp");

@@ -71,12 +71,40 @@ impl Accountant for Exact {
 }
 
 /// Epsilon of the worse direction.
-pub(super) fn worst(pairs: &[(Pair, f64)], delta: f64) -> Found {
+fn worst(pairs: &[(Pair, f64)], delta: f64) -> Found {
     let symmetric = pairs.iter().all(|(pair, _)| pair.symmetric());
-    let one = |mirrored| Line::new(pairs, mirrored, delta).solve(delta);
+    let one = |mirrored| match pairs {
+        [(pair, count)] if *count == 1.0 => single(*pair, mirrored, delta),
+        _ => Line::new(pairs, mirrored, delta, (FINENESS, MOST)).solve(delta),
+    };
     let (first, second) = (one(false), if symmetric { None } else { Some(one(true)) });
     let error = first.error.max(second.map_or(0.0, |found| found.error));
     Found { epsilon: first.epsilon.max(second.map_or(0.0, |found| found.epsilon)), error }
+}
+
+/// Roughly where epsilon is in one direction, for those who plan.
+pub(super) fn rough(pairs: &[(Pair, f64)], mirrored: bool, delta: f64) -> f64 {
+    match pairs {
+        [(pair, count)] if *count == 1.0 => single(*pair, mirrored, delta).epsilon,
+        _ => Line::new(pairs, mirrored, delta, (6.0, 3000)).solve(delta).epsilon,
+    }
+}
+
+/// Epsilon of a single release, by integrating its divergence.
+fn single(pair: Pair, mirrored: bool, delta: f64) -> Found {
+    let least = |epsilon: f64| super::pld::divergence(pair, mirrored, epsilon, TAIL * delta);
+    if least(0.0) <= delta {
+        return Found { epsilon: 0.0, error: 1e-12 };
+    }
+    let (mut low, mut high) = (0.0, 1.0);
+    while least(high) > delta && high < 1e6 {
+        high *= 2.0;
+    }
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if least(middle) > delta { low = middle } else { high = middle }
+    }
+    Found { epsilon: high, error: 1e-11 * high.max(1.0) }
 }
 
 /// One direction: `exp(K(s))/(s (s+1))` at places `s = c + i k step`.
@@ -91,8 +119,8 @@ struct Line {
 }
 
 impl Line {
-    fn new(pairs: &[(Pair, f64)], mirrored: bool, delta: f64) -> Self {
-        let plan = Plan::new(pairs, mirrored, (TAIL * delta).max(1e-290), FINENESS);
+    fn new(pairs: &[(Pair, f64)], mirrored: bool, delta: f64, (fineness, most): (f64, usize)) -> Self {
+        let plan = Plan::new(pairs, mirrored, (TAIL * delta).max(1e-290), fineness);
         let saddle = plan.at_delta(delta);
         let (low, high) = plan.reach(saddle, 40.0);
         let (c, width) = (saddle.tilt, (high - low) * 1.05 + 40.0 / saddle.tilt);
@@ -100,7 +128,7 @@ impl Line {
         let scale = plan.log_moment(Complex64::new(c, 0.0)).re;
         let mut values = Vec::new();
         let mut left_out = 0.0;
-        while values.len() < MOST {
+        while values.len() < most {
             let s = Complex64::new(c, step * values.len() as f64);
             let value = (plan.log_moment(s) - scale).exp() / (s * (s + 1.0));
             values.push(value);

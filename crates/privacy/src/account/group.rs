@@ -15,6 +15,28 @@
 //!
 //! Checked by: `tests`.
 
+use super::{AccountError, Accountant, Pld, Price, Unpriced};
+use crate::{Event, Ledger};
+
+/// Epsilon of groups of `size` examples by privacy loss distributions, as a proven interval: exact mixtures for Gaussian
+/// noise on Poisson samples under add/remove, and for what no sampling hides.
+///
+/// # Errors
+/// When delta is not in `(0, 1)`, or something has no such mixture: then [`generic`] still has a price.
+pub fn price(ledger: &Ledger, size: u32, delta: f64) -> Result<Price, AccountError> {
+    if !(delta > 0.0 && delta < 1.0) {
+        return Err(AccountError::Delta(delta));
+    }
+    let pld = Pld { precision: 2e-5 };
+    if size == 0 {
+        return Ok(Price::interval(0.0, 0.0));
+    }
+    let grown = pld.curve(ledger)?.group(size);
+    let first = || ledger.entries().first().map_or(Event::Revealed { what: String::new() }, |(event, _)| event.clone());
+    let curve = grown.map_err(|why| Unpriced { accountant: pld.name(), event: first(), why })?;
+    Ok(pld.epsilon(&curve, delta).sound())
+}
+
 /// Epsilon of `size` examples at this delta in `(0, 1)`, from the epsilon of one example at smaller deltas. Infinite if no
 /// delta above `1e-300` is small enough.
 ///
@@ -80,6 +102,31 @@ mod tests {
         assert_eq!(generic::<()>(1, 1e-5, |_| Ok(2.0)), Ok(2.0));
         assert_eq!(generic::<()>(0, 1e-5, |_| Ok(2.0)), Ok(0.0));
         assert_eq!(generic::<()>(3, 1e-5, |_| Ok(f64::INFINITY)), Ok(f64::INFINITY));
+    }
+
+    #[test]
+    fn reference_groups() {
+        let (mut worst, mut loose) = (0.0_f64, 0.0_f64);
+        for case in table("group_privacy") {
+            let (z, rate, steps) =
+                (number(&case, "noise_multiplier"), number(&case, "sample_rate"), case["steps"].as_u64().unwrap());
+            let releases = vec![Event::Gaussian { noise_multiplier: z }];
+            let round = Event::Round { sampling: crate::Sampling::Poisson { rate }, releases };
+            let ledger = Ledger::planned(crate::Neighbouring::AddRemove, vec![(round, steps)]);
+            let (size, delta) = (case["group_size"].as_u64().unwrap(), number(&case, "delta"));
+            let (exact, pld) =
+                (number(&case["exact_mixture"], "epsilon"), number(&case["pld_mixture_of_gaussians"], "epsilon_upper"));
+            let got = price(&ledger, size as u32, delta).unwrap();
+            eprintln!("group of {size}: {got:?} against {exact} and {pld}");
+            assert!(got.epsilon >= exact - 1e-9 && got.epsilon <= pld + 1e-3 && got.lower.unwrap() <= exact + 1e-9);
+            worst = worst.max(got.epsilon - exact);
+            let want = number(&case["generic_conversion"], "epsilon");
+            let one = |delta| crate::account::Exact.spent(&ledger, delta);
+            let got = generic(size, delta, one).unwrap();
+            loose = loose.max(relative(got, want));
+        }
+        eprintln!("groups: {worst:e} above the exact mixture at most, generic conversion {loose:e} off");
+        assert!(loose < 1e-6);
     }
 
     #[test]

@@ -152,15 +152,27 @@ pub(super) fn plain(
             Neighbouring::AddRemove => noted(4.0 * sum, &[UNHIDDEN]),
             Neighbouring::ReplaceOne => noted(sum, &[UNHIDDEN]),
         },
-        Sampling::BallsInBins { bins } => Ok(passing(sum, *bins, &[PASSES])),
+        Sampling::BallsInBins { bins } => Ok(epochs(sum, *bins, &[PASSES])),
         Sampling::Shuffled { batches } if neighbouring == Neighbouring::AddRemove => {
-            Ok(passing(sum, *batches, &[PASSES, ZERO_OUT]))
+            Ok(epochs(sum, *batches, &[PASSES, ZERO_OUT]))
         }
-        Sampling::Shuffled { batches } => Ok(passing(sum, *batches, &[PASSES])),
+        Sampling::Shuffled { batches } => Ok(epochs(sum, *batches, &[PASSES])),
     }
 }
 
-fn passing(square: f64, bins: u64, notes: &[&'static str]) -> PlainCurve {
+/// The curve of a Gaussian round of which each example is in one an epoch; `None` for other events.
+pub(super) fn passing(event: &Event, neighbouring: Neighbouring) -> Result<Option<PlainCurve>, &'static str> {
+    let Event::Round { sampling: Sampling::BallsInBins { .. } | Sampling::Shuffled { .. }, .. } = event else {
+        return Ok(None);
+    };
+    let gaussian = |release: &Event| match super::scale(release)? {
+        super::Scale::Gaussian(z) => Ok(1.0 / (z * z)),
+        _ => Err("only Gaussian releases are priced with this sampling"),
+    };
+    plain(event, neighbouring, gaussian).map(Some)
+}
+
+fn epochs(square: f64, bins: u64, notes: &[&'static str]) -> PlainCurve {
     PlainCurve { passes: Passes::one(square, bins), notes: notes.to_vec(), ..PlainCurve::default() }
 }
 

@@ -176,6 +176,19 @@ impl Cells {
     }
 }
 
+/// The hockey-stick divergence of one release in one direction.
+pub(in crate::account) fn divergence(pair: Pair, mirrored: bool, epsilon: f64, tail: f64) -> f64 {
+    let (from, to) = pair.span(tail.max(1e-290));
+    let at = |epsilon: f64| pair.place(epsilon).clamp(from, to);
+    let smooth = if mirrored {
+        epsilon.exp() * half(pair, -epsilon, from, at(-epsilon)).moment
+    } else {
+        half(pair, epsilon, at(epsilon), to).moment
+    };
+    let excess = |atom: Node| if mirrored { atom.q - epsilon.exp() * atom.p } else { atom.p - epsilon.exp() * atom.q };
+    smooth + pair.atoms().into_iter().map(|atom| excess(atom).max(0.0)).sum::<f64>()
+}
+
 /// How far a cell reaches so that the outer half has this moment, roughly, and that half. Any reach is sound.
 fn balance(moment: f64, before: f64, h: f64, piece: impl Fn(f64) -> Half) -> (f64, Half) {
     let within = |reach: f64| if reach.is_nan() { 0.5 * h } else { reach.clamp(0.15 * h, 0.85 * h) };

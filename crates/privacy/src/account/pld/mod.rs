@@ -28,6 +28,7 @@ use crate::{Event, Neighbouring};
 use cells::Both;
 use compose::{Sum, Term, Window};
 use dots::Masses;
+pub(super) use cells::divergence;
 pub(super) use plan::Plan;
 use plan::Saddle;
 
@@ -50,8 +51,8 @@ const OUTSIDE: f64 = 1e-7;
 /// Nodes of one loss for each standard deviation of the noise, where only a plan is made.
 const NODES: f64 = 4.0;
 
-/// How often the tilt is halved when the first was far off.
-const MOST_HALVINGS: i32 = 8;
+/// How often another tilt and a finer grid are tried when the interval is too wide.
+const MOST_TRIES: i32 = 3;
 
 /// The privacy losses of some events: a list of pairs, composed when asked.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -181,6 +182,9 @@ impl Accountant for Pld {
     }
 }
 
+/// How wide the interval may be at most, about, however large epsilon is.
+const WIDEST: f64 = 1.2e-3;
+
 /// One question about a curve, with a grid of its own.
 #[derive(Clone)]
 struct Query {
@@ -214,7 +218,7 @@ impl Query {
         let saddles: Vec<Saddle> = plans.iter().enumerate().map(|(k, plan)| saddle(plan, k)).collect();
         let windows: Vec<Window> = plans.iter().zip(&saddles).map(|(plan, saddle)| plan.window(*saddle)).collect();
         let worst = if saddles.len() == 2 && saddles[1].epsilon > saddles[0].epsilon { 1 } else { 0 };
-        let h = plans[worst].grid(saddles[worst], self.precision);
+        let h = plans[worst].grid(saddles[worst], self.precision.min(WIDEST / saddles[worst].epsilon.abs()));
         let h = windows.iter().try_fold(h, |h, window| plan::fitting(&self.parts, *window, h, self.tail))?;
         let cells: Vec<(Both, f64)> = self.parts.iter().map(|(p, n)| (Both::new(*p, h, self.tail), *n)).collect();
         let mirror = |cells: &[(Both, f64)]| cells.iter().map(|(cells, n)| (cells.mirrored(), *n)).collect();
@@ -222,32 +226,39 @@ impl Query {
         Some(std::iter::once(Side { pairs: cells, window: windows[0] }).chain(second).collect())
     }
 
-    /// The interval at the saddle point's tilt; where that is far off, which the interval tells, at smaller ones too. All
+    /// The interval at the saddle point's tilt; where that is far off, which the interval tells, at others too. All
     /// are sound, so that the best of each end is.
     fn epsilon(&self, delta: f64) -> Price {
-        let Some((tilts, mut best)) = self.interval(delta, |plan, _| plan.at_delta(delta)) else {
+        let Some(mut best) = self.interval(delta, |plan, _| plan.at_delta(delta)) else {
             return self.coarse(delta);
         };
-        for halving in 1..=MOST_HALVINGS {
-            if best.1 - best.0 <= 8.0 * self.precision * best.1 + 1e-9 {
+        let mut rough: Option<[f64; 2]> = None;
+        for finer in 0..MOST_TRIES {
+            if best.upper() - best.lower <= 8.0 * self.precision * best.upper() + 1e-9 {
                 break;
             }
-            let smaller = |plan: &Plan, k: usize| plan.at_tilt(tilts[k] * 0.3f64.powi(halving), best.1, delta);
-            let finer = Query { precision: self.precision * 0.5f64.powi(halving), ..self.clone() };
-            let Some((_, (lower, upper))) = finer.interval(delta, smaller) else { break };
-            best = (best.0.max(lower), best.1.min(upper));
+            let near =
+                rough.get_or_insert_with(|| [false, true].map(|side| super::exact::rough(&self.parts, side, delta)));
+            let floor = 0.2 * near[0].max(near[1]).max(1e-9);
+            let query = Query { precision: self.precision * 0.25f64.powi(finer), ..self.clone() };
+            let other = |plan: &Plan, k: usize| {
+                let epsilon = near[k].max(floor).min(best.uppers[k]);
+                plan.at_tilt(plan.best_tilt(epsilon) * 0.7f64.powi(finer), epsilon, delta)
+            };
+            let Some(next) = query.interval(delta, other) else { break };
+            best = best.and(next);
         }
-        if best.1.is_infinite() { self.coarse(delta) } else { Price::interval(best.0.min(best.1), best.1) }
+        if best.upper().is_infinite() { self.coarse(delta) } else { best.price() }
     }
 
-    /// The tilts used for each direction, and the interval found.
-    fn interval(&self, delta: f64, saddle: impl Fn(&Plan, usize) -> Saddle) -> Option<(Vec<f64>, (f64, f64))> {
+    /// The interval found with these saddle points.
+    fn interval(&self, delta: f64, saddle: impl Fn(&Plan, usize) -> Saddle) -> Option<Bounds> {
         let sides = self.sides(saddle)?;
-        let uppers: Vec<f64> = sides.iter().map(|side| side.upper(delta)).collect();
-        let worst = if uppers.len() == 2 && uppers[1] > uppers[0] { 1 } else { 0 };
+        let upper = |k: usize| sides.get(k).map_or(0.0, |side: &Side| side.upper(delta).max(0.0));
+        let uppers = [upper(0), upper(1)];
+        let worst = usize::from(uppers[1] > uppers[0]);
         let lower = sides[worst].sum(below).map_or(0.0, |sum| sum.epsilon_below(delta));
-        let tilts = sides.iter().map(|side| side.window.tilt).collect();
-        Some((tilts, (lower.max(0.0), uppers[worst].max(0.0))))
+        Some(Bounds { lower: lower.max(0.0), uppers })
     }
 
     fn delta(&self, epsilon: f64) -> f64 {
@@ -259,6 +270,29 @@ impl Query {
     fn coarse(&self, delta: f64) -> Price {
         let epsilon = super::rdp::of_pairs(&self.parts, delta);
         Price::interval(0.0, epsilon).note("too little noise for a grid: the bound is by Rényi divergences")
+    }
+}
+
+/// What is known of epsilon: from below, and from above in each direction.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    lower: f64,
+    uppers: [f64; 2],
+}
+
+impl Bounds {
+    fn upper(self) -> f64 {
+        self.uppers[0].max(self.uppers[1])
+    }
+
+    /// The best of two, all of them sound.
+    fn and(self, other: Self) -> Self {
+        let least = |k: usize| self.uppers[k].min(other.uppers[k]);
+        Bounds { lower: self.lower.max(other.lower), uppers: [least(0), least(1)] }
+    }
+
+    fn price(self) -> Price {
+        Price::interval(self.lower.min(self.upper()), self.upper())
     }
 }
 

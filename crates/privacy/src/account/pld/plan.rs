@@ -164,6 +164,11 @@ impl Plan {
         saddle
     }
 
+    /// The tilt whose moment bound is best at this epsilon.
+    pub(super) fn best_tilt(&self, epsilon: f64) -> f64 {
+        self.solve(|_, k| k.mean < epsilon).tilt
+    }
+
     /// Another tilt, for a delta that is about met at this epsilon: what delta is short of the moment bound, the window has to
     /// be wider for.
     pub(super) fn at_tilt(&self, tilt: f64, epsilon: f64, delta: f64) -> Saddle {

@@ -98,9 +98,9 @@ fn log_even_moment(k: usize, z: f64) -> f64 {
 fn log_excess(terms: &[f64], order: usize) -> f64 {
     let mut log_choose = 0.0_f64;
     let mut logs = Vec::with_capacity(order);
-    for j in 1..=order {
+    for (j, term) in terms.iter().enumerate().take(order + 1).skip(1) {
         log_choose += ((order - j + 1) as f64 / j as f64).ln();
-        logs.push(log_choose + terms[j]);
+        logs.push(log_choose + term);
     }
     let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if top.is_infinite() { top } else { top + logs.iter().map(|log| (log - top).exp()).sum::<f64>().ln() }

@@ -4,8 +4,9 @@
 
 mod common;
 
-use common::{Tally, add_remove, apart, epsilon, gaussian, number, phase, price, run, table, whole};
-use privacy::{Event, Ledger, Neighbouring, Strategy, Trials, account, tree_depth};
+use common::{Tally, accountant, add_remove, apart, epsilon, gaussian, number, phase, price, run, table, whole};
+use privacy::account::{self, group};
+use privacy::{Event, Ledger, Neighbouring, Strategy, Trials, tree_depth};
 
 #[test]
 fn gaussian_analytic() {
@@ -115,4 +116,43 @@ fn tuning() {
         tally.demand(met, 1.0 - got / want, || format!("{case}: {got} against {want}"));
     }
     tally.close("tuning");
+}
+
+/// From the curve of one example; never below what a group really costs.
+#[test]
+fn group_privacy() {
+    let mut tally = Tally::default();
+    for case in table("group_privacy") {
+        let one = run(Neighbouring::AddRemove, &[phase(&case)]);
+        let of_one = |delta| accountant("pld").spent(&one, delta);
+        let got = group::generic(whole(&case, "group_size"), number(&case, "delta"), of_one).expect("a price");
+        let want = number(&case, "generic_conversion.epsilon");
+        // Where one example is asked for at a delta of 1e-12 and less, rounding alone may cost more.
+        let fine = number(&case, "generic_conversion.one_record_delta") > 1e-12;
+        let met = got >= want * (1.0 - 1e-6) && (got <= want * 1.01 || !fine);
+        tally.demand(
+            met && got >= number(&case, "exact_mixture.epsilon"),
+            if fine { got / want - 1.0 } else { 0.0 },
+            || format!("{case}: {got} against {want}"),
+        );
+    }
+    tally.close("group_privacy, generic");
+}
+
+/// The mixture of all shares that a group may have in a draw.
+#[test]
+fn group_privacy_of_poisson_samples() {
+    let mut tally = Tally::default();
+    for case in table("group_privacy") {
+        let one = run(Neighbouring::AddRemove, &[phase(&case)]);
+        let size = u32::try_from(whole(&case, "group_size")).expect("a small group");
+        let claim = group::price(&one, size, number(&case, "delta")).expect("a price");
+        let exact = number(&case, "exact_mixture.epsilon");
+        let slack = number(&case, "exact_mixture.abs_err") + 1e-9;
+        let met = claim.lower.is_some_and(|lower| lower <= exact + slack)
+            && claim.epsilon >= exact - slack
+            && claim.epsilon <= number(&case, "pld_mixture_of_gaussians.epsilon_upper") + 1e-3;
+        tally.demand(met, apart(claim.epsilon, exact), || format!("{case}: {claim:?}"));
+    }
+    tally.close("group_privacy, exact mixture");
 }

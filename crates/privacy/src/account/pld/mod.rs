@@ -24,11 +24,11 @@ use super::crowd::Crowd;
 use super::pair::{Cost, Pair, pair};
 use super::plain::{Passes, passing};
 use super::{Accountant, Curve, Price, Unpriced};
-use crate::{Event, Neighbouring};
+use crate::{Event, Neighbouring, gaussian};
 use cells::Both;
+pub(super) use cells::divergence;
 use compose::{Sum, Term, Window};
 use dots::Masses;
-pub(super) use cells::divergence;
 pub(super) use plan::Plan;
 use plan::Saddle;
 
@@ -51,8 +51,11 @@ const OUTSIDE: f64 = 1e-7;
 /// Nodes of one loss for each standard deviation of the noise, where only a plan is made.
 const NODES: f64 = 4.0;
 
+/// The relative error of a divergence that is integrated directly, at most.
+const SINGLE: f64 = 1e-10;
+
 /// How often another tilt and a finer grid are tried when the interval is too wide.
-const MOST_TRIES: i32 = 3;
+const MOST_TRIES: i32 = 2;
 
 /// The privacy losses of some events: a list of pairs, composed when asked.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -170,7 +173,13 @@ impl Accountant for Pld {
         if let Some(epsilon) = curve.extreme() {
             return curve.noted(Price::interval(epsilon, epsilon));
         }
-        curve.noted(Query::new(curve, delta, self.precision).epsilon(delta))
+        if curve.parts.is_empty() {
+            // Gaussians alone are known exactly.
+            let epsilon = gaussian::epsilon(curve.unhidden().sqrt(), delta);
+            return curve.noted(Price::interval(epsilon * (1.0 - 1e-11), epsilon));
+        }
+        let query = Query::new(curve, delta, self.precision);
+        curve.noted(query.single(delta).unwrap_or_else(|| query.epsilon(delta)))
     }
 
     fn delta(&self, curve: &PldCurve, epsilon: f64) -> f64 {
@@ -183,7 +192,7 @@ impl Accountant for Pld {
 }
 
 /// How wide the interval may be at most, about, however large epsilon is.
-const WIDEST: f64 = 1.2e-3;
+const WIDEST: f64 = 1e-3;
 
 /// One question about a curve, with a grid of its own.
 #[derive(Clone)]
@@ -224,6 +233,26 @@ impl Query {
         let mirror = |cells: &[(Both, f64)]| cells.iter().map(|(cells, n)| (cells.mirrored(), *n)).collect();
         let second = windows.get(1).map(|window| Side { pairs: mirror(&cells), window: *window });
         Some(std::iter::once(Side { pairs: cells, window: windows[0] }).chain(second).collect())
+    }
+
+    /// The interval of one release, whose divergence is integrated directly: with an error of a few roundings, and `tail` of
+    /// mass left out.
+    fn single(&self, delta: f64) -> Option<Price> {
+        let [(pair @ (Pair::Normal { .. } | Pair::Opposite { .. } | Pair::Laplace { .. } | Pair::Coin { .. }), 1.0)] =
+            self.parts[..]
+        else {
+            return None;
+        };
+        let (least, greatest) = cells::losses(pair, self.tail);
+        if !(least > -cells::GREATEST_LOSS && greatest < cells::GREATEST_LOSS) {
+            return None;
+        }
+        let worst = |epsilon| {
+            [false, true].map(|side| divergence(pair, side, epsilon, self.tail)).into_iter().fold(0.0, f64::max)
+        };
+        let upper = bisect(|epsilon| worst(epsilon) * (1.0 + SINGLE) + pair.outside(self.tail) <= delta, greatest);
+        let lower = bisect(|epsilon| worst(epsilon) * (1.0 - SINGLE) <= delta, greatest);
+        Some(Price::interval((lower * (1.0 - 1e-12)).min(upper), upper))
     }
 
     /// The interval at the saddle point's tilt; where that is far off, which the interval tells, at others too. All
@@ -271,6 +300,19 @@ impl Query {
         let epsilon = super::rdp::of_pairs(&self.parts, delta);
         Price::interval(0.0, epsilon).note("too little noise for a grid: the bound is by Rényi divergences")
     }
+}
+
+/// The least epsilon that is enough, from above; beyond `most` all are.
+fn bisect(enough: impl Fn(f64) -> bool, most: f64) -> f64 {
+    if enough(0.0) {
+        return 0.0;
+    }
+    let (mut low, mut high) = (0.0, most.max(0.0) * (1.0 + 1e-12));
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if enough(middle) { high = middle } else { low = middle }
+    }
+    high
 }
 
 /// What is known of epsilon: from below, and from above in each direction.

@@ -66,7 +66,9 @@ impl Accountant for Exact {
         if !error.is_finite() {
             return Price::bound(f64::INFINITY).note("the inversion did not converge: no value, hence no claim");
         }
-        curve.noted(Price::bound(epsilon)).note(format!("an oracle, no proven bound: its estimated error is {error:.1e}"))
+        curve
+            .noted(Price::bound(epsilon))
+            .note(format!("an oracle, no proven bound: its estimated error is {error:.1e}"))
     }
 }
 

@@ -13,7 +13,7 @@ use std::f64::consts::PI;
 /// Tilted mass outside the window, as the power of 1/e.
 const TAILS: f64 = 23.0;
 /// The most points of a window, and of one loss.
-const MOST: f64 = 4_194_304.0;
+const MOST: f64 = 2_097_152.0;
 
 /// Masses and losses at a few nodes, in one direction, so many times.
 struct Sketch {
@@ -203,7 +203,8 @@ impl Plan {
             let middle = 0.5 * (low + high);
             if shift(middle.exp()) <= room { low = middle } else { high = middle }
         }
-        low.exp()
+        // Where the sum is no bulk but a rare event, its scale is epsilon itself.
+        if saddle.tails > TAILS { low.exp().min(0.01 * saddle.epsilon.max(1e-6)) } else { low.exp() }
     }
 
     /// The window in which the tilted sum is, with epsilon; it may have no more than `MOST` points on the grid.

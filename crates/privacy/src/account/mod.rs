@@ -15,9 +15,9 @@
 //!
 //! Checked by: `conformance` below, for every accountant of the list, and `tests::releases_of_one_draw_are_joint`.
 
+mod crowd;
 pub mod group;
 pub(crate) mod normal;
-mod crowd;
 mod pair;
 mod plain;
 mod price;
@@ -97,8 +97,11 @@ pub trait Accountant {
     /// When the ledger holds something unpriced.
     fn curve(&self, ledger: &Ledger) -> Result<Self::Curve, Unpriced> {
         let mut total = self.free();
-        let entries = season::settle(ledger.entries())
-            .map_err(|(event, why)| Unpriced { accountant: self.name(), event, why })?;
+        let entries = season::settle(ledger.entries()).map_err(|(event, why)| Unpriced {
+            accountant: self.name(),
+            event,
+            why,
+        })?;
         for (event, count) in entries.iter().filter(|(_, count)| *count > 0) {
             total = total.plus(self.price(event, ledger.neighbouring())?.times(*count));
         }

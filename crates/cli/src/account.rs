@@ -1,6 +1,8 @@
 //! `secateur account`: what a run costs.
 use crate::{
-    Failure, curve, number,
+    Failure,
+    besides::{self, Besides},
+    curve, number,
     plan::{self, Phase, Setting},
     price::{self, Format},
 };
@@ -15,6 +17,7 @@ Examples:
   secateur account --ledger runs/adult-1/ledger.jsonl --delta 1e-5
   secateur account --noise-multiplier 1.1 --sample-rate 0.01 --steps 1000 --delta 1e-5 --accountant all
   secateur account --phase z=1,q=0.01,steps=500 --phase z=2,q=0.02,steps=500 --delta 1e-6
+  secateur account --ledger ledger.jsonl --delta 1e-5 --group 3 --trials geometric:10
   secateur account --ledger ledger.jsonl --delta 1e-5 --curve what-it-means   writes what-it-means.svg and .csv")]
 pub struct Args {
     /// A ledger that a run left
@@ -47,6 +50,8 @@ pub struct Args {
     /// How to print the answer
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    besides: Besides,
     /// Also write NAME.svg and NAME.csv: delta at every epsilon, and what an attacker can do
     #[arg(long, value_name = "NAME")]
     curve: Option<PathBuf>,
@@ -123,6 +128,9 @@ fn print_json(
         merged(common, own)
     };
     let mut answers: Vec<Value> = rows.iter().map(row).collect();
+    for (key, _, price) in args.besides.rows(ledger, args.delta) {
+        answers.iter_mut().for_each(|answer| answer[key] = besides::json(&price));
+    }
     match (args.accountant.as_str(), rows) {
         ("all", _) => Ok(price::print_json(&answers)?),
         (_, [(_, Err(why))]) => Err(Failure::from(why)),
@@ -154,6 +162,10 @@ fn print_text(
             Err(why) if rows.len() > 1 => println!("  {name:<8} no price: {why}"),
             Err(why) => return Err(Failure::from(why)),
         }
+    }
+    for (_, words, price) in args.besides.rows(ledger, args.delta) {
+        println!("{words}:");
+        print_price("", &price?);
     }
     notes.iter().for_each(|note| println!("  note: {note}"));
     Ok(())

@@ -1,5 +1,6 @@
 //! The command `secateur`: what was asked. One verb a file; what is done about it is in the libraries.
 mod account;
+mod besides;
 mod calibrate;
 mod completions;
 mod curve;

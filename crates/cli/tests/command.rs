@@ -249,6 +249,15 @@ fn relations_and_samplings_are_priced_or_refused_with_a_reason() {
         .stderr(contains("truncated-poisson:B"));
 }
 
+/// Reference, case A: two rows 3.979086, the best of a geometric number of runs of mean 10 4.103256.
+#[test]
+fn groups_and_trials_are_priced_on_request() {
+    let priced = account(&format!("{CASE_A} --group 2 --trials geometric:10"));
+    let [group, trials] = ["group", "trials"].map(|key| priced[key]["epsilon"].as_f64().unwrap());
+    assert!((3.979085..3.9811).contains(&group), "{priced}");
+    assert!((trials - 4.1032556).abs() < 1e-3, "{priced}");
+}
+
 #[test]
 fn a_curve_is_drawn_and_explained() {
     let top = TempDir::new().unwrap();

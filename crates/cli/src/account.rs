@@ -1,52 +1,91 @@
 //! `secateur account`: what a run costs.
 use crate::{
-    Failure, number,
-    price::{self, Format, How, Relation},
+    Failure,
+    besides::{self, Besides},
+    curve, number,
+    plan::{self, Phase, Setting},
+    price::{self, Format},
 };
-use privacy::{Ledger, Neighbouring};
-use serde_json::json;
+use privacy::{Ledger, Neighbouring, Price, account};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Either --ledger, or --noise-multiplier, --sample-rate and --steps.
+/// Either --ledger, or --noise-multiplier, --sample-rate and --steps, or one or more --phase.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  secateur account --ledger runs/adult-1/ledger.jsonl --delta 1e-5
+  secateur account --noise-multiplier 1.1 --sample-rate 0.01 --steps 1000 --delta 1e-5 --accountant all
+  secateur account --phase z=1,q=0.01,steps=500 --phase z=2,q=0.02,steps=500 --delta 1e-6
+  secateur account --ledger ledger.jsonl --delta 1e-5 --group 3 --trials geometric:10
+  secateur account --ledger ledger.jsonl --delta 1e-5 --curve what-it-means   writes what-it-means.svg and .csv")]
 pub struct Args {
     /// A ledger that a run left
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["noise_multiplier", "sample_rate", "steps", "neighbouring"])]
+    #[arg(long, value_name = "FILE",
+        conflicts_with_all = ["noise_multiplier", "sample_rate", "steps", "neighbouring", "phase", "sampling", "examples"])]
     ledger: Option<PathBuf>,
     /// Standard deviation of the noise over the clip bound
-    #[arg(long, value_name = "Z", value_parser = number::multiplier, allow_negative_numbers = true, required_unless_present = "ledger")]
+    #[arg(long, value_name = "Z", value_parser = number::multiplier, allow_negative_numbers = true,
+        required_unless_present_any = ["ledger", "phase"])]
     noise_multiplier: Option<f64>,
     /// Probability with which an example takes part in a step
-    #[arg(long, value_name = "Q", value_parser = number::rate, allow_negative_numbers = true, required_unless_present = "ledger")]
+    #[arg(long, value_name = "Q", value_parser = number::rate, allow_negative_numbers = true,
+        required_unless_present_any = ["ledger", "phase"])]
     sample_rate: Option<f64>,
     /// Steps
-    #[arg(long, value_name = "T", required_unless_present = "ledger")]
+    #[arg(long, value_name = "T", required_unless_present_any = ["ledger", "phase"])]
     steps: Option<u64>,
-    /// Which data sets are neighbours
-    #[arg(long, value_enum, default_value_t = Relation::AddRemove)]
-    neighbouring: Relation,
+    /// Steps with their own noise multiplier and sample rate; may be repeated
+    #[arg(long, value_name = "z=..,q=..,steps=..", value_parser = plan::phase,
+        conflicts_with_all = ["noise_multiplier", "sample_rate", "steps"])]
+    phase: Vec<Phase>,
+    #[command(flatten)]
+    setting: Setting,
     /// The probability with which the loss may exceed epsilon
     #[arg(long, value_name = "D", value_parser = number::delta, allow_negative_numbers = true)]
     delta: f64,
+    /// Who prices it, or `all`
+    #[arg(long, value_name = "NAME", default_value = account::DEFAULT, value_parser = number::accountant_or_all)]
+    accountant: String,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
     #[command(flatten)]
-    how: How,
+    besides: Besides,
+    /// Also write NAME.svg and NAME.csv: delta at every epsilon, and what an attacker can do
+    #[arg(long, value_name = "NAME")]
+    curve: Option<PathBuf>,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let (ledger, mut notes) = match &args.ledger {
+    let (ledger, notes) = match &args.ledger {
         Some(file) => read(file)?,
-        None => (plan(&args), Vec::new()),
+        None => (args.setting.ledger(&phases(&args))?, Vec::new()),
     };
-    let epsilon = price::epsilon(&ledger, &args.how, args.delta)?;
-    if epsilon.is_infinite() {
-        notes.push("no privacy: something was released without noise".to_owned());
+    let rows = match args.accountant.as_str() {
+        "all" => account::names(),
+        one => vec![one],
+    };
+    let rows: Vec<(&str, Result<Price, String>)> =
+        rows.into_iter().map(|name| (name, price::price(&ledger, name, args.delta))).collect();
+    match args.format {
+        Format::Json => print_json(&args, &ledger, &rows, &notes)?,
+        Format::Text => print_text(&args, &ledger, &rows, &notes)?,
     }
-    print(&args, &ledger, epsilon, &notes)
+    match &args.curve {
+        Some(name) => Ok(curve::write(name, &ledger, &rows, args.delta)?),
+        None => Ok(()),
+    }
 }
 
-fn plan(args: &Args) -> Ledger {
-    let [z, q] = [args.noise_multiplier, args.sample_rate].map(Option::unwrap_or_default);
-    price::planned(z, q, args.steps.unwrap_or_default(), args.neighbouring.into())
+fn phases(args: &Args) -> Vec<Phase> {
+    let flags = (args.noise_multiplier, args.sample_rate, args.steps);
+    match flags {
+        (Some(noise_multiplier), Some(sample_rate), Some(steps)) => {
+            vec![Phase { noise_multiplier, sample_rate, steps }]
+        }
+        _ => args.phase.clone(),
+    }
 }
 
 fn read(file: &PathBuf) -> Result<(Ledger, Vec<String>), Failure> {
@@ -56,22 +95,88 @@ fn read(file: &PathBuf) -> Result<(Ledger, Vec<String>), Failure> {
     Ok((ledger, notes))
 }
 
-fn print(args: &Args, ledger: &Ledger, epsilon: f64, notes: &[String]) -> Result<(), Failure> {
-    let (delta, accountant, rounds) = (args.delta, &args.how.accountant, ledger.rounds());
-    match args.how.format {
-        Format::Json => price::print_json(&json!({
-            "accountant": accountant, "epsilon": price::number(epsilon), "delta": delta,
-            "neighbouring": ledger.neighbouring(), "sampling": "poisson", "rounds": rounds, "notes": notes,
-        }))?,
-        Format::Text => {
-            let relation = match ledger.neighbouring() {
-                Neighbouring::AddRemove => "adding or removing one example",
-                Neighbouring::ReplaceOne => "replacing one example",
-            };
-            println!("epsilon = {epsilon:.6} at delta = {delta:e}");
-            println!("  {rounds} rounds, priced by {accountant}, for {relation}");
-            notes.iter().for_each(|note| println!("  note: {note}"));
+/// The sampling schemes in a ledger, in words.
+fn samplings(ledger: &Ledger) -> String {
+    let mut seen: Vec<String> = Vec::new();
+    for (event, _) in ledger.entries() {
+        if let privacy::Event::Round { sampling, .. } = event
+            && !seen.contains(&sampling.to_string())
+        {
+            seen.push(sampling.to_string());
         }
     }
+    seen.join("; ")
+}
+
+fn print_json(
+    args: &Args,
+    ledger: &Ledger,
+    rows: &[(&str, Result<Price, String>)],
+    notes: &[String],
+) -> Result<(), Failure> {
+    let row = |(name, price): &(&str, Result<Price, String>)| {
+        let common = json!({ "accountant": name, "delta": args.delta, "neighbouring": ledger.neighbouring(),
+            "sampling": samplings(ledger), "rounds": ledger.rounds() });
+        let own = match price {
+            Ok(price) => {
+                let notes: Vec<&String> = notes.iter().chain(&price.notes).collect();
+                json!({ "epsilon": price::number(price.epsilon), "epsilon_lower": price.lower.map(price::number),
+                    "epsilon_upper": price.upper.map(price::number), "estimate": price.estimate, "notes": notes })
+            }
+            Err(why) => json!({ "epsilon": null, "notes": [why] }),
+        };
+        merged(common, own)
+    };
+    let mut answers: Vec<Value> = rows.iter().map(row).collect();
+    for (key, _, price) in args.besides.rows(ledger, args.delta) {
+        answers.iter_mut().for_each(|answer| answer[key] = besides::json(&price));
+    }
+    match (args.accountant.as_str(), rows) {
+        ("all", _) => Ok(price::print_json(&answers)?),
+        (_, [(_, Err(why))]) => Err(Failure::from(why)),
+        _ => Ok(price::print_json(&answers.remove(0))?),
+    }
+}
+
+fn merged(mut a: Value, b: Value) -> Value {
+    if let (Value::Object(a), Value::Object(b)) = (&mut a, b) {
+        a.extend(b);
+    }
+    a
+}
+
+fn print_text(
+    args: &Args,
+    ledger: &Ledger,
+    rows: &[(&str, Result<Price, String>)],
+    notes: &[String],
+) -> Result<(), Failure> {
+    let relation = match ledger.neighbouring() {
+        Neighbouring::AddRemove => "adding or removing one example",
+        Neighbouring::ReplaceOne => "replacing one example",
+    };
+    println!("{} rounds ({}), delta = {:e}, for {relation}", ledger.rounds(), samplings(ledger), args.delta);
+    for (name, price) in rows {
+        match price {
+            Ok(price) => print_price(name, price),
+            Err(why) if rows.len() > 1 => println!("  {name:<8} no price: {why}"),
+            Err(why) => return Err(Failure::from(why)),
+        }
+    }
+    for (_, words, price) in args.besides.rows(ledger, args.delta) {
+        println!("{words}:");
+        print_price("", &price?);
+    }
+    notes.iter().for_each(|note| println!("  note: {note}"));
     Ok(())
+}
+
+fn print_price(name: &str, price: &Price) {
+    let kind = match (price.estimate, price.lower) {
+        (true, _) => "  (an estimate, not a guarantee)".to_owned(),
+        (false, Some(lower)) => format!("  (the truth is at least {lower:.6})"),
+        (false, None) => String::new(),
+    };
+    println!("  {name:<8} epsilon = {:.6}{kind}", price.epsilon);
+    price.notes.iter().for_each(|note| println!("           {note}"));
 }

@@ -1,8 +1,11 @@
 //! The command `secateur`: what was asked. One verb a file; what is done about it is in the libraries.
 mod account;
+mod besides;
 mod calibrate;
 mod completions;
+mod curve;
 mod number;
+mod plan;
 mod price;
 mod train;
 
@@ -11,15 +14,17 @@ use std::process::ExitCode;
 
 /// Train deep-learning models with differential privacy, and know what it cost.
 #[derive(Parser)]
-#[command(name = "secateur", version, about, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "secateur", version, about = ABOUT, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
 }
 
+const ABOUT: &str = "Train deep-learning models with differential privacy, and know exactly what it cost";
+
 const EXAMPLES: &str = "\
 Examples:
-  secateur train                                   a private classifier of the Adult census, in half a minute
+  secateur train                                   a private classifier of the Adult census, in seconds
   secateur train my.toml --set privacy.epsilon=3   your configuration, with one change
   secateur account --ledger runs/adult-1/ledger.jsonl --delta 1e-5
   secateur calibrate --epsilon 1 --delta 1e-5 --sample-rate 0.01 --steps 1000";
@@ -30,7 +35,7 @@ enum Verb {
     Train(train::Args),
     /// Say what a run costs: one that was made (its ledger) or one that is planned
     Account(account::Args),
-    /// Find the noise that a budget needs
+    /// Find what is missing of a plan (noise, steps, sample rate or delta) from a budget
     Calibrate(calibrate::Args),
     /// Write a completion script for a shell
     Completions(completions::Args),

@@ -34,6 +34,11 @@ pub fn accountant(text: &str) -> Result<String, String> {
     if names.contains(&text) { Ok(text.into()) } else { Err(format!("expected one of {}", names.join(", "))) }
 }
 
+/// A registered accountant, or all of them.
+pub fn accountant_or_all(text: &str) -> Result<String, String> {
+    if text == "all" { Ok(text.into()) } else { accountant(text).map_err(|e| format!("{e}, all")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

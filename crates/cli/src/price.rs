@@ -1,7 +1,6 @@
-//! What `account` and `calibrate` share: a plan as flags, and answers as text or JSON.
-use crate::number;
+//! What `account` and `calibrate` share: accountants by name, and answers as text or JSON.
 use clap::ValueEnum;
-use privacy::{Event, Ledger, Neighbouring, Sampling, account};
+use privacy::{Ledger, Price, account};
 use serde::Serialize;
 
 /// How to print an answer.
@@ -13,47 +12,10 @@ pub enum Format {
     Json,
 }
 
-/// Which data sets are neighbours.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Relation {
-    /// One example more or less.
-    AddRemove,
-    /// One example exchanged for another.
-    ReplaceOne,
-}
-
-impl From<Relation> for Neighbouring {
-    fn from(relation: Relation) -> Self {
-        match relation {
-            Relation::AddRemove => Neighbouring::AddRemove,
-            Relation::ReplaceOne => Neighbouring::ReplaceOne,
-        }
-    }
-}
-
-/// How an answer is found and printed.
-#[derive(clap::Args)]
-pub struct How {
-    /// Who prices it
-    #[arg(long, value_name = "NAME", default_value = "rdp", value_parser = number::accountant)]
-    pub accountant: String,
-    /// How to print the answer
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
-}
-
-/// The ledger of `steps` steps of DP-SGD. `noise_multiplier` is the noise's standard deviation over the clip bound.
-pub fn planned(noise_multiplier: f64, rate: f64, steps: u64, neighbouring: Neighbouring) -> Ledger {
-    let release = Event::Gaussian { noise_multiplier: noise_multiplier / neighbouring.factor() };
-    let round = Event::Round { sampling: Sampling::Poisson { rate }, releases: vec![release] };
-    Ledger::planned(neighbouring, vec![(round, steps)])
-}
-
-/// What `ledger` costs.
-pub fn epsilon(ledger: &Ledger, how: &How, delta: f64) -> Result<f64, String> {
-    let accountant =
-        account::by_name(&how.accountant).ok_or_else(|| format!("no accountant is called {}", how.accountant))?;
-    accountant.spent(ledger, delta).map_err(|e| e.to_string())
+/// What `ledger` costs by the accountant of this name.
+pub fn price(ledger: &Ledger, accountant: &str, delta: f64) -> Result<Price, String> {
+    let by = account::by_name(accountant).ok_or_else(|| format!("no accountant is called {accountant}"))?;
+    by.report(ledger, delta).map_err(|e| e.to_string())
 }
 
 /// A number as JSON holds it: infinity is the string "inf".

@@ -2,6 +2,7 @@
 //!
 //! The list is closed on purpose: a new kind of event makes every accountant answer for it before it compiles.
 
+use crate::season::Strategy;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -43,6 +44,47 @@ pub enum Sampling {
         /// Probability that one example takes part.
         rate: f64,
     },
+    /// As Poisson, but a draw of more than `cap` examples is cut to `cap` of them at random.
+    TruncatedPoisson {
+        /// Probability that one example is drawn, before the cut.
+        rate: f64,
+        /// How many examples there are: public.
+        examples: u64,
+        /// The largest batch.
+        cap: u64,
+    },
+    /// A batch of exactly this many examples, drawn without replacement.
+    FixedSize {
+        /// How many are drawn.
+        batch: u64,
+        /// Of how many: public.
+        examples: u64,
+    },
+    /// Each example put once, at random, into one of `bins` rounds which then recur in order.
+    BallsInBins {
+        /// How many rounds an epoch has.
+        bins: u64,
+    },
+    /// The examples permuted once an epoch and cut into `batches`.
+    Shuffled {
+        /// How many rounds an epoch has.
+        batches: u64,
+    },
+}
+
+impl fmt::Display for Sampling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Sampling::Poisson { rate: 1.0 } => write!(f, "full"),
+            Sampling::Poisson { rate } => write!(f, "poisson at {rate}"),
+            Sampling::TruncatedPoisson { rate, examples, cap } => {
+                write!(f, "truncated-poisson at {rate} of {examples}, at most {cap}")
+            }
+            Sampling::FixedSize { batch, examples } => write!(f, "fixed-size {batch} of {examples}"),
+            Sampling::BallsInBins { bins } => write!(f, "balls-in-bins in {bins}"),
+            Sampling::Shuffled { batches } => write!(f, "shuffled into {batches}"),
+        }
+    }
 }
 
 /// One thing that cost privacy.
@@ -55,12 +97,40 @@ pub enum Event {
         /// of one example's share times [`Neighbouring::factor`].
         noise_multiplier: f64,
     },
+    /// One Laplace release.
+    Laplace {
+        /// Scale of the noise over the L1 sensitivity *under the ledger's relation*.
+        noise_multiplier: f64,
+    },
+    /// One answer that is the true one with probability `e^epsilon / (1 + e^epsilon)` and the opposite otherwise.
+    RandomisedResponse {
+        /// Its pure epsilon under the ledger's relation.
+        epsilon: f64,
+    },
+    /// One choice by the exponential mechanism, with scores whose range is bounded: its loss spans `epsilon`.
+    Exponential {
+        /// Its pure epsilon under the ledger's relation.
+        epsilon: f64,
+    },
     /// Everything released from one draw of the data. Its releases are priced together, never one by one.
     Round {
         /// How the draw was made.
         sampling: Sampling,
         /// What was released from it, in order.
         releases: Vec<Event>,
+    },
+    /// A run of rounds with correlated noise, paid once: see [`Strategy`].
+    Season {
+        /// How the noise is correlated.
+        strategy: Strategy,
+        /// Standard deviation of the uncorrelated noise over the L2 sensitivity of one share *under the ledger's
+        /// relation*.
+        noise_multiplier: f64,
+    },
+    /// A release that is part of a season, which has paid for it.
+    Prepaid {
+        /// The noise multiplier of its season.
+        noise_multiplier: f64,
     },
     /// Somebody looked. Of infinite cost.
     Revealed {
@@ -82,9 +152,37 @@ impl Event {
     }
 }
 
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Gaussian { noise_multiplier } => write!(f, "gaussian {noise_multiplier}"),
+            Event::Laplace { noise_multiplier } => write!(f, "laplace {noise_multiplier}"),
+            Event::RandomisedResponse { epsilon } => write!(f, "randomised response {epsilon}"),
+            Event::Exponential { epsilon } => write!(f, "exponential mechanism {epsilon}"),
+            Event::Round { sampling, releases } => {
+                let releases: Vec<String> = releases.iter().map(Event::to_string).collect();
+                write!(f, "round ({sampling}): {}", releases.join(" + "))
+            }
+            Event::Season { strategy, noise_multiplier } => write!(f, "season {noise_multiplier} ({strategy})"),
+            Event::Prepaid { noise_multiplier } => write!(f, "prepaid {noise_multiplier}"),
+            Event::Revealed { what } => write!(f, "revealed {what}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_read_well() {
+        let round = Event::Round {
+            sampling: Sampling::Poisson { rate: 0.01 },
+            releases: vec![Event::Gaussian { noise_multiplier: 1.5 }, Event::Laplace { noise_multiplier: 2.0 }],
+        };
+        assert_eq!(round.to_string(), "round (poisson at 0.01): gaussian 1.5 + laplace 2");
+        assert_eq!(Sampling::Poisson { rate: 1.0 }.to_string(), "full");
+    }
 
     #[test]
     fn events_are_written_in_plain_words() {

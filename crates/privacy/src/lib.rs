@@ -25,6 +25,43 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Pricing a mechanism of your own
+//!
+//! Nothing has to be released through this crate to be priced by it. Say what was done, as [`Event`]s:
+//!
+//! 1. *How far can one example move what was computed?* Noise is stated over that distance, under the relation of the
+//!    ledger ([`Neighbouring`]): for a sum of shares capped at `C`, Gaussian noise of standard deviation `s` is
+//!    [`Event::Gaussian`] with `noise_multiplier: s / C` under add/remove, and `s / (2 C)` under replace-one. Laplace noise
+//!    of scale `b` is [`Event::Laplace`] with `b` over the L1 distance. Whatever is purely epsilon-private is dominated by
+//!    [`Event::RandomisedResponse`]; a choice whose loss spans at most epsilon is [`Event::Exponential`]. Noise that is
+//!    correlated over rounds is one [`Event::Season`].
+//! 2. *Who took part?* Everything released from one draw is one [`Event::Round`], with the [`Sampling`] that made the draw.
+//!    Releases from one draw priced as if each had its own draw are under-reported: 2.58 for what costs 4.48.
+//! 3. *How often?* [`Ledger::planned`] takes events with counts; different phases are different entries. Everything
+//!    adds up under adaptive composition.
+//!
+//! Then choose an [`account`]ant by name, or ask all of them:
+//!
+//! ```
+//! use privacy::{Event, Ledger, Neighbouring, Sampling, account};
+//!
+//! // 1000 rounds, each on a 1 % Poisson sample: a vector sum capped at 0.5 with noise 0.6, and a count with noise 8.
+//! let releases = vec![Event::Gaussian { noise_multiplier: 0.6 / 0.5 }, Event::Gaussian { noise_multiplier: 8.0 }];
+//! let round = Event::Round { sampling: Sampling::Poisson { rate: 0.01 }, releases };
+//! // Before them, a histogram of everybody with Laplace noise of scale 10.
+//! let histogram = Event::Laplace { noise_multiplier: 10.0 };
+//! let ledger = Ledger::planned(Neighbouring::AddRemove, vec![(histogram, 1), (round, 1000)]);
+//!
+//! let price = account::by_name(account::DEFAULT).ok_or("no such accountant")?.report(&ledger, 1e-6)?;
+//! assert!(price.epsilon > 1.0 && price.epsilon < 2.0 && !price.estimate);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A [`Price`] says what is claimed (`epsilon`), what is proved (`lower`, `upper`), whether it is an `estimate` and no
+//! guarantee, and what else to know (`notes`). An event that an accountant cannot price is an error with a reason
+//! ([`Unpriced`]), never a zero. `examples/price_a_ledger.rs` asks every accountant; `docs/accounting.md` says which to
+//! believe when.
+//!
 //! # What does not compile
 //!
 //! Nobody can make a `Privatized` by hand:
@@ -86,17 +123,26 @@
 pub mod account;
 mod calibrate;
 mod event;
+pub mod gaussian;
 mod ledger;
 mod mechanism;
+mod odometer;
 mod random;
+#[cfg(test)]
+mod reference;
 mod sample;
+mod season;
 mod state;
+mod tuning;
 
-pub use account::{Account, AccountError, Accountant, Curve, Unpriced};
-pub use calibrate::{CalibrateError, Calibrated, noise_multiplier};
+pub use account::{Account, AccountError, Accountant, Curve, Price, Unpriced};
+pub use calibrate::{CalibrateError, Calibrated, Found, noise_multiplier, sample_rate, steps};
 pub use event::{Event, Neighbouring, Sampling};
 pub use ledger::{Ledger, LedgerError, Round};
 pub use mechanism::{Mechanism, ScalarGaussian};
+pub use odometer::{Filter, FilterError, rounds_left};
 pub use random::{Key, KeyError, Purpose, Stream};
 pub use sample::{Draw, Poisson, SampleError};
+pub use season::{Strategy, tree_depth};
 pub use state::{Bounded, Privatized, Secret, Sum};
+pub use tuning::{Trials, TuningError};

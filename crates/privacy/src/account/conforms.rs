@@ -65,7 +65,11 @@ fn without_sampling_it_is_the_gaussian(spent: impl Fn(Vec<(Event, u64)>, f64) ->
 fn more_rounds_cost_more(spent: impl Fn(Vec<(Event, u64)>, f64) -> Result<f64, AccountError>) {
     let mut before = 0.0;
     for steps in [1, 10, 100, 1000, 10_000, 10_000_000] {
-        let epsilon = spent(vec![(round(0.01, &[1.0]), steps)], 1e-5).unwrap();
+        let epsilon = match spent(vec![(round(0.01, &[1.0]), steps)], 1e-5) {
+            // An accountant may know nothing of sampling, if it says so.
+            Err(AccountError::Unpriced(_)) => return,
+            epsilon => epsilon.unwrap(),
+        };
         assert!(epsilon >= before && epsilon.is_finite(), "{steps} rounds: {epsilon} after {before}");
         before = epsilon;
     }

@@ -15,7 +15,22 @@
 //!
 //! Checked by: `conformance` below, for every accountant of the list, and `tests::releases_of_one_draw_are_joint`.
 
-use crate::{Event, Ledger, Neighbouring, Sampling};
+mod crowd;
+pub mod group;
+pub(crate) mod normal;
+mod pair;
+mod plain;
+mod price;
+mod scale;
+pub(crate) mod truncated;
+
+pub use price::Price;
+
+pub use rdp::RdpCurve;
+pub(crate) use rdp::convert;
+use scale::{Scale, check_sampling, scale};
+
+use crate::{Event, Ledger, Neighbouring, Sampling, season};
 
 /// An event that an accountant has no price for.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -35,6 +50,9 @@ pub enum AccountError {
     /// Delta is not a probability short of certainty.
     #[error("delta {0} is not in (0, 1)")]
     Delta(f64),
+    /// Epsilon is negative, or not a number.
+    #[error("epsilon {0} is not a number >= 0")]
+    Epsilon(f64),
     /// The ledger holds an event that this accountant cannot price.
     #[error(transparent)]
     Unpriced(#[from] Unpriced),
@@ -66,42 +84,105 @@ pub trait Accountant {
     fn price(&self, event: &Event, neighbouring: Neighbouring) -> Result<Self::Curve, Unpriced>;
 
     /// The smallest epsilon it can vouch for at this delta, which is in `(0, 1)`. It may be infinite.
-    fn epsilon(&self, curve: &Self::Curve, delta: f64) -> f64;
+    fn epsilon(&self, curve: &Self::Curve, delta: f64) -> Price;
+
+    /// The smallest delta it can vouch for at this epsilon, `>= 0`. It may be 1.
+    fn delta(&self, curve: &Self::Curve, epsilon: f64) -> f64 {
+        least_delta(|delta| self.epsilon(curve, delta).epsilon <= epsilon)
+    }
+
+    /// The curve of all that a ledger holds.
+    ///
+    /// # Errors
+    /// When the ledger holds something unpriced.
+    fn curve(&self, ledger: &Ledger) -> Result<Self::Curve, Unpriced> {
+        let mut total = self.free();
+        let entries = season::settle(ledger.entries()).map_err(|(event, why)| Unpriced {
+            accountant: self.name(),
+            event,
+            why,
+        })?;
+        for (event, count) in entries.iter().filter(|(_, count)| *count > 0) {
+            total = total.plus(self.price(event, ledger.neighbouring())?.times(*count));
+        }
+        Ok(total)
+    }
+
+    /// Epsilon of all that a ledger holds, with what is known of it besides.
+    ///
+    /// # Errors
+    /// When delta is not in `(0, 1)`, or the ledger holds something unpriced.
+    fn report(&self, ledger: &Ledger, delta: f64) -> Result<Price, AccountError> {
+        if !(delta > 0.0 && delta < 1.0) {
+            return Err(AccountError::Delta(delta));
+        }
+        Ok(self.epsilon(&self.curve(ledger)?, delta).sound())
+    }
 
     /// Epsilon of all that a ledger holds.
     ///
     /// # Errors
-    /// When delta is not in `(0, 1)`, or the ledger holds something unpriced.
+    /// As [`Accountant::report`].
     fn spent(&self, ledger: &Ledger, delta: f64) -> Result<f64, AccountError> {
-        if !(delta > 0.0 && delta < 1.0) {
-            return Err(AccountError::Delta(delta));
-        }
-        let mut total = self.free();
-        for (event, count) in ledger.entries().iter().filter(|(_, count)| *count > 0) {
-            total = total.plus(self.price(event, ledger.neighbouring())?.times(*count));
-        }
-        let epsilon = self.epsilon(&total, delta);
-        Ok(if epsilon.is_nan() { f64::INFINITY } else { epsilon.max(0.0) })
+        self.report(ledger, delta).map(|price| price.epsilon)
     }
+
+    /// The privacy curve of all that a ledger holds: a delta for each of these epsilons, all `>= 0`.
+    ///
+    /// # Errors
+    /// When an epsilon is negative or not a number, or the ledger holds something unpriced.
+    fn deltas(&self, ledger: &Ledger, epsilons: &[f64]) -> Result<Vec<f64>, AccountError> {
+        if let Some(epsilon) = epsilons.iter().find(|epsilon| epsilon.is_nan() || **epsilon < 0.0) {
+            return Err(AccountError::Epsilon(*epsilon));
+        }
+        let curve = self.curve(ledger)?;
+        let sound = |delta: f64| if delta.is_nan() { 1.0 } else { delta.clamp(0.0, 1.0) };
+        Ok(epsilons.iter().map(|epsilon| sound(self.delta(&curve, *epsilon))).collect())
+    }
+}
+
+/// The least delta that is enough, by halving in its logarithm; always one that is enough, or 1.
+fn least_delta(enough: impl Fn(f64) -> bool) -> f64 {
+    let (mut low, mut high) = (-700.0_f64, 0.0_f64);
+    if enough(low.exp()) {
+        return low.exp();
+    }
+    while high - low > 1e-9 {
+        let middle = 0.5 * (low + high);
+        if enough(middle.exp().min(1.0 - f64::EPSILON)) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    high.exp()
 }
 
 /// An [`Accountant`] whose kind of curve is forgotten, so that it can be chosen by name.
 pub trait Account: Send + Sync {
     /// Its name.
     fn label(&self) -> &'static str;
-    /// Epsilon of all that a ledger holds.
+    /// Epsilon of all that a ledger holds, with what is known of it besides.
     ///
     /// # Errors
-    /// As [`Accountant::spent`].
-    fn total(&self, ledger: &Ledger, delta: f64) -> Result<f64, AccountError>;
+    /// As [`Accountant::report`].
+    fn total(&self, ledger: &Ledger, delta: f64) -> Result<Price, AccountError>;
+    /// The privacy curve of all that a ledger holds.
+    ///
+    /// # Errors
+    /// As [`Accountant::deltas`].
+    fn trade(&self, ledger: &Ledger, epsilons: &[f64]) -> Result<Vec<f64>, AccountError>;
 }
 
 impl<A: Accountant + Send + Sync> Account for A {
     fn label(&self) -> &'static str {
         self.name()
     }
-    fn total(&self, ledger: &Ledger, delta: f64) -> Result<f64, AccountError> {
-        self.spent(ledger, delta)
+    fn total(&self, ledger: &Ledger, delta: f64) -> Result<Price, AccountError> {
+        self.report(ledger, delta)
+    }
+    fn trade(&self, ledger: &Ledger, epsilons: &[f64]) -> Result<Vec<f64>, AccountError> {
+        self.deltas(ledger, epsilons)
     }
 }
 
@@ -111,29 +192,45 @@ impl dyn Account {
         self.label()
     }
 
-    /// Epsilon of all that a ledger holds.
+    /// Epsilon of all that a ledger holds, with what is known of it besides.
     ///
     /// # Errors
     /// When delta is not in `(0, 1)`, or the ledger holds something unpriced.
-    pub fn spent(&self, ledger: &Ledger, delta: f64) -> Result<f64, AccountError> {
+    pub fn report(&self, ledger: &Ledger, delta: f64) -> Result<Price, AccountError> {
         self.total(ledger, delta)
+    }
+
+    /// Epsilon of all that a ledger holds.
+    ///
+    /// # Errors
+    /// As `report`.
+    pub fn spent(&self, ledger: &Ledger, delta: f64) -> Result<f64, AccountError> {
+        self.total(ledger, delta).map(|price| price.epsilon)
+    }
+
+    /// The privacy curve of all that a ledger holds: a delta for each of these epsilons, all `>= 0`.
+    ///
+    /// # Errors
+    /// When an epsilon is negative or not a number, or the ledger holds something unpriced.
+    pub fn deltas(&self, ledger: &Ledger, epsilons: &[f64]) -> Result<Vec<f64>, AccountError> {
+        self.trade(ledger, epsilons)
     }
 }
 
 /// One line an accountant: from it come the module, the name, the help text and the conformance tests.
 macro_rules! accountants {
-    ($($module:ident :: $Type:ident, $help:literal;)+) => {
+    ($($name:literal => $module:ident :: $Type:ident, $help:literal;)+) => {
         $(mod $module; pub use $module::$Type;)+
 
         /// The names of all accountants.
         pub fn names() -> Vec<&'static str> {
-            vec![$(stringify!($module)),+]
+            vec![$($name),+]
         }
 
         /// The accountant of this name.
         pub fn by_name(name: &str) -> Option<Box<dyn Account>> {
             match name {
-                $(stringify!($module) => Some(Box::new($Type)),)+
+                $($name => Some(Box::<$Type>::default()),)+
                 _ => None,
             }
         }
@@ -141,7 +238,7 @@ macro_rules! accountants {
         /// What the accountant of this name does, in one line.
         pub fn help(name: &str) -> Option<&'static str> {
             match name {
-                $(stringify!($module) => Some($help),)+
+                $($name => Some($help),)+
                 _ => None,
             }
         }
@@ -151,15 +248,23 @@ macro_rules! accountants {
             $(mod $module {
                 #[test]
                 fn conforms() {
-                    super::super::conforms::all(stringify!($module));
+                    super::super::conforms::all($name);
                 }
             })+
         }
     };
 }
 
+/// The accountant to use when none is named.
+pub const DEFAULT: &str = "pld";
+
 accountants! {
-    rdp::Rdp, "Rényi divergences of every real order, converted tightly; an upper bound, some 5-15 % above the truth";
+    "pld" => pld::Pld, "privacy loss distributions: a proven interval around the true epsilon";
+    "exact" => exact::Exact, "inversion of the moment generating function: the true value, with an estimated error";
+    "rdp" => rdp::Rdp, "Rényi divergences of every real order, converted tightly; an upper bound, some 5-15 % above the truth";
+    "gdp" => gdp::Gdp, "exact for Gaussian releases without sampling; sampled rounds are priced as if everyone took part";
+    "gdp-clt" => gdp_clt::GdpClt, "the central limit theorem: an estimate below the truth, never a guarantee";
+    "zcdp" => zcdp::Zcdp, "zero-concentrated privacy: one number that adds up; sampling is not counted";
 }
 
 /// One Gaussian on one Poisson sample: what a round comes to.
@@ -180,6 +285,11 @@ fn sampled_gaussian(event: &Event) -> Result<Sampled, &'static str> {
             Ok(Sampled { rate: *rate, noise_multiplier: joint(releases)? })
         }
         Event::Revealed { .. } => Ok(Sampled { rate: 1.0, noise_multiplier: 0.0 }),
+        Event::Round { .. } => Err("it prices Poisson samples alone"),
+        Event::Season { .. } | Event::Prepaid { .. } => Err(scale::TICKET),
+        Event::Laplace { .. } | Event::RandomisedResponse { .. } | Event::Exponential { .. } => {
+            Err("it prices Gaussian noise alone")
+        }
     }
 }
 
@@ -193,6 +303,10 @@ fn joint(releases: &[Event]) -> Result<f64, &'static str> {
             Event::Gaussian { .. } => return Err("its noise multiplier is negative or not a number"),
             Event::Revealed { .. } => 0.0,
             Event::Round { .. } => return Err("a round inside a round has no meaning"),
+            Event::Season { .. } | Event::Prepaid { .. } => return Err(scale::TICKET),
+            Event::Laplace { .. } | Event::RandomisedResponse { .. } | Event::Exponential { .. } => {
+                return Err("it prices Gaussian noise alone");
+            }
         };
         least = least.min(z);
         multipliers.push(z);

@@ -39,5 +39,5 @@ fn joint_multipliers_neither_overflow_nor_vanish() {
 #[test]
 fn unknown_names_are_not_accountants() {
     assert!(by_name("moments").is_none() && help("moments").is_none());
-    assert_eq!(names(), ["rdp"]);
+    assert!(names().contains(&"rdp") && names().iter().all(|name| by_name(name).is_some()));
 }

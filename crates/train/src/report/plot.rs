@@ -12,8 +12,10 @@ mod axis;
 mod frame;
 mod marks;
 mod scale;
+mod sheet;
 
 pub use self::axis::{Axis, Spread};
+pub use self::sheet::sheet;
 
 use self::frame::Frame;
 use self::marks::Segments;

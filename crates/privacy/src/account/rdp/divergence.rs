@@ -151,12 +151,12 @@ fn excess(q: f64, y: f64) -> f64 {
 }
 
 /// `ln(1 - q + q e^y)`, also where the exponential overflows.
-fn log_mixture(q: f64, y: f64) -> f64 {
+pub(super) fn log_mixture(q: f64, y: f64) -> f64 {
     if y < 30.0 { excess(q, y).ln_1p() } else { y + q.ln() + ((1.0 - q) / q * (-y).exp()).ln_1p() }
 }
 
 /// `ln((1+w)^a - 1 - a w)`, given `l = ln(1+w)` too. Negative infinity where `w = 0`.
-fn log_bernoulli(order: f64, l: f64, w: f64) -> f64 {
+pub(super) fn log_bernoulli(order: f64, l: f64, w: f64) -> f64 {
     let power = order * l;
     if power > 40.0 {
         // Against e^power the rest is a w < a e^l.
@@ -167,7 +167,7 @@ fn log_bernoulli(order: f64, l: f64, w: f64) -> f64 {
 }
 
 /// `e^x - 1 - x` without cancellation.
-fn exp_rest(x: f64) -> f64 {
+pub(super) fn exp_rest(x: f64) -> f64 {
     if x.abs() > 0.5 {
         return x.exp_m1() - x;
     }

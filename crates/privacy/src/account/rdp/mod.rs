@@ -15,35 +15,47 @@
 //! rate, noise and delta), `divergence::tests`.
 
 mod divergence;
+mod fixed;
+mod piece;
+mod price;
+mod pure;
 
-use super::{Accountant, Curve, Sampled, Unpriced, sampled_gaussian};
+use super::plain::Passes;
+use super::{Accountant, Curve, Price, Unpriced};
 use crate::{Event, Neighbouring};
 use divergence::Pair;
+use piece::Piece;
 
 /// The Rényi accountant (Mironov, Talwar & Zhang 2019 for add/remove).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rdp;
 
-/// So many rounds of one sampled Gaussian.
+/// So many events of one kind.
 #[derive(Clone, Debug, PartialEq)]
 struct Part {
-    pair: Pair,
+    piece: Piece,
     count: f64,
 }
 
 /// The Rényi divergences of some events, at every order: a list of what they are, evaluated when asked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RdpCurve {
     parts: Vec<Part>,
     /// Sum over releases that no sampling hides of `1/(2 z^2)`: the divergence over the order.
     rho: f64,
+    /// Rounds of which each example is in one an epoch.
+    passes: Passes,
+    notes: Vec<&'static str>,
 }
 
 impl Curve for RdpCurve {
     fn plus(mut self, other: Self) -> Self {
         self.rho += other.rho;
+        self.passes.plus(other.passes);
+        let new: Vec<_> = other.notes.into_iter().filter(|note| !self.notes.contains(note)).collect();
+        self.notes.extend(new);
         for part in other.parts {
-            match self.parts.iter_mut().find(|mine| mine.pair == part.pair) {
+            match self.parts.iter_mut().find(|mine| mine.piece == part.piece) {
                 Some(mine) => mine.count += part.count,
                 None => self.parts.push(part),
             }
@@ -52,8 +64,9 @@ impl Curve for RdpCurve {
     }
     fn times(mut self, n: u64) -> Self {
         if n == 0 {
-            return RdpCurve { parts: Vec::new(), rho: 0.0 };
+            return RdpCurve::default();
         }
+        self.passes.times(n);
         self.rho *= n as f64;
         self.parts.iter_mut().for_each(|part| part.count *= n as f64);
         self
@@ -61,16 +74,35 @@ impl Curve for RdpCurve {
 }
 
 impl RdpCurve {
+    fn piece(piece: Piece) -> Self {
+        RdpCurve { parts: vec![Part { piece, count: 1.0 }], ..RdpCurve::default() }
+    }
+
+    /// The divergence over the order of all that no sampling hides.
+    fn unhidden(&self) -> f64 {
+        self.rho + 0.5 * self.passes.squares()
+    }
+
     /// The Rényi divergence of this order, `> 1`.
     pub fn divergence(&self, order: f64) -> f64 {
-        let sampled: f64 = self.parts.iter().map(|part| part.count * part.pair.divergence(order)).sum();
-        self.rho * order + sampled
+        let sampled: f64 = self.parts.iter().map(|part| part.count * part.piece.divergence(order)).sum();
+        self.unhidden() * order + sampled
     }
 
     /// A number that the divergence of this order is at least, found without integrating.
     fn at_least(&self, order: f64) -> f64 {
-        let sampled: f64 = self.parts.iter().map(|part| part.count * part.pair.at_least(order)).sum();
-        self.rho * order + sampled
+        let sampled: f64 = self.parts.iter().map(|part| part.count * part.piece.at_least(order)).sum();
+        self.unhidden() * order + sampled
+    }
+
+    /// Whether the divergence may have kinks at integer orders.
+    fn kinked(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part.piece, Piece::Fixed(_) | Piece::Mixed(..)))
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_free(&self) -> bool {
+        self.rho == 0.0 && self.parts.is_empty() && self.passes.is_empty()
     }
 }
 
@@ -82,31 +114,70 @@ impl Accountant for Rdp {
     }
 
     fn free(&self) -> RdpCurve {
-        RdpCurve { parts: Vec::new(), rho: 0.0 }
+        RdpCurve::default()
     }
 
     fn price(&self, event: &Event, neighbouring: Neighbouring) -> Result<RdpCurve, Unpriced> {
         let unpriced = |why| Unpriced { accountant: self.name(), event: event.clone(), why };
-        let Sampled { rate, noise_multiplier } = sampled_gaussian(event).map_err(unpriced)?;
-        if rate == 0.0 || noise_multiplier.is_infinite() {
-            return Ok(self.free());
-        }
-        if rate == 1.0 || noise_multiplier == 0.0 {
-            return Ok(RdpCurve { parts: Vec::new(), rho: 0.5 / (noise_multiplier * noise_multiplier) });
-        }
-        let pair = Pair { rate, noise_multiplier, neighbouring };
-        Ok(RdpCurve { parts: vec![Part { pair, count: 1.0 }], rho: 0.0 })
+        price::price(event, neighbouring).map_err(unpriced)
     }
 
-    fn epsilon(&self, curve: &RdpCurve, delta: f64) -> f64 {
-        if curve.rho == 0.0 && curve.parts.is_empty() || hidden(curve, delta) {
-            return 0.0;
-        }
-        if curve.rho.is_infinite() {
-            return f64::INFINITY;
-        }
-        best_order(curve, delta).1.max(0.0)
+    fn epsilon(&self, curve: &RdpCurve, delta: f64) -> Price {
+        let price = if curve.is_free() || hidden(curve, delta) {
+            Price::bound(0.0)
+        } else if curve.unhidden().is_infinite() {
+            Price::bound(f64::INFINITY)
+        } else {
+            let (order, epsilon) = best_order(curve, delta);
+            Price::bound(epsilon.max(0.0)).note(format!("at the order {order:.4}"))
+        };
+        curve.notes.iter().fold(price, |price, note| price.note(*note))
     }
+}
+
+/// Epsilon of a divergence of `rho` times the order, at the best order.
+pub(super) fn of_rho(rho: f64, delta: f64) -> f64 {
+    Rdp.epsilon(&RdpCurve { rho, ..RdpCurve::default() }, delta).epsilon
+}
+
+/// Epsilon of these pairs by Rényi divergences, for the accountant by losses where it has no grid: infinite when one of
+/// them has no such divergence here.
+pub(super) fn of_pairs(pairs: &[(super::pair::Pair, f64)], delta: f64) -> f64 {
+    use super::pair::Pair as Loss;
+    // What is pure adds its epsilon.
+    let (mut curve, mut rest) = (Rdp.free(), 0.0);
+    for (pair, count) in pairs {
+        match *pair {
+            Loss::Normal { rate: 1.0, z } => curve.rho += count * 0.5 / (z * z),
+            Loss::Normal { rate, z } => curve.parts.push(part(rate, z, Neighbouring::AddRemove, *count)),
+            Loss::Opposite { rate, z } => curve.parts.push(part(rate, z, Neighbouring::ReplaceOne, *count)),
+            Loss::Laplace { rate: 1.0, z } => curve.parts.push(Part { piece: Piece::Laplace(1.0 / z), count: *count }),
+            Loss::Laplace { z, .. } => rest += count / z,
+            Loss::Coin { epsilon } => rest += count * epsilon,
+            // Without a divergence of its own here: as if everyone took part.
+            Loss::Crowd(crowd) => curve.rho += count * 0.5 * crowd.width().powi(2),
+            Loss::Cut { chance, .. } => {
+                let [(_, plain), (_, full)] = pair.components().map(|(weight, part)| (weight, sampled(part)));
+                curve.parts.push(Part { piece: Piece::Truncated(chance, plain, full), count: *count });
+            }
+        }
+    }
+    Rdp.epsilon(&curve, delta).epsilon + rest
+}
+
+/// The Gaussian on a Poisson sample that a component of a mixture is.
+fn sampled(pair: super::pair::Pair) -> Pair {
+    use super::pair::Pair as Loss;
+    match pair {
+        Loss::Normal { rate, z } => Pair { rate, noise_multiplier: z, neighbouring: Neighbouring::AddRemove },
+        Loss::Opposite { rate, z } => Pair { rate, noise_multiplier: z, neighbouring: Neighbouring::ReplaceOne },
+        // No other is a component; without noise it would be infinite.
+        _ => Pair { rate: 1.0, noise_multiplier: 0.0, neighbouring: Neighbouring::AddRemove },
+    }
+}
+
+fn part(rate: f64, noise_multiplier: f64, neighbouring: Neighbouring, count: f64) -> Part {
+    Part { piece: Piece::Sampled(Pair { rate, noise_multiplier, neighbouring }), count }
 }
 
 /// Whether delta alone covers the total variation distance, with a margin for rounding so close to order 1.
@@ -121,7 +192,7 @@ const GREATEST_ORDER: f64 = 1e7;
 const STEP: f64 = 0.25;
 
 /// What the divergence of this order says epsilon is (Canonne, Kamath & Steinke 2020, Proposition 12).
-fn convert(divergence: f64, order: f64, delta: f64) -> f64 {
+pub(crate) fn convert(divergence: f64, order: f64, delta: f64) -> f64 {
     divergence + (-1.0 / order).ln_1p() - (delta.ln() + order.ln()) / (order - 1.0)
 }
 
@@ -141,8 +212,13 @@ fn best_order(curve: &RdpCurve, delta: f64) -> (f64, f64) {
         }
     }
     let (x, value) = golden_section(epsilon, best.0 - STEP, best.0 + STEP);
-    let (x, value) = if value < best.1 { (x, value) } else { best };
-    (order(x), value)
+    let found = if value < best.1 { (order(x), value) } else { (order(best.0), best.1) };
+    // Between integers some moments are chords: the least is often at a corner.
+    let corners = [found.0.floor(), found.0.ceil()].into_iter().filter(|corner| curve.kinked() && *corner >= 2.0);
+    corners.fold(found, |found, corner| {
+        let value = convert(curve.divergence(corner), corner, delta);
+        if value < found.1 { (corner, value) } else { found }
+    })
 }
 
 /// The least value met by golden-section search (Kiefer 1953) between `low` and `high`, and where.

@@ -3,6 +3,7 @@
 //! Computed with dp-accounting 0.6.0, Opacus 1.6.0, and multi-precision quadrature; nothing here came from this crate.
 
 use super::*;
+use crate::reference::{number, relative, table};
 use crate::{CalibrateError, Ledger, Sampling, noise_multiplier};
 use serde_json::Value;
 
@@ -73,24 +74,6 @@ fn spent(neighbouring: Neighbouring, phases: &[(f64, f64, u64)], delta: f64) -> 
 
 fn epsilon(z: f64, rate: f64, steps: u64, delta: f64) -> f64 {
     spent(Neighbouring::AddRemove, &[(z, rate, steps)], delta)
-}
-
-fn relative(got: f64, want: f64) -> f64 {
-    if got == want { 0.0 } else { ((got - want) / want).abs() }
-}
-
-/// The whole table, or nothing and a word about it.
-fn table(key: &str) -> Vec<Value> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/reference/accounting.json");
-    let Ok(text) = std::fs::read_to_string(path) else {
-        eprintln!("skipped: no reference table at {path}");
-        return Vec::new();
-    };
-    serde_json::from_str::<Value>(&text).unwrap()[key].as_array().unwrap().clone()
-}
-
-fn number(case: &Value, key: &str) -> f64 {
-    case[key].as_f64().unwrap()
 }
 
 fn phase(case: &Value) -> (f64, f64, u64) {
@@ -234,5 +217,101 @@ fn reference_replace_one() {
             100.0 * (got / exact - 1.0)
         );
         assert!(got >= exact && got < looseness(rate) * exact);
+    }
+}
+
+/// Epsilon at the best of these orders by the conversion alone.
+fn at_orders(curve: &RdpCurve, orders: impl Iterator<Item = f64>, delta: f64) -> f64 {
+    orders.map(|order| convert(curve.divergence(order), order, delta)).fold(f64::INFINITY, f64::min)
+}
+
+fn default_orders() -> impl Iterator<Item = f64> {
+    let tenths = (11..110).map(|tenth| f64::from(tenth) / 10.0);
+    tenths.chain((11..64).map(f64::from)).chain([128.0, 256.0, 512.0, 1024.0])
+}
+
+#[test]
+fn fixed_sizes() {
+    let priced = |z, batch, examples, steps, delta| {
+        let releases = vec![Event::Gaussian { noise_multiplier: z }];
+        let round = Event::Round { sampling: Sampling::FixedSize { batch, examples }, releases };
+        assert!(Rdp.price(&round, Neighbouring::AddRemove).is_err());
+        Rdp.spent(&Ledger::planned(Neighbouring::ReplaceOne, vec![(round, steps)]), delta).unwrap()
+    };
+    assert!((priced(2.0, 500, 50_000, 2000, 1e-5) - 2.100_522).abs() < 2e-6);
+    assert!(relative(priced(1.0, 1000, 100_000, 1000, 1e-5), 3.576_111_482_350_549) < 1e-6);
+    let mut worst = 0.0_f64;
+    for case in table("replace_one") {
+        let (z, _, steps) = phase(&case);
+        let want = &case["rdp_without_replacement"];
+        let (batch, examples) = (want["batch_size"].as_u64().unwrap(), want["dataset_size"].as_u64().unwrap());
+        let delta = number(&case, "delta");
+        let got = priced(z, batch, examples, steps, delta);
+        // Without sampling all real orders are open, and better than the reference's.
+        let error = if batch == examples {
+            let curve = RdpCurve { rho: steps as f64 * 0.5 / (z * z), ..RdpCurve::default() };
+            assert!(got <= number(want, "epsilon"));
+            relative(at_orders(&curve, default_orders(), delta), number(want, "epsilon"))
+        } else {
+            relative(got, number(want, "epsilon"))
+        };
+        eprintln!("fixed size z {z} T {steps}: {got}, {error:e} from the reference");
+        worst = worst.max(error);
+    }
+    assert!(worst < 1e-6, "{worst:e}");
+}
+
+#[test]
+fn laplace_and_gaussian() {
+    let mut worst = 0.0_f64;
+    for case in table("laplace_gaussian").iter().filter(|case| case["kind"] == "unsampled") {
+        let entries = |key: &str, event: fn(f64) -> Event| -> Vec<(Event, u64)> {
+            let list = case[key].as_array().unwrap().iter();
+            list.map(|item| (event(number(item, "noise_multiplier")), item["count"].as_u64().unwrap())).collect()
+        };
+        let mut all = entries("laplace", |noise_multiplier| Event::Laplace { noise_multiplier });
+        all.extend(entries("gaussian", |noise_multiplier| Event::Gaussian { noise_multiplier }));
+        let (ledger, delta) = (Ledger::planned(Neighbouring::AddRemove, all), number(case, "delta"));
+        let want = number(&case["rdp_dp_accounting"], "epsilon");
+        let error = relative(at_orders(&Rdp.curve(&ledger).unwrap(), default_orders(), delta), want);
+        let got = Rdp.spent(&ledger, delta).unwrap();
+        let exact = case["exact"]["epsilon"].as_f64().unwrap_or(0.0);
+        assert!(error < 1e-9 && got <= want && got >= exact, "{case}: {got} {error:e}");
+        worst = worst.max(error);
+    }
+    eprintln!("worst relative error of Laplace with Gaussian {worst:e}");
+}
+
+#[test]
+fn sampled_laplace_is_above_its_losses() {
+    for case in table("laplace_gaussian").iter().filter(|case| case["kind"] == "poisson_sampled") {
+        let round = |release| Event::Round {
+            sampling: Sampling::Poisson { rate: number(case, "sample_rate") },
+            releases: vec![release],
+        };
+        let steps = case["steps_each"].as_u64().unwrap();
+        let laplace = (round(Event::Laplace { noise_multiplier: number(case, "laplace_noise_multiplier") }), steps);
+        let gaussian = (round(Event::Gaussian { noise_multiplier: number(case, "gaussian_noise_multiplier") }), steps);
+        let spent =
+            |entries| Rdp.spent(&Ledger::planned(Neighbouring::AddRemove, entries), number(case, "delta")).unwrap();
+        let (one, both) = (spent(vec![laplace.clone()]), spent(vec![laplace, gaussian]));
+        let (least_one, least) =
+            (number(&case["pld_laplace_only"], "epsilon_upper"), number(&case["pld_dp_accounting"], "epsilon_upper"));
+        eprintln!("sampled Laplace {one} against {least_one}, with Gaussian {both} against {least}");
+        assert!(one >= least_one && one < 1.3 * least_one && both >= least && both < 1.3 * least);
+    }
+}
+
+#[test]
+fn truncated_draws_are_above_their_losses() {
+    for case in table("truncated_poisson") {
+        let (z, rate, steps) = phase(&case);
+        let (examples, cap) = (case["dataset_size"].as_u64().unwrap(), case["truncated_batch_size"].as_u64().unwrap());
+        let releases = vec![Event::Gaussian { noise_multiplier: z }];
+        let round = Event::Round { sampling: Sampling::TruncatedPoisson { rate, examples, cap }, releases };
+        let got = Rdp.spent(&Ledger::planned(Neighbouring::AddRemove, vec![(round, steps)]), number(&case, "delta"));
+        let (got, least) = (got.unwrap(), number(&case["pld_add_remove"], "epsilon_upper"));
+        eprintln!("truncated {got} against {least}");
+        assert!(got >= least - 1e-3 && got < 1.6 * least);
     }
 }

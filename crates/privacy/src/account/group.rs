@@ -1,0 +1,152 @@
+//! Groups: several examples of one person.
+//!
+//! # Why this is private
+//!
+//! Claim: [`generic`] bounds the epsilon of `k` examples, given any valid curve of one. [`weights`] are the chances of the
+//! mixture that is exact for Poisson sampling.
+//!
+//! Argument. *Generic*: `k` steps from neighbour to neighbour multiply the bounds: if one example is `(e, d)`-private,
+//! `k` are `(k e, d (e^(k e) - 1)/(e^e - 1))`-private. Among all points of the curve the best is searched; each is valid.
+//! *Poisson*: of `k` examples `j` take part with the binomial probability, and their shares move the sum by at most `j`
+//! bounds; the pair with all shares pointing one way, `sum of P[Bin(k,q) = j] N(j, z^2)` against `N(0, z^2)`, dominates
+//! (Ganesh 2024, Theorem 1).
+//!
+//! Citation: Vadhan 2017, Lemma 2.2; Ganesh 2024 (arXiv 2401.10294).
+//!
+//! Checked by: `tests`.
+
+use super::{AccountError, Accountant, Pld, Price, Unpriced};
+use crate::{Event, Ledger};
+
+/// Epsilon of groups of `size` examples by privacy loss distributions, as a proven interval: exact mixtures for Gaussian
+/// noise on Poisson samples under add/remove, and for what no sampling hides.
+///
+/// # Errors
+/// When delta is not in `(0, 1)`, or something has no such mixture: then [`generic`] still has a price.
+pub fn price(ledger: &Ledger, size: u32, delta: f64) -> Result<Price, AccountError> {
+    if !(delta > 0.0 && delta < 1.0) {
+        return Err(AccountError::Delta(delta));
+    }
+    let pld = Pld { precision: 2e-5 };
+    if size == 0 {
+        return Ok(Price::interval(0.0, 0.0));
+    }
+    let grown = pld.curve(ledger)?.group(size);
+    let first = || ledger.entries().first().map_or(Event::Revealed { what: String::new() }, |(event, _)| event.clone());
+    let curve = grown.map_err(|why| Unpriced { accountant: pld.name(), event: first(), why })?;
+    Ok(pld.epsilon(&curve, delta).sound())
+}
+
+/// Epsilon of `size` examples at this delta in `(0, 1)`, from the epsilon of one example at smaller deltas. Infinite if no
+/// delta above `1e-300` is small enough.
+///
+/// # Errors
+/// Whatever `epsilon_of` says.
+pub fn generic<E>(size: u64, delta: f64, epsilon_of: impl Fn(f64) -> Result<f64, E>) -> Result<f64, E> {
+    if size <= 1 {
+        return if size == 0 { Ok(0.0) } else { epsilon_of(delta) };
+    }
+    let k = size as f64;
+    // The logarithm of (e^(k e) - 1)/(e^e - 1).
+    let log_steps = |e: f64| {
+        if e == 0.0 { k.ln() } else { (k - 1.0) * e + (-(-k * e).exp_m1()).ln() - (-(-e).exp_m1()).ln() }
+    };
+    let meets = |log_one: f64| -> Result<Option<f64>, E> {
+        let epsilon = epsilon_of(log_one.exp())?;
+        Ok((log_one + log_steps(epsilon) <= delta.ln()).then_some(epsilon))
+    };
+    // Downwards in growing steps: some accountants have no answer at the smallest deltas.
+    let (mut high, mut step) = (delta.ln(), 4.0);
+    let (mut low, mut found) = loop {
+        let low = (high - step).max(-690.0);
+        if let Some(epsilon) = meets(low)? {
+            break (low, epsilon);
+        }
+        if low <= -690.0 {
+            return Ok(f64::INFINITY);
+        }
+        (high, step) = (low, 1.5 * step);
+    };
+    while high - low > 1e-8 {
+        let middle = 0.5 * (low + high);
+        match meets(middle)? {
+            Some(epsilon) => (low, found) = (middle, epsilon),
+            None => high = middle,
+        }
+    }
+    Ok(k * found)
+}
+
+/// The chances that `0, 1, .., size` of as many examples are in a Poisson sample.
+pub fn weights(rate: f64, size: u32) -> Vec<f64> {
+    let choose = |j: u32| (0..j).fold(1.0, |c, i| c * f64::from(size - i) / f64::from(i + 1));
+    let power = |base: f64, n: u32| if n == 0 { 1.0 } else { base.powi(n as i32) };
+    (0..=size).map(|j| choose(j) * power(rate, j) * power(1.0 - rate, size - j)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gaussian;
+    use crate::reference::{number, relative, table};
+
+    #[test]
+    fn binomial_chances() {
+        let got = weights(0.1, 5);
+        for (got, want) in got.iter().zip([0.590_49, 0.328_05, 0.0729, 0.0081, 0.000_45, 0.000_01]) {
+            assert!((got - want).abs() < 1e-15);
+        }
+        assert_eq!(weights(1.0, 3), [0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn gaussians_by_the_generic_way() {
+        let mu = (10.0_f64 / 100.0).sqrt();
+        let got = generic::<()>(3, 1e-5, |delta| Ok(gaussian::epsilon(mu, delta))).unwrap();
+        assert!(relative(got, 4.266_535_782_402_553) < 1e-6, "{got}");
+        // Never below what a group really costs.
+        for size in [2, 3, 5, 16] {
+            let got = generic::<()>(size, 1e-5, |delta| Ok(gaussian::epsilon(mu, delta))).unwrap();
+            assert!(got >= gaussian::epsilon(size as f64 * mu, 1e-5));
+        }
+        assert_eq!(generic::<()>(1, 1e-5, |_| Ok(2.0)), Ok(2.0));
+        assert_eq!(generic::<()>(0, 1e-5, |_| Ok(2.0)), Ok(0.0));
+        assert_eq!(generic::<()>(3, 1e-5, |_| Ok(f64::INFINITY)), Ok(f64::INFINITY));
+    }
+
+    #[test]
+    fn reference_groups() {
+        let (mut worst, mut loose) = (0.0_f64, 0.0_f64);
+        for case in table("group_privacy") {
+            let (z, rate, steps) =
+                (number(&case, "noise_multiplier"), number(&case, "sample_rate"), case["steps"].as_u64().unwrap());
+            let releases = vec![Event::Gaussian { noise_multiplier: z }];
+            let round = Event::Round { sampling: crate::Sampling::Poisson { rate }, releases };
+            let ledger = Ledger::planned(crate::Neighbouring::AddRemove, vec![(round, steps)]);
+            let (size, delta) = (case["group_size"].as_u64().unwrap(), number(&case, "delta"));
+            let (exact, pld) =
+                (number(&case["exact_mixture"], "epsilon"), number(&case["pld_mixture_of_gaussians"], "epsilon_upper"));
+            let got = price(&ledger, size as u32, delta).unwrap();
+            eprintln!("group of {size}: {got:?} against {exact} and {pld}");
+            assert!(got.epsilon >= exact - 1e-9 && got.epsilon <= pld + 1e-3 && got.lower.unwrap() <= exact + 1e-9);
+            worst = worst.max(got.epsilon - exact);
+            let want = number(&case["generic_conversion"], "epsilon");
+            let one = |delta| crate::account::Exact.spent(&ledger, delta);
+            let got = generic(size, delta, one).unwrap();
+            eprintln!("generic: {got} against {want}");
+            loose = loose.max(relative(got, want));
+        }
+        eprintln!("groups: {worst:e} above the exact mixture at most, generic conversion {loose:e} off");
+        assert!(loose < 1e-6);
+    }
+
+    #[test]
+    fn reference_weights() {
+        for case in table("group_privacy") {
+            let got = weights(number(&case, "sample_rate"), case["group_size"].as_u64().unwrap() as u32);
+            for (got, want) in got.iter().zip(case["probabilities"].as_array().unwrap()) {
+                assert!(relative(*got, want.as_f64().unwrap()) < 1e-9, "{case}");
+            }
+        }
+    }
+}

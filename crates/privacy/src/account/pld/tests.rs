@@ -1,0 +1,128 @@
+//! Properties of the accountant by privacy losses.
+
+use super::compose::{Sum, Term};
+use super::*;
+use crate::{Ledger, Sampling};
+use proptest::prelude::*;
+
+const PAIRS: [Pair; 7] = [
+    Pair::Normal { rate: 0.01, z: 1.0 },
+    Pair::Normal { rate: 1.0, z: 0.7 },
+    Pair::Normal { rate: 0.3, z: 4.0 },
+    Pair::Opposite { rate: 0.3, z: 0.5 },
+    Pair::Laplace { rate: 1.0, z: 2.0 },
+    Pair::Laplace { rate: 0.2, z: 0.5 },
+    Pair::Coin { epsilon: 1.5 },
+];
+
+fn report(relation: Neighbouring, z: f64, rate: f64, steps: u64, delta: f64) -> Price {
+    let releases = vec![Event::Gaussian { noise_multiplier: z }];
+    let round = Event::Round { sampling: Sampling::Poisson { rate }, releases };
+    Pld::default().report(&Ledger::planned(relation, vec![(round, steps)]), delta).unwrap()
+}
+
+#[test]
+fn masses_are_those_of_the_pair() {
+    for pair in PAIRS {
+        for h in [0.3, 0.03, 0.001] {
+            let both = Both::new(pair, h, 1e-20);
+            for cells in [&both.above, &both.mirrored().above] {
+                let mass: f64 = cells.below.iter().chain(&cells.above).map(|half| half.mass).sum();
+                assert!((mass - 1.0).abs() < 1e-12, "{pair:?} {h}: {mass}");
+            }
+        }
+    }
+}
+
+/// The divergence of discrete masses.
+fn discrete(masses: &Masses, epsilon: f64) -> f64 {
+    let loss = |k: usize| masses.offset + (masses.first + k as i64) as f64 * masses.h;
+    let excess = |k: usize| masses.p[k] * -(epsilon - loss(k)).min(0.0).exp_m1();
+    masses.infinite + (0..masses.p.len()).map(excess).sum::<f64>()
+}
+
+#[test]
+fn the_discrete_losses_bracket_the_pair() {
+    for pair in PAIRS {
+        for h in [0.5, 0.07, 0.005] {
+            let both = Both::new(pair, h, 1e-20);
+            for (mirrored, both) in [(false, &both), (true, &both.mirrored())] {
+                let (high, low) = (above(both), below(both));
+                for k in -60..=60 {
+                    let epsilon = 0.05 * f64::from(k) + 0.003;
+                    let truth = divergence(pair, mirrored, epsilon, 1e-20);
+                    let (most, least) = (discrete(&high, epsilon), discrete(&low, epsilon));
+                    let slack = 1e-13 * (1.0 + (-epsilon).exp());
+                    assert!(most >= truth - slack, "{pair:?} {mirrored} {h} {epsilon}: {most} under {truth}");
+                    assert!(least <= truth + slack, "{pair:?} {mirrored} {h} {epsilon}: {least} over {truth}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_sum_is_that_of_the_gaussian_at_tiny_deltas() {
+    // Sums of normal losses are normal: 400 of z = 20 are one of z = 1.
+    for delta in [1e-2, 1e-5, 1e-9, 1e-12, 1e-15] {
+        let parts = vec![(Pair::Normal { rate: 1.0, z: 20.0 }, 400.0)];
+        let query = Query { parts, tail: 1e-10 * delta, precision: 1e-4 };
+        let sides = query.sides(|plan, _| plan.at_delta(delta)).unwrap();
+        let masses = above(&sides[0].pairs[0].0);
+        let sum = Sum::new(&[Term { masses: &masses, count: 400.0 }], sides[0].window).unwrap();
+        let epsilon = sum.epsilon_above(delta);
+        let lower = sides[0].sum(below).unwrap().epsilon_below(delta);
+        let at = |epsilon: f64| divergence(Pair::Normal { rate: 1.0, z: 1.0 }, false, epsilon, 1e-40);
+        assert!(at(epsilon) <= delta && at(epsilon * 0.9995) > delta, "{delta}: {epsilon}");
+        assert!(at(lower) >= delta && lower > epsilon * 0.9995, "{delta}: {lower}");
+    }
+}
+
+#[test]
+fn precision_narrows_the_interval() {
+    let releases = vec![Event::Gaussian { noise_multiplier: 1.0 }];
+    let round = Event::Round { sampling: Sampling::Poisson { rate: 0.01 }, releases };
+    let ledger = Ledger::planned(Neighbouring::AddRemove, vec![(round, 1000)]);
+    for precision in [1e-2, 1e-3, 1e-4, 1e-5, 1e-6] {
+        let price = Pld { precision }.report(&ledger, 1e-5).unwrap();
+        let (lower, upper) = (price.lower.unwrap(), price.upper.unwrap());
+        assert!(lower <= 1.828236666516577 && upper >= 1.828236666516577 - 2e-10);
+        assert!(upper - lower < 3.0 * precision * upper, "{precision}: {lower} {upper}");
+    }
+}
+
+#[test]
+fn deltas_belong_to_epsilons() {
+    let releases = vec![Event::Gaussian { noise_multiplier: 1.0 }];
+    let round = Event::Round { sampling: Sampling::Poisson { rate: 0.01 }, releases };
+    let ledger = Ledger::planned(Neighbouring::AddRemove, vec![(round, 1000)]);
+    let deltas = Pld::default().deltas(&ledger, &[0.0, 0.5, 1.0, 1.828236666516577, 4.0]).unwrap();
+    assert!(deltas.windows(2).all(|pair| pair[1] < pair[0]), "{deltas:?}");
+    assert!(deltas[3] >= 1e-5 && deltas[3] < 1.01e-5, "{deltas:?}");
+    assert!(Pld::default().deltas(&ledger, &[-1.0]).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn more_costs_more(
+        relation in prop_oneof![Just(Neighbouring::AddRemove), Just(Neighbouring::ReplaceOne)],
+        (log_z, log_q) in (-0.3..1.5, -4.0..0.0),
+        (log_steps, log_delta) in (0.0..4.0, -9.0..-2.0),
+        grow in 1.05f64..3.0,
+    ) {
+        let (z, q): (f64, f64) = (10f64.powf(log_z), 10f64.powf(log_q));
+        let (steps, delta): (f64, f64) = (10f64.powf(log_steps).ceil(), 10f64.powf(log_delta));
+        let at = |z: f64, q: f64, steps: f64, delta: f64| report(relation, z, q.min(1.0), steps as u64, delta);
+        let price = at(z, q, steps, delta);
+        let (lower, upper) = (price.lower.unwrap(), price.upper.unwrap());
+        prop_assert!(upper.is_finite() && lower >= 0.0 && lower <= upper);
+        // What costs less has its lower end below the upper end of what costs more.
+        let most = upper + 1e-12;
+        prop_assert!(at(z * grow, q, steps, delta).lower.unwrap() <= most, "more noise");
+        prop_assert!(at(z, q / grow, steps, delta).lower.unwrap() <= most, "fewer examples");
+        prop_assert!(at(z, q, (steps / grow).floor(), delta).lower.unwrap() <= most, "fewer steps");
+        prop_assert!(at(z, q, steps, (delta * grow).min(0.5)).lower.unwrap() <= most, "larger delta");
+    }
+}

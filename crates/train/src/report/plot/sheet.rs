@@ -22,7 +22,11 @@ pub fn sheet(charts: &[Chart]) -> String {
     let (width, height) = (WIDTH + 2.0 * MARGIN, step * charts.len() as f64 + MARGIN);
     let place = |(k, chart): (usize, &Chart)| {
         let y = MARGIN + step * k as f64;
-        chart.svg().replacen("<svg ", &format!("<svg x=\"{MARGIN}\" y=\"{y}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" "), 1)
+        chart.svg().replacen(
+            "<svg ",
+            &format!("<svg x=\"{MARGIN}\" y=\"{y}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" "),
+            1,
+        )
     };
     let inside: String = charts.iter().enumerate().map(place).collect();
     format!(

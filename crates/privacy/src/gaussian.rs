@@ -75,6 +75,10 @@ pub fn epsilon(mu: f64, delta: f64) -> f64 {
     if !epsilon.is_finite() {
         return f64::INFINITY;
     }
+    // Beyond this the arithmetic below has no digits left; the bound is right to one part in 1e7 there.
+    if mu > 1e8 {
+        return epsilon * (1.0 + ROUNDING);
+    }
     for _ in 0..200 {
         let log_now = log_delta(mu, epsilon);
         let step = (log_target - log_now) / slope(mu, epsilon, log_now);

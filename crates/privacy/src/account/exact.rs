@@ -11,14 +11,16 @@
 //! bounds put all but `e^-40` of the tilted mass within it, and `e^(c epsilon)` falls by as much towards the pole at 0. Within `M_j` it converges geometrically too (Trefethen &
 //! Weideman 2014). Counts are whole numbers, so that every branch of `ln M` gives the same power. A single release is
 //! integrated directly: `delta = integral (p - e^epsilon q)_+`. The error stated is rounding, the largest term left out, and
-//! the moment bound on what the step repeats, over the slope of `ln delta`.
+//! the moment bound on what the step repeats, over the slope of `ln delta`. Away from the saddle point rounding drowns the
+//! integral, so that epsilon is sought near it alone. Where the estimate exceeds `1e-8`, or the value lies outside the proven
+//! interval of `pld`, that interval is the answer (losses on a lattice, one or two rounds at a tiny rate).
 //!
 //! Citation: Zhu, Dong & Wang 2022 (characteristic functions of the loss); the formula as in the reference's read-me.
 //!
 //! Checked by: `tests` (multi-precision values), and `pld::reference` (it lies in the proven interval).
 
 use super::pair::Pair;
-use super::pld::{Plan, PldCurve};
+use super::pld::{Plan, Pld, PldCurve};
 use super::{Accountant, Price, Unpriced};
 use crate::{Event, Neighbouring};
 use realfft::num_complex::Complex64;
@@ -28,6 +30,8 @@ use std::f64::consts::PI;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Exact;
 
+/// What is claimed of an epsilon, absolute or relative: with a larger estimated error there is no claim.
+const CLAIM: f64 = 1e-8;
 /// Mass left out at either end of a loss.
 const TAIL: f64 = 1e-30;
 /// Nodes of one loss for each standard deviation of the noise.
@@ -63,13 +67,19 @@ impl Accountant for Exact {
             return Price::bound(epsilon);
         }
         let Found { epsilon, error } = worst(&curve.pairs(), delta);
-        if !error.is_finite() {
-            return Price::bound(f64::INFINITY).note("the inversion did not converge: no value, hence no claim");
+        let proven = Pld::default().epsilon(curve, delta);
+        if error <= CLAIM * epsilon.max(1.0) && holds(&proven, epsilon) {
+            let price = curve.noted(Price::bound(epsilon));
+            return price.note(format!("an oracle, no proven bound: its estimated error is {error:.1e}"));
         }
-        curve
-            .noted(Price::bound(epsilon))
-            .note(format!("an oracle, no proven bound: its estimated error is {error:.1e}"))
+        proven.note("the inversion does not reach its precision here: this is pld's proven interval instead")
     }
+}
+
+/// Whether a proven interval holds this value.
+fn holds(proven: &Price, epsilon: f64) -> bool {
+    let slack = CLAIM * epsilon.max(1.0);
+    epsilon <= proven.epsilon + slack && epsilon >= proven.lower.unwrap_or(0.0) - slack
 }
 
 /// Epsilon of the worse direction.
@@ -112,6 +122,8 @@ fn single(pair: Pair, mirrored: bool, delta: f64) -> Found {
 /// One direction: `exp(K(s))/(s (s+1))` at places `s = c + i k step`.
 struct Line {
     c: f64,
+    /// Where epsilon is expected.
+    start: f64,
     step: f64,
     /// `ln` of the scale that the values are over.
     scale: f64,
@@ -140,7 +152,7 @@ impl Line {
             }
         }
         let rounding = 1e-16 * (10.0 + plan.count()) * values[0].norm();
-        Line { c, step, scale, values, error: (left_out + rounding + 1e-16) * step / PI }
+        Line { c, start: saddle.epsilon, step, scale, values, error: (left_out + rounding + 1e-16) * step / PI }
     }
 
     /// `delta e^(c epsilon - K)` at this epsilon.
@@ -150,19 +162,40 @@ impl Line {
         (0.5 * self.values[0].re + terms.sum::<f64>()) * self.step / PI
     }
 
+    /// A bracket of epsilon about the place where it is expected: delta is more than asked at its low end and less at its
+    /// high one. `None` if there is none within what rounding allows.
+    fn bracket(&self, more: impl Fn(f64) -> bool) -> Option<(f64, f64)> {
+        let (mut low, mut high, mut reach) = (self.start.max(0.0), self.start.max(0.0), 0.25 / self.c);
+        while reach < 40.0 / self.c {
+            if more(high) {
+                (low, high) = (high, high + reach);
+            } else if low == 0.0 && !more(0.0) {
+                return Some((0.0, 0.0));
+            } else if !more(low) {
+                (low, high) = ((low - reach).max(0.0), low);
+            } else {
+                return Some((low, high));
+            }
+            reach *= 1.5;
+        }
+        None
+    }
+
     /// Halves in epsilon; delta falls with it.
     fn solve(&self, delta: f64) -> Found {
         let room = |epsilon: f64| (delta.ln() - self.scale + self.c * epsilon).exp();
-        if self.delta(0.0) <= room(0.0) {
-            return Found { epsilon: 0.0, error: 1e-12 };
-        }
-        let (mut low, mut high) = (0.0, 2.0 * PI / self.step + self.scale.abs() / self.c);
+        let Some((mut low, mut high)) = self.bracket(|epsilon| self.delta(epsilon) > room(epsilon)) else {
+            return Found { epsilon: self.start.max(0.0), error: f64::INFINITY };
+        };
         while high - low > 1e-13 * high.max(1e-6) {
             let middle = 0.5 * (low + high);
             if !(middle > low && middle < high) {
                 break;
             }
             if self.delta(middle) > room(middle) { low = middle } else { high = middle }
+        }
+        if high == 0.0 {
+            return Found { epsilon: 0.0, error: 1e-12 };
         }
         // d ln delta / d epsilon is about -c.
         let error = self.error / room(high) / self.c.max(1e-3) + 1e-13 * high;

@@ -39,7 +39,7 @@ pub(in crate::account) struct Plan {
 #[derive(Clone, Copy, Debug)]
 pub(in crate::account) struct Saddle {
     pub(in crate::account) tilt: f64,
-    pub(super) epsilon: f64,
+    pub(in crate::account) epsilon: f64,
     deviation: f64,
     /// Tilted mass outside the window, as the power of 1/e.
     tails: f64,

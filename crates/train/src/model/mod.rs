@@ -170,7 +170,7 @@ impl Model {
     /// Mean loss and accuracy over PUBLIC examples.
     pub fn score(&self, weights: &Weights, examples: &Examples) -> Score {
         let (mut loss, mut hits, mut classes) = (0.0, 0, false);
-        for batch in examples.chunks(1024) {
+        for batch in examples.chunks(256) {
             let outputs = self.outputs(weights, inputs(batch.inputs, batch.n, &batch.shape));
             let (losses, _) = self.loss.apply(&outputs, &batch.targets);
             loss += losses.iter().map(|l| f64::from(*l)).sum::<f64>();

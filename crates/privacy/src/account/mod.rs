@@ -260,6 +260,7 @@ pub const DEFAULT: &str = "pld";
 
 accountants! {
     "pld" => pld::Pld, "privacy loss distributions: a proven interval around the true epsilon";
+    "prv" => prv::Prv, "rounded privacy loss random variables: a proven interval of a width that is chosen beforehand";
     "exact" => exact::Exact, "inversion of the moment generating function: the true value, with an estimated error";
     "rdp" => rdp::Rdp, "Rényi divergences of every real order, converted tightly; an upper bound, some 5-15 % above the truth";
     "gdp" => gdp::Gdp, "exact for Gaussian releases without sampling; sampled rounds are priced as if everyone took part";

@@ -75,19 +75,19 @@ pub(super) struct Cells {
 }
 
 /// Nodes and weights of Gauss-Legendre with four points on (0, 1).
-const NODES: [(f64, f64); 4] = [
+pub(in crate::account) const NODES: [(f64, f64); 4] = [
     (0.069_431_844_202_973_71, 0.173_927_422_568_726_93),
     (0.330_009_478_207_571_87, 0.326_072_577_431_273_07),
     (0.669_990_521_792_428_1, 0.326_072_577_431_273_07),
     (0.930_568_155_797_026_3, 0.173_927_422_568_726_93),
 ];
 /// The logarithm of a density changes by at most this over a piece.
-const PIECE: f64 = 0.2;
+pub(in crate::account) const PIECE: f64 = 0.2;
 /// Losses beyond this are not put on a grid: exponentials of them would overflow.
-pub(super) const GREATEST_LOSS: f64 = 600.0;
+pub(in crate::account) const GREATEST_LOSS: f64 = 600.0;
 
 /// The least and greatest loss of a pair within its span, atoms included.
-pub(super) fn losses(pair: Pair, tail: f64) -> (f64, f64) {
+pub(in crate::account) fn losses(pair: Pair, tail: f64) -> (f64, f64) {
     let mut ends = Vec::new();
     for (_, part) in pair.components().into_iter().filter(|(weight, _)| *weight > 0.0) {
         let (from, to) = part.span(tail);

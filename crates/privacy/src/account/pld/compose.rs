@@ -28,23 +28,23 @@ use std::cell::RefCell;
 const LEAST: f64 = 46.0;
 
 /// A number of equal discrete losses.
-pub(super) struct Term<'a> {
-    pub(super) masses: &'a Masses,
-    pub(super) count: f64,
+pub(in crate::account) struct Term<'a> {
+    pub(in crate::account) masses: &'a Masses,
+    pub(in crate::account) count: f64,
 }
 
 /// Where the sum is wanted: tilt, window, and by how much more to tilt for the bounds on its tails.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Window {
+pub(in crate::account) struct Window {
     pub(super) tilt: f64,
-    pub(super) lower: f64,
-    pub(super) upper: f64,
+    pub(in crate::account) lower: f64,
+    pub(in crate::account) upper: f64,
     pub(super) down: f64,
     pub(super) up: f64,
 }
 
 /// The sum: its tilted masses in a window, and its errors.
-pub(super) struct Sum {
+pub(in crate::account) struct Sum {
     first: i64,
     /// The loss at the point 0.
     offset: f64,
@@ -92,7 +92,7 @@ fn length(least: f64) -> usize {
 
 impl Sum {
     /// Adds up the terms, which share one grid; `None` when one of them is nothing.
-    pub(super) fn new(terms: &[Term], window: Window) -> Option<Self> {
+    pub(in crate::account) fn new(terms: &[Term], window: Window) -> Option<Self> {
         let h = terms.first()?.masses.h;
         let offset: f64 = terms.iter().map(|term| term.count * term.masses.offset).sum();
         let first = ((window.lower - offset) / h).floor() as i64;
@@ -107,7 +107,7 @@ impl Sum {
         let below = (total_log_moment(terms, tilt - window.down) - log_total + window.down * low).exp();
         let (spectrum, fuzz) = spectrum(terms, tilt, n);
         let tilted = back(spectrum, n, first);
-        let points = terms.iter().map(|term| term.masses.p.len()).max().unwrap_or(0) as f64;
+        let doubt = terms.iter().map(|term| term.masses.doubt).fold(0.0, f64::max);
         let count: f64 = terms.iter().map(|term| term.count).sum();
         Some(Sum {
             first,
@@ -119,7 +119,7 @@ impl Sum {
             infinite: terms.iter().map(|term| term.count * term.masses.infinite).sum(),
             wrapped: finite(above + below),
             noise: fuzz,
-            share: (count * 4.0 * f64::EPSILON * (128.0 + points)).min(1.0),
+            share: (count * 4.0 * f64::EPSILON * doubt).min(1.0),
         })
     }
 
@@ -141,12 +141,12 @@ impl Sum {
     }
 
     /// The smallest epsilon in the window at which the divergence, with all errors against us, is at most delta.
-    pub(super) fn epsilon_above(&self, delta: f64) -> f64 {
+    pub(in crate::account) fn epsilon_above(&self, delta: f64) -> f64 {
         self.search(delta - self.infinite, 1.0 + self.share, self.error())
     }
 
     /// The smallest epsilon in the window at which the divergence, with all errors for us, is at most delta.
-    pub(super) fn epsilon_below(&self, delta: f64) -> f64 {
+    pub(in crate::account) fn epsilon_below(&self, delta: f64) -> f64 {
         self.search(delta, 1.0 - self.share, -self.error())
     }
 
@@ -186,7 +186,7 @@ impl Sum {
     }
 
     /// The divergence at this epsilon, with all errors against us.
-    pub(super) fn above(&self, epsilon: f64) -> f64 {
+    pub(in crate::account) fn above(&self, epsilon: f64) -> f64 {
         let mut f = 0.0;
         for k in (0..self.tilted.len()).rev().take_while(|k| self.point(*k) > epsilon) {
             let y = self.point(k) - epsilon;

@@ -22,18 +22,25 @@ use super::cells::{Cells, Half};
 
 /// Masses of `P` at the grid points `offset + (first + k) h`.
 #[derive(Clone, Debug)]
-pub(super) struct Masses {
-    pub(super) first: i64,
-    pub(super) offset: f64,
-    pub(super) h: f64,
-    pub(super) p: Vec<f64>,
-    pub(super) infinite: f64,
+pub(in crate::account) struct Masses {
+    pub(in crate::account) first: i64,
+    pub(in crate::account) offset: f64,
+    pub(in crate::account) h: f64,
+    pub(in crate::account) p: Vec<f64>,
+    pub(in crate::account) infinite: f64,
+    /// The relative error of a mass, in roundings.
+    pub(in crate::account) doubt: f64,
 }
 
 /// The pessimistic loss.
 pub(super) fn above(cells: &Cells) -> Masses {
     let p = (0..cells.below.len()).map(|k| chord(cells, k).max(0.0)).collect();
-    Masses { first: cells.first, offset: cells.offset, h: cells.h, p, infinite: cells.outside }
+    Masses { first: cells.first, offset: cells.offset, h: cells.h, p, infinite: cells.outside, doubt: doubt(cells) }
+}
+
+/// The masses' relative error: see [`super::cells`].
+fn doubt(cells: &Cells) -> f64 {
+    128.0 + cells.below.len() as f64
 }
 
 /// What the two cells at a point send to it.
@@ -51,7 +58,14 @@ pub(super) fn below(cells: &Cells) -> Masses {
     let deep: Vec<f64> = (0..n).map(|k| cells.below[k].moment.max(cells.above[k].moment)).collect();
     let mut kinks: Vec<f64> = (0..n).map(|k| lowered(cells, &deep, k)).collect();
     end(cells, &deep, &mut kinks);
-    Masses { first: cells.first, offset: cells.offset, h: cells.h, p: convex(&kinks, cells.h), infinite: 0.0 }
+    Masses {
+        first: cells.first,
+        offset: cells.offset,
+        h: cells.h,
+        p: convex(&kinks, cells.h),
+        infinite: 0.0,
+        doubt: doubt(cells),
+    }
 }
 
 /// The kink at a point after every value was lowered to the lesser of its two tangents.

@@ -32,6 +32,13 @@ use dots::Masses;
 pub(super) use plan::Plan;
 use plan::Saddle;
 
+/// What the accountant by rounded losses makes use of.
+pub(super) mod parts {
+    pub(in crate::account) use super::cells::{GREATEST_LOSS, NODES, PIECE, losses};
+    pub(in crate::account) use super::compose::{Sum, Term, Window};
+    pub(in crate::account) use super::dots::Masses;
+}
+
 /// The accountant by privacy loss distributions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pld {

@@ -158,7 +158,7 @@ impl Plan {
     }
 
     /// The saddle point at this epsilon: `K' - 1/s - 1/(s+1) = epsilon`.
-    pub(super) fn at_epsilon(&self, epsilon: f64) -> Saddle {
+    pub(in crate::account) fn at_epsilon(&self, epsilon: f64) -> Saddle {
         let mut saddle = self.solve(|s, k| k.mean - 1.0 / s - 1.0 / (s + 1.0) < epsilon);
         saddle.epsilon = epsilon;
         saddle
@@ -208,7 +208,7 @@ impl Plan {
     }
 
     /// The window in which the tilted sum is, with epsilon; it may have no more than `MOST` points on the grid.
-    pub(super) fn window(&self, saddle: Saddle) -> Window {
+    pub(in crate::account) fn window(&self, saddle: Saddle) -> Window {
         let s = saddle.tilt;
         let here = self.cumulants(s);
         let bound = |sign: f64| {

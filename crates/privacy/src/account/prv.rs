@@ -204,7 +204,8 @@ impl<'a> Query<'a> {
 fn enough(sum: &Sum, room: f64, limit: f64) -> Option<f64> {
     let epsilon = sum.epsilon_above(room);
     if epsilon == f64::NEG_INFINITY {
-        return Some(epsilon);
+        // Room even below the window: zero will do, if it does when asked.
+        return (sum.above(0.0) <= limit).then_some(0.0);
     }
     (epsilon.is_finite() && sum.above(epsilon) <= limit).then_some(epsilon)
 }

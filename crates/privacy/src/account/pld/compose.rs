@@ -53,6 +53,8 @@ pub(in crate::account) struct Sum {
     tilted: Vec<f64>,
     log_moment: f64,
     infinite: f64,
+    /// No finite loss is above this.
+    greatest: f64,
     /// At most this much tilted mass is misplaced.
     wrapped: f64,
     /// Each tilted mass may be off by this.
@@ -117,6 +119,7 @@ impl Sum {
             tilted,
             log_moment: log_total,
             infinite: terms.iter().map(|term| term.count * term.masses.infinite).sum(),
+            greatest: terms.iter().map(|term| term.count * term.masses.greatest()).sum(),
             wrapped: finite(above + below),
             noise: fuzz,
             share: (count * 4.0 * f64::EPSILON * doubt).min(1.0),
@@ -162,6 +165,10 @@ impl Sum {
             // What delta is at this point, in its units; by multiplication, and now and then afresh.
             units = if step % 64 == 0 { self.units(delta, k) } else { units * once };
             if d > (units - error) / scale {
+                // Errors alone exceed delta at the top of the window: what is certain is that no loss is above the greatest.
+                if step == 0 {
+                    return self.greatest;
+                }
                 return self.solve(k, g, d, (units / once - error / once) / scale);
             }
             g = self.tilted[k] + g * more;

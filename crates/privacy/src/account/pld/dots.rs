@@ -32,6 +32,13 @@ pub(in crate::account) struct Masses {
     pub(in crate::account) doubt: f64,
 }
 
+impl Masses {
+    /// The greatest finite loss.
+    pub(super) fn greatest(&self) -> f64 {
+        self.offset + (self.first + self.p.len() as i64) as f64 * self.h
+    }
+}
+
 /// The pessimistic loss.
 pub(super) fn above(cells: &Cells) -> Masses {
     let p = (0..cells.below.len()).map(|k| chord(cells, k).max(0.0)).collect();

@@ -270,7 +270,8 @@ impl Query {
         };
         let mut rough: Option<[f64; 2]> = None;
         for finer in 0..MOST_TRIES {
-            if best.upper() - best.lower <= 8.0 * self.precision * best.upper() + 1e-9 {
+            let upper = best.upper();
+            if upper.is_finite() && upper - best.lower <= 8.0 * self.precision * upper + 1e-9 {
                 break;
             }
             let near =
@@ -284,7 +285,18 @@ impl Query {
             let Some(next) = query.interval(delta, other) else { break };
             best = best.and(next);
         }
-        if best.upper().is_infinite() { self.coarse(delta) } else { best.price() }
+        // Where the interval says little, Rényi divergences may say more.
+        if best.upper() <= 1.1 * best.lower { best.price() } else { self.better(best, delta) }
+    }
+
+    /// The interval, or the Rényi bound where that is lower.
+    fn better(&self, best: Bounds, delta: f64) -> Price {
+        let coarse = self.coarse(delta);
+        if best.upper() <= coarse.epsilon {
+            best.price()
+        } else {
+            Price { lower: Some(best.lower.min(coarse.epsilon)), ..coarse }
+        }
     }
 
     /// The interval found with these saddle points.
@@ -305,7 +317,7 @@ impl Query {
     /// What Rényi divergences say, where no grid is fine and wide enough.
     fn coarse(&self, delta: f64) -> Price {
         let epsilon = super::rdp::of_pairs(&self.parts, delta);
-        Price::interval(0.0, epsilon).note("too little noise for a grid: the bound is by Rényi divergences")
+        Price::interval(0.0, epsilon).note("no grid is sharp here: the bound is by Rényi divergences")
     }
 }
 

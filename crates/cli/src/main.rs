@@ -1,5 +1,6 @@
 //! The command `secateur`: what was asked. One verb a file; what is done about it is in the libraries.
 mod account;
+mod bench;
 mod besides;
 mod calibrate;
 mod completions;
@@ -37,6 +38,8 @@ enum Verb {
     Account(account::Args),
     /// Find what is missing of a plan (noise, steps, sample rate or delta) from a budget
     Calibrate(calibrate::Args),
+    /// Time training steps, private and ordinary, on fixed workloads
+    Bench(bench::Args),
     /// Write a completion script for a shell
     Completions(completions::Args),
 }
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Train(args) => train::run(args),
         Verb::Account(args) => account::run(args),
         Verb::Calibrate(args) => calibrate::run(args),
+        Verb::Bench(args) => bench::run(args),
         Verb::Completions(args) => completions::run(args),
     };
     match done {

@@ -4,7 +4,7 @@ use privacy::{Ledger, Price, account};
 use serde::Serialize;
 
 /// How to print an answer.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people.
     Text,

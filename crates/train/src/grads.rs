@@ -3,7 +3,12 @@
 //! Gradients, steps and noise are all such points. One buffer keeps noise, sums and optimizers to single passes over
 //! memory; the [`Layout`] says which stretch belongs to which parameter.
 use crate::layer::Parameter;
+use engine::Tensor;
+use rayon::prelude::*;
 use std::{ops::Range, sync::Arc};
+
+/// Numbers that a thread works through at a time.
+const BLOCK: usize = 1 << 14;
 
 /// Which stretch of a flat buffer belongs to which parameter.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,17 +62,17 @@ impl Layout {
     }
 }
 
-/// A gradient, a step or noise: one number for each of the model's.
+/// A gradient, a step or noise: one number for each of the model's. Storage is recycled when it is dropped.
 #[derive(Clone)]
 pub struct Grads {
     layout: Arc<Layout>,
-    flat: Vec<f32>,
+    flat: Tensor,
 }
 
 impl Grads {
     /// All zeros.
     pub fn zeros(layout: &Arc<Layout>) -> Self {
-        Grads { layout: layout.clone(), flat: vec![0.0; layout.len()] }
+        Grads { layout: layout.clone(), flat: Tensor::zeros([layout.len()]) }
     }
 
     /// Wraps a flat buffer.
@@ -76,7 +81,7 @@ impl Grads {
     /// If `flat` does not have the layout's length.
     pub fn new(layout: &Arc<Layout>, flat: Vec<f32>) -> Self {
         assert_eq!(flat.len(), layout.len(), "a buffer of {} numbers for {} parameters", flat.len(), layout.len());
-        Grads { layout: layout.clone(), flat }
+        Grads { layout: layout.clone(), flat: Tensor::new([flat.len()], flat) }
     }
 
     /// The layout.
@@ -86,33 +91,40 @@ impl Grads {
 
     /// All numbers.
     pub fn flat(&self) -> &[f32] {
-        &self.flat
+        self.flat.data()
     }
 
     /// All numbers, to change.
     pub fn flat_mut(&mut self) -> &mut [f32] {
-        &mut self.flat
+        self.flat.data_mut()
     }
 
     /// Parameter `p`'s numbers.
     pub fn parameter(&self, p: usize) -> &[f32] {
-        &self.flat[self.layout.range(p)]
+        &self.flat.data()[self.layout.range(p)]
     }
 
     /// Parameter `p`'s numbers, to change.
     pub fn parameter_mut(&mut self, p: usize) -> &mut [f32] {
-        let range = self.layout.range(p);
-        &mut self.flat[range]
+        &mut self.flat.data_mut()[self.layout.range(p)]
     }
 
     /// The L2 norm, accumulated in f64.
     pub fn norm(&self) -> f64 {
-        self.flat.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt()
+        let square = |block: &[f32]| block.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+        let blocks: Vec<f64> = self.flat.data().par_chunks(BLOCK).map(square).collect();
+        blocks.into_iter().sum::<f64>().sqrt()
     }
 
     /// `f` applied to each pair of numbers, in place.
-    pub fn zip_with(&mut self, other: &Grads, f: impl Fn(&mut f32, f32)) {
-        self.flat.iter_mut().zip(&other.flat).for_each(|(a, b)| f(a, *b));
+    pub fn zip_with(&mut self, other: &Grads, f: impl Fn(&mut f32, f32) + Sync) {
+        let blocks = self.flat.data_mut().par_chunks_mut(BLOCK).zip(other.flat.data().par_chunks(BLOCK));
+        blocks.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| f(a, *b)));
+    }
+
+    /// `f` applied to each number, in place.
+    pub fn for_each(&mut self, f: impl Fn(&mut f32) + Sync) {
+        self.flat.data_mut().par_chunks_mut(BLOCK).for_each(|block| block.iter_mut().for_each(&f));
     }
 }
 
@@ -122,7 +134,7 @@ impl privacy::Sum for Grads {
         self
     }
     fn scale(mut self, by: f64) -> Self {
-        self.flat.iter_mut().for_each(|x| *x = (f64::from(*x) * by) as f32);
+        self.for_each(|x| *x = (f64::from(*x) * by) as f32);
         self
     }
     fn blank(&self) -> Self {

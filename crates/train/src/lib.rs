@@ -17,3 +17,4 @@ pub mod run;
 pub mod tap;
 pub mod trainer;
 pub mod update;
+pub mod workload;

@@ -118,7 +118,7 @@ impl Plan {
         key: Arc<Key>,
         ledger: Ledger,
     ) -> Result<Trainer, PlanError> {
-        let sampler = Poisson::new(rows, self.sample_rate, key).map_err(|e| PlanError::Numbers(e.to_string()))?;
+        let sampler = Poisson::new(rows, self.sample_rate, key.clone()).map_err(|e| PlanError::Numbers(e.to_string()))?;
         let chain = config.update.iter().map(|u| u.get().prepare().map_err(|e| format!("update `{}`: {e}", u.name())));
         let chain = chain.collect::<Result<_, _>>().map_err(PlanError::Numbers)?;
         let multiplier = self.noise_multiplier / config.privacy.neighbouring.factor();
@@ -130,8 +130,8 @@ impl Plan {
             },
         };
         let data = Secret::new(Arc::new(data));
-        let (chunk, normaliser) = (config.train.chunk, self.lot);
-        Ok(Trainer { model: model.clone(), weights, data, sampler, method, chain, ledger, chunk, normaliser, step: 0 })
+        let (model, chunk, normaliser) = (model.clone(), config.train.chunk, self.lot);
+        Ok(Trainer { model, weights, data, sampler, method, chain, key, ledger, chunk, normaliser, step: 0 })
     }
 }
 

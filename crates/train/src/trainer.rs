@@ -13,11 +13,12 @@ use crate::{
     clip::{self, ClipRule, Lot},
     data::Examples,
     grads::Grads,
+    layer::Coins,
     model::{Model, Weights},
     tap::Taps,
     update::Update,
 };
-use privacy::{Ledger, LedgerError, Mechanism, Poisson, Secret, Sum};
+use privacy::{Key, Ledger, LedgerError, Mechanism, Poisson, Secret, Sum};
 use std::sync::Arc;
 
 /// How a sum over a lot becomes something to learn from.
@@ -47,6 +48,8 @@ pub struct Trainer {
     pub method: Method,
     /// What is made of a released gradient, link by link; the last gives the step.
     pub chain: Vec<Box<dyn Update>>,
+    /// Where the coins of dropout come from.
+    pub key: Arc<Key>,
     /// The book of costs.
     pub ledger: Ledger,
     /// Examples held in memory at once. Changes nothing but memory and time.
@@ -66,7 +69,8 @@ impl Trainer {
         let here = self.weights.point();
         let draw = self.sampler.draw(self.step);
 
-        let taps = draw.chunks(self.chunk).map(|who| look(&self.model, &self.weights, &self.data, who));
+        let look = |who| look(&self.model, &self.weights, &self.data, &self.key, self.step, who);
+        let taps = draw.chunks(self.chunk).map(look);
         let released = match &mut self.method {
             Method::Private { rule, mechanism } => {
                 let lots = taps.map(|taps| clip::contribute(&**rule, here.layout(), taps));
@@ -90,6 +94,16 @@ impl Trainer {
 }
 
 /// The drawn examples' gradients at `weights`.
-fn look(model: &Model, weights: &Weights, data: &Secret<Arc<Examples>>, who: Secret<Vec<usize>>) -> Secret<Taps> {
-    who.join(data.as_ref()).map(|(who, data)| model.taps(weights, data.gather(&who)))
+fn look(
+    model: &Model,
+    weights: &Weights,
+    data: &Secret<Arc<Examples>>,
+    key: &Arc<Key>,
+    step: u64,
+    who: Secret<Vec<usize>>,
+) -> Secret<Taps> {
+    who.join(data.as_ref()).map(|(who, data)| {
+        let batch = data.gather(&who);
+        model.taps_with(weights, batch, Coins { key: key.clone(), step, who })
+    })
 }

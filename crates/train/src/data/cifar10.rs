@@ -143,7 +143,7 @@ mod tests {
         };
         let first = |x: &Examples, n: usize| match x.gather(&(0..n).collect::<Vec<_>>()).targets {
             Targets::Classes { labels, .. } => labels,
-            Targets::Values { .. } => vec![],
+            Targets::Values { .. } | Targets::Tokens { .. } => vec![],
         };
         let test = loaded.evaluation.unwrap();
         assert_eq!((count(&loaded.train), count(&test)), (vec![5000; 10], vec![1000; 10]));

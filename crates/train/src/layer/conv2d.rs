@@ -4,13 +4,13 @@ use crate::tap::{Factor, Product, Rows, Taps};
 use engine::{Tensor, Window, op};
 use serde::{Deserialize, Serialize};
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
 }
-fn one() -> Pair {
+pub(super) fn one() -> Pair {
     Pair::Both(1)
 }
-fn zero() -> Pair {
+pub(super) fn zero() -> Pair {
     Pair::Both(0)
 }
 
@@ -40,10 +40,16 @@ struct Built {
     output: [usize; 3],
 }
 
+impl Conv2d {
+    pub(super) fn window(&self) -> Window {
+        Window { kernel: self.kernel.get(), stride: self.stride.get(), padding: self.padding.get() }
+    }
+}
+
 impl Build for Conv2d {
     fn build(&self, input: &[usize]) -> Result<Box<dyn Layer>, ShapeError> {
         let input = shape::image("conv2d", input)?;
-        let window = Window { kernel: self.kernel.get(), stride: self.stride.get(), padding: self.padding.get() };
+        let window = self.window();
         let channels = shape::positive("conv2d", "channels", self.channels)?;
         let [h, w] = shape::slide("conv2d", input, window)?;
         Ok(Box::new(Built { input, window, bias: self.bias, output: [channels, h, w] }))

@@ -54,12 +54,19 @@ impl Layer for Built {
         let x: Tensor = keep.pop();
         let n = x.rows();
         let dx = if taps.input_wanted { op::linear_backward(&dy, w.get(0)) } else { Tensor::zeros([n, 0]) };
-        let steps = self.output[..self.output.len() - 1].iter().product::<usize>();
-        let b = dy.reshape([n, steps, self.features]);
-        if self.bias {
-            taps.leave(w.id(1), Rows::new(op::bias_rows_last(&b)));
-        }
-        taps.leave(w.id(0), Product::new(Factor::Rows(x.reshape([n, steps, self.inputs])), b));
+        leave(taps, w.id(0), self.bias.then(|| w.id(1)), x, dy);
         dx
     }
+}
+
+/// Leaves the taps of an affine map of the last axis: inputs `x` `[n, .., i]`, gradients of its outputs `dy` `[n, .., o]`.
+pub(super) fn leave(taps: &mut Taps, weight: usize, bias: Option<usize>, x: Tensor, dy: Tensor) {
+    let last = |t: &Tensor| t.shape().last().copied().unwrap_or(1);
+    let (n, inputs, outputs) = (x.rows(), last(&x), last(&dy));
+    let steps = x.shape()[1..x.shape().len() - 1].iter().product::<usize>();
+    let b = dy.reshape([n, steps, outputs]);
+    if let Some(bias) = bias {
+        taps.leave(bias, Rows::new(op::bias_rows_last(&b)));
+    }
+    taps.leave(weight, Product::new(Factor::Rows(x.reshape([n, steps, inputs])), b));
 }

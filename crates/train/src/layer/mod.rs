@@ -9,14 +9,15 @@
 //! So they are few, each works row by row, and each goes through the list of `layer/tests.rs`: against one example at
 //! a time, against finite differences, and against a disturbed neighbour in the same batch.
 //! *Tests.* `layer::tests::*`, and at every start of a run `model::check`.
+mod keep;
 mod shape;
 #[cfg(test)]
 mod tests;
 
 use crate::{registry::registry, tap::Taps};
 use engine::Tensor;
+pub use keep::{Coins, Keep};
 pub use shape::{Pair, ShapeError};
-use std::any::Any;
 
 registry! {
     /// A layer as a configuration names it: `{ layer = "conv2d", channels = 16, kernel = 8 }`.
@@ -26,11 +27,22 @@ registry! {
     relu::Relu = "relu", "max(x, 0)";
     tanh::Tanh = "tanh", "hyperbolic tangent, the usual choice under DP (bounded activations)";
     gelu::Gelu = "gelu", "Gaussian error linear unit, exact or tanh form";
+    silu::Silu = "silu", "x sigmoid(x), also called swish";
+    dropout::Dropout = "dropout", "zeroes a share of the numbers in training";
     max_pool2d::MaxPool2d = "max_pool2d", "largest of each window";
     avg_pool2d::AvgPool2d = "avg_pool2d", "mean of each window";
     layer_norm::LayerNorm = "layer_norm", "normalises the last axis of each example";
     group_norm::GroupNorm = "group_norm", "normalises groups of channels of each example";
+    rms_norm::RmsNorm = "rms_norm", "scales the last axis of each example by its root mean square";
     embedding::Embedding = "embedding", "token ids to rows of a table";
+    tied_embedding::TiedEmbedding = "tied_embedding", "token embedding whose table is the output head too";
+    positions::Positions = "positions", "adds learned or sinusoidal positions to tokens";
+    attention::Attention = "attention", "multi-head self-attention, causal or not";
+    transformer::Transformer = "transformer", "encoder or decoder blocks, pre- or post-norm";
+    residual::Residual = "residual", "adds its input to what its layers make of it";
+    ws_conv2d::WsConv2d = "ws_conv2d", "2-D convolution with standardised weights";
+    wide_resnet::WideResNet = "wide_resnet", "wide residual network with group normalisation";
+    mean_image::MeanImage = "mean_image", "mean over each channel's image";
     flatten::Flatten = "flatten", "[..] to one axis";
     mean_over::MeanOver = "mean_over", "mean over the first axis of each example (tokens)";
 }
@@ -96,6 +108,14 @@ impl<'a> View<'a> {
     pub fn get(&self, k: usize) -> &'a Tensor {
         &self.tensors[self.ids[k]]
     }
+    /// How many parameters the layer has.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+    /// Whether the layer has none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
     /// The model-wide number of this layer's `k`-th parameter, under which taps are left.
     pub fn id(&self, k: usize) -> usize {
         self.ids[k]
@@ -103,40 +123,6 @@ impl<'a> View<'a> {
     /// The part that belongs to a layer inside this one.
     pub fn part(&self, range: std::ops::Range<usize>) -> View<'a> {
         View { tensors: self.tensors, ids: &self.ids[range] }
-    }
-}
-
-/// What forward leaves for backward: a stack, popped in the opposite order. Keeps nothing in evaluation.
-pub struct Keep {
-    stack: Option<Vec<Box<dyn Any + Send>>>,
-}
-
-impl Keep {
-    /// Keeps what it is given.
-    pub fn training() -> Self {
-        Keep { stack: Some(Vec::new()) }
-    }
-    /// Keeps nothing.
-    pub fn evaluation() -> Self {
-        Keep { stack: None }
-    }
-    /// Whether a backward pass will follow.
-    pub fn is_training(&self) -> bool {
-        self.stack.is_some()
-    }
-    /// Leaves something for backward; `value` is not called in evaluation.
-    pub fn push<T: Any + Send>(&mut self, value: impl FnOnce() -> T) {
-        if let Some(stack) = &mut self.stack {
-            stack.push(Box::new(value()));
-        }
-    }
-    /// Takes back what this layer's forward pushed last.
-    ///
-    /// # Panics
-    /// If the layer pushed something else, or nothing: a fault of the layer's own two functions.
-    pub fn pop<T: Any>(&mut self) -> T {
-        let top = self.stack.as_mut().and_then(Vec::pop).and_then(|kept| kept.downcast().ok());
-        *top.unwrap_or_else(|| panic!("backward wants a {} that forward did not keep", std::any::type_name::<T>()))
     }
 }
 

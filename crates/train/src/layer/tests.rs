@@ -24,12 +24,46 @@ fn tried(name: &str) -> Vec<(String, Vec<usize>)> {
             with("channels = 16\nkernel = 2\nstride = 2", &[8, 4, 4]),
         ],
         "relu" | "tanh" | "flatten" => vec![with("", &[2, 3, 4])],
+        "silu" | "mean_image" => vec![with("", &[2, 3, 4])],
+        "dropout" => vec![with("rate = 0.5", &[6])],
+        "rms_norm" => vec![with("", &[6]), with("eps = 1e-3", &[3, 5])],
+        "tied_embedding" => {
+            let inside = "{ layer = \"linear\", features = 3 }, { layer = \"tanh\" }";
+            vec![
+                with("vocabulary = 5\nfeatures = 3\nlayers = []", &[6]),
+                with(&format!("vocabulary = 5\nfeatures = 3\npadding = 2\nlayers = [{inside}]"), &[4]),
+            ]
+        }
+        "positions" => {
+            vec![with("", &[4, 3]), with("length = 7", &[4, 3]), with("kind = \"sinusoidal\"", &[4, 3])]
+        }
+        "attention" => vec![with("heads = 2", &[5, 4]), with("heads = 1\ncausal = true", &[6, 3])],
+        "transformer" => vec![
+            with("layers = 2\nheads = 2\nhidden = 6", &[3, 4]),
+            with("layers = 1\nheads = 2\nhidden = 5\nplace = \"post\"\ncausal = true\ndropout = 0.1", &[3, 4]),
+            with("layers = 1\nheads = 1\nhidden = 5\nnorm = { layer = \"rms_norm\" }\nactivation = { layer = \"silu\" }", &[3, 4]),
+        ],
+        "residual" => vec![
+            with("layers = [{ layer = \"linear\", features = 5 }, { layer = \"tanh\" }]", &[5]),
+            with("layers = [{ layer = \"linear\", features = 4 }]\nshortcut = [{ layer = \"tanh\" }, { layer = \"linear\", features = 4 }]", &[3]),
+            with("layers = [{ layer = \"linear\", features = 3 }]\nshortcut = [{ layer = \"tanh\" }]", &[3]),
+        ],
+        "ws_conv2d" => vec![
+            with("channels = 3\nkernel = 3", &[2, 6, 5]),
+            with("channels = 4\nkernel = [2, 3]\nstride = [2, 1]\npadding = [1, 2]\nbias = false", &[1, 7, 6]),
+        ],
+        "wide_resnet" => vec![
+            with("depth = 10\nwidth = 1\ngroups = 4", &[1, 8, 8]),
+            with("depth = 10\nwidth = 1\ngroups = 4\nstandardise = true", &[1, 8, 8]),
+        ],
         "gelu" => vec![with("", &[5]), with("approximate = \"tanh\"", &[5])],
         "max_pool2d" => vec![with("kernel = 2\nstride = 1", &[2, 5, 4]), with("kernel = 3\npadding = 1", &[2, 7, 6])],
         "avg_pool2d" => vec![with("kernel = 2", &[2, 5, 4]), with("kernel = 3\nstride = 2\npadding = 1", &[2, 7, 6])],
         "layer_norm" => vec![with("", &[6]), with("eps = 1e-3", &[3, 5])],
         "group_norm" => vec![with("groups = 2", &[4, 3, 2]), with("groups = 1", &[3, 2, 2])],
-        "embedding" => vec![with("vocabulary = 5\nfeatures = 3", &[6])],
+        "embedding" => {
+            vec![with("vocabulary = 5\nfeatures = 3", &[6]), with("vocabulary = 5\nfeatures = 3\npadding = 1", &[6])]
+        }
         "mean_over" => vec![with("", &[4, 3])],
         other => panic!("say in layer/tests.rs how `{other}` is tried"),
     }
@@ -39,7 +73,7 @@ fn tried(name: &str) -> Vec<(String, Vec<usize>)> {
 fn model(layer: &str, shape: &[usize]) -> Model {
     let layer: LayerConfig = toml::from_str(layer).unwrap();
     let mut layers = Vec::new();
-    if layer.name() != "embedding" {
+    if !layer.name().ends_with("embedding") {
         layers.push(toml::from_str("layer = \"layer_norm\"").unwrap());
     }
     layers.extend([

@@ -16,7 +16,7 @@ pub(super) fn every_parameter_is_tapped(model: &Model, targets: &Targets) -> Res
     let weights = Weights::public(&model.layout, &Key::from_seed(0));
     let rows = vec![0.0; model.input.iter().product()];
     let taps =
-        model.taps(&weights, Batch { inputs: rows, n: 1, shape: model.input.clone(), targets: made_up(targets, 1) });
+        model.taps(&weights, Batch { inputs: rows, n: 1, shape: model.input.clone(), targets: targets.made_up(1) });
     let missing: Vec<String> = taps.untapped().into_iter().map(str::to_owned).collect();
     if missing.is_empty() { Ok(()) } else { Err(ModelError::Untapped(missing)) }
 }
@@ -42,17 +42,10 @@ pub(super) fn examples_stay_apart(model: &Model, targets: &Targets) -> Result<()
 /// Each example's outputs and gradient norm.
 fn seen(model: &Model, weights: &Weights, rows: Vec<f32>, targets: &Targets) -> Vec<Vec<f64>> {
     let outputs = model.outputs(weights, inputs(rows.clone(), TRIED, &model.input));
-    let batch = Batch { inputs: rows, n: TRIED, shape: model.input.clone(), targets: made_up(targets, TRIED) };
+    let batch = Batch { inputs: rows, n: TRIED, shape: model.input.clone(), targets: targets.made_up(TRIED) };
     let norms = model.taps(weights, batch).norms(&vec![0; model.layout.parameters().len()], 1);
     let both = |i: usize| outputs.row(i).iter().map(|x| f64::from(*x)).chain([norms[i].sqrt()]).collect();
     (0..TRIED).map(both).collect()
-}
-
-fn made_up(like: &Targets, n: usize) -> Targets {
-    match like {
-        Targets::Classes { names, .. } => Targets::Classes { labels: vec![0; n], names: names.clone() },
-        Targets::Values { width, .. } => Targets::Values { width: *width, data: vec![0.0; n * width] },
-    }
 }
 
 /// Equal up to rounding, or neither a number.

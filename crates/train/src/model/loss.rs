@@ -19,18 +19,19 @@ impl Loss {
     /// The usual loss for these targets.
     pub fn usual(targets: &Targets) -> Self {
         match targets {
-            Targets::Classes { .. } => Loss::CrossEntropy,
+            Targets::Classes { .. } | Targets::Tokens { .. } => Loss::CrossEntropy,
             Targets::Values { .. } => Loss::MeanSquaredError,
         }
     }
 
-    /// How many outputs a model needs for these targets.
-    pub fn outputs(self, targets: &Targets) -> usize {
+    /// The shape of one example's outputs that these targets need.
+    pub fn outputs(self, targets: &Targets) -> Vec<usize> {
         match (self, targets) {
-            (Loss::CrossEntropy, Targets::Classes { names, .. }) => names.len(),
-            (_, Targets::Classes { names, .. }) if names.len() == 2 => 1,
-            (_, Targets::Classes { names, .. }) => names.len(),
-            (_, Targets::Values { width, .. }) => *width,
+            (Loss::CrossEntropy, Targets::Classes { names, .. }) => vec![names.len()],
+            (_, Targets::Classes { names, .. }) if names.len() == 2 => vec![1],
+            (_, Targets::Classes { names, .. }) => vec![names.len()],
+            (_, Targets::Values { width, .. }) => vec![*width],
+            (_, Targets::Tokens { width, vocabulary, .. }) => vec![*width, *vocabulary as usize],
         }
     }
 
@@ -40,6 +41,9 @@ impl Loss {
             (Loss::CrossEntropy, Targets::Values { .. }) => {
                 Err("cross-entropy needs classes, but the targets are numbers: use mean-squared-error".into())
             }
+            (Loss::SigmoidCrossEntropy | Loss::MeanSquaredError, Targets::Tokens { .. }) => {
+                Err("the targets are tokens: use cross-entropy".into())
+            }
             _ => Ok(()),
         }
     }
@@ -48,6 +52,7 @@ impl Loss {
     pub fn apply(self, outputs: &Tensor, targets: &Targets) -> (Vec<f32>, Tensor) {
         match (self, targets) {
             (Loss::CrossEntropy, Targets::Classes { labels, .. }) => op::cross_entropy(outputs, labels),
+            (_, Targets::Tokens { ids, .. }) => { let _ = ids; unimplemented!() },
             (Loss::MeanSquaredError, _) => op::mean_squared_error(outputs, &dense(targets, outputs)),
             (Loss::SigmoidCrossEntropy | Loss::CrossEntropy, _) => {
                 op::sigmoid_cross_entropy(outputs, &dense(targets, outputs))
@@ -71,6 +76,7 @@ fn dense(targets: &Targets, outputs: &Tensor) -> Tensor {
     let k = outputs.row_len();
     let data = match targets {
         Targets::Values { data, .. } => data.clone(),
+        Targets::Tokens { ids, .. } => ids.iter().map(|id| *id as f32).collect(),
         Targets::Classes { labels, .. } if k == 1 => labels.iter().map(|l| *l as f32).collect(),
         Targets::Classes { labels, .. } => {
             labels.iter().flat_map(|l| (0..k as u32).map(move |j| f32::from(u8::from(j == *l)))).collect()

@@ -7,7 +7,7 @@ mod weights;
 use crate::{
     data::{Batch, Examples, Targets},
     grads::Layout,
-    layer::{Keep, Layer, LayerConfig, ShapeError, View},
+    layer::{Coins, Keep, Layer, LayerConfig, ShapeError, View},
     tap::Taps,
 };
 use engine::Tensor;
@@ -35,24 +35,18 @@ pub struct ModelConfig {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ModelError {
     /// A layer does not fit its input.
-    #[error("model.layers[{place}] ({layer}): {source}")]
-    Layer {
-        /// Which layer, from 0.
-        place: usize,
-        /// Its name.
-        layer: &'static str,
-        /// What is wrong.
-        source: ShapeError,
-    },
+    #[error(transparent)]
+    Layer(#[from] ShapeError),
     /// The model's output is not what the targets need.
     #[error(
-        "the model puts out {got:?} for each example, but the targets need [{wanted}]: end with {{ layer = \"linear\", features = {wanted} }}"
+        "the model puts out {got:?} for each example, but the targets need {wanted:?}: end with {{ layer = \"linear\", features = {} }}",
+        wanted.last().unwrap_or(&1)
     )]
     Output {
         /// The model's output shape.
         got: Vec<usize>,
         /// What the targets need.
-        wanted: usize,
+        wanted: Vec<usize>,
     },
     /// The loss cannot learn the targets.
     #[error("model.loss: {0}")]
@@ -91,13 +85,8 @@ pub struct Score {
 impl Model {
     /// Builds the configured layers for examples like `like`, and checks the result as [`Model::new`] does.
     pub fn build(config: &ModelConfig, input: &[usize], targets: &Targets) -> Result<Self, ModelError> {
-        let mut layers: Vec<Box<dyn Layer>> = Vec::new();
-        for (place, layer) in config.layers.iter().enumerate() {
-            let shape = layers.last().map_or(input, |l| l.output());
-            let built = layer.get().build(shape);
-            layers.push(built.map_err(|source| ModelError::Layer { place, layer: layer.name(), source })?);
-        }
-        Model::new(input, layers, config.loss.unwrap_or(Loss::usual(targets)), targets)
+        let network = Sequential::build("model.layers", input, &config.layers)?;
+        Model::of(network, input, config.loss.unwrap_or(Loss::usual(targets)), targets)
     }
 
     /// Puts layers together, for examples of shape `input` and targets like `targets`.
@@ -111,7 +100,10 @@ impl Model {
         loss: Loss,
         targets: &Targets,
     ) -> Result<Self, ModelError> {
-        let network = Sequential::new(input, layers);
+        Model::of(Sequential::new(input, layers), input, loss, targets)
+    }
+
+    fn of(network: Sequential, input: &[usize], loss: Loss, targets: &Targets) -> Result<Self, ModelError> {
         let layout = Layout::new(network.parameters());
         let ids = (0..layout.parameters().len()).collect();
         let model = Model { network, loss, input: input.to_vec(), layout, ids };
@@ -127,7 +119,7 @@ impl Model {
             return Err(ModelError::NoParameters);
         }
         let (got, wanted) = (self.network.output(), self.loss.outputs(targets));
-        if got == [wanted] { Ok(()) } else { Err(ModelError::Output { got: got.to_vec(), wanted }) }
+        if got == wanted { Ok(()) } else { Err(ModelError::Output { got: got.to_vec(), wanted }) }
     }
 
     /// The parameters.
@@ -155,8 +147,17 @@ impl Model {
     }
 
     /// Every example's gradient of its own loss: one forward, one backward of activations, nothing multiplied out.
+    /// Nothing is dropped out.
     pub fn taps(&self, weights: &Weights, batch: Batch) -> Taps {
-        let mut keep = Keep::training();
+        self.look(weights, batch, Keep::training())
+    }
+
+    /// As [`Model::taps`], with the coins of dropout.
+    pub fn taps_with(&self, weights: &Weights, batch: Batch, coins: Coins) -> Taps {
+        self.look(weights, batch, Keep::with_coins(coins))
+    }
+
+    fn look(&self, weights: &Weights, batch: Batch, mut keep: Keep) -> Taps {
         let n = batch.n;
         let outputs = self.run(weights, inputs(batch.inputs, n, &batch.shape), &mut keep);
         let (losses, dy) = self.loss.apply(&outputs, &batch.targets);

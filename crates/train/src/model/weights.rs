@@ -21,7 +21,11 @@ use crate::{
 };
 use engine::Tensor;
 use privacy::{Key, Privatized, Purpose, Stream};
+use rayon::prelude::*;
 use std::{collections::HashMap, sync::Arc};
+
+/// Numbers that a thread works through at a time.
+const BLOCK: usize = 1 << 14;
 
 /// All of a model's parameters.
 pub struct Weights {
@@ -70,14 +74,20 @@ impl Weights {
 
     /// The weights as a point in parameter space.
     pub fn point(&self) -> Grads {
-        Grads::new(&self.layout, self.tensors.iter().flat_map(|t| t.data()).copied().collect())
+        let mut point = Grads::zeros(&self.layout);
+        for (p, tensor) in self.tensors.iter().enumerate() {
+            let blocks = point.parameter_mut(p).par_chunks_mut(BLOCK).zip(tensor.data().par_chunks(BLOCK));
+            blocks.for_each(|(to, from)| to.copy_from_slice(from));
+        }
+        point
     }
 
     /// Takes one step.
     pub fn walk(&mut self, step: Privatized<Grads>) {
         for (p, tensor) in self.tensors.iter_mut().enumerate() {
             let by = step.get().parameter(p);
-            tensor.data_mut().iter_mut().zip(by).for_each(|(w, d)| *w += d);
+            let blocks = tensor.data_mut().par_chunks_mut(BLOCK).zip(by.par_chunks(BLOCK));
+            blocks.for_each(|(w, by)| w.iter_mut().zip(by).for_each(|(w, d)| *w += d));
         }
     }
 }

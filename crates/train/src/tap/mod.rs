@@ -15,6 +15,7 @@
 mod product;
 mod rows;
 mod scatter;
+mod tied;
 #[cfg(test)]
 mod tests;
 
@@ -23,6 +24,7 @@ use engine::Tensor;
 pub use product::{Factor, Product};
 pub use rows::Rows;
 pub use scatter::Scatter;
+pub use tied::Tied;
 use std::sync::Arc;
 
 /// Every example's gradient of one parameter, of `p` numbers, in some factored form.

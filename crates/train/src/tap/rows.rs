@@ -12,6 +12,17 @@ impl Rows {
     pub fn new(g: Tensor) -> Self {
         Rows { g }
     }
+
+    /// Wraps `[n, p]`, the gradients of the first `p` numbers of a parameter; those of the `rest` are zero.
+    pub fn padded(g: Tensor, rest: usize) -> Self {
+        let (n, p) = (g.rows(), g.row_len());
+        if rest == 0 {
+            return Rows { g };
+        }
+        let mut whole = Tensor::zeros([n, p + rest]);
+        whole.data_mut().chunks_mut(p + rest).zip(g.data().chunks(p.max(1))).for_each(|(to, from)| to[..p].copy_from_slice(from));
+        Rows { g: whole }
+    }
 }
 
 impl PerExample for Rows {

@@ -83,8 +83,8 @@ impl Moments {
         v.zip_with(&g, |v, g| *v = keep2 * *v + (1.0 - keep2) * g * g);
         let rate = (self.rate / (1.0 - self.beta1.powi(self.count))) as f32;
         let root = (1.0 / (1.0 - self.beta2.powi(self.count)).sqrt()) as f32;
-        let moments = m.flat().iter().zip(v.flat());
-        g.flat_mut().iter_mut().zip(moments).for_each(|(g, (m, v))| *g = -rate * m / (v.sqrt() * root + eps));
+        g.zip_with(m, |g, m| *g = -rate * m);
+        g.zip_with(v, |g, v| *g /= v.sqrt() * root + eps);
         g
     }
 }

@@ -57,12 +57,12 @@ impl Update for Link {
                 }
             }
         };
-        direction.flat_mut().iter_mut().for_each(|d| *d *= -rate);
+        direction.for_each(|d| *d *= -rate);
         direction
     }
 }
 
 fn scaled(mut g: Grads, by: f32) -> Grads {
-    g.flat_mut().iter_mut().for_each(|x| *x *= by);
+    g.for_each(|x| *x *= by);
     g
 }

@@ -1,0 +1,84 @@
+//! What one pass through a model carries from layer to layer, and from forward to backward.
+use privacy::{Key, Purpose, Stream};
+use std::{any::Any, sync::Arc};
+
+/// The coins of dropout: for each example of the batch its own, whatever else is in the batch.
+///
+/// # Why this is private
+/// *Claim.* An example's clipped gradient is a function of that example, the weights and its own coins.
+/// *Argument.* A coin is looked up by (key, step, layer, number of the example in the data set, position): leaving another
+/// example out of the lot changes none of them.
+pub struct Coins {
+    /// The run's key.
+    pub key: Arc<Key>,
+    /// The step.
+    pub step: u64,
+    /// The number of each example of the batch in the data set.
+    pub who: Vec<usize>,
+}
+
+impl Coins {
+    /// The stream of the `layer`-th layer that flips coins, and where example `row`'s stretch of `width` words begins.
+    pub fn stream(&self, layer: usize) -> Stream {
+        self.key.stream(Purpose::Dropout, self.step, (layer % 256) as u8)
+    }
+    /// Where the words of the batch's `row`-th example begin, if each has `width` of them.
+    pub fn at(&self, layer: usize, row: usize, width: usize) -> u64 {
+        (((layer / 256) as u64) << 48) | (self.who[row] as u64).wrapping_mul(width as u64)
+    }
+}
+
+/// One pass through a model: what forward leaves for backward (a stack, popped in the opposite order; kept in training
+/// only), which positions hold a token, and the coins of dropout.
+pub struct Keep {
+    stack: Option<Vec<Box<dyn Any + Send>>>,
+    present: Option<Arc<[bool]>>,
+    coins: Option<Coins>,
+    flippers: usize,
+}
+
+impl Keep {
+    /// Keeps what it is given; layers that need coins go without them (dropout does nothing).
+    pub fn training() -> Self {
+        Keep { stack: Some(Vec::new()), present: None, coins: None, flippers: 0 }
+    }
+    /// Keeps what it is given, and hands out coins.
+    pub fn with_coins(coins: Coins) -> Self {
+        Keep { coins: Some(coins), ..Self::training() }
+    }
+    /// Keeps nothing.
+    pub fn evaluation() -> Self {
+        Keep { stack: None, ..Self::training() }
+    }
+    /// Whether a backward pass will follow.
+    pub fn is_training(&self) -> bool {
+        self.stack.is_some()
+    }
+    /// Leaves something for backward; `value` is not called in evaluation.
+    pub fn push<T: Any + Send>(&mut self, value: impl FnOnce() -> T) {
+        if let Some(stack) = &mut self.stack {
+            stack.push(Box::new(value()));
+        }
+    }
+    /// Takes back what this layer's forward pushed last.
+    ///
+    /// # Panics
+    /// If the layer pushed something else, or nothing: a fault of the layer's own two functions.
+    pub fn pop<T: Any>(&mut self) -> T {
+        let top = self.stack.as_mut().and_then(Vec::pop).and_then(|kept| kept.downcast().ok());
+        *top.unwrap_or_else(|| panic!("backward wants a {} that forward did not keep", std::any::type_name::<T>()))
+    }
+    /// Says which positions of the batch hold a token, `[n, t]` row by row, for the layers that follow.
+    pub fn set_present(&mut self, present: Vec<bool>) {
+        self.present = Some(present.into());
+    }
+    /// Which positions hold a token, `[n, t]` row by row; none means that all do.
+    pub fn present(&self) -> Option<Arc<[bool]>> {
+        self.present.clone()
+    }
+    /// The coins of the layer that asks, and its number; none in evaluation.
+    pub fn coins(&mut self) -> Option<(&Coins, usize)> {
+        self.flippers += 1;
+        self.coins.as_ref().map(|coins| (coins, self.flippers - 1))
+    }
+}

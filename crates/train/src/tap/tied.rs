@@ -1,0 +1,48 @@
+//! Gradients of a table that is used twice: rows added at ids by the embedding, and a product by the output head.
+use super::PerExample;
+use engine::{
+    Tensor,
+    op::per_example::{self as op, Left},
+};
+
+/// Example `i`'s gradient is the sum over tokens `t` of `e[i, t]` added to row `ids[i, t]`, plus `r[i, t] h[i, t]^T`
+/// (phantom clipping: Ding et al. 2024, arXiv 2405.18194).
+pub struct Tied {
+    ids: Vec<u32>,
+    e: Tensor,
+    h: Tensor,
+    r: Tensor,
+}
+
+impl Tied {
+    /// `ids` `[n, t]` and the embedding's gradients `e` `[n, t, d]`; the head's inputs `h` `[n, t, d]` and the gradients of
+    /// its outputs `r` `[n, t, v]`, for a table of `v` rows and `d` columns.
+    pub fn new(ids: Vec<u32>, e: Tensor, h: Tensor, r: Tensor) -> Self {
+        Tied { ids, e, h, r }
+    }
+    fn vocabulary(&self) -> usize {
+        self.r.shape().last().copied().unwrap_or(1)
+    }
+}
+
+fn add<T: std::ops::AddAssign + Copy>(mut a: Vec<T>, b: Vec<T>) -> Vec<T> {
+    a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+    a
+}
+
+impl PerExample for Tied {
+    fn rows(&self) -> Tensor {
+        let scattered = op::scatter_rows(&self.ids, &self.e, self.vocabulary());
+        super::add(scattered, op::product_rows(Left::Rows { a: &self.h }, &self.r))
+    }
+    fn norms(&mut self) -> Vec<f64> {
+        op::tied_norms(&self.ids, &self.e, &self.h, &self.r)
+    }
+    fn sum(&self, weights: &[f32]) -> Vec<f32> {
+        let product = op::product_sum(Left::Rows { a: &self.h }, &self.r, weights);
+        add(product, op::scatter_sum(&self.ids, &self.e, weights, self.vocabulary()))
+    }
+    fn dot(&self, v: &[f32]) -> Vec<f64> {
+        add(op::product_dot(Left::Rows { a: &self.h }, &self.r, v), op::scatter_dot(&self.ids, &self.e, v))
+    }
+}

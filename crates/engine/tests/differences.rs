@@ -123,6 +123,7 @@ fn activations() {
     check(each(|x| x.max(0.0)), &x, &y, &dy, &relu_backward(&y, dy.clone()));
     let y = tanh(x.clone());
     check(each(f64::tanh), &x, &y, &dy, &tanh_backward(&y, dy.clone()));
+    check(each(|x| x / (1.0 + (-x).exp())), &x, &silu(&x), &dy, &silu_backward(&x, dy.clone()));
     for (approximation, f) in [(Approximation::Erf, gelu_erf as fn(f64) -> f64), (Approximation::Tanh, gelu_tanh)] {
         check(each(f), &x, &gelu(&x, approximation), &dy, &gelu_backward(&x, dy.clone(), approximation));
     }
@@ -165,6 +166,73 @@ fn layer_norms() {
         let sum = Tensor::new([d], (0..d).map(|j| rows.row(0)[j] + rows.row(1)[j]).collect::<Vec<_>>());
         let y = layer_norm(&x, &gamma, &Tensor::zeros([d]), 1e-5).0;
         check(by_gamma, &gamma, &y, &dy, &sum);
+    }
+}
+
+#[test]
+fn rms_norms() {
+    for d in [3, 16, 37] {
+        let (x, dy, gamma) = (numbers(&[2, 2, d], 1), numbers(&[2, 2, d], 2), numbers(&[d], 3));
+        let gf = wide(&gamma);
+        let row = |x: &[f64]| {
+            let rstd = 1.0 / (x.iter().map(|x| x * x).sum::<f64>() / d as f64 + 1e-5).sqrt();
+            x.iter().zip(&gf).map(|(x, g)| x * rstd * g).collect::<Vec<f64>>()
+        };
+        let (y, kept) = rms_norm(&x, &gamma, 1e-5);
+        check(|x| x.chunks(d).flat_map(row).collect(), &x, &y, &dy, &rms_norm_backward(&dy, &gamma, &kept));
+    }
+}
+
+#[test]
+fn standardised_weights() {
+    let (w, gain, g) = (numbers(&[3, 2, 2, 5], 1), numbers(&[3], 2), numbers(&[3, 2, 2, 5], 3));
+    let (gf, wf) = (wide(&gain), wide(&w));
+    let f = |w: &[f64], gain: &[f64]| {
+        let row = |(o, w): (usize, &[f64])| {
+            let mean = w.iter().sum::<f64>() / 20.0;
+            let variance = w.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / 20.0;
+            w.iter().map(|w| gain[o] * (w - mean) / (variance * 20.0).max(1e-4).sqrt()).collect::<Vec<f64>>()
+        };
+        w.chunks(20).enumerate().flat_map(row).collect::<Vec<f64>>()
+    };
+    let (scaled, kept) = standardise(&w, &gain, 1e-4);
+    let mut by_w = g.clone();
+    let by_gain = standardise_gradient(by_w.data_mut(), &gain, &kept, 1e-4);
+    check(|w| f(w, &gf), &w, &scaled, &g, &by_w);
+    check(|gain| f(&wf, gain), &gain, &scaled, &g, &Tensor::new([3], by_gain));
+}
+
+/// The definition; `seen(query, key)` says who looks at whom, and who sees nobody gets zeros.
+fn attend(x: &[f64], t: usize, heads: usize, seen: impl Fn(usize, usize, usize) -> bool) -> Vec<f64> {
+    let (d, n) = (4 * heads, x.len() / (12 * heads * t));
+    let mut y = vec![0.0; n * t * d];
+    for (i, head, query) in (0..n * heads * t).map(|at| (at / (heads * t), at / t % heads, at % t)) {
+        let at = |position: usize, part: usize, j: usize| x[(i * t + position) * 3 * d + part * d + head * 4 + j];
+        let score = |key| (0..4).map(|j| at(query, 0, j) * at(key, 1, j)).sum::<f64>() / 2.0;
+        let weights: Vec<f64> = (0..t).map(|key| if seen(i, query, key) { score(key).exp() } else { 0.0 }).collect();
+        let sum = weights.iter().sum::<f64>();
+        for (key, weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
+            (0..4).for_each(|j| y[(i * t + query) * d + head * 4 + j] += weight / sum * at(key, 2, j));
+        }
+    }
+    y
+}
+
+#[test]
+fn attentions() {
+    for (t, heads) in [(1, 2), (7, 3), (19, 1)] {
+        let (x, dy) = (numbers(&[2, t, 12 * heads], 1), numbers(&[2, t, 4 * heads], 2));
+        // The first causal queries of the second example, and without causality the whole of it, see nobody.
+        for present in [None, Some((0..2 * t).map(|at| at % 3 != 1 && at < t + 2).collect::<Vec<bool>>())] {
+            for causal in [false, true] {
+                let (how, flags) = (Attention { heads, causal }, present.as_deref());
+                let seen =
+                    |i, query, key| (!causal || key <= query) && flags.is_none_or(|flags: &[bool]| flags[i * t + key]);
+                let (y, kept) = attention(&x, how, flags);
+                let dx = attention_backward(&dy, &x, &kept, how, flags);
+                check(|x| attend(x, t, heads, seen), &x, &y, &dy, &dx);
+            }
+        }
     }
 }
 

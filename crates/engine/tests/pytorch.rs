@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::op::per_example::{Left, product_rows, scatter_rows};
+use engine::op::per_example::{Left, product_norms_mapped, product_rows, scatter_rows, tied_norms};
 use engine::op::*;
 use engine::{Tensor, Window};
 use serde::Deserialize;
@@ -31,6 +31,8 @@ struct Config {
     padding: [usize; 2],
     eps: f32,
     groups: usize,
+    heads: usize,
+    causal: bool,
 }
 
 impl Case {
@@ -68,9 +70,13 @@ fn run(case: &Case) {
     match case.op.as_str() {
         "linear" => check_linear(case),
         "conv2d" => check_conv2d(case),
-        "relu" | "tanh" | "gelu_erf" | "gelu_tanh" => check_activation(case),
+        "relu" | "tanh" | "gelu_erf" | "gelu_tanh" | "silu" => check_activation(case),
         "max_pool2d" | "avg_pool2d" => check_pool(case),
         "layer_norm" => check_layer_norm(case),
+        "rms_norm" => check_rms_norm(case),
+        "attention" => check_attention(case),
+        "standardise" => check_standardise(case),
+        "tied" => check_tied(case),
         "group_norm" => check_group_norm(case),
         "embedding" => check_embedding(case),
         _ => check_loss(case),
@@ -98,6 +104,7 @@ fn check_activation(case: &Case) {
     let (y, dx) = match case.op.as_str() {
         "relu" => (relu(x.clone()), relu_backward(&relu(x), dy)),
         "tanh" => (tanh(x.clone()), tanh_backward(&tanh(x), dy)),
+        "silu" => (silu(&x), silu_backward(&x, dy)),
         "gelu_erf" => (gelu(&x, Approximation::Erf), gelu_backward(&x, dy, Approximation::Erf)),
         _ => (gelu(&x, Approximation::Tanh), gelu_backward(&x, dy, Approximation::Tanh)),
     };
@@ -126,6 +133,50 @@ fn check_layer_norm(case: &Case) {
     let (gamma_rows, beta_rows) = layer_norm_rows(&dy, &kept.xhat);
     case.is("grad_gamma", &gamma_rows);
     case.is("grad_beta", &beta_rows);
+}
+
+fn check_rms_norm(case: &Case) {
+    let [x, gamma, dy] = ["x", "gamma", "dy"].map(|name| case.get(name));
+    let (y, kept) = rms_norm(&x, &gamma, case.config.eps);
+    case.is("y", &y);
+    case.is("dx", &rms_norm_backward(&dy, &gamma, &kept));
+    case.is("grad_gamma", &rms_norm_rows(&dy, &kept.xhat));
+}
+
+fn check_attention(case: &Case) {
+    let (qkv, dy) = (case.get("x"), case.get("dy"));
+    let how = Attention { heads: case.config.heads, causal: case.config.causal };
+    let flags: Vec<bool> = case.indices["present"].iter().map(|&flag| flag == 1).collect();
+    let all = flags.iter().all(|&flag| flag);
+    for present in [Some(flags.as_slice()), None].into_iter().take(1 + usize::from(all)) {
+        let (y, kept) = attention(&qkv, how, present);
+        case.is("y", &y);
+        case.is("dx", &attention_backward(&dy, &qkv, &kept, how, present));
+    }
+}
+
+fn check_standardise(case: &Case) {
+    let ([x, w, gain, dy], eps) = (["x", "w", "gain", "dy"].map(|name| case.get(name)), case.config.eps);
+    let (scaled, kept) = standardise(&w, &gain, eps);
+    case.is("y", &linear(&x, &scaled, None));
+    case.is("dx", &linear_backward(&dy, &scaled));
+    let mut rows = product_rows(Left::Rows { a: &x }, &dy);
+    let len = rows.row_len();
+    let by_gain = rows.data_mut().chunks_exact_mut(len).flat_map(|g| standardise_gradient(g, &gain, &kept, eps));
+    case.is("grad_gain", &Tensor::new([x.rows(), gain.len()], by_gain.collect::<Vec<_>>()));
+    case.is("grad_w", &rows);
+    let map = |g: &mut [f32]| drop(standardise_gradient(g, &gain, &kept, eps));
+    let (mut keep, left) = (Vec::new(), Left::Rows { a: &x });
+    let norms = product_norms_mapped(left, &dy, &map, Some(&mut keep));
+    case.is("grad_w", &Tensor::new(rows.shape(), keep));
+    assert_eq!(norms, product_norms_mapped(left, &dy, &map, None));
+    assert_eq!(norms, engine::op::per_example::rows_norms(&rows));
+}
+
+fn check_tied(case: &Case) {
+    let [e, h, r] = ["e", "h", "r"].map(|name| case.get(name));
+    let norms: Vec<f32> = tied_norms(&case.indices["ids"], &e, &h, &r).iter().map(|&x| x as f32).collect();
+    case.is("norms", &Tensor::new([norms.len()], norms));
 }
 
 fn check_group_norm(case: &Case) {
@@ -159,6 +210,6 @@ fn check_loss(case: &Case) {
 #[test]
 fn agrees_with_pytorch() {
     let cases: Vec<Case> = serde_json::from_str(include_str!("vectors/vectors.json")).unwrap();
-    assert!(cases.len() >= 38);
+    assert!(cases.len() >= 54);
     cases.iter().for_each(run);
 }

@@ -82,13 +82,8 @@ pub fn layer_norm_rows(dy: &Tensor, xhat: &Tensor) -> (Tensor, Tensor) {
     }
     let outputs = gamma.data_mut().par_chunks_mut(d).zip(beta.data_mut().par_chunks_mut(d));
     outputs.zip(dy.data().par_chunks(len).zip(xhat.data().par_chunks(len))).for_each(|((gamma, beta), (dy, xhat))| {
-        for (dy, xhat) in dy.chunks_exact(d).zip(xhat.chunks_exact(d)) {
-            let outputs = gamma.iter_mut().zip(beta.iter_mut());
-            outputs.zip(dy.iter().zip(xhat)).for_each(|((gamma, beta), (dy, xhat))| {
-                *gamma += dy * xhat;
-                *beta += dy;
-            });
-        }
+        add_products(gamma, dy, xhat);
+        add_rows(beta, dy);
     });
     (gamma, beta)
 }
@@ -118,9 +113,23 @@ pub(super) fn centre(g: &mut [f32], xhat: &[f32], rstd: f32) {
     g.iter_mut().zip(xhat).for_each(|(g, x)| *g = rstd * (*g - mean - x * slope));
 }
 
+/// Adds the rows of `dy xhat`, each as long as `sum`.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+pub(super) fn add_products(sum: &mut [f32], dy: &[f32], xhat: &[f32]) {
+    for (dy, xhat) in dy.chunks_exact(sum.len()).zip(xhat.chunks_exact(sum.len())) {
+        sum.iter_mut().zip(dy.iter().zip(xhat)).for_each(|(sum, (dy, xhat))| *sum += dy * xhat);
+    }
+}
+
+/// Adds the rows of `dy`, each as long as `sum`.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn add_rows(sum: &mut [f32], dy: &[f32]) {
+    dy.chunks_exact(sum.len()).for_each(|dy| sum.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy));
+}
+
 /// The sum of `f(x)` in sixteen lanes.
 #[inline(always)]
-fn lanes(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+pub(super) fn lanes(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let (chunks, rest) = x.as_chunks::<16>();
     let mut sum = [0.0; 16];
     chunks.iter().for_each(|x| sum.iter_mut().zip(x).for_each(|(s, x)| *s += f(*x)));
@@ -128,7 +137,7 @@ fn lanes(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
 }
 
 #[inline(always)]
-fn lanes_of_products(x: &[f32], y: &[f32]) -> f32 {
+pub(super) fn lanes_of_products(x: &[f32], y: &[f32]) -> f32 {
     let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<16>(), y.as_chunks::<16>());
     let mut sum = [0.0; 16];
     xs.iter().zip(ys).for_each(|(x, y)| (0..16).for_each(|i| sum[i] += x[i] * y[i]));

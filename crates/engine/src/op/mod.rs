@@ -4,6 +4,7 @@
 //! parameters are not taken here: their factors go to [`per_example`], which knows norms, weighted sums and products
 //! with a direction for three kinds of factors. Every operation accepts an empty batch.
 
+mod attention;
 mod avg_pool2d;
 mod bias_rows;
 mod conv2d;
@@ -17,11 +18,16 @@ mod linear;
 mod max_pool2d;
 mod mean_squared_error;
 pub mod per_example;
+mod positions;
 mod relu;
+mod rms_norm;
 mod sigmoid_cross_entropy;
+mod silu;
+mod standardise;
 mod tanh;
 mod unfold;
 
+pub use attention::{Attended, Attention, attention, attention_backward};
 pub use avg_pool2d::{avg_pool2d, avg_pool2d_backward};
 pub use bias_rows::{bias_rows_channels, bias_rows_last};
 pub use conv2d::{conv2d, conv2d_backward};
@@ -33,7 +39,11 @@ pub use layer_norm::{Normalised, layer_norm, layer_norm_backward, layer_norm_row
 pub use linear::{linear, linear_backward};
 pub use max_pool2d::{max_pool2d, max_pool2d_backward, max_pool2d_only};
 pub use mean_squared_error::mean_squared_error;
+pub use positions::sinusoidal;
 pub use relu::{relu, relu_backward};
+pub use rms_norm::{rms_norm, rms_norm_backward, rms_norm_rows};
 pub use sigmoid_cross_entropy::sigmoid_cross_entropy;
+pub use silu::{silu, silu_backward};
+pub use standardise::{standardise, standardise_gradient};
 pub use tanh::{tanh, tanh_backward};
 pub use unfold::{fold, unfold};

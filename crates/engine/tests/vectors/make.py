@@ -125,6 +125,68 @@ for x in [rand(4, 3, scale=3.0), rand(3, 2, scale=150.0)]:
     loss("sigmoid_cross_entropy", bce, x, {}, {"targets": t})
     loss("mean_squared_error", lambda x: F.mse_loss(x, t, reduction="none").mean(1), x, {}, {"targets": t})
 
+# New operations come last, so that the numbers of the others stay as they are.
+run("silu", F.silu, torch.cat([rand(3, 12, scale=4.0), special.float().double()]), {})
+
+for shape in [(3, 7), (2, 3, 16), (2, 2, 33)]:
+    f = lambda x, g: F.rms_norm(x, (x.shape[-1],), g, 1e-5)
+    run("rms_norm", f, rand(*shape, scale=3.0), {"gamma": rand(shape[-1])}, {"eps": 1e-5})
+
+
+def attend(qkv, heads, causal, present):
+    n, t, triple = qkv.shape
+    q, k, v = qkv.view(n, t, 3, heads, triple // (3 * heads)).permute(2, 0, 3, 1, 4)
+    mask = present.view(n, 1, 1, t).expand(n, 1, t, t)
+    if causal:
+        mask = mask & torch.ones(t, t, dtype=torch.bool).tril()
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return y.transpose(1, 2).reshape(n, t, triple // 3)
+
+
+for n, t, heads, width, causal, padded in [
+    (2, 5, 2, 3, False, False),
+    (2, 5, 2, 3, True, False),
+    (3, 6, 1, 4, False, True),
+    (2, 7, 3, 2, True, True),
+    (2, 1, 2, 4, True, False),
+    (1, 70, 1, 2, True, False),
+    (1, 37, 1, 2, False, True),
+]:
+    present = torch.ones(n, t, dtype=torch.bool)
+    if padded:
+        # Position 0 stays, so that no causal query is left without anybody to look at.
+        present = torch.rand(n, t) < 0.6
+        present[:, 0] = True
+    f = lambda qkv: attend(qkv, heads, causal, present)
+    config = {"heads": heads, "causal": causal}
+    run("attention", f, rand(n, t, 3 * heads * width, scale=3.0), {}, config, {"present": present.int()})
+
+# Weight standardisation of a linear map; each example's gradient by the weight and by the gain. The second weight has
+# a row of equal numbers, whose variance is below eps.
+for n, o, fan_in, equal in [(3, 4, 9, False), (2, 3, 20, True)]:
+    w, gain = rand(o, fan_in), rand(o)
+    if equal:
+        w[1] = 0.25
+
+    def f(x, w, gain):
+        var, mean = torch.var_mean(w, 1, correction=0, keepdim=True)
+        scale = torch.rsqrt((var * fan_in).clamp(min=1e-4))
+        return F.linear(x, (w - mean) * scale * gain[:, None])
+
+    run("standardise", f, rand(n, fan_in), {"w": w, "gain": gain}, {"eps": 1e-4})
+
+# One table at the input and the output; the hidden state between them is the embedding times a constant.
+for n, t, v, d in [(3, 5, 4, 3), (2, 4, 90, 70), (2, 1, 60, 40)]:
+    ids, table, c = torch.randint(v, (n, t)), rand(v, d).requires_grad_(), rand(d)
+    embedded = F.embedding(ids, table)
+    h = embedded * c
+    logits = F.linear(h, table)
+    r = rand(*logits.shape)
+    e = torch.autograd.grad(logits, embedded, r, retain_graph=True)[0]
+    rows = [torch.autograd.grad(logits[i], table, r[i], retain_graph=True)[0].flatten() for i in range(n)]
+    norms = torch.stack(rows).square().sum(1)
+    case("tied", {}, {"e": e, "h": h, "r": r, "norms": norms}, {"ids": ids})
+
 path = pathlib.Path(__file__).with_name("vectors.json")
 path.write_text("[\n" + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]\n")
 print(len(cases), "cases,", path.stat().st_size, "bytes")

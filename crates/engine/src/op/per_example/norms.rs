@@ -10,7 +10,7 @@ use crate::{Mat, Tensor, Threads, product};
 /// A Gram sum below this part of the sum of its terms' sizes has lost too many digits to cancellation. Each term is right to
 /// about 1e-7 of its size, so what passes is right to about 64e-7 as a squared norm: inside the margin of 1e-5 that
 /// clipping leaves for rounding.
-const CANCELLED: f64 = 1.0 / 64.0;
+pub(super) const CANCELLED: f64 = 1.0 / 64.0;
 
 /// Whether [`product_norms`] forms the gradients: when that is cheaper than Gram matrices, `2 t (p + d) > p d` and `t > 1`.
 /// It depends on shapes alone.
@@ -45,7 +45,7 @@ fn forms_gradients(factors: &Factors) -> bool {
 pub fn product_norms(left: Left, b: &Tensor, keep: Option<&mut Vec<f32>>) -> Vec<f64> {
     let factors = Factors::new(left, b);
     match keep {
-        Some(keep) if forms_gradients(&factors) => return kept(&factors, keep),
+        Some(keep) if forms_gradients(&factors) => return kept(&factors, keep, &|_| {}),
         Some(keep) => keep.clear(),
         None => {}
     }
@@ -59,8 +59,8 @@ pub fn product_norms(left: Left, b: &Tensor, keep: Option<&mut Vec<f32>>) -> Vec
     examples.map_init(scratch, |(buffers, scratch), i| norm(&factors, i, buffers, scratch)).collect()
 }
 
-/// Norms of gradients that are all written to `keep`.
-fn kept(factors: &Factors, keep: &mut Vec<f32>) -> Vec<f64> {
+/// Norms of gradients that are all written to `keep`, after `map`.
+fn kept(factors: &Factors, keep: &mut Vec<f32>, map: &(dyn Fn(&mut [f32]) + Sync)) -> Vec<f64> {
     let len = factors.n * factors.size();
     if keep.capacity() < len {
         memory::give(std::mem::replace(keep, memory::take(len)));
@@ -71,10 +71,41 @@ fn kept(factors: &Factors, keep: &mut Vec<f32>) -> Vec<f64> {
         let rows = keep.par_chunks_mut(factors.size()).zip(&mut norms).enumerate();
         rows.for_each_init(buffers, |buffers, (i, (row, norm))| {
             factors.gradient(i, buffers, row);
+            map(row);
             *norm = square(row);
         });
     }
     norms
+}
+
+/// Every example's squared norm after `map` has changed its gradient `[p, d]` in place.
+///
+/// For parameters that are themselves functions of trained ones (weight standardisation): `map` is the transposed
+/// derivative. It is called once for each example, from several threads, and must depend on what it is given alone.
+/// Gradients are formed one by one, in cache; with `keep` the mapped ones are kept there, `[n, p d]`, as by
+/// [`product_norms`].
+///
+/// # Panics
+/// If the factors do not fit each other.
+#[must_use]
+pub fn product_norms_mapped(
+    left: Left,
+    b: &Tensor,
+    map: &(dyn Fn(&mut [f32]) + Sync),
+    keep: Option<&mut Vec<f32>>,
+) -> Vec<f64> {
+    let factors = Factors::new(left, b);
+    if let Some(keep) = keep {
+        return kept(&factors, keep, map);
+    }
+    let scratch = || (buffers(), Scratch::new());
+    let norm = |(buffers, scratch): &mut (Buffers, Scratch), i: usize| {
+        let gradient = scratch.of(factors.size());
+        factors.gradient(i, buffers, gradient);
+        map(gradient);
+        square(gradient)
+    };
+    (0..factors.n).into_par_iter().map_init(scratch, norm).collect()
 }
 
 /// `|a|^2 |b|^2`.

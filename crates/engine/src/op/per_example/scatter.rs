@@ -93,12 +93,12 @@ fn shape(ids: &[u32], b: &Tensor) -> [usize; 3] {
     [n, t, d]
 }
 
-fn check(ids: &[u32], v: usize) {
+pub(super) fn check(ids: &[u32], v: usize) {
     assert!(ids.iter().all(|&id| (id as usize) < v), "scatter: an id beyond a table of {v} rows");
 }
 
 /// Positions in the order of their ids; equal ids stay in order.
-fn by_id(ids: &[u32], range: std::ops::Range<usize>) -> Vec<usize> {
+pub(super) fn by_id(ids: &[u32], range: std::ops::Range<usize>) -> Vec<usize> {
     let mut order: Vec<usize> = range.collect();
     order.sort_by_key(|&at| ids[at]);
     order

@@ -1,0 +1,87 @@
+//! Gradients of an input embedding that is also the output head: rows added at ids, plus a product.
+//!
+//! Phantom clipping (Ding et al., arXiv 2405.18194) is the norm without the gradient.
+
+use rayon::prelude::*;
+
+use super::norms::CANCELLED;
+use super::scatter::{by_id, check};
+use super::{add_scaled, square};
+use crate::memory::Scratch;
+use crate::{Mat, Tensor, Threads, product};
+
+/// What belongs to one example: `ids` `[t]`, `e` and `h` `[t, d]`, `r` `[t, v]`.
+struct Example<'a> {
+    ids: &'a [u32],
+    e: Mat<'a>,
+    h: Mat<'a>,
+    r: Mat<'a>,
+}
+
+/// Every example's squared gradient norm by a table `[v, d]` that is looked up at the input and multiplied with at the
+/// output (`logits = h table^T`): of `sum_t onehot(ids_t) e_t^T + sum_s r_s h_s^T`.
+///
+/// `ids` are `n t`; `e` `[n, t, d]` is the gradient by the embeddings, `h` `[n, t, d]` are the hidden states, `r`
+/// `[n, t, v]` is the gradient by the logits. The norm is exact: the scattered part, the product part and twice their
+/// inner product `sum_ts r_s[ids_t] <e_t, h_s>`. No `[v, d]` matrix is formed, unless it is small beside the Gram
+/// matrices, or the terms cancel so far that f32 might show too small a norm.
+///
+/// # Panics
+/// If the factors do not fit each other or an id is not below `v`.
+#[must_use]
+pub fn tied_norms(ids: &[u32], e: &Tensor, h: &Tensor, r: &Tensor) -> Vec<f64> {
+    let &[n, t, d] = e.shape() else { panic!("tied: embedding gradients {e:?} are not [n, t, d]") };
+    let v = r.last();
+    let fits = h.shape() == e.shape() && r.shape() == [n, t, v] && ids.len() == n * t;
+    assert!(fits, "tied: {} ids, embedding gradients {e:?}, inputs {h:?}, gradients {r:?}", ids.len());
+    check(ids, v);
+    let norm = |scratch: &mut [Scratch; 3], i: usize| {
+        let [e, h, r] = [(e, d), (h, d), (r, v)].map(|(x, width)| Mat::new(x.row(i), t, width));
+        let example = Example { ids: &ids[i * t..(i + 1) * t], e, h, r };
+        if t == 0 || 2 * t * (v + d) > v * d { formed(&example, scratch) } else { short(&example, scratch) }
+    };
+    (0..n).into_par_iter().map_init(|| [const { Scratch::new() }; 3], norm).collect()
+}
+
+/// The norm of the gradient itself.
+fn formed(example: &Example, [scratch, ..]: &mut [Scratch; 3]) -> f64 {
+    let &Example { ids, e, h, r } = example;
+    let gradient = scratch.of(r.cols * h.cols);
+    product(gradient, r.t(), h, false, Threads::One);
+    for (row, &id) in ids.iter().enumerate() {
+        let at = id as usize * e.cols;
+        add_scaled(&mut gradient[at..at + e.cols], 1.0, &e.data[row * e.cols..(row + 1) * e.cols]);
+    }
+    square(gradient)
+}
+
+/// The norm by the three terms.
+fn short(example: &Example, scratch: &mut [Scratch; 3]) -> f64 {
+    let &Example { ids, e, h, r } = example;
+    let t = ids.len();
+    let [left, right, cross] = scratch.each_mut().map(|scratch| scratch.of(t * t));
+    product(left, h, h.t(), false, Threads::One);
+    product(right, r, r.t(), false, Threads::One);
+    product(cross, h, e.t(), false, Threads::One);
+    let scattered = scattered(example);
+    let (mut sum, mut size) = (scattered, scattered);
+    let mut add = |term: f64| (sum, size) = (sum + term, size + term.abs());
+    left.iter().zip(&*right).for_each(|(&x, &y)| add(f64::from(x) * f64::from(y)));
+    for (cross, r) in cross.chunks_exact(t).zip(r.data.chunks_exact(r.cols)) {
+        cross.iter().zip(ids).for_each(|(&x, &id)| add(2.0 * f64::from(x) * f64::from(r[id as usize])));
+    }
+    if sum < CANCELLED * size { formed(example, &mut [const { Scratch::new() }; 3]) } else { sum }
+}
+
+/// `|sum_t onehot(ids_t) e_t^T|^2`.
+fn scattered(example: &Example) -> f64 {
+    let &Example { ids, e, .. } = example;
+    let order = by_id(ids, 0..ids.len());
+    let mut sum = vec![0.0; e.cols];
+    let group = |group: &[usize]| {
+        sum.fill(0.0);
+        group.iter().for_each(|&row| add_scaled(&mut sum, 1.0, &e.data[row * e.cols..(row + 1) * e.cols]));
+        square(&sum)
+    };
+    order.chunk_by(|&x, &y| ids[x] == ids[y]).map(group).sum()
+}

@@ -199,6 +199,7 @@ fn check_loss(case: &Case) {
     let x = case.get("x");
     let (losses, dx) = match case.op.as_str() {
         "cross_entropy" => cross_entropy(&x, &case.indices["labels"]),
+        "token_cross_entropy" => token_cross_entropy(&x, &case.indices["labels"]),
         "sigmoid_cross_entropy" => sigmoid_cross_entropy(&x, &case.get("targets")),
         "mean_squared_error" => mean_squared_error(&x, &case.get("targets")),
         other => panic!("no operation {other}"),
@@ -210,6 +211,6 @@ fn check_loss(case: &Case) {
 #[test]
 fn agrees_with_pytorch() {
     let cases: Vec<Case> = serde_json::from_str(include_str!("vectors/vectors.json")).unwrap();
-    assert!(cases.len() >= 54);
+    assert!(cases.len() >= 57);
     cases.iter().for_each(run);
 }

@@ -239,6 +239,26 @@ fn cancelling_uses_do_not_hide_a_norm() {
 }
 
 #[test]
+fn tokens_that_are_not_counted() {
+    let mut logits = numbers(&[3, 2, 5], 1);
+    // The second example has no counted token, and the second token of the first is padding: both may be anything.
+    logits.data_mut()[5..20].fill(f32::NAN);
+    logits.data_mut()[20] = 1e30;
+    let (losses, gradient) = token_cross_entropy(&logits, &[2, u32::MAX, u32::MAX, u32::MAX, 0, 1]);
+    let (single, row) = cross_entropy(&Tensor::new([1, 5], logits.data()[..5].to_vec()), &[2]);
+    assert_eq!((losses[0], &gradient.data()[..5]), (single[0], row.data()));
+    assert!(losses[1] == 0.0 && gradient.data()[5..25].iter().all(|&g| g == 0.0));
+    let (single, row) = cross_entropy(&Tensor::new([1, 5], logits.data()[25..].to_vec()), &[1]);
+    assert_eq!(losses[2], single[0] / 2.0);
+    gradient.data()[25..].iter().zip(row.data()).for_each(|(g, r)| assert_eq!(*g, r / 2.0));
+    let (losses, gradient) = token_cross_entropy(&Tensor::zeros([0, 2, 5]), &[]);
+    assert!(losses.is_empty() && gradient.shape() == [0, 2, 5]);
+    logits.data_mut()[21] = f32::NAN;
+    let (losses, gradient) = token_cross_entropy(&logits, &[2, u32::MAX, u32::MAX, u32::MAX, 0, 1]);
+    assert!(losses[0].is_finite() && losses[2].is_nan() && gradient.data()[..20].iter().all(|g| g.is_finite()));
+}
+
+#[test]
 fn extreme_inputs_of_silu() {
     let x = Tensor::new([7], vec![f32::INFINITY, f32::NEG_INFINITY, f32::MAX, -f32::MAX, 0.0, 100.0, f32::NAN]);
     let (y, dx) = (silu(&x), silu_backward(&x, ones(&[7])));

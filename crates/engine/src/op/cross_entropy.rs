@@ -1,9 +1,9 @@
-//! Softmax cross-entropy with class labels.
+//! Softmax cross-entropy with class labels, of one output or of one for each token.
 
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::each;
+use super::{each, lanes};
 use crate::{Tensor, math};
 
 /// Every row's own loss `log sum exp(logits) - logits[label]` and its own gradient `softmax(logits) - onehot(label)`.
@@ -23,9 +23,44 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> (Vec<f32>, Tensor) {
     let blocks = gradient.data_mut().par_chunks_mut((rows * k).max(1)).zip(losses.par_chunks_mut(rows));
     blocks.zip(labels.par_chunks(rows)).for_each(|((gradient, losses), labels)| {
         let pairs = gradient.chunks_exact_mut(k).zip(labels);
-        pairs.zip(losses).for_each(|((row, &label), loss)| *loss = row_loss(row, label as usize));
+        pairs.zip(losses).for_each(|((row, &label), loss)| *loss = row_loss(row, label as usize, 1.0));
     });
     (losses, gradient)
+}
+
+/// Every example's own loss, the MEAN of the cross-entropies of its counted tokens, and its gradient, `[n, t, v]`.
+///
+/// `logits` are `[n, t, v]`, `labels` `n t`; a token whose label is `u32::MAX` is not counted, whatever its logits. An
+/// example without a counted token has loss 0 and gradient 0. Stable for logits of any size.
+///
+/// # Panics
+/// If there are not `n t` labels, or a counted one is not below `v`.
+#[must_use]
+pub fn token_cross_entropy(logits: &Tensor, labels: &[u32]) -> (Vec<f32>, Tensor) {
+    let &[n, t, v] = logits.shape() else { panic!("token_cross_entropy: logits {logits:?} are not [n, t, v]") };
+    assert!(labels.len() == n * t, "token_cross_entropy: logits {logits:?}, {} labels", labels.len());
+    let known = |&label: &u32| label == u32::MAX || (label as usize) < v;
+    assert!(labels.iter().all(known), "token_cross_entropy: a label beyond logits {logits:?}");
+    if t * v == 0 {
+        return (vec![0.0; n], logits.clone());
+    }
+    let counted = |labels: &[u32]| labels.iter().filter(|&&label| label != u32::MAX).count();
+    let counts: Vec<usize> = labels.chunks_exact(t).map(counted).collect();
+    let mut gradient = logits.clone();
+    let mut losses = vec![0.0; n * t];
+    let rows = each::rows_at_least(v);
+    let blocks = gradient.data_mut().par_chunks_mut(rows * v).zip(losses.par_chunks_mut(rows)).enumerate();
+    blocks.for_each(|(block, (gradient, losses))| {
+        for ((row, loss), at) in gradient.chunks_exact_mut(v).zip(losses).zip(block * rows..) {
+            match labels[at] {
+                u32::MAX => row.fill(0.0),
+                label => *loss = row_loss(row, label as usize, 1.0 / counts[at / t] as f32),
+            }
+        }
+    });
+    let mean = |(losses, &count): (&[f32], &usize)| lanes::wide_sum(losses) / count.max(1) as f64;
+    let means = losses.chunks_exact(t).zip(&counts).map(|example| mean(example) as f32).collect();
+    (means, gradient)
 }
 
 /// Every row's index of the largest element, the first of equal ones; 0 for a row of NaN.
@@ -39,17 +74,18 @@ pub fn argmax_rows(x: &Tensor) -> Vec<u32> {
     (0..x.rows()).map(|i| largest(x.row(i))).collect()
 }
 
-/// Turns a row of logits into its gradient and returns its loss.
+/// Turns a row of logits into `weight` times its gradient and returns its loss.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
-fn row_loss(row: &mut [f32], label: usize) -> f32 {
-    let top = row.iter().fold(f32::NEG_INFINITY, |top, &x| if x > top { x } else { top });
-    row.iter_mut().for_each(|x| *x -= top);
-    let wanted = row[label];
-    row.iter_mut().for_each(|x| *x = math::exp(*x));
-    let sum: f32 = row.iter().map(|&x| f64::from(x)).sum::<f64>() as f32;
-    row.iter_mut().for_each(|x| *x /= sum);
+fn row_loss(row: &mut [f32], label: usize, weight: f32) -> f32 {
+    let top = lanes::largest(row);
+    let wanted = row[label] - top;
+    row.iter_mut().for_each(|x| *x = math::exp(*x - top));
     // One minus a probability near 1 would lose its digits: the others sum to it exactly.
-    let others: f32 = row.iter().enumerate().map(|(i, &p)| if i == label { 0.0 } else { p }).sum();
-    row[label] = if row[label] > 0.5 { -others } else { row[label] - 1.0 };
-    sum.ln() - wanted
+    let own = f64::from(std::mem::take(&mut row[label]));
+    let others = lanes::wide_sum(row);
+    let sum = own + others;
+    let scale = weight / sum as f32;
+    row.iter_mut().for_each(|x| *x *= scale);
+    row[label] = -((others / sum) as f32 * weight);
+    (sum.ln() - f64::from(wanted)) as f32
 }

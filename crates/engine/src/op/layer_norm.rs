@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::each;
+use super::{each, lanes};
 use crate::Tensor;
 
 /// What a normalisation's backward needs.
@@ -97,8 +97,8 @@ fn affine(xhat: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 pub(super) fn normalise(x: &[f32], eps: f32, xhat: &mut [f32]) -> f32 {
     let len = x.len() as f32;
-    let mean = lanes(x, |x| x) / len;
-    let variance = lanes(x, |x| (x - mean) * (x - mean)) / len;
+    let mean = lanes::sum(x, |x| x) / len;
+    let variance = lanes::sum(x, |x| (x - mean) * (x - mean)) / len;
     let rstd = 1.0 / (variance + eps).sqrt();
     xhat.iter_mut().zip(x).for_each(|(h, x)| *h = (x - mean) * rstd);
     rstd
@@ -108,8 +108,8 @@ pub(super) fn normalise(x: &[f32], eps: f32, xhat: &mut [f32]) -> f32 {
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 pub(super) fn centre(g: &mut [f32], xhat: &[f32], rstd: f32) {
     let len = g.len() as f32;
-    let mean = lanes(g, |g| g) / len;
-    let slope = lanes_of_products(g, xhat) / len;
+    let mean = lanes::sum(g, |g| g) / len;
+    let slope = lanes::inner(g, xhat) / len;
     g.iter_mut().zip(xhat).for_each(|(g, x)| *g = rstd * (*g - mean - x * slope));
 }
 
@@ -125,21 +125,4 @@ pub(super) fn add_products(sum: &mut [f32], dy: &[f32], xhat: &[f32]) {
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 fn add_rows(sum: &mut [f32], dy: &[f32]) {
     dy.chunks_exact(sum.len()).for_each(|dy| sum.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy));
-}
-
-/// The sum of `f(x)` in sixteen lanes.
-#[inline(always)]
-pub(super) fn lanes(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let (chunks, rest) = x.as_chunks::<16>();
-    let mut sum = [0.0; 16];
-    chunks.iter().for_each(|x| sum.iter_mut().zip(x).for_each(|(s, x)| *s += f(*x)));
-    sum.iter().sum::<f32>() + rest.iter().map(|x| f(*x)).sum::<f32>()
-}
-
-#[inline(always)]
-pub(super) fn lanes_of_products(x: &[f32], y: &[f32]) -> f32 {
-    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<16>(), y.as_chunks::<16>());
-    let mut sum = [0.0; 16];
-    xs.iter().zip(ys).for_each(|(x, y)| (0..16).for_each(|i| sum[i] += x[i] * y[i]));
-    sum.iter().sum::<f32>() + x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum::<f32>()
 }

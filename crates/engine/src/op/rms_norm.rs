@@ -3,8 +3,8 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::each;
-use super::layer_norm::{Normalised, add_products, lanes, lanes_of_products};
+use super::layer_norm::{Normalised, add_products};
+use super::{each, lanes};
 use crate::Tensor;
 
 /// `gamma xhat` with `xhat = x rstd`, `rstd = 1 / sqrt(mean(x^2) + eps)` over the last dimension `d` of `x` `[.., d]`.
@@ -70,7 +70,7 @@ fn forward(x: &[f32], gamma: &[f32], eps: f32, y: &mut [f32], xhat: &mut [f32], 
     let d = gamma.len();
     let outputs = y.chunks_exact_mut(d).zip(xhat.chunks_exact_mut(d)).zip(rstd);
     for (((y, xhat), rstd), x) in outputs.zip(x.chunks_exact(d)) {
-        let scale = 1.0 / (lanes(x, |x| x * x) / d as f32 + eps).sqrt();
+        let scale = 1.0 / (lanes::sum(x, |x| x * x) / d as f32 + eps).sqrt();
         let each = y.iter_mut().zip(xhat).zip(x.iter().zip(gamma));
         each.for_each(|((y, h), (x, g))| {
             *h = x * scale;
@@ -86,7 +86,7 @@ fn backward(dy: &[f32], gamma: &[f32], xhat: &[f32], rstd: &[f32], dx: &mut [f32
     let inputs = dy.chunks_exact(d).zip(xhat.chunks_exact(d)).zip(rstd);
     for (dx, ((dy, xhat), rstd)) in dx.chunks_exact_mut(d).zip(inputs) {
         dx.iter_mut().zip(dy.iter().zip(gamma)).for_each(|(g, (dy, gamma))| *g = dy * gamma);
-        let slope = lanes_of_products(dx, xhat) / d as f32;
+        let slope = lanes::inner(dx, xhat) / d as f32;
         dx.iter_mut().zip(xhat).for_each(|(g, x)| *g = rstd * (*g - x * slope));
     }
 }

@@ -6,7 +6,8 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::layer_norm::{Normalised, lanes, lanes_of_products};
+use super::lanes;
+use super::layer_norm::Normalised;
 use crate::Tensor;
 
 /// `gain_o (w - mean) / sqrt(max(var * fan_in, eps))` for each output row `o` of `w` `[o, ..]`, whose `fan_in` elements
@@ -61,9 +62,9 @@ fn reciprocal(square: f32, eps: f32) -> f32 {
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 fn forward(w: &[f32], gain: f32, eps: f32, y: &mut [f32], xhat: &mut [f32]) -> f32 {
-    let mean = lanes(w, |w| w) / w.len() as f32;
+    let mean = lanes::sum(w, |w| w) / w.len() as f32;
     // The variance times the number of elements.
-    let rstd = reciprocal(lanes(w, |w| (w - mean) * (w - mean)), eps);
+    let rstd = reciprocal(lanes::sum(w, |w| (w - mean) * (w - mean)), eps);
     y.iter_mut().zip(xhat).zip(w).for_each(|((y, h), w)| {
         *h = (w - mean) * rstd;
         *y = *h * gain;
@@ -75,8 +76,8 @@ fn forward(w: &[f32], gain: f32, eps: f32, y: &mut [f32], xhat: &mut [f32]) -> f
 /// count; returns `sum(g xhat)`.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 fn backward(g: &mut [f32], xhat: &[f32], gain: f32, rstd: f32, eps: f32) -> f32 {
-    let mean = lanes(g, |g| g) / g.len() as f32;
-    let by_gain = lanes_of_products(g, xhat);
+    let mean = lanes::sum(g, |g| g) / g.len() as f32;
+    let by_gain = lanes::inner(g, xhat);
     let slope = if rstd == reciprocal(0.0, eps) { 0.0 } else { by_gain };
     let scale = gain * rstd;
     g.iter_mut().zip(xhat).for_each(|(g, x)| *g = scale * (*g - mean - x * slope));

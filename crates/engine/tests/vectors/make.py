@@ -187,6 +187,13 @@ for n, t, v, d in [(3, 5, 4, 3), (2, 4, 90, 70), (2, 1, 60, 40)]:
     norms = torch.stack(rows).square().sum(1)
     case("tied", {}, {"e": e, "h": h, "r": r, "norms": norms}, {"ids": ids})
 
+# The mean over an example's own counted tokens; label 4294967295 is not counted.
+for n, t, v in [(3, 4, 5), (2, 3, 37)]:
+    labels = torch.randint(v, (n, t))
+    labels[0, 1:] = labels[1, 0] = -1
+    token = lambda x: torch.stack([F.cross_entropy(x[i], labels[i], ignore_index=-1) for i in range(n)])
+    loss("token_cross_entropy", token, rand(n, t, v, scale=8.0), {}, {}, {"labels": labels % 2**32})
+
 path = pathlib.Path(__file__).with_name("vectors.json")
 path.write_text("[\n" + ",\n".join(json.dumps(c, separators=(",", ":")) for c in cases) + "\n]\n")
 print(len(cases), "cases,", path.stat().st_size, "bytes")

@@ -3,6 +3,7 @@
 use multiversion::multiversion;
 
 use crate::math;
+use crate::op::lanes;
 
 /// Which keys a query does not see.
 pub(super) struct Mask<'a> {
@@ -45,7 +46,7 @@ pub(super) fn exp_rows(scores: &mut [f32], keys: usize, blind: usize, tops: &mut
     scales[..blind].fill(0.0);
     let sums = tops.iter_mut().zip(scales).skip(blind);
     for (row, (top, scale)) in scores.chunks_exact_mut(keys).skip(blind).zip(sums) {
-        *top = largest(row);
+        *top = lanes::largest(row);
         *scale = 1.0 / exponentials(row, *top);
     }
 }
@@ -66,16 +67,6 @@ pub(super) fn backward_rows(scores: &mut [f32], dp: &mut [f32], keys: usize, top
         let mean = exponentials_with(p, dp, *top, *scale);
         dp.iter_mut().zip(&*p).for_each(|(dp, p)| *dp = p * (*dp - mean));
     }
-}
-
-/// The largest element that is a number.
-#[inline(always)]
-fn largest(row: &[f32]) -> f32 {
-    let larger = |top: f32, x: f32| if x > top { x } else { top };
-    let (chunks, rest) = row.as_chunks::<16>();
-    let mut tops = [f32::NEG_INFINITY; 16];
-    chunks.iter().for_each(|x| (0..16).for_each(|i| tops[i] = larger(tops[i], x[i])));
-    tops.iter().chain(rest).fold(f32::NEG_INFINITY, |top, &x| larger(top, x))
 }
 
 /// The row becomes `exp(row - shift)`; its sum.

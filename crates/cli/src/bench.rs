@@ -87,11 +87,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
         (_, true) => &[Mode::Ordinary],
         _ => &[Mode::Ordinary, Mode::Private],
     };
-    let jobs: Vec<(Workload, Mode)> = workload::ALL
-        .into_iter()
-        .filter(asked)
-        .flat_map(|w| modes.iter().map(move |mode| (w, *mode)))
-        .collect();
+    let jobs: Vec<(Workload, Mode)> =
+        workload::ALL.into_iter().filter(asked).flat_map(|w| modes.iter().map(move |mode| (w, *mode))).collect();
     let mut rows = Vec::new();
     if args.format == Format::Text {
         println!("{}", head());
@@ -115,7 +112,10 @@ fn mode_name(mode: Mode) -> &'static str {
 }
 
 fn head() -> String {
-    format!("{:<9}{:<10}{:>6}{:>12}{:>10}{:>10}{:>14}{:>12}", "workload", "mode", "batch", "ms median", "p10", "p90", "examples/s", "peak MB")
+    format!(
+        "{:<9}{:<10}{:>6}{:>12}{:>10}{:>10}{:>14}{:>12}",
+        "workload", "mode", "batch", "ms median", "p10", "p90", "examples/s", "peak MB"
+    )
 }
 
 fn line(r: &Row) -> String {
@@ -139,7 +139,9 @@ fn elsewhere(args: &Args, workload: Workload, mode: Mode) -> Result<Row, Failure
     let done = command.output()?;
     if !done.status.success() {
         let said = String::from_utf8_lossy(&done.stderr);
-        return Err(format!("{}, {}: {}", workload.name, mode_name(mode), said.trim().trim_start_matches("error: ")).into());
+        return Err(
+            format!("{}, {}: {}", workload.name, mode_name(mode), said.trim().trim_start_matches("error: ")).into()
+        );
     }
     let rows: Vec<Row> = serde_json::from_slice(&done.stdout)?;
     rows.into_iter().next().ok_or_else(|| "the process for one row printed none".into())

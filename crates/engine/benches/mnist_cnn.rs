@@ -3,7 +3,7 @@
 //! Run with `RAYON_NUM_THREADS=2 cargo bench -p secateur-engine`.
 
 use divan::{Bencher, black_box};
-use engine::op::per_example::{Left, kept_sum, materialises, product_norms, product_sum, rows_norms, rows_sum};
+use engine::op::per_example::{Left, product_norms, product_norms_kept, product_rows, product_sum};
 use engine::op::*;
 use engine::{Tensor, Window};
 
@@ -83,65 +83,12 @@ impl Factors {
             (Left::Rows { a: &self.t3 }, &self.d4),
         ]
     }
-
-    fn biases(&self) -> [Tensor; 4] {
-        let [d1, d2, d3, d4] = [&self.d1, &self.d2, &self.d3, &self.d4];
-        [bias_rows_channels(d1), bias_rows_channels(d2), bias_rows_last(d3), bias_rows_last(d4)]
-    }
-}
-
-/// Forward, backward and the summed gradient.
-fn ordinary(net: &Network) -> Vec<Vec<f32>> {
-    let factors = net.factors();
-    let ones = vec![1.0; N];
-    let products = factors.products(&net.x).map(|(left, b)| product_sum(left, b, &ones));
-    let biases = factors.biases().map(|g| rows_sum(&g, &ones));
-    products.into_iter().chain(biases).collect()
-}
-
-/// Forward, backward, every example's norm, and the sum of the clipped gradients.
-fn private(net: &Network, keep: bool) -> Vec<Vec<f32>> {
-    let factors = net.factors();
-    let mut norms = vec![0.0; N];
-    let mut add = |more: Vec<f64>| norms.iter_mut().zip(more).for_each(|(n, m)| *n += m);
-    let biases = factors.biases();
-    biases.iter().for_each(|g| add(rows_norms(g)));
-    let kept = factors.products(&net.x).map(|(left, b)| {
-        let mut kept = Vec::new();
-        let keep = keep && materialises(left, b);
-        add(product_norms(left, b, keep.then_some(&mut kept)));
-        keep.then(|| Tensor::new([N, kept.len() / N], kept))
-    });
-    let weights: Vec<f32> = norms.iter().map(|n| (1.0 / n.sqrt()).min(1.0) as f32).collect();
-    let sums = factors.products(&net.x).into_iter().zip(&kept).map(|((left, b), kept)| match kept {
-        Some(kept) => kept_sum(kept, &weights),
-        None => product_sum(left, b, &weights),
-    });
-    sums.chain(biases.iter().map(|g| rows_sum(g, &weights))).collect()
 }
 
 #[divan::bench]
 fn step_forward_backward(bencher: Bencher) {
     let net = Network::new();
     bencher.bench_local(|| net.factors());
-}
-
-#[divan::bench]
-fn step_ordinary(bencher: Bencher) {
-    let net = Network::new();
-    bencher.bench_local(|| ordinary(&net));
-}
-
-#[divan::bench]
-fn step_private_kept(bencher: Bencher) {
-    let net = Network::new();
-    bencher.bench_local(|| private(&net, true));
-}
-
-#[divan::bench]
-fn step_private_recomputed(bencher: Bencher) {
-    let net = Network::new();
-    bencher.bench_local(|| private(&net, false));
 }
 
 #[divan::bench(args = [1, 2])]
@@ -166,35 +113,22 @@ fn conv_backward(bencher: Bencher, layer: usize) {
 fn norms(bencher: Bencher, layer: usize) {
     let (net, factors) = fixture();
     let (left, b) = factors.products(&net.x)[layer - 1];
-    bencher.bench_local(|| product_norms(black_box(left), b, None));
+    bencher.bench_local(|| product_norms(black_box(left), b));
 }
 
 #[divan::bench(args = [1, 2])]
 fn norms_kept(bencher: Bencher, layer: usize) {
     let (net, factors) = fixture();
     let (left, b) = factors.products(&net.x)[layer - 1];
-    bencher.bench_local(|| {
-        let mut kept = Vec::new();
-        let norms = product_norms(black_box(left), b, Some(&mut kept));
-        (Tensor::new([N, kept.len() / N], kept), norms)
-    });
-}
-
-#[divan::bench(args = [1, 2])]
-fn sum_kept(bencher: Bencher, layer: usize) {
-    let (net, factors) = fixture();
-    let (left, b) = factors.products(&net.x)[layer - 1];
-    let mut kept = Vec::new();
-    let _ = product_norms(left, b, Some(&mut kept));
-    let kept = Tensor::new([N, kept.len() / N], kept);
-    bencher.bench_local(|| kept_sum(black_box(&kept), &[0.5; N]));
+    bencher.bench_local(|| product_norms_kept(black_box(left), b));
 }
 
 #[divan::bench(args = [1, 2, 3, 4])]
 fn sum(bencher: Bencher, layer: usize) {
     let (net, factors) = fixture();
     let (left, b) = factors.products(&net.x)[layer - 1];
-    bencher.bench_local(|| product_sum(black_box(left), b, &[0.5; N]));
+    let mut out = vec![0.0; product_rows(left, b).row_len()];
+    bencher.bench_local(|| product_sum(black_box(left), b, &[0.5; N], &mut out));
 }
 
 #[divan::bench]
@@ -261,7 +195,7 @@ fn wide_conv_backward(bencher: Bencher) {
 #[divan::bench]
 fn wide_conv_norms(bencher: Bencher) {
     let (x, _, dy, window) = wide_convolution();
-    bencher.bench_local(|| product_norms(Left::Patches { x: black_box(&x), window }, &dy, None));
+    bencher.bench_local(|| product_norms(Left::Patches { x: black_box(&x), window }, &dy));
 }
 
 fn fixture() -> (Network, Factors) {

@@ -13,6 +13,7 @@
 //! Wrong shapes are programmer errors and panic with a message that names them; the layers above validate what users
 //! configure. Work runs on rayon's current thread pool; vector instructions are chosen at run time.
 
+mod kernel;
 mod math;
 mod matmul;
 mod memory;
@@ -20,6 +21,7 @@ pub mod op;
 mod tensor;
 mod window;
 
+pub use kernel::Level;
 pub use matmul::{Mat, Threads, product, product_long};
 pub use tensor::Tensor;
 pub use window::Window;

@@ -47,13 +47,19 @@ fn empty_batches_have_zero_sums() {
     let images = Tensor::zeros([0, 2, 4, 4]);
     for (left, b, size) in [(Left::Rows { a: &a }, &b, 12), (Left::Patches { x: &images, window: WINDOW }, &x, 24)] {
         assert_eq!(product_rows(left, b).shape(), [0, size]);
-        assert_eq!(product_sum(left, b, &[]), vec![0.0; size]);
-        assert!(product_norms(left, b, Some(&mut Vec::new())).is_empty());
+        let mut sum = vec![7.0; size];
+        product_sum(left, b, &[], &mut sum);
+        let (norms, kept) = product_norms_kept(left, b);
+        kept.into_iter().for_each(|kept| kept.sum(&[], &mut sum));
+        assert_eq!(sum, vec![7.0; size]);
+        assert!(norms.is_empty() && product_norms(left, b).is_empty());
         assert!(product_dot(left, b, &vec![1.0; size]).is_empty());
     }
-    assert_eq!(scatter_sum(&[], &b, &[], 2), [0.0; 6]);
+    let mut sum = [7.0; 6];
+    scatter_sum(&[], &b, &[], &mut sum);
+    rows_sum(&Tensor::zeros([0, 6]), &[], &mut sum);
+    assert_eq!(sum, [7.0; 6]);
     assert!(scatter_norms(&[], &b).is_empty() && scatter_dot(&[], &b, &[1.0; 6]).is_empty());
-    assert_eq!(rows_sum(&Tensor::zeros([0, 3]), &[]), [0.0; 3]);
     assert!(rows_norms(&Tensor::zeros([0, 3])).is_empty());
 }
 

@@ -26,6 +26,25 @@ fn squared(x: &[f32]) -> f64 {
     x.iter().map(|&x| f64::from(x).powi(2)).sum()
 }
 
+/// What `add` adds to `len` zeros.
+fn total(len: usize, add: impl Fn(&mut [f32])) -> Vec<f32> {
+    let mut out = vec![0.0; len];
+    add(&mut out);
+    out
+}
+
+fn product_total(left: Left, b: &Tensor, weights: &[f32]) -> Vec<f32> {
+    total(product_rows(left, b).row_len(), |out| product_sum(left, b, weights, out))
+}
+
+fn scatter_total(ids: &[u32], b: &Tensor, weights: &[f32], v: usize) -> Vec<f32> {
+    total(v * b.shape()[2], |out| scatter_sum(ids, b, weights, out))
+}
+
+fn rows_total(g: &Tensor, weights: &[f32]) -> Vec<f32> {
+    total(g.row_len(), |out| rows_sum(g, weights, out))
+}
+
 /// Norms, sum and dots that were computed some short way, against rows.
 fn agree(rows: &Tensor, norms: &[f64], sum: &[f32], dots: &[f64], weights: &[f32], v: &[f32]) {
     assert_eq!((norms.len(), dots.len(), sum.len()), (rows.rows(), rows.rows(), rows.row_len()));
@@ -47,17 +66,14 @@ fn check_product(left: Left, b: &Tensor, seed: u64) {
     let mut weights = numbers([rows.rows()], seed + 2).into_data();
     weights.iter_mut().step_by(3).for_each(|w| *w = 0.0);
     let v = numbers([rows.row_len()], seed + 3);
-    let norms = product_norms(left, b, None);
+    let norms = product_norms(left, b);
     let dots = product_dot(left, b, v.data());
-    agree(&rows, &norms, &product_sum(left, b, &weights), &dots, &weights, v.data());
-    let mut kept = vec![7.0; 3];
-    let norms = product_norms(left, b, Some(&mut kept));
-    if materialises(left, b) {
-        assert_eq!(kept, rows.data());
-        let kept = Tensor::new(rows.shape(), kept);
-        agree(&rows, &norms, &kept_sum(&kept, &weights), &dots, &weights, v.data());
-    } else {
-        assert!(kept.is_empty());
+    agree(&rows, &norms, &product_total(left, b, &weights), &dots, &weights, v.data());
+    let (norms, kept) = product_norms_kept(left, b);
+    assert_eq!(kept.is_some(), materialises(left, b));
+    if let Some(kept) = kept {
+        let sum = total(rows.row_len(), |out| kept.sum(&weights, out));
+        agree(&rows, &norms, &sum, &dots, &weights, v.data());
     }
 }
 
@@ -91,7 +107,7 @@ proptest! {
         let mut weights = numbers([n], seed + 2).into_data();
         weights.iter_mut().step_by(3).for_each(|w| *w = 0.0);
         let direction = numbers([v * d], seed + 3);
-        let sum = scatter_sum(&ids, &b, &weights, v);
+        let sum = scatter_total(&ids, &b, &weights, v);
         let dots = scatter_dot(&ids, &b, direction.data());
         agree(&rows, &scatter_norms(&ids, &b), &sum, &dots, &weights, direction.data());
     }
@@ -102,7 +118,7 @@ proptest! {
         let mut weights = numbers([n], seed + 2).into_data();
         weights.iter_mut().step_by(3).for_each(|w| *w = 0.0);
         let v = numbers([p], seed + 3);
-        let sum = rows_sum(&rows, &weights);
+        let sum = rows_total(&rows, &weights);
         agree(&rows, &rows_norms(&rows), &sum, &rows_dot(&rows, v.data()), &weights, v.data());
     }
 }
@@ -118,7 +134,7 @@ fn published_vectors_linear() {
     let a = Tensor::new([1, 2, 3], vec![1.0, 0.0, 2.0, -1.0, 1.0, 0.5]);
     let b = Tensor::new([1, 2, 2], vec![0.5, -1.0, 2.0, 0.25]);
     assert_eq!(product_rows(Left::Rows { a: &a }, &b).data(), [-1.5, 2.0, 2.0, -1.25, 0.25, -1.875]);
-    assert_eq!(product_norms(Left::Rows { a: &a }, &b, None), [15.390625]);
+    assert_eq!(product_norms(Left::Rows { a: &a }, &b), [15.390625]);
     assert_eq!(rows_norms(&engine::op::bias_rows_last(&b)), [6.8125]);
 }
 
@@ -134,7 +150,7 @@ fn published_vectors_convolution() {
     let b = Tensor::new([1, 2, 2, 2], vec![1.0, 0.0, 0.0, -1.0, 0.5, 0.5, 0.5, 0.5]);
     let left = Left::Patches { x: &x, window: Window { kernel: [2, 2], stride: [1, 1], padding: [0, 0] } };
     assert_eq!(product_rows(left, &b).data(), [-4.0, -4.0, -4.0, -4.0, 6.0, 8.0, 12.0, 14.0]);
-    assert_eq!(product_norms(left, &b, None), [504.0]);
+    assert_eq!(product_norms(left, &b), [504.0]);
 }
 
 #[test]
@@ -158,7 +174,7 @@ fn cancelling_terms_do_not_hide_a_norm() {
     let left = Left::Rows { a: &a };
     assert!(!materialises(left, &b));
     let norm = squared(product_rows(left, &b).data());
-    close(product_norms(left, &b, None)[0], norm, norm);
+    close(product_norms(left, &b)[0], norm, norm);
 }
 
 const SMALL: Window = Window { kernel: [3, 2], stride: [2, 1], padding: [1, 0] };
@@ -178,17 +194,17 @@ fn an_example_of_weight_zero_contributes_nothing() {
     };
     for (d, p) in [(6, 4), (4, 6), (600, 500)] {
         let ((a, bad_a), (b, bad_b)) = (clean_and_poisoned(&[30, 7, d], 1), clean_and_poisoned(&[30, 7, p], 2));
-        let sum = |a: &Tensor, b: &Tensor| product_sum(Left::Rows { a }, b, &weights);
+        let sum = |a: &Tensor, b: &Tensor| product_total(Left::Rows { a }, b, &weights);
         same(sum(&a, &b), sum(&bad_a, &bad_b));
     }
     let ((x, bad_x), (b, bad_b)) = (clean_and_poisoned(&[30, 2, 7, 6], 1), clean_and_poisoned(&[30, 3, 4, 5], 2));
-    let sum = |x: &Tensor, b: &Tensor| product_sum(Left::Patches { x, window: SMALL }, b, &weights);
+    let sum = |x: &Tensor, b: &Tensor| product_total(Left::Patches { x, window: SMALL }, b, &weights);
     same(sum(&x, &b), sum(&bad_x, &bad_b));
     let (b, bad_b) = clean_and_poisoned(&[30, 4, 3], 3);
     let ids: Vec<u32> = (0..120).map(|i| i * 7 % 11).collect();
-    same(scatter_sum(&ids, &b, &weights, 11), scatter_sum(&ids, &bad_b, &weights, 11));
+    same(scatter_total(&ids, &b, &weights, 11), scatter_total(&ids, &bad_b, &weights, 11));
     let (g, bad_g) = clean_and_poisoned(&[30, 9], 4);
-    same(rows_sum(&g, &weights), rows_sum(&bad_g, &weights));
+    same(rows_total(&g, &weights), rows_total(&bad_g, &weights));
 }
 
 /// All of it once; used on pools of several sizes.
@@ -199,23 +215,24 @@ fn everything() -> Vec<Vec<f64>> {
     for (t, d, p) in [(1, 50, 40), (20, 30, 10), (3, 600, 500)] {
         let (a, b, v) = (numbers([90, t, d], 1), numbers([90, t, p], 2), numbers([p * d], 3));
         let left = Left::Rows { a: &a };
-        out.push(product_norms(left, &b, None));
+        out.push(product_norms(left, &b));
         out.push(product_dot(left, &b, v.data()));
-        out.push(wide(&product_sum(left, &b, &weights)));
+        out.push(wide(&product_total(left, &b, &weights)));
         let w = numbers([p, d], 4);
         out.push(wide(engine::op::linear(&a, &w, None).data()));
     }
     let (x, w) = (numbers([90, 3, 9, 8], 5), numbers([4, 3, 3, 2], 6));
     let y = conv2d(&x, &w, None, SMALL);
     let left = Left::Patches { x: &x, window: SMALL };
-    let mut kept = Vec::new();
-    out.push(product_norms(left, &y, Some(&mut kept)));
-    out.push(wide(&kept_sum(&Tensor::new([90, kept.len() / 90], kept), &weights)));
-    out.push(wide(&product_sum(left, &y, &weights)));
+    let (norms, kept) = product_norms_kept(left, &y);
+    out.push(norms);
+    let kept = kept.expect("so few outputs are formed");
+    out.push(wide(&total(w.len(), |out| kept.sum(&weights, out))));
+    out.push(wide(&product_total(left, &y, &weights)));
     out.push(wide(engine::op::conv2d_backward(&y, &w, x.shape(), SMALL).data()));
     out.push(wide(max_pool2d(&x, SMALL).0.data()));
     let ids: Vec<u32> = (0..900).map(|i| i * 7 % 13).collect();
-    out.push(wide(&scatter_sum(&ids, &numbers([90, 10, 8], 7), &weights, 13)));
+    out.push(wide(&scatter_total(&ids, &numbers([90, 10, 8], 7), &weights, 13)));
     out
 }
 
@@ -234,7 +251,7 @@ fn company_changes_nothing() {
     let (x, w, b) = (numbers([40, 3, 9, 8], 5), numbers([4, 3, 3, 2], 6), numbers([4], 7));
     let (y, alone) = (conv2d(&x, &w, Some(&b), SMALL), conv2d(&row(&x, 3), &w, Some(&b), SMALL));
     y.row(3).iter().zip(alone.data()).for_each(|(a, b)| assert!((a - b).abs() < 1e-6));
-    let norms = product_norms(Left::Patches { x: &x, window: SMALL }, &y, None);
-    let norm = product_norms(Left::Patches { x: &row(&x, 3), window: SMALL }, &row(&y, 3), None)[0];
+    let norms = product_norms(Left::Patches { x: &x, window: SMALL }, &y);
+    let norm = product_norms(Left::Patches { x: &row(&x, 3), window: SMALL }, &row(&y, 3))[0];
     assert!((norms[3] - norm).abs() < 1e-6 * norm);
 }

@@ -118,7 +118,8 @@ impl Plan {
         key: Arc<Key>,
         ledger: Ledger,
     ) -> Result<Trainer, PlanError> {
-        let sampler = Poisson::new(rows, self.sample_rate, key.clone()).map_err(|e| PlanError::Numbers(e.to_string()))?;
+        let sampler =
+            Poisson::new(rows, self.sample_rate, key.clone()).map_err(|e| PlanError::Numbers(e.to_string()))?;
         let chain = config.update.iter().map(|u| u.get().prepare().map_err(|e| format!("update `{}`: {e}", u.name())));
         let chain = chain.collect::<Result<_, _>>().map_err(PlanError::Numbers)?;
         let multiplier = self.noise_multiplier / config.privacy.neighbouring.factor();

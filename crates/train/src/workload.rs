@@ -43,8 +43,20 @@ macro_rules! config {
 /// All of them, with the batch sizes that fit a CPU.
 pub const ALL: [Workload; 6] = [
     Workload { name: "W1", batch: 1024, config: config!("w1"), input: &[108], made: Made::Numbers { classes: 2 } },
-    Workload { name: "W2", batch: 512, config: config!("w2"), input: &[1, 28, 28], made: Made::Numbers { classes: 10 } },
-    Workload { name: "W3", batch: 128, config: config!("w3"), input: &[3, 32, 32], made: Made::Numbers { classes: 10 } },
+    Workload {
+        name: "W2",
+        batch: 512,
+        config: config!("w2"),
+        input: &[1, 28, 28],
+        made: Made::Numbers { classes: 10 },
+    },
+    Workload {
+        name: "W3",
+        batch: 128,
+        config: config!("w3"),
+        input: &[3, 32, 32],
+        made: Made::Numbers { classes: 10 },
+    },
     Workload { name: "W4", batch: 8, config: config!("w4"), input: &[128, 384], made: Made::Numbers { classes: 10 } },
     Workload { name: "W5", batch: 1, config: config!("w5"), input: &[512], made: Made::Tokens { vocabulary: 50257 } },
     Workload { name: "W6", batch: 16, config: config!("w6"), input: &[3, 32, 32], made: Made::Numbers { classes: 10 } },

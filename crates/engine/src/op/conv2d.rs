@@ -1,8 +1,10 @@
-//! Two-dimensional convolution (cross-correlation, as in PyTorch), by products with patches unfolded in cache.
+//! Two-dimensional convolution (cross-correlation, as in PyTorch): read in place where the horizontal stride is 1, else by
+//! products with patches unfolded in cache.
 
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::direct::Direct;
 use super::unfold::Unfolding;
 use crate::memory::Scratch;
 use crate::{Mat, Tensor, Threads, Window, product};
@@ -21,6 +23,10 @@ pub fn conv2d(x: &Tensor, w: &Tensor, b: Option<&Tensor>, window: Window) -> Ten
     let (oh, ow) = window.fit(x.shape()[2], x.shape()[3]);
     let mut y = Tensor::unfilled([x.rows(), o, oh, ow]);
     let bias = b.map(Tensor::data);
+    if let Some(direct) = Direct::new(&unfolding) {
+        each_image(&unfolding, &direct, w.data(), bias, x.data(), y.data_mut());
+        return y;
+    }
     each_group(&unfolding, o, y.data_mut(), x.data(), |y, x, scratch| forward(&unfolding, w, bias, y, x, scratch));
     y
 }
@@ -39,11 +45,48 @@ pub fn conv2d_backward(dy: &Tensor, w: &Tensor, input_shape: &[usize], window: W
         dx.data_mut().fill(0.0);
         return dx;
     }
+    if let Some((turned, weight)) = turn_round(&unfolding, w) {
+        if let Some(direct) = Direct::new(&turned) {
+            each_image(&turned, &direct, &weight, None, dy.data(), dx.data_mut());
+            return dx;
+        }
+    }
     let images = group(&unfolding);
     let (y_chunk, x_chunk) = (images * o * unfolding.positions(), images * unfolding.image());
     let pairs = dx.data_mut().par_chunks_mut(x_chunk.max(1)).zip(dy.data().par_chunks(y_chunk));
     pairs.for_each_init(scratches, |scratch, (dx, dy)| backward(&unfolding, w, dx, dy, scratch));
     dx
+}
+
+/// A direct convolution of every image, in parallel.
+fn each_image(unfolding: &Unfolding, direct: &Direct, w: &[f32], bias: Option<&[f32]>, x: &[f32], y: &mut [f32]) {
+    let (from, to) = (unfolding.image(), w.len() / unfolding.patch() * unfolding.positions());
+    if from == 0 || to == 0 {
+        return y.fill(0.0);
+    }
+    let images = y.par_chunks_mut(to).zip(x.par_chunks(from));
+    images.for_each_init(scratches, |[pad, panel, _], (y, x)| {
+        direct.forward(unfolding.bordered(x, pad), w, bias, y, panel);
+    });
+}
+
+/// The input gradient of a convolution with stride 1 is a convolution too: of the output gradient with a wider border, by
+/// the weights with channels swapped and both axes turned round. Nothing where the border would be negative.
+fn turn_round(unfolding: &Unfolding, w: &Tensor) -> Option<(Unfolding, Vec<f32>)> {
+    let (Window { kernel: [kh, kw], padding: [ph, pw], stride }, o) = (unfolding.window(), w.rows());
+    if stride != [1, 1] || ph >= kh || pw >= kw {
+        return None;
+    }
+    let ([c, ..], (oh, ow)) = (unfolding.shape(), unfolding.fit());
+    let window = Window { kernel: [kh, kw], stride, padding: [kh - 1 - ph, kw - 1 - pw] };
+    let cells = kh * kw;
+    let mut turned = vec![0.0; w.len()];
+    for (to, turned) in turned.chunks_exact_mut(cells).enumerate() {
+        let (channel, output) = (to / o, to % o);
+        let from = &w.data()[(output * c + channel) * cells..][..cells];
+        turned.iter_mut().zip(from.iter().rev()).for_each(|(t, f)| *t = *f);
+    }
+    Some((Unfolding::new([o, oh, ow], window), turned))
 }
 
 /// Scratch for the border, the patches and the other side of the product.

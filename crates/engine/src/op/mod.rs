@@ -9,6 +9,7 @@ mod avg_pool2d;
 mod bias_rows;
 mod conv2d;
 mod cross_entropy;
+mod direct;
 mod each;
 mod embedding;
 mod gelu;

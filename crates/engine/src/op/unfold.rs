@@ -77,8 +77,22 @@ impl Unfolding {
         if self.by_patch() { Mat::new(cols, columns, patch).t() } else { Mat::new(cols, patch, columns) }
     }
 
+    /// Channels, height, width.
+    pub(crate) fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
+    pub(crate) fn window(&self) -> Window {
+        self.window
+    }
+
+    /// Positions vertically and horizontally.
+    pub(crate) fn fit(&self) -> (usize, usize) {
+        self.fit
+    }
+
     /// Height and width with the border.
-    fn padded(&self) -> (usize, usize) {
+    pub(crate) fn padded(&self) -> (usize, usize) {
         let [_, h, w] = self.shape;
         (h + 2 * self.window.padding[0], w + 2 * self.window.padding[1])
     }
@@ -135,7 +149,7 @@ impl Unfolding {
     }
 
     /// The image with its border of zeros, in `pad` unless there is none.
-    fn bordered<'a>(&self, image: &'a [f32], pad: &'a mut Scratch) -> &'a [f32] {
+    pub(crate) fn bordered<'a>(&self, image: &'a [f32], pad: &'a mut Scratch) -> &'a [f32] {
         let ([c, h, w], [ph, pw]) = (self.shape, self.window.padding);
         if [ph, pw] == [0, 0] {
             return image;

@@ -41,11 +41,17 @@ fn tried(name: &str) -> Vec<(String, Vec<usize>)> {
         "transformer" => vec![
             with("layers = 2\nheads = 2\nhidden = 6", &[3, 4]),
             with("layers = 1\nheads = 2\nhidden = 5\nplace = \"post\"\ncausal = true\ndropout = 0.1", &[3, 4]),
-            with("layers = 1\nheads = 1\nhidden = 5\nnorm = { layer = \"rms_norm\" }\nactivation = { layer = \"silu\" }", &[3, 4]),
+            with(
+                "layers = 1\nheads = 1\nhidden = 5\nnorm = { layer = \"rms_norm\" }\nactivation = { layer = \"silu\" }",
+                &[3, 4],
+            ),
         ],
         "residual" => vec![
             with("layers = [{ layer = \"linear\", features = 5 }, { layer = \"tanh\" }]", &[5]),
-            with("layers = [{ layer = \"linear\", features = 4 }]\nshortcut = [{ layer = \"tanh\" }, { layer = \"linear\", features = 4 }]", &[3]),
+            with(
+                "layers = [{ layer = \"linear\", features = 4 }]\nshortcut = [{ layer = \"tanh\" }, { layer = \"linear\", features = 4 }]",
+                &[3],
+            ),
             with("layers = [{ layer = \"linear\", features = 3 }]\nshortcut = [{ layer = \"tanh\" }]", &[3]),
         ],
         "ws_conv2d" => vec![

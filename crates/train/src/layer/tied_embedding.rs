@@ -48,7 +48,9 @@ impl Build for TiedEmbedding {
         let inside = Sequential::build("tied_embedding.layers", &within, &self.layers)?;
         if inside.output() != within {
             let got = inside.output();
-            return Err(ShapeError(format!("tied_embedding: its layers put out {got:?}, but the head takes {within:?}")));
+            return Err(ShapeError(format!(
+                "tied_embedding: its layers put out {got:?}, but the head takes {within:?}"
+            )));
         }
         Ok(Box::new(Built { table: self.clone(), inside, output: [tokens, self.vocabulary] }))
     }

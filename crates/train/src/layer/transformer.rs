@@ -2,7 +2,7 @@
 //! perceptron, each added to its input (Vaswani et al. 2017, arXiv 1706.03762; pre-norm: Xiong et al. 2020, arXiv
 //! 2002.04745). With `causal` they are a decoder without a second text to look at, as in GPT-2.
 use super::{
-    Build, LayerConfig, LayerNorm, Layer, Linear, RmsNorm, ShapeError, attention::Attention, dropout::Dropout,
+    Build, Layer, LayerConfig, LayerNorm, Linear, RmsNorm, ShapeError, attention::Attention, dropout::Dropout,
     gelu::Gelu, residual::Sum, shape,
 };
 use crate::model::Sequential;

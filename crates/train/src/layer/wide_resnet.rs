@@ -56,7 +56,9 @@ impl Build for WideResNet {
         let width = shape::positive("wide_resnet", "width", self.width)?;
         if self.depth < 10 || (self.depth - 4) % 6 != 0 {
             let depth = self.depth;
-            return Err(ShapeError(format!("wide_resnet: depth = {depth} is not 6 k + 4 with k at least 1: 10, 16, 22, 28")));
+            return Err(ShapeError(format!(
+                "wide_resnet: depth = {depth} is not 6 k + 4 with k at least 1: 10, 16, 22, 28"
+            )));
         }
         let mut net = Chain::on(input).then("stem", self.convolution(16, 3, 1).get())?;
         let mut number = 0;

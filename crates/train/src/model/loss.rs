@@ -52,7 +52,7 @@ impl Loss {
     pub fn apply(self, outputs: &Tensor, targets: &Targets) -> (Vec<f32>, Tensor) {
         match (self, targets) {
             (Loss::CrossEntropy, Targets::Classes { labels, .. }) => op::cross_entropy(outputs, labels),
-            (_, Targets::Tokens { ids, .. }) => { let _ = ids; unimplemented!() },
+            (_, Targets::Tokens { ids, .. }) => op::token_cross_entropy(outputs, ids),
             (Loss::MeanSquaredError, _) => op::mean_squared_error(outputs, &dense(targets, outputs)),
             (Loss::SigmoidCrossEntropy | Loss::CrossEntropy, _) => {
                 op::sigmoid_cross_entropy(outputs, &dense(targets, outputs))

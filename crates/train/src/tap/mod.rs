@@ -15,17 +15,17 @@
 mod product;
 mod rows;
 mod scatter;
-mod tied;
 #[cfg(test)]
 mod tests;
+mod tied;
 
 use crate::grads::{Grads, Layout};
 use engine::Tensor;
 pub use product::{Factor, Product};
 pub use rows::Rows;
 pub use scatter::Scatter;
-pub use tied::Tied;
 use std::sync::Arc;
+pub use tied::Tied;
 
 /// Every example's gradient of one parameter, of `p` numbers, in some factored form.
 pub trait PerExample: Send {
@@ -33,8 +33,9 @@ pub trait PerExample: Send {
     fn rows(&self) -> Tensor;
     /// Squared norm of each row, `[n]`. May keep what it computed for `sum`.
     fn norms(&mut self) -> Vec<f64>;
-    /// The sum of `weights[i]` times row `i`, `[p]`. A weight of exactly 0 adds nothing, whatever the row holds.
-    fn sum(&self, weights: &[f32]) -> Vec<f32>;
+    /// Adds the sum of `weights[i]` times row `i` to `out` `[p]`. A weight of exactly 0 adds nothing, whatever the row
+    /// holds.
+    fn sum(&self, weights: &[f32], out: &mut [f32]);
     /// Inner product of each row with `v`, `[n]`, without multiplying the rows out where that is cheaper.
     fn dot(&self, v: &[f32]) -> Vec<f64>;
 }
@@ -112,8 +113,7 @@ impl Taps {
         let mut out = Grads::zeros(&self.layout);
         for (p, taps) in self.taps.iter().enumerate() {
             for tap in taps {
-                let sum = tap.sum(&columns[group_of[p]]);
-                out.parameter_mut(p).iter_mut().zip(sum).for_each(|(o, s)| *o += s);
+                tap.sum(&columns[group_of[p]], out.parameter_mut(p));
             }
         }
         out

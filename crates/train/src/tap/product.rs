@@ -32,7 +32,7 @@ impl Factor {
 pub struct Product {
     a: Factor,
     b: Tensor,
-    kept: Option<Tensor>,
+    kept: Option<op::Kept>,
 }
 
 impl Product {
@@ -47,16 +47,14 @@ impl PerExample for Product {
         op::product_rows(self.a.left(), &self.b)
     }
     fn norms(&mut self) -> Vec<f64> {
-        let mut kept = op::materialises(self.a.left(), &self.b).then(Vec::new);
-        let norms = op::product_norms(self.a.left(), &self.b, kept.as_mut());
-        let n = norms.len();
-        self.kept = kept.map(|rows| Tensor::new([n, rows.len() / n.max(1)], rows));
+        let (norms, kept) = op::product_norms_kept(self.a.left(), &self.b);
+        self.kept = kept;
         norms
     }
-    fn sum(&self, weights: &[f32]) -> Vec<f32> {
+    fn sum(&self, weights: &[f32], out: &mut [f32]) {
         match &self.kept {
-            Some(rows) => op::kept_sum(rows, weights),
-            None => op::product_sum(self.a.left(), &self.b, weights),
+            Some(kept) => kept.sum(weights, out),
+            None => op::product_sum(self.a.left(), &self.b, weights, out),
         }
     }
     fn dot(&self, v: &[f32]) -> Vec<f64> {

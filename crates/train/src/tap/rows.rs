@@ -20,7 +20,11 @@ impl Rows {
             return Rows { g };
         }
         let mut whole = Tensor::zeros([n, p + rest]);
-        whole.data_mut().chunks_mut(p + rest).zip(g.data().chunks(p.max(1))).for_each(|(to, from)| to[..p].copy_from_slice(from));
+        whole
+            .data_mut()
+            .chunks_mut(p + rest)
+            .zip(g.data().chunks(p.max(1)))
+            .for_each(|(to, from)| to[..p].copy_from_slice(from));
         Rows { g: whole }
     }
 }
@@ -32,8 +36,8 @@ impl PerExample for Rows {
     fn norms(&mut self) -> Vec<f64> {
         op::rows_norms(&self.g)
     }
-    fn sum(&self, weights: &[f32]) -> Vec<f32> {
-        op::rows_sum(&self.g, weights)
+    fn sum(&self, weights: &[f32], out: &mut [f32]) {
+        op::rows_sum(&self.g, weights, out)
     }
     fn dot(&self, v: &[f32]) -> Vec<f64> {
         op::rows_dot(&self.g, v)

@@ -23,8 +23,8 @@ impl PerExample for Scatter {
     fn norms(&mut self) -> Vec<f64> {
         op::scatter_norms(&self.ids, &self.b)
     }
-    fn sum(&self, weights: &[f32]) -> Vec<f32> {
-        op::scatter_sum(&self.ids, &self.b, weights, self.vocabulary)
+    fn sum(&self, weights: &[f32], out: &mut [f32]) {
+        op::scatter_sum(&self.ids, &self.b, weights, out)
     }
     fn dot(&self, v: &[f32]) -> Vec<f64> {
         op::scatter_dot(&self.ids, &self.b, v)

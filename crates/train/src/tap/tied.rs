@@ -25,11 +25,6 @@ impl Tied {
     }
 }
 
-fn add<T: std::ops::AddAssign + Copy>(mut a: Vec<T>, b: Vec<T>) -> Vec<T> {
-    a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-    a
-}
-
 impl PerExample for Tied {
     fn rows(&self) -> Tensor {
         let scattered = op::scatter_rows(&self.ids, &self.e, self.vocabulary());
@@ -38,11 +33,12 @@ impl PerExample for Tied {
     fn norms(&mut self) -> Vec<f64> {
         op::tied_norms(&self.ids, &self.e, &self.h, &self.r)
     }
-    fn sum(&self, weights: &[f32]) -> Vec<f32> {
-        let product = op::product_sum(Left::Rows { a: &self.h }, &self.r, weights);
-        add(product, op::scatter_sum(&self.ids, &self.e, weights, self.vocabulary()))
+    fn sum(&self, weights: &[f32], out: &mut [f32]) {
+        op::product_sum(Left::Rows { a: &self.h }, &self.r, weights, out);
+        op::scatter_sum(&self.ids, &self.e, weights, out);
     }
     fn dot(&self, v: &[f32]) -> Vec<f64> {
-        add(op::product_dot(Left::Rows { a: &self.h }, &self.r, v), op::scatter_dot(&self.ids, &self.e, v))
+        let product = op::product_dot(Left::Rows { a: &self.h }, &self.r, v);
+        product.into_iter().zip(op::scatter_dot(&self.ids, &self.e, v)).map(|(p, s)| p + s).collect()
     }
 }

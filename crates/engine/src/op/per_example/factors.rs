@@ -4,9 +4,10 @@ use rayon::prelude::*;
 
 use crate::matmul::scaled_product;
 use crate::memory::Scratch;
+use crate::op::direct::Direct;
 use crate::op::unfold::Unfolding;
 use crate::tensor::volume;
-use crate::{Mat, Tensor, Threads, Window, product};
+use crate::{Mat, Tensor, Threads, Window};
 
 /// The left factor `a`: what the parameter was multiplied with.
 ///
@@ -38,6 +39,8 @@ pub(super) struct Factors<'a> {
     pub(super) b: &'a Tensor,
     /// Present for patches.
     pub(super) unfolding: Option<Unfolding>,
+    /// Present for patches that are read in place.
+    direct: Option<Direct>,
 }
 
 /// Buffers for the border and the patches of an image, and for a transposed gradient.
@@ -65,7 +68,7 @@ impl<'a> Factors<'a> {
         let (dims, d, p) = (a.shape().len(), a.last(), b.last());
         let fits = dims >= 2 && b.shape().len() == dims && a.shape()[..dims - 1] == b.shape()[..dims - 1];
         assert!(fits, "per-example product: inputs {a:?}, gradients {b:?}");
-        Self { n: a.rows(), t: volume(&a.shape()[1..dims - 1]), d, p, a, b, unfolding: None }
+        Self { n: a.rows(), t: volume(&a.shape()[1..dims - 1]), d, p, a, b, unfolding: None, direct: None }
     }
 
     fn of_patches(x: &'a Tensor, window: Window, b: &'a Tensor) -> Self {
@@ -74,7 +77,8 @@ impl<'a> Factors<'a> {
         let (d, t) = (unfolding.patch(), unfolding.positions());
         let fits = b.shape().len() >= 2 && b.rows() == n && volume(&b.shape()[2..]) == t;
         assert!(fits, "per-example product: images {x:?} by {window:?}, gradients {b:?}");
-        Self { n, t, d, p: b.shape()[1], a: x, b, unfolding: Some(unfolding) }
+        let direct = Direct::new(&unfolding);
+        Self { n, t, d, p: b.shape()[1], a: x, b, unfolding: Some(unfolding), direct }
     }
 
     /// Elements of one gradient.
@@ -104,42 +108,45 @@ impl<'a> Factors<'a> {
     pub(super) fn gradient(&self, i: usize, buffers: &mut Buffers, out: &mut [f32]) {
         if self.lies() {
             let lying = self.any_gradient(i, buffers);
-            transpose(lying, out, self.p);
+            out.fill(0.0);
+            add_transposed(lying, out, self.p);
         } else {
-            let (a, b) = self.example(i, buffers);
-            product(out, b, a.t(), false, Threads::One);
+            self.add(i, 1.0, false, buffers, out);
         }
     }
 
     /// The gradient of example `i` in the buffer, transposed if [`Factors::lies`].
     pub(super) fn any_gradient<'s>(&self, i: usize, buffers: &'s mut Buffers) -> &'s mut [f32] {
-        let Buffers { pad, cols, gradient } = buffers;
-        let (a, b) = self.unfolded(i, pad, cols);
-        let out = gradient.of(self.size());
-        self.add(a, b, 1.0, false, out);
-        out
+        let mut gradient = std::mem::replace(&mut buffers.gradient, Scratch::new());
+        self.add(i, 1.0, false, buffers, gradient.of(self.size()));
+        buffers.gradient = gradient;
+        buffers.gradient.of(self.size())
     }
 
-    /// Whether [`Factors::add`] makes `[d, p]`. Products whose left factor lies along its rows run two to three times
-    /// faster that way round.
+    /// Whether [`Factors::add`] makes `[d, p]`: what is contiguous along the positions then lies along the rows of the left
+    /// factor, which is faster.
     pub(super) fn lies(&self) -> bool {
-        self.unfolding.is_some_and(|unfolding| !unfolding.by_patch())
+        self.direct.is_some()
     }
 
-    /// `out = scale b a^T` (or `+=`), transposed if [`Factors::lies`].
-    pub(super) fn add(&self, a: Mat, b: Mat, scale: f32, accumulate: bool, out: &mut [f32]) {
-        let (left, right) = if self.lies() { (a, b.t()) } else { (b, a.t()) };
-        scaled_product(out, left, right, scale, accumulate, Threads::One);
+    /// `out` becomes (or is increased by) `scale` times the gradient of example `i`, transposed if [`Factors::lies`].
+    pub(super) fn add(&self, i: usize, scale: f32, accumulate: bool, buffers: &mut Buffers, out: &mut [f32]) {
+        if let (Some(direct), Some(unfolding)) = (&self.direct, &self.unfolding) {
+            let image = unfolding.bordered(self.a.row(i), &mut buffers.pad);
+            return direct.weight_gradient(image, self.b.row(i), scale, accumulate, out, &mut buffers.cols);
+        }
+        let (a, b) = self.example(i, buffers);
+        scaled_product(out, b, a.t(), scale, accumulate, Threads::One);
     }
 }
 
-/// `[d, p]` becomes `[p, d]`, sixteen columns at a time.
-pub(super) fn transpose(from: &[f32], to: &mut [f32], p: usize) {
+/// Adds `from` `[d, p]` to `to` `[p, d]`, sixteen columns at a time.
+pub(super) fn add_transposed(from: &[f32], to: &mut [f32], p: usize) {
     let d = from.len().checked_div(p).unwrap_or(0);
     for (block, from) in from.chunks((16 * p).max(1)).enumerate() {
-        for (j, to) in to.chunks_exact_mut(d).enumerate() {
+        for (j, to) in to.chunks_exact_mut(d.max(1)).enumerate() {
             let column = from[j..].iter().step_by(p);
-            to[block * 16..].iter_mut().zip(column).for_each(|(to, from)| *to = *from);
+            to[block * 16..].iter_mut().zip(column).for_each(|(to, from)| *to += *from);
         }
     }
 }

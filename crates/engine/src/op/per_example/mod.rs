@@ -23,8 +23,8 @@ use multiversion::multiversion;
 
 pub use dot::product_dot;
 pub use factors::{Left, product_rows};
-pub use norms::{materialises, product_norms, product_norms_mapped};
-pub use rows::{rows_dot, rows_norms, rows_sum, rows_sum as kept_sum};
+pub use norms::{Kept, materialises, product_norms, product_norms_kept};
+pub use rows::{rows_dot, rows_norms, rows_sum};
 pub use scatter::{scatter_dot, scatter_norms, scatter_rows, scatter_sum};
 pub use sum::product_sum;
 pub use tied::tied_norms;

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::factors::{Buffers, Factors, Left, buffers};
-use super::square;
-use crate::memory::{self, Scratch};
+use super::factors::{Buffers, Factors, Left, add_transposed, buffers};
+use super::{rows_sum, square};
+use crate::memory::Scratch;
 use crate::{Mat, Tensor, Threads, product};
 
 /// A Gram sum below this part of the sum of its terms' sizes has lost too many digits to cancellation. Each term is right to
@@ -35,20 +35,65 @@ fn forms_gradients(factors: &Factors) -> bool {
 /// * `t = 1`: `|a|^2 |b|^2`;
 /// * few positions: `sum_ts (a a^T)_ts (b b^T)_ts` (ghost norms), unless the terms cancel so far that f32 might show
 ///   too small a norm: such an example's gradient is formed;
-/// * else the gradients are formed, in cache; with `keep` they are kept there, `[n, p d]`, for
-///   [`kept_sum`](super::kept_sum). `keep` is left empty when they were not formed ([`materialises`]). Make the vector a
-///   [`Tensor`] afterwards: its storage is then recycled.
+/// * else the gradients are formed, in cache ([`materialises`]).
 ///
 /// # Panics
 /// If the factors do not fit each other.
 #[must_use]
-pub fn product_norms(left: Left, b: &Tensor, keep: Option<&mut Vec<f32>>) -> Vec<f64> {
+pub fn product_norms(left: Left, b: &Tensor) -> Vec<f64> {
+    short(&Factors::new(left, b))
+}
+
+/// As [`product_norms`]; gradients that had to be formed are kept for their sum.
+///
+/// # Panics
+/// If the factors do not fit each other.
+#[must_use]
+pub fn product_norms_kept(left: Left, b: &Tensor) -> (Vec<f64>, Option<Kept>) {
     let factors = Factors::new(left, b);
-    match keep {
-        Some(keep) if forms_gradients(&factors) => return kept(&factors, keep, &|_| {}),
-        Some(keep) => keep.clear(),
-        None => {}
+    if forms_gradients(&factors) {
+        let (norms, kept) = keep(&factors);
+        (norms, Some(kept))
+    } else {
+        (short(&factors), None)
     }
+}
+
+/// Every example's gradient, as taking norms formed it.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    rows: Tensor,
+    /// The number of outputs `p`, where the rows are `[d, p]` and not `[p, d]`.
+    lying: Option<usize>,
+}
+
+impl Kept {
+    /// Adds `sum_i weights[i] G_i` to `out` `[p d]`. Examples of weight exactly 0 are skipped.
+    ///
+    /// # Panics
+    /// If there are not `n` weights or `out` has another length.
+    pub fn sum(&self, weights: &[f32], out: &mut [f32]) {
+        let Some(p) = self.lying else { return rows_sum(&self.rows, weights, out) };
+        let mut lying = Tensor::zeros([out.len()]);
+        rows_sum(&self.rows, weights, lying.data_mut());
+        add_transposed(lying.data(), out, p);
+    }
+}
+
+fn keep(factors: &Factors) -> (Vec<f64>, Kept) {
+    let mut rows = Tensor::unfilled([factors.n, factors.size()]);
+    let mut norms = vec![0.0; factors.n];
+    if factors.size() > 0 {
+        let each = rows.data_mut().par_chunks_mut(factors.size()).zip(&mut norms).enumerate();
+        each.for_each_init(buffers, |buffers, (i, (row, norm))| {
+            factors.add(i, 1.0, false, buffers, row);
+            *norm = square(row);
+        });
+    }
+    (norms, Kept { rows, lying: factors.lies().then_some(factors.p) })
+}
+
+fn short(factors: &Factors) -> Vec<f64> {
     let norm: fn(&Factors, usize, &mut Buffers, &mut [Scratch; 2]) -> f64 = match factors.t {
         1 => |factors, i, buffers, _| single(factors, i, buffers),
         _ if forms_gradients(&factors) => |factors, i, buffers, _| formed(factors, i, buffers),
@@ -56,56 +101,7 @@ pub fn product_norms(left: Left, b: &Tensor, keep: Option<&mut Vec<f32>>) -> Vec
     };
     let scratch = || (buffers(), [const { Scratch::new() }; 2]);
     let examples = (0..factors.n).into_par_iter();
-    examples.map_init(scratch, |(buffers, scratch), i| norm(&factors, i, buffers, scratch)).collect()
-}
-
-/// Norms of gradients that are all written to `keep`, after `map`.
-fn kept(factors: &Factors, keep: &mut Vec<f32>, map: &(dyn Fn(&mut [f32]) + Sync)) -> Vec<f64> {
-    let len = factors.n * factors.size();
-    if keep.capacity() < len {
-        memory::give(std::mem::replace(keep, memory::take(len)));
-    }
-    keep.resize(len, 0.0);
-    let mut norms = vec![0.0; factors.n];
-    if factors.size() > 0 {
-        let rows = keep.par_chunks_mut(factors.size()).zip(&mut norms).enumerate();
-        rows.for_each_init(buffers, |buffers, (i, (row, norm))| {
-            factors.gradient(i, buffers, row);
-            map(row);
-            *norm = square(row);
-        });
-    }
-    norms
-}
-
-/// Every example's squared norm after `map` has changed its gradient `[p, d]` in place.
-///
-/// For parameters that are themselves functions of trained ones (weight standardisation): `map` is the transposed
-/// derivative. It is called once for each example, from several threads, and must depend on what it is given alone.
-/// Gradients are formed one by one, in cache; with `keep` the mapped ones are kept there, `[n, p d]`, as by
-/// [`product_norms`].
-///
-/// # Panics
-/// If the factors do not fit each other.
-#[must_use]
-pub fn product_norms_mapped(
-    left: Left,
-    b: &Tensor,
-    map: &(dyn Fn(&mut [f32]) + Sync),
-    keep: Option<&mut Vec<f32>>,
-) -> Vec<f64> {
-    let factors = Factors::new(left, b);
-    if let Some(keep) = keep {
-        return kept(&factors, keep, map);
-    }
-    let scratch = || (buffers(), Scratch::new());
-    let norm = |(buffers, scratch): &mut (Buffers, Scratch), i: usize| {
-        let gradient = scratch.of(factors.size());
-        factors.gradient(i, buffers, gradient);
-        map(gradient);
-        square(gradient)
-    };
-    (0..factors.n).into_par_iter().map_init(scratch, norm).collect()
+    examples.map_init(scratch, |(buffers, scratch), i| norm(factors, i, buffers, scratch)).collect()
 }
 
 /// `|a|^2 |b|^2`.

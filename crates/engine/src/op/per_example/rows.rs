@@ -26,19 +26,18 @@ pub fn rows_dot(g: &Tensor, direction: &[f32]) -> Vec<f64> {
     (0..g.rows()).into_par_iter().map(|i| inner(g.row(i), direction)).collect()
 }
 
-/// `sum_i weights[i] g_i`, `[p]`, for `g` `[n, p]`; under the name `kept_sum` also the sum of kept gradients.
+/// Adds `sum_i weights[i] g_i` to `out` `[p]`, for `g` `[n, p]`.
 ///
 /// Rows of weight exactly 0 are skipped. The result does not depend on the number of threads.
 ///
 /// # Panics
-/// If there are not `n` weights.
-#[must_use]
-pub fn rows_sum(g: &Tensor, weights: &[f32]) -> Vec<f32> {
+/// If there are not `n` weights or `out` has another length.
+pub fn rows_sum(g: &Tensor, weights: &[f32], out: &mut [f32]) {
     assert!(g.rows() == weights.len(), "{} weights for gradients {g:?}", weights.len());
     let (p, g) = (g.row_len(), g.data());
+    assert!(out.len() == p, "gradients of {p} elements into {}", out.len());
     let used: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] != 0.0).collect();
-    let mut sum = vec![0.0; p];
-    sum.par_chunks_mut(COLUMNS).enumerate().for_each(|(index, sum)| {
+    out.par_chunks_mut(COLUMNS).enumerate().for_each(|(index, sum)| {
         let mut part = [0.0; COLUMNS];
         let part = &mut part[..sum.len()];
         for block in used.chunks(BLOCK) {
@@ -47,7 +46,6 @@ pub fn rows_sum(g: &Tensor, weights: &[f32]) -> Vec<f32> {
             sum.iter_mut().zip(&*part).for_each(|(s, p)| *s += p);
         }
     });
-    sum
 }
 
 /// `part += sum_i weights[i] g[i p..]`, four rows at a time.

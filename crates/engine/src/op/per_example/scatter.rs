@@ -43,23 +43,22 @@ pub fn scatter_rows(ids: &[u32], b: &Tensor, v: usize) -> Tensor {
     rows
 }
 
-/// `sum_i weights[i] G_i`, `[v d]`. Examples of weight exactly 0 are skipped.
+/// Adds `sum_i weights[i] G_i` to `out` `[v d]`. Examples of weight exactly 0 are skipped.
 ///
 /// # Panics
-/// If `ids`, `b` and `weights` do not fit each other, or an id is not below `v`.
-#[must_use]
-pub fn scatter_sum(ids: &[u32], b: &Tensor, weights: &[f32], v: usize) -> Vec<f32> {
+/// If `ids`, `b`, `weights` and `out` do not fit each other, or an id is not below `v`.
+pub fn scatter_sum(ids: &[u32], b: &Tensor, weights: &[f32], out: &mut [f32]) {
     let [n, t, d] = shape(ids, b);
-    check(ids, v);
     assert!(weights.len() == n, "{} weights for gradients {b:?}", weights.len());
-    let mut sum = vec![0.0; v * d];
     if d == 0 {
-        return sum;
+        return;
     }
+    assert!(out.len() % d == 0, "gradients {b:?} into {} elements", out.len());
+    check(ids, out.len() / d);
     let mut order = by_id(ids, 0..n * t);
     order.retain(|&at| weights[at / t] != 0.0);
     let block = each::rows_at_least(d);
-    sum.par_chunks_mut(block * d).enumerate().for_each(|(index, sum)| {
+    out.par_chunks_mut(block * d).enumerate().for_each(|(index, sum)| {
         let first = index * block;
         let from = order.partition_point(|&at| (ids[at] as usize) < first);
         let to = order.partition_point(|&at| (ids[at] as usize) < first + block);
@@ -68,7 +67,6 @@ pub fn scatter_sum(ids: &[u32], b: &Tensor, weights: &[f32], v: usize) -> Vec<f3
             add_scaled(&mut sum[row * d..(row + 1) * d], weights[at / t], &b.data()[at * d..(at + 1) * d]);
         }
     });
-    sum
 }
 
 /// `<G_i, direction>` for every example; `direction` is `[v d]`.

@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::factors::{Factors, Left, buffers, transpose};
-use crate::matmul::add_in_order;
+use super::factors::{Factors, Left, add_transposed, buffers};
 use crate::memory::Scratch;
 use crate::{Mat, Tensor, Threads, product};
 
@@ -17,27 +16,27 @@ const PARTIAL: usize = 1 << 25;
 const LARGE: usize = 1 << 18;
 /// Rows of a linear map that are worth a block.
 const ROWS: usize = 128;
+/// Elements of partial sums that are added together.
+const COLUMNS: usize = 1 << 12;
 /// Elements that are gathered at a time.
 const GATHERED: usize = 1 << 24;
 
-/// `sum_i weights[i] G_i`, `[p d]`, without forming any `G_i`.
+/// Adds `sum_i weights[i] G_i` to `out` `[p d]`, without forming any `G_i`.
 ///
 /// Examples of weight exactly 0 are skipped. The result does not depend on the number of threads.
 ///
 /// # Panics
-/// If the factors do not fit each other or there are not `n` weights.
-#[must_use]
-pub fn product_sum(left: Left, b: &Tensor, weights: &[f32]) -> Vec<f32> {
+/// If the factors do not fit each other, there are not `n` weights, or `out` has another length.
+pub fn product_sum(left: Left, b: &Tensor, weights: &[f32], out: &mut [f32]) {
     let factors = Factors::new(left, b);
     assert!(weights.len() == factors.n, "{} weights for gradients {b:?}", weights.len());
-    let mut sum = vec![0.0; factors.size()];
+    assert!(out.len() == factors.size(), "gradients of {} elements into {}", factors.size(), out.len());
     let blocks = blocks(&factors);
-    if sum.is_empty() || factors.n * factors.t == 0 {
-        return sum;
+    if out.is_empty() || factors.n * factors.t == 0 {
+        return;
     }
     if factors.unfolding.is_none() && blocks == 1 {
-        add_rows(&factors, weights, 0..factors.n, Threads::Many, &mut sum);
-        return sum;
+        return add_rows(&factors, weights, 0..factors.n, Threads::Many, out);
     }
     let block = |index: usize| index * factors.n / blocks..(index + 1) * factors.n / blocks;
     let parts = (0..blocks).into_par_iter().map(|index| {
@@ -48,14 +47,23 @@ pub fn product_sum(left: Left, b: &Tensor, weights: &[f32]) -> Vec<f32> {
         }
         part
     });
-    let parts: Vec<Tensor> = parts.collect();
-    add_in_order(&mut sum, &parts.iter().map(Tensor::data).collect::<Vec<_>>());
+    let mut parts: Vec<Tensor> = parts.collect();
     if !factors.lies() {
-        return sum;
+        return add_in_order(out, &parts);
     }
-    let mut upright = vec![0.0; sum.len()];
-    transpose(&sum, &mut upright, factors.p);
-    upright
+    let (first, rest) = parts.split_at_mut(1);
+    add_in_order(first[0].data_mut(), rest);
+    add_transposed(first[0].data(), out, factors.p);
+}
+
+/// Adds `parts` to `out` in their order.
+fn add_in_order(out: &mut [f32], parts: &[Tensor]) {
+    out.par_chunks_mut(COLUMNS).enumerate().for_each(|(index, out)| {
+        for part in parts {
+            let part = &part.data()[index * COLUMNS..][..out.len()];
+            out.iter_mut().zip(part).for_each(|(o, p)| *o += p);
+        }
+    });
 }
 
 /// Number of blocks, from shapes alone.
@@ -73,8 +81,7 @@ fn blocks(factors: &Factors) -> usize {
 fn add_patches(factors: &Factors, weights: &[f32], range: Range<usize>, out: &mut [f32]) {
     let mut buffers = buffers();
     for i in range.filter(|&i| weights[i] != 0.0) {
-        let (a, b) = factors.example(i, &mut buffers);
-        factors.add(a, b, weights[i], true, out);
+        factors.add(i, weights[i], true, &mut buffers, out);
     }
 }
 

@@ -17,7 +17,15 @@ fn power_of_two(i: i32) -> f32 {
 /// NaN stays NaN.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    let x = x.clamp(-110.0, 90.0);
+    let (p, i) = exp_parts(x.clamp(-110.0, 90.0));
+    // Two factors, since 2^i itself may lie outside the range of f32. A NaN gives nonsense here, times NaN.
+    let half = i >> 1;
+    p * power_of_two(half) * power_of_two(i.wrapping_sub(half))
+}
+
+/// `p` and `i` with `e^x = p 2^i`.
+#[inline(always)]
+fn exp_parts(x: f32) -> (f32, i32) {
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let i = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
@@ -28,10 +36,17 @@ pub(crate) fn exp(x: f32) -> f32 {
     let p = p * r + 4.166_579_6e-2;
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
-    let p = p * (r * r) + r + 1.0;
-    // Two factors, since 2^i itself may lie outside the range of f32. A NaN gives nonsense here, times NaN.
-    let half = i >> 1;
-    p * power_of_two(half) * power_of_two(i.wrapping_sub(half))
+    (p * (r * r) + r + 1.0, i)
+}
+
+/// e^x for `x` that is not positive; relative error below 2e-7, and 0 below -87.7, where the result would not be a normal
+/// number. NaN stays NaN.
+#[inline(always)]
+pub(crate) fn exp_below_zero(x: f32) -> f32 {
+    // From -88 on the exponent field is 0, and so is the factor.
+    let x = if x < -88.0 { -88.0 } else { x };
+    let (p, i) = exp_parts(x);
+    p * power_of_two(i)
 }
 
 /// tanh x; relative error below 3e-7. Infinities give +-1, NaN stays NaN.
@@ -108,6 +123,16 @@ mod tests {
         let erf = worst(super::erf, erf_f64, tiny);
         println!("worst relative errors: exp {exp:.2e} tanh {tanh:.2e} erf {erf:.2e}");
         assert!(exp < 2e-7 && tanh < 3e-7 && erf < 4e-7, "exp {exp:e} tanh {tanh:e} erf {erf:e}");
+    }
+
+    #[test]
+    fn below_zero_exp_is_the_same_until_it_is_zero() {
+        for x in everywhere().filter(|x| *x <= 0.0) {
+            let (got, want) = (super::exp_below_zero(x), super::exp(x));
+            assert!(if x > -87.3 { got == want } else { got <= want }, "{x}: {got}, {want}");
+        }
+        assert_eq!((super::exp_below_zero(f32::NEG_INFINITY), super::exp_below_zero(-87.7)), (0.0, 0.0));
+        assert!(super::exp_below_zero(f32::NAN).is_nan());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use softmax::{Mask, backward_rows, exp_rows, scale_rows};
 /// Scores of one block of queries: 128 KiB, which stay in cache.
 const SCORES: usize = 1 << 15;
 /// Queries in a block when what lies beyond a query is left out: fewer waste less, more make better products.
-const CAUSAL: usize = 64;
+const CAUSAL: usize = 32;
 
 /// How positions look at each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

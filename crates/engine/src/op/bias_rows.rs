@@ -1,5 +1,9 @@
 //! Every example's own bias gradient: sums over positions.
 
+use rayon::prelude::*;
+
+use super::each;
+use super::layer_norm::add_rows;
 use crate::Tensor;
 
 /// `[n, .., o]` to `[n, o]`: row `i` is the sum of the rows of example `i` (bias of a linear map). `[n, o]` stays as it is.
@@ -11,9 +15,14 @@ pub fn bias_rows_last(dy: &Tensor) -> Tensor {
     assert!(dy.shape().len() >= 2, "bias rows: {dy:?} is not [n, .., o]");
     let (n, o) = (dy.rows(), dy.last());
     let mut rows = Tensor::zeros([n, o]);
-    for i in 0..n * usize::from(o > 0) {
-        let sum = &mut rows.data_mut()[i * o..(i + 1) * o];
-        dy.row(i).chunks_exact(o).for_each(|row| sum.iter_mut().zip(row).for_each(|(s, r)| *s += r));
+    let len = dy.row_len();
+    if len > 0 {
+        // Few examples of many positions, or many examples of one.
+        let block = each::rows_at_least(len);
+        let blocks = rows.data_mut().par_chunks_mut(block * o).zip(dy.data().par_chunks(block * len));
+        blocks.for_each(|(sums, dy)| {
+            sums.chunks_exact_mut(o).zip(dy.chunks_exact(len)).for_each(|(sum, dy)| add_rows(sum, dy));
+        });
     }
     rows
 }

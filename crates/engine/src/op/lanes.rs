@@ -6,13 +6,22 @@ const LANES: usize = 16;
 /// Lanes of `f64`.
 const WIDE: usize = 32;
 
+/// The lanes brought together, in halves.
+#[inline(always)]
+pub(super) fn tree(mut x: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    for half in [8, 4, 2, 1] {
+        (0..half).for_each(|i| x[i] = f(x[i], x[i + half]));
+    }
+    x[0]
+}
+
 /// The sum of `f(x)`.
 #[inline(always)]
 pub(super) fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let (chunks, rest) = x.as_chunks::<LANES>();
     let mut sum = [0.0; LANES];
     chunks.iter().for_each(|x| sum.iter_mut().zip(x).for_each(|(s, x)| *s += f(*x)));
-    sum.iter().sum::<f32>() + rest.iter().map(|x| f(*x)).sum::<f32>()
+    tree(sum, |a, b| a + b) + rest.iter().map(|x| f(*x)).sum::<f32>()
 }
 
 /// The inner product.
@@ -21,7 +30,7 @@ pub(super) fn inner(x: &[f32], y: &[f32]) -> f32 {
     let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     let mut sum = [0.0; LANES];
     xs.iter().zip(ys).for_each(|(x, y)| (0..LANES).for_each(|i| sum[i] += x[i] * y[i]));
-    sum.iter().sum::<f32>() + x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum::<f32>()
+    tree(sum, |a, b| a + b) + x_rest.iter().zip(y_rest).map(|(x, y)| x * y).sum::<f32>()
 }
 
 /// The sum, in f64.

@@ -51,15 +51,17 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> (Tenso
 pub fn layer_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Tensor {
     let d = dy.last();
     assert!(dy.shape() == kept.xhat.shape() && gamma.shape() == [d], "layer_norm: gradient {dy:?}, kept {kept:?}");
-    let mut dx = dy.clone();
+    let mut dx = Tensor::unfilled(dy.shape());
     if dx.is_empty() {
         return dx;
     }
     let rows = each::rows_at_least(d);
     let inputs = kept.xhat.data().par_chunks(rows * d).zip(kept.rstd.data().par_chunks(rows));
-    dx.data_mut().par_chunks_mut(rows * d).zip(inputs).for_each(|(dx, (xhat, rstd))| {
-        for (dx, (xhat, &rstd)) in dx.chunks_exact_mut(d).zip(xhat.chunks_exact(d).zip(rstd)) {
-            dx.iter_mut().zip(gamma.data()).for_each(|(g, gamma)| *g *= gamma);
+    let outputs = dx.data_mut().par_chunks_mut(rows * d).zip(dy.data().par_chunks(rows * d));
+    outputs.zip(inputs).for_each(|((dx, dy), (xhat, rstd))| {
+        let outputs = dx.chunks_exact_mut(d).zip(dy.chunks_exact(d));
+        for ((dx, dy), (xhat, &rstd)) in outputs.zip(xhat.chunks_exact(d).zip(rstd)) {
+            scale(dx, dy, gamma.data());
             centre(dx, xhat, rstd);
         }
     });
@@ -93,6 +95,11 @@ fn affine(xhat: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
     y.iter_mut().zip(xhat).zip(gamma.iter().zip(beta)).for_each(|((y, x), (g, b))| *y = x * g + b);
 }
 
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn scale(g: &mut [f32], dy: &[f32], gamma: &[f32]) {
+    g.iter_mut().zip(dy.iter().zip(gamma)).for_each(|(g, (dy, gamma))| *g = dy * gamma);
+}
+
 /// Writes `(x - mean) / sqrt(variance + eps)` and returns `1 / sqrt(variance + eps)`.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 pub(super) fn normalise(x: &[f32], eps: f32, xhat: &mut [f32]) -> f32 {
@@ -123,6 +130,6 @@ pub(super) fn add_products(sum: &mut [f32], dy: &[f32], xhat: &[f32]) {
 
 /// Adds the rows of `dy`, each as long as `sum`.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
-fn add_rows(sum: &mut [f32], dy: &[f32]) {
+pub(super) fn add_rows(sum: &mut [f32], dy: &[f32]) {
     dy.chunks_exact(sum.len()).for_each(|dy| sum.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy));
 }

@@ -1,5 +1,8 @@
 //! Affine map of the last dimension.
 
+use rayon::prelude::*;
+
+use super::each;
 use crate::{Mat, Tensor, Threads, product};
 
 /// `y = x w^T + b`: `x` is `[.., i]`, `w` is `[o, i]` (PyTorch's layout), `b` is `[o]`; the result is `[.., o]`.
@@ -13,7 +16,10 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
     assert!(b.is_none_or(|b| b.shape() == [o]), "linear: weight {w:?}, bias {b:?}");
     let mut y = Tensor::unfilled(with_last(x.shape(), o));
     if let Some(b) = b {
-        y.data_mut().chunks_exact_mut(o.max(1)).for_each(|row| row.copy_from_slice(b.data()));
+        let rows = each::rows_at_least(o);
+        y.data_mut().par_chunks_mut((rows * o).max(1)).for_each(|rows| {
+            rows.chunks_exact_mut(o).for_each(|row| row.copy_from_slice(b.data()));
+        });
     }
     let rows = outer(x);
     product(y.data_mut(), Mat::new(x.data(), rows, i), Mat::new(w.data(), o, i).t(), b.is_some(), Threads::Many);

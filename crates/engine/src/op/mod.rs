@@ -16,6 +16,8 @@ mod gelu;
 mod group_norm;
 mod lanes;
 mod layer_norm;
+#[cfg(test)]
+mod levels;
 mod linear;
 mod max_pool2d;
 mod mean_squared_error;

@@ -21,6 +21,7 @@
 //! Checked by: `tests::the_cipher_is_rfc_8439`, `tests::no_two_streams_meet`, `tests::far_steps_do_not_wrap`, and for the
 //! distribution `normal::tests`.
 
+mod keystream;
 mod normal;
 mod stream;
 

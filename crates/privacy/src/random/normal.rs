@@ -18,6 +18,10 @@
 
 use std::f64::consts::{FRAC_PI_2, SQRT_2};
 
+use multiversion::multiversion;
+
+/// 2^52: doubles from here to its double are integers, which sit in their low bits.
+const INTEGERS: f64 = 4_503_599_627_370_496.0;
 const LN_2_HIGH: f64 = 6.931_471_803_691_238_164_90e-1;
 const LN_2_LOW: f64 = 1.908_214_929_270_587_700_02e-10;
 const LOG: [f64; 7] = [
@@ -47,12 +51,15 @@ const COS: [f64; 6] = [
 ];
 
 /// The top 53 bits of a word as a multiple of `2^-53` in `[0, 1)`.
-#[inline]
+#[inline(always)]
 pub(super) fn uniform(word: u64) -> f64 {
     (word >> 11) as f64 * 2f64.powi(-53)
 }
 
 /// Each pair of words as a pair of independent standard normals. Both slices have one even length.
+///
+/// Vector instructions are chosen at run time; the numbers are the same with all of them.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx2"))]
 pub(super) fn box_muller(words: &[u64], out: &mut [f64]) {
     for (pair, normals) in words.as_chunks().0.iter().zip(out.as_chunks_mut().0) {
         *normals = pair_of_normals(*pair);
@@ -60,7 +67,7 @@ pub(super) fn box_muller(words: &[u64], out: &mut [f64]) {
 }
 
 /// `sqrt(-2 ln u) (cos 2 pi v, sin 2 pi v)` with `u` in `(0, 1]`, so that the logarithm is finite.
-#[inline]
+#[inline(always)]
 fn pair_of_normals([first, second]: [u64; 2]) -> [f64; 2] {
     let radius = (-2.0 * ln(uniform(first) + 2f64.powi(-53))).sqrt();
     let [cos, sin] = cos_sin_turns(uniform(second));
@@ -68,19 +75,20 @@ fn pair_of_normals([first, second]: [u64; 2]) -> [f64; 2] {
 }
 
 /// The polynomial with these coefficients, highest power first.
-#[inline]
+#[inline(always)]
 fn polynomial(coefficients: &[f64], x: f64) -> f64 {
     coefficients.iter().fold(0.0, |sum, c| sum * x + c)
 }
 
 /// The natural logarithm of a normal positive number.
-#[inline]
+#[inline(always)]
 fn ln(x: f64) -> f64 {
     let bits = x.to_bits();
     let mantissa = f64::from_bits(bits & 0x000f_ffff_ffff_ffff | 0x3ff0_0000_0000_0000);
     let large = mantissa > SQRT_2;
     let f = if large { mantissa * 0.5 } else { mantissa } - 1.0;
-    let exponent = ((bits >> 52) as i32 - 1023 + i32::from(large)) as f64;
+    let exponent =
+        f64::from_bits(bits >> 52 | INTEGERS.to_bits()) - (INTEGERS + 1023.0) + if large { 1.0 } else { 0.0 };
     let s = f / (2.0 + f);
     let half_square = 0.5 * f * f;
     let rest = s * s * polynomial(&LOG, s * s);
@@ -88,10 +96,13 @@ fn ln(x: f64) -> f64 {
 }
 
 /// Cosine and sine of `turns` full turns, for `turns` in `[0, 1)`.
-#[inline]
+#[inline(always)]
 fn cos_sin_turns(turns: f64) -> [f64; 2] {
-    let quarter = (4.0 * turns + 0.5) as i32;
-    let x = (4.0 * turns - f64::from(quarter)) * FRAC_PI_2;
+    let shifted = 4.0 * turns + 0.5;
+    let nearest = shifted + INTEGERS - INTEGERS;
+    let whole = nearest - if nearest > shifted { 1.0 } else { 0.0 };
+    let quarter = (whole + INTEGERS).to_bits();
+    let x = (4.0 * turns - whole) * FRAC_PI_2;
     let z = x * x;
     let sin = x + x * z * polynomial(&SIN, z);
     let cos = 1.0 - (0.5 * z - z * z * polynomial(&COS, z));

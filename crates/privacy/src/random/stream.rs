@@ -10,7 +10,7 @@
 //!
 //! Checked by: `super::tests::how_a_range_is_split_does_not_matter`, `super::tests::the_cipher_is_rfc_8439`.
 
-use super::{generator, normal};
+use super::{generator, keystream, normal};
 use chacha20::rand_core::Rng;
 use zeroize::Zeroize;
 
@@ -38,6 +38,24 @@ impl Stream {
 
     /// The words at `from`, `from + 1`, ... Past the last index the stream starts over.
     pub fn fill_words(&self, from: u64, out: &mut [u64]) {
+        let head = (from.wrapping_neg() % keystream::BLOCK as u64) as usize;
+        let ends = from.checked_add(out.len() as u64).is_some();
+        if !keystream::available() || !ends || out.len() < head + keystream::WORDS {
+            return self.fill_few(from, out);
+        }
+        let (head, rest) = out.split_at_mut(head);
+        let (bulk, tail) = rest.split_at_mut(rest.len() / keystream::WORDS * keystream::WORDS);
+        let first = from + head.len() as u64;
+        keystream::fill(&self.key, self.nonce, first, bulk);
+        self.fill_few(from, head);
+        self.fill_few(first + bulk.len() as u64, tail);
+    }
+
+    /// As [`Stream::fill_words`], by the `chacha20` crate.
+    fn fill_few(&self, from: u64, out: &mut [u64]) {
+        if out.is_empty() {
+            return;
+        }
         let mut generator = generator(&self.key, self.nonce);
         generator.set_word_pos(u128::from(from) * 2);
         let mut bytes = [0; 8 * BATCH];
@@ -76,7 +94,8 @@ impl Stream {
         let mut words = [0; BATCH];
         let mut normals = [0.0; BATCH];
         while !out.is_empty() {
-            let skip = (from % 2) as usize;
+            // Whole blocks of the cipher are made fastest.
+            let skip = (from % keystream::BLOCK as u64) as usize;
             let take = out.len().min(BATCH - skip);
             let made = (skip + take).next_multiple_of(2);
             self.fill_words(from - skip as u64, &mut words[..made]);

@@ -76,12 +76,12 @@ fn exponentials(row: &mut [f32], shift: f32) -> f32 {
     let mut sum = [0.0; 16];
     for x in chunks {
         for i in 0..16 {
-            x[i] = math::exp(x[i] - shift);
+            x[i] = math::exp_below_zero(x[i] - shift);
             sum[i] += x[i];
         }
     }
-    rest.iter_mut().for_each(|x| *x = math::exp(*x - shift));
-    sum.iter().sum::<f32>() + rest.iter().sum::<f32>()
+    rest.iter_mut().for_each(|x| *x = math::exp_below_zero(*x - shift));
+    lanes::tree(sum, |a, b| a + b) + rest.iter().sum::<f32>()
 }
 
 /// The row becomes `p = scale exp(row - shift)`; the inner product of `p` and `y`.
@@ -91,10 +91,10 @@ fn exponentials_with(row: &mut [f32], y: &[f32], shift: f32, scale: f32) -> f32 
     let mut sum = [0.0; 16];
     for (x, y) in chunks.iter_mut().zip(ys) {
         for i in 0..16 {
-            x[i] = math::exp(x[i] - shift) * scale;
+            x[i] = math::exp_below_zero(x[i] - shift) * scale;
             sum[i] += x[i] * y[i];
         }
     }
-    rest.iter_mut().for_each(|x| *x = math::exp(*x - shift) * scale);
-    sum.iter().sum::<f32>() + rest.iter().zip(y_rest).map(|(x, y)| x * y).sum::<f32>()
+    rest.iter_mut().for_each(|x| *x = math::exp_below_zero(*x - shift) * scale);
+    lanes::tree(sum, |a, b| a + b) + rest.iter().zip(y_rest).map(|(x, y)| x * y).sum::<f32>()
 }

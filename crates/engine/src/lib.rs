@@ -23,5 +23,6 @@ mod window;
 
 pub use kernel::Level;
 pub use matmul::{Mat, Threads, product, product_long};
+pub use memory::Indices;
 pub use tensor::Tensor;
 pub use window::Window;

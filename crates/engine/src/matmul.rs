@@ -1,7 +1,11 @@
-//! Matrix products: a safe face of the `gemm` crate, which picks AVX-512, AVX2 or NEON kernels at run time.
+//! Matrix products, by the kernel that convolutions use too ([`crate::kernel`]).
 
-use gemm::Parallelism;
+use std::ops::Range;
+
 use rayon::prelude::*;
+
+use crate::kernel::{self, Finish, Inner, Level};
+use crate::memory::Scratch;
 
 /// Products below this many multiplications stay on one thread.
 const SMALL: usize = 1 << 18;
@@ -9,6 +13,18 @@ const SMALL: usize = 1 << 18;
 const INNER: usize = 1024;
 /// The most blocks, hence partial results, of [`product_long`].
 const BLOCKS: usize = 32;
+/// Steps of the inner dimension that are taken together: a tile of rows stays in the first cache.
+const DEPTH: usize = 384;
+/// Panels that are packed together: they stay in the second cache.
+const GROUP: usize = 8;
+/// Rows that are taken together.
+const TILE: usize = 12;
+/// Parts that a thread is given.
+const PARTS: usize = 4;
+/// Fewer rows than this are not worth packing panels for.
+const SHORT: usize = 96;
+/// Strides up to this are walked along in place: what a step skips is used by the next tiles.
+const NEAR: usize = 256;
 
 /// A matrix in a slice: element (i, j) is `data[i * row_stride + j * col_stride]`.
 #[derive(Clone, Copy)]
@@ -91,23 +107,111 @@ pub(crate) fn scaled_product(out: &mut [f32], a: Mat, b: Mat, scale: f32, accumu
     if out.is_empty() || a.cols == 0 {
         return;
     }
-    let (m, n, k) = (a.rows, b.cols, a.cols);
-    let parallelism = match threads {
-        Threads::Many if m * n * k >= SMALL => Parallelism::Rayon(rayon::current_num_threads()),
-        _ => Parallelism::None,
-    };
-    let (a_row, a_col) = (a.row_stride as isize, a.col_stride as isize);
-    let (b_row, b_col) = (b.row_stride as isize, b.col_stride as isize);
-    let (out, a, b) = (out.as_mut_ptr(), a.data.as_ptr(), b.data.as_ptr());
-    // SAFETY: `out` holds m x n elements row major; `check` made sure that the last element of `a` (m x k) and of `b`
-    // (k x n) lie in their slices, and strides are not negative, so every element does. `out` is borrowed mutably.
-    unsafe {
-        let (out_row, last) = (n as isize, parallelism);
-        gemm::gemm(
-            m, n, k, out, 1, out_row, accumulate, a, a_col, a_row, b, b_col, b_row, 1.0, scale, false, false, false,
-            last,
-        );
+    let job = Job { a, b, scale, accumulate, level: Level::current() };
+    let spread = threads == Threads::Many && a.rows * b.cols * a.cols >= SMALL && rayon::current_num_threads() > 1;
+    if spread { job.spread(out) } else { job.part(Out(out.as_mut_ptr()), 0..a.rows, 0..job.panels()) }
+}
+
+/// One product; which parts of it are made where does not change a bit of the result.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    a: Mat<'a>,
+    b: Mat<'a>,
+    scale: f32,
+    accumulate: bool,
+    level: Level,
+}
+
+/// The result, shared between parts that write disjoint tiles.
+#[derive(Clone, Copy)]
+struct Out(*mut f32);
+
+// SAFETY: parts that run at the same time write different rows or columns: see `Job::spread`.
+unsafe impl Send for Out {}
+unsafe impl Sync for Out {}
+
+impl Job<'_> {
+    fn panels(&self) -> usize {
+        self.b.cols.div_ceil(self.level.width())
     }
+
+    /// Parts on all threads: groups of panels, and rows if there are few groups.
+    fn spread(self, out: &mut [f32]) {
+        let (panels, out) = (self.panels(), Out(out.as_mut_ptr()));
+        let groups = panels.div_ceil(GROUP);
+        let pieces = (PARTS * rayon::current_num_threads()).div_ceil(groups).min(self.a.rows.div_ceil(SHORT)).max(1);
+        let cut = |all: usize, i: usize, of: usize| i * all / of..(i + 1) * all / of;
+        (0..groups * pieces).into_par_iter().for_each(|part| {
+            self.part(out, cut(self.a.rows, part / groups, pieces), cut(panels, part % groups, groups));
+        });
+    }
+
+    /// The tiles of some rows and some panels of columns.
+    fn part(&self, out: Out, rows: Range<usize>, panels: Range<usize>) {
+        let (width, depth) = (self.level.width(), self.a.cols);
+        let mut scratch = [const { Scratch::new() }; 2];
+        let [panel, copy] = &mut scratch;
+        for group in panels.clone().step_by(GROUP) {
+            let group = group..(group + GROUP).min(panels.end);
+            for from in (0..depth).step_by(DEPTH) {
+                let steps = (from, (from + DEPTH).min(depth));
+                let size = (steps.1 - steps.0) * width;
+                let packed = kernel::aligned(panel, group.len() * size);
+                for (panel, out) in group.clone().zip(packed.chunks_exact_mut(size)) {
+                    kernel::pack(self.b, self.scale, steps, panel * width, width, out);
+                }
+                for tile in tiles(rows.clone()) {
+                    let mut pointers = [std::ptr::null(); TILE];
+                    let pointers = &mut pointers[..tile.len()];
+                    let inner = self.point(tile.start, steps, group.len(), copy, pointers);
+                    for (panel, packed) in group.clone().zip(packed.chunks_exact(size)) {
+                        let column = panel * width;
+                        let finish = Finish {
+                            row_stride: self.b.cols,
+                            columns: width.min(self.b.cols - column),
+                            accumulate: self.accumulate || from > 0,
+                            shift: std::ptr::null(),
+                        };
+                        // SAFETY: the level is the machine's; `check` made sure that every element of `a` lies in its
+                        // slice, and `pointers` points at rows of it or of a copy; the tile lies in `out`, which has
+                        // `a.rows` rows of `b.cols`, and belongs to this part.
+                        unsafe {
+                            let out = out.0.add(tile.start * self.b.cols + column);
+                            kernel::rows_by_panel(self.level, pointers, inner, packed.as_ptr(), out, finish);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where rows `first..` of `a` begin and how to walk along them: in place, or in a copy if they are far apart or meet
+    /// more than a few panels.
+    fn point(
+        &self,
+        first: usize,
+        steps: (usize, usize),
+        panels: usize,
+        copy: &mut Scratch,
+        pointers: &mut [*const f32],
+    ) -> Inner {
+        let (len, rows, a) = (steps.1 - steps.0, pointers.len(), self.a);
+        let (start, step) = if a.col_stride == 1 || (panels < 3 && a.col_stride <= NEAR) {
+            (&a.data[first * a.row_stride + steps.0 * a.col_stride..], (a.row_stride, a.col_stride))
+        } else {
+            let copy = copy.of(len * TILE);
+            kernel::pack_rows(a, steps, first, rows, TILE, copy);
+            (&*copy, (1, TILE))
+        };
+        pointers.iter_mut().enumerate().for_each(|(i, pointer)| *pointer = start[i * step.0..].as_ptr());
+        Inner::run(len, step.1)
+    }
+}
+
+/// Rows in tiles of about the same height.
+fn tiles(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let (len, count) = (rows.len(), rows.len().div_ceil(TILE));
+    (0..count).map(move |i| rows.start + i * len / count..rows.start + (i + 1) * len / count)
 }
 
 /// `out = a b` where the inner dimension is much longer than the outer ones (a weight gradient over many rows).

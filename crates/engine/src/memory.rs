@@ -89,6 +89,37 @@ impl Drop for Scratch {
     }
 }
 
+/// Whole numbers in recycled storage.
+pub struct Indices(Vec<f32>);
+
+impl Indices {
+    /// `len` numbers with unspecified contents.
+    pub(crate) fn unfilled(len: usize) -> Self {
+        Self(take(len))
+    }
+}
+
+impl std::ops::Deref for Indices {
+    type Target = [u32];
+    fn deref(&self) -> &[u32] {
+        // SAFETY: f32 and u32 have one size and alignment, and every pattern of bits is a value of both.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len()) }
+    }
+}
+
+impl std::ops::DerefMut for Indices {
+    fn deref_mut(&mut self) -> &mut [u32] {
+        // SAFETY: as above; the storage is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len()) }
+    }
+}
+
+impl Drop for Indices {
+    fn drop(&mut self) {
+        give(std::mem::take(&mut self.0));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Scratch, give, take};

@@ -121,16 +121,16 @@ impl Workload {
     fn data(&self, batch: usize) -> Result<Examples, DataError> {
         let stream = Key::from_seed(0).stream(Purpose::Init, 0, 0);
         let width: usize = self.input.iter().product();
-        let uniform = |i: usize| stream.uniform(i as u64);
         let (inputs, targets) = match self.made {
             Made::Numbers { classes } => {
                 let names: Vec<String> = (0..classes).map(|c| c.to_string()).collect();
                 let labels = (0..batch as u32).map(|i| i % classes).collect();
-                let inputs = (0..batch * width).map(|i| uniform(i) as f32).collect();
+                let mut inputs = vec![0.0; batch * width];
+                stream.fill_uniform(0, &mut inputs);
                 (inputs, Targets::Classes { labels, names: names.into() })
             }
             Made::Tokens { vocabulary } => {
-                let id = |i: usize| (uniform(i) * f64::from(vocabulary)) as u32;
+                let id = |i: usize| (stream.uniform(i as u64) * f64::from(vocabulary)) as u32;
                 let ids: Vec<u32> = (0..batch * (width + 1)).map(id).collect();
                 let rows = || ids.chunks(width + 1);
                 let inputs = rows().flat_map(|row| &row[..width]).map(|id| *id as f32).collect();

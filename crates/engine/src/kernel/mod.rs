@@ -1,19 +1,19 @@
-//! The kernel of convolutions: a few rows of one factor, read in place, times a packed panel of the other.
+//! The kernel of products and convolutions: a few rows of one factor, read in place, times a packed panel of the other.
 //!
-//! Matrix products are a library's ([`crate::product`]). A convolution's factors, though, are windows of an image, and
-//! copying them out for a library costs more than a small product does. Here the rows under a window are read where they
-//! are. A panel holds [`Level::width`] columns, step by step of the inner dimension, padded with zeros. The rows' elements are
+//! A panel holds [`Level::width`] columns, step by step of the inner dimension, padded with zeros. The rows' elements are
 //! broadcast, so they need not be packed: a row is a pointer, and its inner dimension may be strided and come in
-//! segments (the rows of an image under a window). Sums of a tile stay in registers until the end.
+//! segments. That is why this is our own and not a library's: the rows under a convolution's window are read where they
+//! are in the image, and copying them out for a library costs more than a small product does. Sums of a tile stay in
+//! registers until the end.
 
 mod pack;
 mod vector;
 
-pub(crate) use pack::{MOST, turn};
+pub(crate) use pack::{MOST, aligned, pack, pack_rows, turn};
 use std::sync::atomic::{AtomicU8, Ordering};
 use vector::{Plain, Vector};
 
-/// The instructions that convolutions use.
+/// The instructions that products and convolutions use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {
@@ -190,6 +190,10 @@ unsafe fn one_tile<V: Vector, const R: usize>(
 ) {
     unsafe {
         let rows: [*const f32; R] = std::array::from_fn(|i| *rows.get_unchecked(i));
+        for i in 0..R {
+            V::prefetch(out.wrapping_add(i * finish.row_stride));
+            V::prefetch(out.wrapping_add(i * finish.row_stride + V::LANES));
+        }
         let mut sums = [[V::zero(); 2]; R];
         let mut panel = panel;
         for segment in 0..inner.segments {
@@ -204,37 +208,42 @@ unsafe fn one_tile<V: Vector, const R: usize>(
                 panel = panel.add(2 * V::LANES);
             }
         }
-        // By way of a buffer: sums that are indexed by a variable would not stay in registers above.
-        let mut tile = [[0.0f32; 32]; R];
-        for i in 0..R {
-            sums[i][0].store(tile[i].as_mut_ptr());
-            sums[i][1].store(tile[i].as_mut_ptr().add(V::LANES));
-        }
-        for (i, row) in tile.iter_mut().enumerate() {
-            if !finish.shift.is_null() {
-                let shift = *finish.shift.add(i);
-                row.iter_mut().for_each(|sum| *sum += shift);
+        // Short loops with nothing in them, which the compiler unrolls: sums that are indexed by a variable would not stay in
+        // registers above.
+        let whole = finish.columns == 2 * V::LANES && finish.shift.is_null();
+        if whole && finish.accumulate {
+            for i in 0..R {
+                let out = out.add(i * finish.row_stride);
+                V::load(out).add(sums[i][0]).store(out);
+                V::load(out.add(V::LANES)).add(sums[i][1]).store(out.add(V::LANES));
             }
-            write::<V>(row, out.add(i * finish.row_stride), finish);
+        } else if whole {
+            for i in 0..R {
+                let out = out.add(i * finish.row_stride);
+                sums[i][0].store(out);
+                sums[i][1].store(out.add(V::LANES));
+            }
+        } else {
+            let mut tile = [[0.0f32; 32]; R];
+            for i in 0..R {
+                sums[i][0].store(tile[i].as_mut_ptr());
+                sums[i][1].store(tile[i].as_mut_ptr().add(V::LANES));
+            }
+            for (i, row) in tile.iter().enumerate() {
+                write(row, out.add(i * finish.row_stride), i, finish);
+            }
         }
     }
 }
 
-/// Stores one row of a tile, or adds it.
+/// Stores row `i` of a tile, or adds it: a part of it, or with a shift.
 #[inline(always)]
-unsafe fn write<V: Vector>(row: &[f32; 32], out: *mut f32, finish: Finish) {
+unsafe fn write(row: &[f32; 32], out: *mut f32, i: usize, finish: Finish) {
     unsafe {
-        if finish.columns == 2 * V::LANES {
-            for at in [0, V::LANES] {
-                let (out, sum) = (out.add(at), V::load(row.as_ptr().add(at)));
-                let sum = if finish.accumulate { V::load(out).add(sum) } else { sum };
-                sum.store(out);
-            }
-            return;
-        }
+        let shift = if finish.shift.is_null() { 0.0 } else { *finish.shift.add(i) };
         for (j, sum) in row.iter().enumerate().take(finish.columns) {
             let out = out.add(j);
-            *out = if finish.accumulate { *out + sum } else { *sum };
+            *out = if finish.accumulate { *out + sum + shift } else { *sum + shift };
         }
     }
 }

@@ -17,6 +17,9 @@ pub(super) trait Vector: Copy {
     unsafe fn add(self, other: Self) -> Self;
     /// `self + a b`.
     unsafe fn add_product(self, a: Self, b: Self) -> Self;
+    /// Says that this line will be needed; any address will do.
+    #[inline(always)]
+    fn prefetch(_at: *const f32) {}
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -50,6 +53,11 @@ mod x86 {
         #[inline(always)]
         unsafe fn add_product(self, a: Self, b: Self) -> Self {
             unsafe { _mm512_fmadd_ps(a, b, self) }
+        }
+        #[inline(always)]
+        fn prefetch(at: *const f32) {
+            // SAFETY: prefetching never faults, and every x86-64 has it.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
         }
     }
 

@@ -47,7 +47,7 @@ pub fn conv2d_backward(dy: &Tensor, w: &Tensor, input_shape: &[usize], window: W
     }
     if let Some((turned, weight)) = turn_round(&unfolding, w) {
         if let Some(direct) = Direct::new(&turned) {
-            each_image(&turned, &direct, &weight, None, dy.data(), dx.data_mut());
+            each_image(&turned, &direct, weight.data(), None, dy.data(), dx.data_mut());
             return dx;
         }
     }
@@ -72,7 +72,7 @@ fn each_image(unfolding: &Unfolding, direct: &Direct, w: &[f32], bias: Option<&[
 
 /// The input gradient of a convolution with stride 1 is a convolution too: of the output gradient with a wider border, by
 /// the weights with channels swapped and both axes turned round. Nothing where the border would be negative.
-fn turn_round(unfolding: &Unfolding, w: &Tensor) -> Option<(Unfolding, Vec<f32>)> {
+fn turn_round(unfolding: &Unfolding, w: &Tensor) -> Option<(Unfolding, Tensor)> {
     let (Window { kernel: [kh, kw], padding: [ph, pw], stride }, o) = (unfolding.window(), w.rows());
     if stride != [1, 1] || ph >= kh || pw >= kw {
         return None;
@@ -80,8 +80,8 @@ fn turn_round(unfolding: &Unfolding, w: &Tensor) -> Option<(Unfolding, Vec<f32>)
     let ([c, ..], (oh, ow)) = (unfolding.shape(), unfolding.fit());
     let window = Window { kernel: [kh, kw], stride, padding: [kh - 1 - ph, kw - 1 - pw] };
     let cells = kh * kw;
-    let mut turned = vec![0.0; w.len()];
-    for (to, turned) in turned.chunks_exact_mut(cells).enumerate() {
+    let mut turned = Tensor::unfilled(w.shape());
+    for (to, turned) in turned.data_mut().chunks_exact_mut(cells).enumerate() {
         let (channel, output) = (to / o, to % o);
         let from = &w.data()[(output * c + channel) * cells..][..cells];
         turned.iter_mut().zip(from.iter().rev()).for_each(|(t, f)| *t = *f);

@@ -6,7 +6,7 @@
 //! along the image's own rows.
 
 use super::unfold::Unfolding;
-use crate::kernel::{Finish, Inner, Level, MOST, rows_by_panel, turn};
+use crate::kernel::{Finish, Inner, Level, MOST, aligned, rows_by_panel, turn};
 use crate::memory::Scratch;
 
 /// Steps of the inner dimension whose panel stays in the first cache.
@@ -66,7 +66,7 @@ impl Direct {
         let (level, patch, positions) = (Level::current(), self.patch(), self.positions());
         let (width, o) = (level.width(), w.len() / patch);
         assert!(image.len() == self.image() && y.len() == o * positions && bias.is_none_or(|b| b.len() == o));
-        let panel = scratch.of(DEPTH * width);
+        let panel = aligned(scratch, DEPTH * width);
         let mut rows = Vec::with_capacity(o);
         for from in (0..patch).step_by(DEPTH) {
             let steps = (patch - from).min(DEPTH);
@@ -157,7 +157,7 @@ impl Direct {
         let (width, o) = (level.width(), dy.len() / self.positions());
         assert!(image.len() == self.image() && out.len() == o * patch && dy.len() == o * self.positions());
         let lines = (DEPTH / wide).clamp(1, tall);
-        let panel = scratch.of(lines * wide * width);
+        let panel = aligned(scratch, lines * wide * width);
         let mut rows = Vec::with_capacity(patch);
         for line in (0..tall).step_by(lines) {
             let lines = lines.min(tall - line);

@@ -4,6 +4,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::each;
+use crate::memory::Indices;
 use crate::{Tensor, Window};
 
 /// Maxima of `x` `[n, c, h, w]`, `[n, c, h', w']`, and for each the index of its pixel in its plane (`h w` pixels).
@@ -14,9 +15,9 @@ use crate::{Tensor, Window};
 /// # Panics
 /// If the window does not fit, or lies in the border altogether (padding beyond half the kernel).
 #[must_use]
-pub fn max_pool2d(x: &Tensor, window: Window) -> (Tensor, Vec<u32>) {
+pub fn max_pool2d(x: &Tensor, window: Window) -> (Tensor, Indices) {
     let (mut y, plane) = output(x, window);
-    let mut argmax = vec![0; y.len()];
+    let mut argmax = Indices::unfilled(y.len());
     let (from, to) = (plane.h * plane.w, plane.oh * plane.ow);
     let planes = each::rows_at_least(from.max(to));
     if !y.is_empty() {

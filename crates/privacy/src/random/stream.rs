@@ -73,6 +73,17 @@ impl Stream {
         normal::uniform(self.word(index))
     }
 
+    /// The uniforms at `from`, `from + 1`, ..., each rounded once: in `[0, 1]`.
+    pub fn fill_uniform(&self, mut from: u64, out: &mut [f32]) {
+        let mut words = [0; BATCH];
+        for piece in out.chunks_mut(BATCH) {
+            let words = &mut words[..piece.len()];
+            self.fill_words(from, words);
+            piece.iter_mut().zip(&*words).for_each(|(slot, word)| *slot = normal::uniform(*word) as f32);
+            from = from.wrapping_add(piece.len() as u64);
+        }
+    }
+
     /// The standard normal at `index`. Elements `2k` and `2k + 1` come from words `2k` and `2k + 1`.
     pub fn normal(&self, index: u64) -> f64 {
         let mut out = [0.0];

@@ -6,6 +6,7 @@
 //! Shapes, class names and feature names come from the configuration and are public.
 
 use super::error::DataError;
+use engine::Tensor;
 use std::{fmt, sync::Arc};
 
 /// What is to be predicted, one entry an example.
@@ -220,10 +221,9 @@ impl Examples {
     /// # Panics
     /// If a number is not below `len()`.
     pub fn gather(&self, who: &[usize]) -> Batch {
-        let mut inputs = Vec::with_capacity(who.len() * self.width);
-        for &i in who {
-            self.push(i, &mut inputs);
-        }
+        // From the engine's store, to which it returns as a tensor.
+        let mut inputs = Tensor::zeros([who.len() * self.width]).into_data();
+        inputs.chunks_exact_mut(self.width).zip(who).for_each(|(row, &i)| self.copy(i, row));
         Batch { inputs, n: who.len(), shape: self.shape.clone(), targets: self.targets.gather(who) }
     }
 
@@ -233,13 +233,17 @@ impl Examples {
         (0..n).step_by(size).map(move |from| self.gather(&(from..n.min(from + size)).collect::<Vec<_>>()))
     }
 
-    fn push(&self, i: usize, out: &mut Vec<f32>) {
+    fn copy(&self, i: usize, out: &mut [f32]) {
         let span = i * self.width..(i + 1) * self.width;
         match &self.rows {
-            Rows::Floats(data) => out.extend_from_slice(&data[span]),
+            Rows::Floats(data) => out.copy_from_slice(&data[span]),
             Rows::Bytes { data, table } => {
-                let planes = data[span].chunks_exact(self.width / table.len());
-                planes.zip(table).for_each(|(plane, t)| out.extend(plane.iter().map(|&b| t[usize::from(b)])));
+                let plane = self.width / table.len();
+                let planes = data[span].chunks_exact(plane).zip(out.chunks_exact_mut(plane));
+                let one = |((from, to), t): ((&[u8], &mut [f32]), &[f32; 256])| {
+                    to.iter_mut().zip(from).for_each(|(x, &b)| *x = t[usize::from(b)]);
+                };
+                planes.zip(table).for_each(one);
             }
         }
     }

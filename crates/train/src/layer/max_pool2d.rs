@@ -1,7 +1,7 @@
 //! Largest of each window, PyTorch's `nn.MaxPool2d`.
 use super::{Build, Keep, Layer, Pair, ShapeError, View, shape};
 use crate::tap::Taps;
-use engine::{Tensor, Window, op};
+use engine::{Indices, Tensor, Window, op};
 use serde::{Deserialize, Serialize};
 
 fn zero() -> Pair {
@@ -50,7 +50,7 @@ impl Layer for Built {
         y
     }
     fn backward(&self, _: View, keep: &mut Keep, dy: Tensor, _: &mut Taps) -> Tensor {
-        let (shape, argmax): (Vec<usize>, Vec<u32>) = keep.pop();
+        let (shape, argmax): (Vec<usize>, Indices) = keep.pop();
         op::max_pool2d_backward(&dy, &argmax, &shape)
     }
 }

@@ -183,7 +183,8 @@ fn gradients_agree_with_finite_differences() {
             let outputs = model.outputs(&moved, inputs);
             f64::from(model.loss().apply(&outputs, &classes(vec![1])).0[0])
         };
-        let step = 1e-2f32;
+        // A deep network of rectifiers has a kink in almost every longer step.
+        let step = if what.contains("wide_resnet") { 1e-3f32 } else { 1e-2 };
         for k in (0..gradient.len()).step_by(1 + gradient.len() / 40) {
             let slope = (loss(k, step) - loss(k, -step)) / (2.0 * f64::from(step));
             // f32 losses limit what differences can show; kinks of max and relu are rare at these inputs.

@@ -98,13 +98,16 @@ fn fresh(layout: &Layout, p: usize, stream: &Stream) -> Tensor {
     let numbers = match parameter.init {
         Init::Constant(c) => vec![c; range.len()],
         Init::Uniform(bound) => {
-            let unit = |i: usize| stream.uniform(at + i as u64) as f32;
-            (0..range.len()).map(|i| (2.0 * unit(i) - 1.0) * bound).collect()
+            let mut numbers = vec![0.0; range.len()];
+            stream.fill_uniform(at, &mut numbers);
+            numbers.iter_mut().for_each(|x| *x = (2.0 * *x - 1.0) * bound);
+            numbers
         }
         Init::Normal(std) => {
             let mut numbers = vec![0.0; range.len()];
             stream.fill_normal(at, &mut numbers);
-            numbers.iter().map(|z| z * std).collect()
+            numbers.iter_mut().for_each(|z| *z *= std);
+            numbers
         }
     };
     Tensor::new(parameter.shape.clone(), numbers)

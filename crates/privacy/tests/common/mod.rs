@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // Each test binary uses some of it.
 
+pub mod dice;
+
 use privacy::{Account, Event, Ledger, Neighbouring, Price, Sampling, account};
 use serde_json::Value;
 

@@ -110,7 +110,7 @@ impl Pair {
                     if term > top {
                         sum = sum * (top - term).exp() + 1.0;
                         top = term;
-                    } else {
+                    } else if term != f64::NEG_INFINITY {
                         sum += (term - top).exp(); // not a number stays one, and is seen by the caller
                     }
                 }

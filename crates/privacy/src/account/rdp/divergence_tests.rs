@@ -134,6 +134,19 @@ fn divergences_stay_finite_and_between_their_bounds() {
     }
 }
 
+/// Rates so small that squares vanish cost nothing, whatever the rounding: not what convexity says.
+#[test]
+fn tiny_rates_are_integrated() {
+    for neighbouring in [AddRemove, ReplaceOne] {
+        for order in [1.5, 10.0, 90.0, 100.0, 133.3, 250.0] {
+            for rate in [1e-300, 1.0115284245735674e-300, 1e-200, 1e-150] {
+                let got = pair(1.18, rate, neighbouring).divergence(order);
+                assert!(got < 1e-200, "{neighbouring} order {order} rate {rate}: {got}");
+            }
+        }
+    }
+}
+
 #[test]
 fn divergences_grow_with_the_order() {
     for (z, q) in [(0.4, 0.01), (1.0, 1e-5), (4.0, 0.3)] {

@@ -194,9 +194,17 @@ fn excess(q: f64, y: f64) -> f64 {
     q * y.exp_m1()
 }
 
-/// `ln(1 - q + q e^y)`, also where the exponential overflows.
+/// `ln(1 - q + q e^y)`, also where the exponential overflows, and where it vanishes with `1 - q`.
 pub(super) fn log_mixture(q: f64, y: f64) -> f64 {
-    if y < 30.0 { excess(q, y).ln_1p() } else { y + q.ln() + ((1.0 - q) / q * (-y).exp()).ln_1p() }
+    if q == 1.0 {
+        y
+    } else if y >= 30.0 {
+        y + q.ln() + ((1.0 - q) / q * (-y).exp()).ln_1p()
+    } else if y < -1.0 {
+        (1.0 - q + q * y.exp()).ln()
+    } else {
+        excess(q, y).ln_1p()
+    }
 }
 
 /// `ln((1+w)^a - 1 - a w)`, given `l = ln(1+w)` too. Negative infinity where `w = 0`.

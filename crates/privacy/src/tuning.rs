@@ -226,7 +226,7 @@ mod tests {
             let on_grid = trials.at_orders(&Rdp.curve(&one).unwrap(), &default_orders(), delta).1;
             let got = trials.price(&one, delta).unwrap().epsilon;
             eprintln!("{trials:?}: {got} against {want}, on its grid {:e} away", relative(on_grid, want));
-            assert!(got <= want);
+            assert!(got <= want * (1.0 + 1e-12));
             worst = worst.max(relative(on_grid, want));
         }
         eprintln!("worst relative error of trials {worst:e}");

@@ -1,15 +1,15 @@
 //! Every list of the reference table that is about runs of one kind or another, through the public accountants.
 //!
-//! The table is not part of the repository; where it is absent these tests say so and pass. The lists about single
-//! formulas, groups, trees and trials are in `reference_forms.rs`.
+//! The table is not part of the repository; where it is absent these tests say so and pass. The lists about plans
+//! are in `reference_plans.rs`, those about single formulas, groups, trees and trials in `reference_forms.rs`.
 
 mod common;
 
 use common::{
-    Phase, Tally, add_remove, apart, epsilon, gaussian, laplace, maybe, number, phase, poisson, price, run, step,
-    table, whole,
+    Phase, Tally, add_remove, apart, converted, epsilon, gaussian, laplace, maybe, number, on_default_orders, phase,
+    poisson, price, run, step, table, whole,
 };
-use privacy::{Event, Ledger, Neighbouring, Sampling, noise_multiplier};
+use privacy::{Event, Ledger, Neighbouring, Sampling};
 use serde_json::Value;
 
 const ADD_REMOVE: Neighbouring = Neighbouring::AddRemove;
@@ -179,79 +179,19 @@ fn heterogeneous() {
     rdp.close("heterogeneous, rdp");
 }
 
-#[test]
-fn calibration_sigma() {
-    let (mut pld, mut rdp) = (Tally::default(), Tally::default());
-    for case in table("calibration_sigma") {
-        let (target, delta, steps) = (number(&case, "epsilon"), number(&case, "delta"), whole(&case, "steps"));
-        let rate = number(&case, "sample_rate");
-        let found = |accountant: &str| {
-            let price = |z| common::accountant(accountant).spent(&run(ADD_REMOVE, &[(z, rate, steps)]), delta);
-            noise_multiplier(target, price).expect("a multiplier")
-        };
-        // Where the table has no exact value, that of another library's bound, to its own precision.
-        let exact =
-            maybe(&case, "exact.sigma").unwrap_or_else(|| number(&case, "pld_dp_accounting.sigma") * (1.0 - 1e-4));
-        let got = found("pld");
-        let share = got.noise_multiplier / exact - 1.0;
-        let met = got.epsilon <= target && (-1e-9..=2e-3).contains(&share);
-        pld.demand(met, share, || format!("epsilon {target} q {rate} T {steps}: {got:?} against {exact}"));
-        let (got, want) = (found("rdp"), number(&case, "rdp_true_dp_accounting_orders.sigma"));
-        // The table's grid of orders ends at 1024; all orders together need less noise, and never less than the truth.
-        let share = got.noise_multiplier / want - 1.0;
-        let met = got.epsilon <= target && share <= 5e-4 && got.noise_multiplier >= exact;
-        rdp.demand(met, share, || format!("epsilon {target} q {rate}: {got:?} against {want}"));
-    }
-    pld.close("calibration_sigma, pld");
-    rdp.close("calibration_sigma, rdp");
-}
-
-#[test]
-fn calibration_steps() {
-    let mut tally = Tally::default();
-    for case in table("calibration_steps") {
-        let (target, delta, most) = (number(&case, "epsilon"), number(&case, "delta"), whole(&case["exact"], "steps"));
-        let after = |steps| {
-            epsilon(
-                "pld",
-                &run(ADD_REMOVE, &[(number(&case, "noise_multiplier"), number(&case, "sample_rate"), steps)]),
-                delta,
-            )
-        };
-        // One more step than the most is too much for any sound accountant; a thousandth fewer is allowed by a tight one.
-        let fewer = (most as f64 * 0.999).floor() as u64;
-        let met = after(most + 1) > target && after(fewer) <= target;
-        tally.demand(met, 0.0, || format!("{most} steps to epsilon {target}: {} {}", after(fewer), after(most + 1)));
-    }
-    tally.close("calibration_steps");
-}
-
-#[test]
-fn adaptive_clipping() {
-    let mut tally = Tally::default();
-    // Two cases have no price: the count alone is noisier than the target, and the trainer must refuse.
-    for case in table("adaptive_clipping").iter().filter(|case| case["expected"].is_null()) {
-        let z = |key| number(case, key);
-        let both = vec![gaussian(z("gradient_noise_multiplier")), gaussian(z("count_noise_multiplier"))];
-        let ledger = add_remove(vec![(poisson(z("sample_rate"), both), whole(case, "steps"))]);
-        let plain = run(ADD_REMOVE, &[(z("target_noise_multiplier"), z("sample_rate"), whole(case, "steps"))]);
-        let rdp = epsilon("rdp", &ledger, z("delta"));
-        let share = apart(rdp, epsilon("rdp", &plain, z("delta")));
-        tally.demand(share < 1e-9, share, || format!("{case}: rdp {rdp}"));
-        let loose = rdp / number(case, "rdp_dp_accounting_split.epsilon");
-        tally.demand(loose < 1.0 + 1e-6 && loose > 0.999, 0.0, || format!("{case}: rdp {rdp}"));
-        if let Some(exact) = maybe(case, "exact.epsilon") {
-            let upper = epsilon("pld", &ledger, z("delta"));
-            let met = upper >= exact - slack(case, "exact") && upper <= exact * 1.005;
-            tally.demand(met, apart(upper, exact), || format!("{case}: pld {upper}"));
-        }
-    }
-    tally.close("adaptive_clipping");
+/// Epsilon of fixed-size batches by joint convexity, at the best order of a fine grid: `1 - q + q e^(a (a-1)/(2 z^2))` a
+/// step, written out here.
+fn by_convexity(z: f64, rate: f64, steps: f64, delta: f64) -> f64 {
+    let at = |order: f64| {
+        let moment = (rate * (0.5 * order * (order - 1.0) / (z * z)).exp_m1()).ln_1p();
+        converted(steps * moment / (order - 1.0), order, delta)
+    };
+    (0..40_000).map(|k| at(1.0 + 1e-3 * (5e-4 * f64::from(k)).exp())).fold(f64::INFINITY, f64::min)
 }
 
 #[test]
 fn replace_one() {
-    let (mut pld, mut rdp) = (Tally::default(), Tally::default());
+    let (mut pld, mut rdp, mut won) = (Tally::default(), Tally::default(), 0);
     for case in table("replace_one") {
         let (delta, exact) = (number(&case, "delta"), number(&case, "exact_poisson.epsilon"));
         let claim = price("pld", &run(REPLACE_ONE, &[phase(&case)]), delta);
@@ -267,12 +207,16 @@ fn replace_one() {
             Sampling::FixedSize { batch: whole(fixed, "batch_size"), examples: whole(fixed, "dataset_size") };
         let round = Event::Round { sampling, releases: vec![gaussian(number(&case, "noise_multiplier"))] };
         let got = epsilon("rdp", &Ledger::planned(REPLACE_ONE, vec![(round, whole(&case, "steps"))]), delta);
-        // The theorem holds at whole orders; between them the table interpolates nothing, and more orders can only help.
-        let share = got / want - 1.0;
-        rdp.demand((-2e-2..1e-6).contains(&share), share.abs(), || {
-            format!("{}: fixed size {got} against {want}", name(&case))
-        });
+        // The table is Theorem 27 alone, at whole orders; joint convexity is another bound, which wins at large rates and is
+        // all that is left when everybody takes part. The smaller one is the price, to the table's tolerance both ways.
+        let rate = whole(fixed, "batch_size") as f64 / whole(fixed, "dataset_size") as f64;
+        let convex = by_convexity(number(&case, "noise_multiplier"), rate, number(&case, "steps"), delta);
+        let share = apart(got, want.min(convex));
+        won += u32::from(convex < want);
+        rdp.demand(share <= 1e-6, share, || format!("{}: fixed size {got} against {want} and {convex}", name(&case)));
     }
+    eprintln!("joint convexity is the smaller bound in {won}");
+    assert!(won <= 4, "the table's theorem is hardly asked");
     pld.close("replace_one, pld");
     rdp.close("replace_one, fixed size by rdp");
 }
@@ -297,11 +241,14 @@ fn laplace_and_gaussian() {
         let (upper, want) = (epsilon("pld", &ledger, delta), number(&case, "pld_dp_accounting.epsilon_upper"));
         let floor = maybe(&case, "exact.epsilon").unwrap_or(0.0) - 1e-9;
         pld.demand(upper >= floor && upper <= want + 1e-3, apart(upper, want), || format!("{case}: pld {upper}"));
+        // On the table's orders, both ways; all orders together may be better, and are no lower than the truth.
         let (got, want) = (epsilon("rdp", &ledger, delta), number(&case, "rdp_dp_accounting.epsilon"));
-        rdp.demand(got <= want * (1.0 + 1e-9) && got >= floor, want / got - 1.0, || format!("{case}: rdp {got}"));
+        let off = apart(on_default_orders(&ledger, delta), want);
+        let met = off <= 1e-9 && got <= want * (1.0 + 1e-9) && got >= floor;
+        rdp.demand(met, off, || format!("{case}: rdp {got}"));
     }
     pld.close("laplace_gaussian, pld");
-    rdp.close("laplace_gaussian, rdp at all orders");
+    rdp.close("laplace_gaussian, rdp on the table's orders");
 }
 
 fn pld_of_sampled_laplace(case: &Value, delta: f64, tally: &mut Tally) {

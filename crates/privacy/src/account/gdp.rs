@@ -116,6 +116,15 @@ mod tests {
         assert_eq!(Gdp.price(&round, Neighbouring::ReplaceOne).unwrap().squares(), 1.0);
     }
 
+    /// One more in a draw that was full takes another's place: twice the bound. Under replace-one that is the unit already.
+    #[test]
+    fn draws_that_are_cut_move_twice_as_far() {
+        let sampling = Sampling::TruncatedPoisson { rate: 0.5, examples: 100, cap: 10 };
+        let round = Event::Round { sampling, releases: vec![Event::Gaussian { noise_multiplier: 3.0 }] };
+        assert!((Gdp.price(&round, Neighbouring::AddRemove).unwrap().squares() - 4.0 / 9.0).abs() < 1e-15);
+        assert!((Gdp.price(&round, Neighbouring::ReplaceOne).unwrap().squares() - 1.0 / 9.0).abs() < 1e-15);
+    }
+
     #[test]
     fn a_pure_release_is_covered() {
         // Randomised response with epsilon 1 is (0, delta)-private for delta = tanh(1/2).

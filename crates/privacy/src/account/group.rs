@@ -18,11 +18,15 @@
 use super::{AccountError, Accountant, Pld, Price, Unpriced};
 use crate::{Event, Ledger};
 
+/// The largest group whose mixture is summed.
+const MOST: u32 = 4096;
+
 /// Epsilon of groups of `size` examples by privacy loss distributions, as a proven interval: exact mixtures for Gaussian
 /// noise on Poisson samples under add/remove, and for what no sampling hides.
 ///
 /// # Errors
-/// When delta is not in `(0, 1)`, or something has no such mixture: then [`generic`] still has a price.
+/// When delta is not in `(0, 1)`, the group has more than 4096 examples, or something has no such mixture: then [`generic`]
+/// still has a price.
 pub fn price(ledger: &Ledger, size: u32, delta: f64) -> Result<Price, AccountError> {
     if !(delta > 0.0 && delta < 1.0) {
         return Err(AccountError::Delta(delta));
@@ -31,8 +35,12 @@ pub fn price(ledger: &Ledger, size: u32, delta: f64) -> Result<Price, AccountErr
     if size == 0 {
         return Ok(Price::interval(0.0, 0.0));
     }
-    let grown = pld.curve(ledger)?.group(size);
     let first = || ledger.entries().first().map_or(Event::Revealed { what: String::new() }, |(event, _)| event.clone());
+    if size > MOST {
+        let why = "the shares of so large a group are not summed one by one; the generic bound still has a price";
+        return Err(Unpriced { accountant: pld.name(), event: first(), why }.into());
+    }
+    let grown = pld.curve(ledger)?.group(size);
     let curve = grown.map_err(|why| Unpriced { accountant: pld.name(), event: first(), why })?;
     Ok(pld.epsilon(&curve, delta).sound())
 }
@@ -79,9 +87,18 @@ pub fn generic<E>(size: u64, delta: f64, epsilon_of: impl Fn(f64) -> Result<f64,
 
 /// The chances that `0, 1, .., size` of as many examples are in a Poisson sample.
 pub fn weights(rate: f64, size: u32) -> Vec<f64> {
-    let choose = |j: u32| (0..j).fold(1.0, |c, i| c * f64::from(size - i) / f64::from(i + 1));
-    let power = |base: f64, n: u32| if n == 0 { 1.0 } else { base.powi(n as i32) };
-    (0..=size).map(|j| choose(j) * power(rate, j) * power(1.0 - rate, size - j)).collect()
+    let n = f64::from(size);
+    let mode = ((n + 1.0) * rate).floor().clamp(0.0, n) as usize;
+    // From the most likely number to both sides, as shares of its chance: nothing overflows, and what vanishes is nothing.
+    let mut all = vec![1.0; size as usize + 1];
+    for j in mode + 1..all.len() {
+        all[j] = all[j - 1] * ((n - j as f64 + 1.0) / j as f64 * (rate / (1.0 - rate)));
+    }
+    for j in (0..mode).rev() {
+        all[j] = all[j + 1] * ((j as f64 + 1.0) / (n - j as f64) * ((1.0 - rate) / rate));
+    }
+    let sum: f64 = all.iter().sum();
+    all.into_iter().map(|weight| weight / sum).collect()
 }
 
 #[cfg(test)]
@@ -97,6 +114,57 @@ mod tests {
             assert!((got - want).abs() < 1e-15);
         }
         assert_eq!(weights(1.0, 3), [0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(weights(0.0, 2), [1.0, 0.0, 0.0]);
+        assert_eq!(weights(0.3, 0), [1.0]);
+    }
+
+    /// `C(2000, 1000)` is no float, and neither is `0.5^2000`.
+    #[test]
+    fn large_groups_have_chances() {
+        let got = weights(0.5, 2000);
+        // The middle one by Stirling's series: sqrt(1/(pi n)) (1 - 1/(8n) + 1/(128 n^2)) for 2n examples.
+        let n = 1000.0_f64;
+        let middle = (std::f64::consts::PI * n).sqrt().recip() * (1.0 - 0.125 / n + 1.0 / (128.0 * n * n));
+        assert!(relative(got[1000], middle) < 1e-10, "{}", got[1000]);
+        for (rate, size) in [(0.5, 2000), (1e-3, 1_000_000), (0.999, 100_000), (1e-300, 5000), (0.37, 1_000_000)] {
+            let got = weights(rate, size);
+            let (sum, mean) = got.iter().enumerate().fold((0.0, 0.0), |(s, m), (j, w)| (s + w, m + j as f64 * w));
+            assert!(got.iter().all(|w| (0.0..=1.0).contains(w)) && (sum - 1.0_f64).abs() < 1e-12, "{rate} {size}");
+            assert!(relative(mean, rate * f64::from(size)) < 1e-9, "{rate} {size}: {mean}");
+        }
+    }
+
+    /// One step's delta at epsilon, from its definition: the loss grows with the place, so that some threshold is the best.
+    fn delta(rate: f64, z: f64, size: u32, epsilon: f64) -> f64 {
+        let (chances, far) = (weights(rate, size), f64::from(size) / z + 10.0);
+        let above = |t: f64| -> f64 {
+            (0_u32..).zip(&chances).map(|(j, w)| w * super::super::normal::cdf(f64::from(j) / z - t)).sum()
+        };
+        let at = |t: f64| above(t) - epsilon.exp() * super::super::normal::cdf(-t);
+        (0..4000).map(|k| at(far * f64::from(k) / 4000.0)).fold(0.0, f64::max)
+    }
+
+    /// Where next to nobody stays out, and where the chance of that is no float.
+    #[test]
+    fn groups_that_are_nearly_always_there() {
+        for (rate, z, size) in
+            [(0.9, 10.0, 40), (0.9, 20.0, 70), (0.99, 10.0, 30), (0.5, 60.0, 300), (0.5, 100.0, 1000)]
+        {
+            let releases = vec![Event::Gaussian { noise_multiplier: z }];
+            let round = Event::Round { sampling: crate::Sampling::Poisson { rate }, releases };
+            let ledger = Ledger::planned(crate::Neighbouring::AddRemove, vec![(round, 1)]);
+            let got = price(&ledger, size, 1e-5).unwrap();
+            let (below, above) = (delta(rate, z, size, 0.998 * got.epsilon), delta(rate, z, size, 1.002 * got.epsilon));
+            assert!(below > 1e-5 && above < 1e-5, "{rate} {z} {size}: {got:?} {below:e} {above:e}");
+        }
+    }
+
+    #[test]
+    fn the_largest_groups_are_left_to_the_generic_way() {
+        let ledger =
+            Ledger::planned(crate::Neighbouring::AddRemove, vec![(Event::Gaussian { noise_multiplier: 1e6 }, 1)]);
+        assert!(price(&ledger, MOST, 1e-5).is_ok());
+        assert!(price(&ledger, MOST + 1, 1e-5).unwrap_err().to_string().contains("generic"));
     }
 
     #[test]

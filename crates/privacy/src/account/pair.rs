@@ -261,9 +261,10 @@ impl Pair {
 /// The densities of a group at `u`.
 fn crowded(crowd: Crowd, u: f64) -> Node {
     let (q, excess) = (normal(u), crowd.excess(u));
-    if excess.is_finite() && excess < 1e100 && q > 0.0 {
+    if excess > -0.5 && excess < 1e100 && q > 0.0 {
         return Node { p: q * (1.0 + excess), q, d: q * excess };
     }
+    // Where nearly everybody of the group is in nearly every draw, the sum with one would cancel.
     let p = crowd.density(u, normal);
     Node { p, q, d: p - q }
 }

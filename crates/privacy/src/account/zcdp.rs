@@ -83,6 +83,27 @@ mod tests {
         }
     }
 
+    /// `rho a` is at least the divergence of every order, of every kind of release; for small ones hardly more.
+    #[test]
+    fn rho_bounds_every_divergence() {
+        for scale in [0.01, 0.3, 1.0, 4.0] {
+            for event in [
+                Event::Gaussian { noise_multiplier: 1.0 / scale },
+                Event::Laplace { noise_multiplier: 1.0 / scale },
+                Event::RandomisedResponse { epsilon: scale },
+                Event::Exponential { epsilon: scale },
+            ] {
+                let rho = 0.5 * Zcdp.price(&event, Neighbouring::AddRemove).unwrap().squares();
+                let curve = rdp::Rdp.price(&event, Neighbouring::AddRemove).unwrap();
+                for order in [1.001, 1.5, 3.0, 20.0] {
+                    let divergence = curve.divergence(order);
+                    assert!(divergence <= rho * order * (1.0 + 1e-8), "{event:?} {order}: {divergence} {rho}");
+                }
+                assert!(scale > 0.1 || curve.divergence(2.0) > 1.9 * rho, "{event:?}: {rho} is loose");
+            }
+        }
+    }
+
     #[test]
     fn reference_conversions() {
         let mut worst = (0.0_f64, 0.0_f64);

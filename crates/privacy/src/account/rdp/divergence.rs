@@ -38,6 +38,9 @@ const DIGITS: f64 = 46.0;
 /// Beyond this many nodes the convexity bound is used.
 const MOST_NODES: f64 = 1e5;
 
+/// Nodes looked at together.
+const BLOCK: u64 = 16;
+
 /// The two distributions that one example tells apart in one round, with a rate strictly between 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pair {
@@ -88,30 +91,51 @@ impl Pair {
         0.5 * order / (self.noise_multiplier * self.noise_multiplier)
     }
 
-    /// `ln(A - 1)` by the trapezoid rule, summed on the scale of the largest term.
+    /// `ln(A - 1)` by the trapezoid rule, summed on the scale of the largest term. Blocks of nodes on which the integrand is
+    /// below `e^-60` of a value that it has are left out: between two bumps there may be nothing for most of the way.
     fn log_excess(&self, order: f64, grid: &Grid) -> f64 {
-        let (mut top, mut sum) = (f64::NEG_INFINITY, 0.0);
-        for k in 0..=grid.nodes as u64 {
-            let term = self.log_integrand(order, grid.from + k as f64 * grid.step);
-            if term > top {
-                sum = sum * (top - term).exp() + 1.0;
-                top = term;
-            } else if term > top - 60.0 {
-                sum += (term - top).exp();
+        let node = |k: u64| grid.from + k as f64 * grid.step;
+        let last = grid.nodes as u64;
+        let far = self.far(order);
+        let mut top = self.integrand(order, 0.0).value().max(self.integrand(order, far).value());
+        let mut sum = 0.0;
+        let mut from = self.integrand(order, node(0));
+        for first in (0..=last).step_by(BLOCK as usize) {
+            let next = (first + BLOCK).min(last + 1);
+            let to = self.integrand(order, node(next));
+            let nothing = from.most_until(&to) <= top - 60.0;
+            if !nothing {
+                let inside = (first + 1..next).map(|k| self.integrand(order, node(k)).value());
+                for term in std::iter::once(from.value()).chain(inside) {
+                    if term > top {
+                        sum = sum * (top - term).exp() + 1.0;
+                        top = term;
+                    } else if term != f64::NEG_INFINITY {
+                        sum += (term - top).exp(); // not a number stays one, and is seen by the caller
+                    }
+                }
             }
+            from = to;
         }
         top + sum.ln() + grid.step.ln() - 0.5 * (2.0 * PI).ln()
     }
 
-    /// The logarithm of `Q/N (1+w)^a - 1 - a w` times the standard normal density's exponential, at `u` standard
-    /// deviations of the noise.
-    fn log_integrand(&self, order: f64, u: f64) -> f64 {
+    /// Where the part of the integrand in which the example was sampled is largest.
+    fn far(&self, order: f64) -> f64 {
+        match self.neighbouring {
+            Neighbouring::AddRemove => order / self.noise_multiplier,
+            Neighbouring::ReplaceOne => -0.5 * order / self.noise_multiplier,
+        }
+    }
+
+    /// The integrand `Q/N ((1+w)^a - 1 - a w)` times the standard normal density's exponential, at `u` standard deviations
+    /// of the noise, as three logarithms.
+    fn integrand(&self, order: f64, u: f64) -> Integrand {
         let (z, q) = (self.noise_multiplier, self.rate);
-        let normal = -0.5 * u * u;
         match self.neighbouring {
             Neighbouring::AddRemove => {
                 let y = u / z - 0.5 / (z * z);
-                normal + log_bernoulli(order, log_mixture(q, y), excess(q, y))
+                Integrand { u, log_q: 0.0, rest: log_bernoulli(order, log_mixture(q, y), excess(q, y)) }
             }
             Neighbouring::ReplaceOne => {
                 let (left, right) = (-0.5 * u / z - 0.125 / (z * z), 0.5 * u / z - 0.125 / (z * z));
@@ -119,7 +143,7 @@ impl Pair {
                 let ratio = log_p - log_q;
                 let w =
                     if ratio.abs() < 0.5 { (excess(q, left) - excess(q, right)) / log_q.exp() } else { ratio.exp_m1() };
-                normal + log_q + log_bernoulli(order, ratio, w)
+                Integrand { u, log_q, rest: log_bernoulli(order, ratio, w) }
             }
         }
     }
@@ -145,14 +169,42 @@ impl Pair {
     }
 }
 
+/// The integrand at one place: the normal density, `Q` over it, and what Bernoulli's inequality leaves.
+struct Integrand {
+    u: f64,
+    log_q: f64,
+    rest: f64,
+}
+
+impl Integrand {
+    fn value(&self) -> f64 {
+        self.log_q + self.rest - 0.5 * self.u * self.u
+    }
+
+    /// The most it can be from here to there. `Q` over the normal grows or falls all the way, and so does `w`; the rest
+    /// is convex in `w`.
+    fn most_until(&self, to: &Integrand) -> f64 {
+        let nearest = if self.u * to.u < 0.0 { 0.0 } else { self.u.abs().min(to.u.abs()) };
+        self.log_q.max(to.log_q) + self.rest.max(to.rest) - 0.5 * nearest * nearest
+    }
+}
+
 /// `q (e^y - 1)`: the mixture's excess over 1.
 fn excess(q: f64, y: f64) -> f64 {
     q * y.exp_m1()
 }
 
-/// `ln(1 - q + q e^y)`, also where the exponential overflows.
+/// `ln(1 - q + q e^y)`, also where the exponential overflows, and where it vanishes with `1 - q`.
 pub(super) fn log_mixture(q: f64, y: f64) -> f64 {
-    if y < 30.0 { excess(q, y).ln_1p() } else { y + q.ln() + ((1.0 - q) / q * (-y).exp()).ln_1p() }
+    if q == 1.0 {
+        y
+    } else if y >= 30.0 {
+        y + q.ln() + ((1.0 - q) / q * (-y).exp()).ln_1p()
+    } else if y < -1.0 {
+        (1.0 - q + q * y.exp()).ln()
+    } else {
+        excess(q, y).ln_1p()
+    }
 }
 
 /// `ln((1+w)^a - 1 - a w)`, given `l = ln(1+w)` too. Negative infinity where `w = 0`.
@@ -171,9 +223,18 @@ pub(super) fn exp_rest(x: f64) -> f64 {
     if x.abs() > 0.5 {
         return x.exp_m1() - x;
     }
-    // x^2/2 (1 + x/3 (1 + x/4 (...)))
-    0.5 * x * x * (3..19).rev().fold(1.0, |sum, k| 1.0 + sum * x / f64::from(k))
+    x * x * EXP_REST.iter().rev().fold(0.0, |sum, c| c + sum * x)
 }
+
+/// `1/2!, 1/3!, ...`
+const EXP_REST: [f64; 15] = {
+    let (mut all, mut k) = ([0.5; 15], 1);
+    while k < 15 {
+        all[k] = all[k - 1] / (k + 2) as f64;
+        k += 1;
+    }
+    all
+};
 
 /// `w - ln(1+w)` without cancellation, given `l = ln(1+w)`.
 fn log_rest(w: f64, l: f64) -> f64 {

@@ -135,6 +135,32 @@ fn divergences_stay_finite_and_between_their_bounds() {
 }
 
 #[test]
+fn mixtures_keep_what_little_is_left() {
+    for y in [-800.0, -40.0, -1.5, 0.0, 2.0, 40.0, 800.0] {
+        assert_eq!(log_mixture(1.0, y), y);
+        let got = log_mixture(1.0 - 2f64.powi(-40), y);
+        // Below: 2^-40 alone is left, or that and e^-40, or e^-1.5.
+        let want = if y < -40.0 { -40.0 * std::f64::consts::LN_2 } else { (2f64.powi(-40) + y.min(50.0).exp()).ln() };
+        let want = if y > 30.0 { y } else { want };
+        assert!((got - want).abs() < 1e-11, "{y}: {got} {want}");
+    }
+    assert!(relative(log_mixture(1e-9, -5.0), -9.932_620_535e-10) < 1e-6);
+}
+
+/// Rates so small that squares vanish cost nothing, whatever the rounding: not what convexity says.
+#[test]
+fn tiny_rates_are_integrated() {
+    for neighbouring in [AddRemove, ReplaceOne] {
+        for order in [1.5, 10.0, 90.0, 100.0, 133.3, 250.0] {
+            for rate in [1e-300, 1.0115284245735674e-300, 1e-200, 1e-150] {
+                let got = pair(1.18, rate, neighbouring).divergence(order);
+                assert!(got < 1e-200, "{neighbouring} order {order} rate {rate}: {got}");
+            }
+        }
+    }
+}
+
+#[test]
 fn divergences_grow_with_the_order() {
     for (z, q) in [(0.4, 0.01), (1.0, 1e-5), (4.0, 0.3)] {
         for neighbouring in [AddRemove, ReplaceOne] {

@@ -19,12 +19,14 @@ mod fixed;
 mod piece;
 mod price;
 mod pure;
+mod search;
 
 use super::plain::Passes;
 use super::{Accountant, Curve, Price, Unpriced};
 use crate::{Event, Neighbouring};
 use divergence::Pair;
 use piece::Piece;
+use search::{LEAST_ORDER, best_order};
 
 /// The Rényi accountant (Mironov, Talwar & Zhang 2019 for add/remove).
 #[derive(Clone, Copy, Debug, Default)]
@@ -185,59 +187,9 @@ fn hidden(curve: &RdpCurve, delta: f64) -> bool {
     delta * delta * (1.0 - 1e-6) + (-curve.divergence(LEAST_ORDER)).exp_m1() > 0.0
 }
 
-/// The search runs over orders `1 + e^x`; at its ends no useful epsilon is found any more.
-const LEAST_ORDER: f64 = 1.0 + 1e-6;
-const GREATEST_ORDER: f64 = 1e7;
-/// Steps of the coarse search, in `ln(order - 1)`.
-const STEP: f64 = 0.25;
-
 /// What the divergence of this order says epsilon is (Canonne, Kamath & Steinke 2020, Proposition 12).
 pub(crate) fn convert(divergence: f64, order: f64, delta: f64) -> f64 {
     divergence + (-1.0 / order).ln_1p() - (delta.ln() + order.ln()) / (order - 1.0)
-}
-
-/// The best order and its epsilon: a coarse search, in which orders that cannot win are not integrated, and then a
-/// golden section between the neighbours of the winner.
-fn best_order(curve: &RdpCurve, delta: f64) -> (f64, f64) {
-    let order = |x: f64| 1.0 + x.exp();
-    let epsilon = |x: f64| convert(curve.divergence(order(x)), order(x), delta);
-    let (from, to) = ((LEAST_ORDER - 1.0).ln(), (GREATEST_ORDER - 1.0).ln());
-    let steps = ((to - from) / STEP).ceil() as usize;
-    let mut best = (from, f64::INFINITY);
-    for x in (0..=steps).map(|k| from + k as f64 * STEP) {
-        let hopeless = convert(curve.at_least(order(x)), order(x), delta) > best.1;
-        let value = if hopeless { f64::INFINITY } else { epsilon(x) };
-        if value < best.1 {
-            best = (x, value);
-        }
-    }
-    let (x, value) = golden_section(epsilon, best.0 - STEP, best.0 + STEP);
-    let found = if value < best.1 { (order(x), value) } else { (order(best.0), best.1) };
-    // Between integers some moments are chords: the least is often at a corner.
-    let corners = [found.0.floor(), found.0.ceil()].into_iter().filter(|corner| curve.kinked() && *corner >= 2.0);
-    corners.fold(found, |found, corner| {
-        let value = convert(curve.divergence(corner), corner, delta);
-        if value < found.1 { (corner, value) } else { found }
-    })
-}
-
-/// The least value met by golden-section search (Kiefer 1953) between `low` and `high`, and where.
-fn golden_section(f: impl Fn(f64) -> f64, mut low: f64, mut high: f64) -> (f64, f64) {
-    let ratio = 0.5 * (5f64.sqrt() - 1.0);
-    let (mut a, mut b) = (high - ratio * (high - low), low + ratio * (high - low));
-    let (mut at_a, mut at_b) = (f(a), f(b));
-    while high - low > 1e-6 {
-        if at_a < at_b {
-            (high, b, at_b) = (b, a, at_a);
-            a = high - ratio * (high - low);
-            at_a = f(a);
-        } else {
-            (low, a, at_a) = (a, b, at_b);
-            b = low + ratio * (high - low);
-            at_b = f(b);
-        }
-    }
-    if at_a < at_b { (a, at_a) } else { (b, at_b) }
 }
 
 #[cfg(test)]

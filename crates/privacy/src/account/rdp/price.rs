@@ -2,7 +2,7 @@
 
 use super::divergence::Pair;
 use super::fixed::Fixed;
-use super::piece::Piece;
+use super::piece::{Mixed, Piece};
 use super::{Part, RdpCurve};
 use crate::account::plain::{FIXED_SIZE, PASSES, Passes, ZERO_OUT};
 use crate::account::truncated::{Truncated, truncated};
@@ -82,10 +82,8 @@ fn poisson(rate: f64, whole: Whole, neighbouring: Neighbouring) -> RdpCurve {
     if whole.rest.is_empty() {
         return RdpCurve::piece(Piece::Sampled(Pair { rate, noise_multiplier: multiplier(whole.rho), neighbouring }));
     }
-    // Randomised response dominates the exponential mechanism, and is its own mirror image.
-    let mirrored = |piece| if let Piece::Exponential(epsilon) = piece { Piece::Response(epsilon) } else { piece };
-    let rest = whole.rest.into_iter().map(mirrored).collect();
-    RdpCurve::piece(Piece::Mixed(rate, neighbouring == Neighbouring::AddRemove, whole.rho, rest))
+    let summed = neighbouring == Neighbouring::AddRemove;
+    RdpCurve::piece(Piece::Mixed(Mixed { rate, summed, rho: whole.rho, rest: whole.rest }))
 }
 
 fn cut(rate: f64, cut: Option<Truncated>, rho: f64, neighbouring: Neighbouring) -> RdpCurve {

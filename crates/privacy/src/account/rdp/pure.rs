@@ -33,18 +33,24 @@ pub(super) fn laplace(t: f64, order: f64) -> f64 {
     (excess.ln_1p() / (order - 1.0)).clamp(0.0, t)
 }
 
-/// The divergence of two outcomes, of which the first has probability `low` under `Q` and loss `l`, the second loss `m`.
-fn two_points(low: f64, l: f64, m: f64, order: f64) -> f64 {
-    let first = low.ln() + log_bernoulli(order, l, l.exp_m1());
-    let second = (-low).ln_1p() + log_bernoulli(order, m, m.exp_m1());
+/// The divergence of two outcomes, of which the first has probability `e^log_low` under `Q` and loss `l`, the second loss
+/// `m`. The logarithm is what is asked for, since the probability itself may be too small for a float.
+fn two_points(log_low: f64, l: f64, m: f64, order: f64) -> f64 {
+    let first = log_low + log_bernoulli(order, l, l.exp_m1());
+    let second = (-log_low.exp()).ln_1p() + log_bernoulli(order, m, m.exp_m1());
     let (top, other) = (first.max(second), first.min(second));
     if top == f64::NEG_INFINITY { 0.0 } else { over(top + (other - top).exp().ln_1p(), order) }
 }
 
 /// The divergence of randomised response.
 pub(super) fn response(epsilon: f64, order: f64) -> f64 {
-    let low = (-epsilon).exp() / (1.0 + (-epsilon).exp());
-    if low == 0.0 { epsilon } else { two_points(low, epsilon, -epsilon, order).min(epsilon) }
+    let log_low = -epsilon - (-epsilon).exp().ln_1p();
+    two_points(log_low, epsilon, -epsilon, order).min(epsilon)
+}
+
+/// `ln(e^x - 1)` for `x >= 0`.
+fn log_exp_m1(x: f64) -> f64 {
+    if x > 1.0 { x + (-(-x).exp()).ln_1p() } else { x.exp_m1().ln() }
 }
 
 /// The divergence of the exponential mechanism.
@@ -53,8 +59,8 @@ pub(super) fn exponential(epsilon: f64, order: f64) -> f64 {
     let ratio = (-order * epsilon).exp_m1() / (-(order - 1.0) * epsilon).exp_m1();
     let s = epsilon + (-1.0 / order).ln_1p() + ratio.ln();
     let s = if s.is_nan() { 0.5 * epsilon } else { s.clamp(0.0, epsilon) };
-    let low = (epsilon - s).exp_m1() / epsilon.exp_m1();
-    let found = if low > 0.0 && low < 1.0 { two_points(low, s, s - epsilon, order) } else { epsilon };
+    let log_low = log_exp_m1(epsilon - s) - log_exp_m1(epsilon);
+    let found = if log_low.is_finite() && log_low < 0.0 { two_points(log_low, s, s - epsilon, order) } else { epsilon };
     // The quadratic bound of Cesar & Rogers 2020 holds where rounding hides the maximum.
     found.min(0.125 * order * epsilon * epsilon * (1.0 + 1e-9)).min(epsilon)
 }
@@ -87,12 +93,26 @@ mod tests {
         assert_eq!((response(0.0, 2.0), laplace(0.0, 2.0), exponential(0.0, 2.0)), (0.0, 0.0, 0.0));
     }
 
+    /// Where the smaller probability is no float any more, the larger outcome alone is left: `t + ln(1 - e^-t)/(a-1)`.
+    #[test]
+    fn huge_epsilons_are_smooth() {
+        for t in [700.0, 709.0, 742.096, 745.2, 800.0, 1e5] {
+            for a in [1.001, 1.3, 2.0, 50.0] {
+                assert!((response(t, a) / t - 1.0).abs() < 1e-12, "{t} {a}: {}", response(t, a));
+                // Of the choice, the best of all splits: t + ln((a-1)^(a-1)/a^a)/(a-1).
+                let want = t + ((a - 1.0) * (a - 1.0_f64).ln() - a * a.ln()) / (a - 1.0);
+                let want = if (a - 1.0) * t > 40.0 { want } else { continue };
+                assert!((exponential(t, a) / want - 1.0).abs() < 1e-9, "{t} {a}: {} {want}", exponential(t, a));
+            }
+        }
+    }
+
     #[test]
     fn the_exponential_mechanism_is_between_its_bounds() {
         for (t, a) in [(0.1_f64, 2.0), (1.0, 3.5), (4.0, 7.0), (1e-5, 100.0), (30.0, 1.2), (700.0, 3.0)] {
             let best = (1..1000).map(|k| t * f64::from(k) / 1000.0).map(|s| {
                 let low = (t - s).exp_m1() / t.exp_m1();
-                two_points(low, s, s - t, a)
+                two_points(low.ln(), s, s - t, a)
             });
             let (got, best) = (exponential(t, a), best.fold(0.0, f64::max));
             assert!(got >= best * (1.0 - 1e-9) && got <= t && got <= 0.1251 * a * t * t, "{t} {a}: {got} {best}");

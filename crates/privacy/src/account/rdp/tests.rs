@@ -68,3 +68,30 @@ fn equal_rounds_are_one_part_of_the_curve() {
     assert_eq!(curve.parts.len(), 2);
     assert_eq!(curve.parts[0].count, 50.0);
 }
+
+/// Where every draw is cut, the chance of that rounds to one, and at some orders a whole draw would cost far more than one
+/// that is cut: that once made the moment zero, and everything free.
+#[test]
+fn draws_that_are_always_cut_are_not_free() {
+    for relation in [Neighbouring::AddRemove, Neighbouring::ReplaceOne] {
+        let mut before = 0.0;
+        for z in [40.0, 12.0, 6.7, 3.0, 1.0] {
+            let sampling = Sampling::TruncatedPoisson { rate: 0.55, examples: 3137, cap: 474 };
+            let round = Event::Round { sampling, releases: vec![Event::Gaussian { noise_multiplier: z }] };
+            let curve = Rdp.price(&round, relation).unwrap();
+            // Opposite shares at the rate of those that are kept.
+            let kept = Pair {
+                rate: 474.0 / 3137.0,
+                noise_multiplier: z * relation.factor() / 4.0,
+                neighbouring: Neighbouring::ReplaceOne,
+            };
+            for order in [1.1, 3.0, 30.0, 140.0, 300.0, 1e4] {
+                let share = curve.divergence(order) / kept.divergence(order);
+                assert!((share - 1.0).abs() < 1e-6, "{relation} {z} {order}: {share}");
+            }
+            let epsilon = Rdp.epsilon(&curve.times(26), 4.7e-10).epsilon;
+            assert!(epsilon > before, "{relation} {z}: {epsilon}");
+            before = epsilon;
+        }
+    }
+}

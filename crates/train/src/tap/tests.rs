@@ -37,6 +37,22 @@ fn a_parameter_used_twice_is_measured_whole() {
     assert_eq!(taps.sum(&[1.0], &[0], 1).flat(), rows[0].data());
 }
 
+/// The same numbers as one tap, without the table in between.
+#[test]
+fn tied_tables_are_measured_whole() {
+    let e = tensor(&[1, 3, 2], &[1.0, 0.0, 0.5, -1.0, 0.25, 2.0]);
+    let h = tensor(&[1, 3, 2], &[0.2, -0.1, 0.4, 0.3, -0.5, 0.6]);
+    let r = tensor(&[1, 3, 5], &[0.1, 0.2, -0.7, 0.3, 0.1, -0.6, 0.2, 0.1, 0.1, 0.2, 0.05, 0.05, 0.1, -0.5, 0.3]);
+    let mut tied = Tied::new(vec![3, 1, 3], e, h, r);
+    assert!((tied.norms()[0] - 6.85805).abs() < 1e-5);
+    let (rows, mut sum) = (tied.rows(), vec![1.0; 10]);
+    tied.sum(&[2.0], &mut sum);
+    sum.iter().zip(rows.row(0)).for_each(|(s, r)| assert!((s - (1.0 + 2.0 * r)).abs() < 1e-6));
+    let v: Vec<f32> = (0..10).map(|i| i as f32 - 4.0).collect();
+    let dot: f32 = rows.row(0).iter().zip(&v).map(|(r, v)| r * v).sum();
+    assert!((tied.dot(&v)[0] - f64::from(dot)).abs() < 1e-5);
+}
+
 #[test]
 fn a_silent_example_adds_nothing() {
     let nan = f32::NAN;

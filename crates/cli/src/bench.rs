@@ -6,11 +6,16 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{
     io::Write as _,
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
 use train::{
     config::Mode,
+    report::{
+        plot::{Axis, Chart, Series, sheet},
+        write_atomically,
+    },
     workload::{self, Workload},
 };
 
@@ -20,7 +25,8 @@ use train::{
 Examples:
   secateur bench                                        all workloads, private and ordinary
   secateur bench --workload W2,W3 --private             two of them, private only
-  secateur bench --workload W4 --batch 16 --threads 1
+  secateur bench --workload W4 --batch 2,4,8 --plot batch.svg     how cost grows, with a picture
+  secateur bench --workload W4 --length 64,128,256 --threads 1
   secateur bench --workload W1 --private --set clip.rule=auto-s")]
 pub struct Args {
     /// W1 to W6, or all
@@ -41,9 +47,15 @@ pub struct Args {
     /// Private and ordinary steps (the default)
     #[arg(long)]
     both: bool,
-    /// Examples in a step; each workload has its own default
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    batch: Option<u32>,
+    /// Examples in a step, one row for each; every workload has its own default
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Vec<u32>,
+    /// Tokens of an example (W4, W5), one row for each
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    length: Vec<u32>,
+    /// Draw the medians against batch or length, as SVG
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Steps to time, after a warm-up; by default as many as fit in three seconds, from 10 to 300
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     steps: Option<u32>,
@@ -69,6 +81,9 @@ struct Row {
     workload: String,
     mode: String,
     batch: usize,
+    /// Tokens of an example, where examples are texts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    length: Option<usize>,
     threads: usize,
     steps: usize,
     ms_median: f64,
@@ -79,22 +94,46 @@ struct Row {
     peak_rss_mb: Option<f64>,
 }
 
+/// What one row is about.
+#[derive(Clone, Copy)]
+struct Job {
+    workload: Workload,
+    mode: Mode,
+    batch: usize,
+    length: Option<usize>,
+}
+
+impl Args {
+    /// One job for each workload, size and mode that was asked for.
+    fn jobs(&self) -> Vec<Job> {
+        let all = self.workload.iter().any(|name| name == "ALL");
+        let modes: &[Mode] = match (self.private, self.ordinary) {
+            (true, _) => &[Mode::Private],
+            (_, true) => &[Mode::Ordinary],
+            _ => &[Mode::Ordinary, Mode::Private],
+        };
+        let mut jobs = Vec::new();
+        for workload in workload::ALL.into_iter().filter(|w| all || self.workload.iter().any(|name| name == w.name)) {
+            let batches = if self.batch.is_empty() { vec![workload.batch as u32] } else { self.batch.clone() };
+            let lengths: Vec<_> = self.length.iter().map(|l| Some(*l as usize)).collect();
+            let lengths = if lengths.is_empty() { vec![None] } else { lengths };
+            for (mode, batch) in modes.iter().flat_map(|mode| batches.iter().map(move |batch| (*mode, *batch as usize)))
+            {
+                jobs.extend(lengths.iter().map(|&length| Job { workload, mode, batch, length }));
+            }
+        }
+        jobs
+    }
+}
+
 pub fn run(args: Args) -> Result<(), Failure> {
-    let all = args.workload.iter().any(|name| name == "ALL");
-    let asked = |w: &Workload| all || args.workload.iter().any(|name| name == w.name);
-    let modes: &[Mode] = match (args.private, args.ordinary) {
-        (true, _) => &[Mode::Private],
-        (_, true) => &[Mode::Ordinary],
-        _ => &[Mode::Ordinary, Mode::Private],
-    };
-    let jobs: Vec<(Workload, Mode)> =
-        workload::ALL.into_iter().filter(asked).flat_map(|w| modes.iter().map(move |mode| (w, *mode))).collect();
+    let jobs = args.jobs();
     let mut rows = Vec::new();
     if args.format == Format::Text {
         println!("{}", head());
     }
-    for (workload, mode) in &jobs {
-        let row = if jobs.len() == 1 { time(&args, *workload, *mode)? } else { elsewhere(&args, *workload, *mode)? };
+    for job in &jobs {
+        let row = if jobs.len() == 1 { time(&args, *job)? } else { elsewhere(&args, *job)? };
         if args.format == Format::Text {
             println!("{}", line(&row));
             std::io::stdout().flush()?;
@@ -104,7 +143,34 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if args.format == Format::Json {
         price::print_json(&rows)?;
     }
+    if let Some(file) = &args.plot {
+        let text = picture(&rows, args.length.len() > 1);
+        write_atomically(file, text.as_bytes()).map_err(|e| format!("--plot {}: {e}", file.display()))?;
+    }
     Ok(())
+}
+
+/// A chart for each workload: milliseconds against batch or length, a line for each mode.
+fn picture(rows: &[Row], by_length: bool) -> String {
+    let chart = |name: &str| {
+        let series = ["ordinary", "private"].into_iter().zip([3, 1]).filter_map(|(mode, tone)| {
+            let x = |r: &Row| if by_length { r.length.unwrap_or_default() } else { r.batch } as f64;
+            let mine = rows.iter().filter(|r| r.workload == name && r.mode == mode);
+            let points: Vec<(f64, f64)> = mine.map(|r| (x(r), r.ms_median)).collect();
+            (!points.is_empty()).then(|| Series { name: mode.into(), points, tone })
+        });
+        let series: Vec<Series> = series.collect();
+        let (x, most) = if by_length { ("tokens of an example", "length") } else { ("examples in a step", "batch") };
+        let top = |f: fn(&(f64, f64)) -> f64| series.iter().flat_map(|s| &s.points).map(f).fold(0.0, f64::max);
+        Chart {
+            title: format!("{name}: milliseconds a step against {most}"),
+            x: Axis::new(x).within(0.0, top(|p| p.0)),
+            y: Axis::new("ms, median").within(0.0, top(|p| p.1)),
+            series,
+        }
+    };
+    let names = workload::ALL.iter().map(|w| w.name).filter(|name| rows.iter().any(|r| r.workload == *name));
+    sheet(&names.map(chart).collect::<Vec<_>>())
 }
 
 fn mode_name(mode: Mode) -> &'static str {
@@ -113,25 +179,31 @@ fn mode_name(mode: Mode) -> &'static str {
 
 fn head() -> String {
     format!(
-        "{:<9}{:<10}{:>6}{:>12}{:>10}{:>10}{:>14}{:>12}",
-        "workload", "mode", "batch", "ms median", "p10", "p90", "examples/s", "peak MB"
+        "{:<9}{:<10}{:>6}{:>8}{:>12}{:>10}{:>10}{:>14}{:>12}",
+        "workload", "mode", "batch", "length", "ms median", "p10", "p90", "examples/s", "peak MB"
     )
 }
 
 fn line(r: &Row) -> String {
+    let length = r.length.map_or("-".into(), |l| l.to_string());
     let peak = r.peak_rss_mb.map_or("-".into(), |mb| format!("{mb:.0}"));
     format!(
-        "{:<9}{:<10}{:>6}{:>12.3}{:>10.3}{:>10.3}{:>14.1}{peak:>12}",
+        "{:<9}{:<10}{:>6}{length:>8}{:>12.3}{:>10.3}{:>10.3}{:>14.1}{peak:>12}",
         r.workload, r.mode, r.batch, r.ms_median, r.ms_p10, r.ms_p90, r.examples_per_s
     )
 }
 
 /// One row in a process of its own, so that its peak memory is its own.
-fn elsewhere(args: &Args, workload: Workload, mode: Mode) -> Result<Row, Failure> {
+fn elsewhere(args: &Args, job: Job) -> Result<Row, Failure> {
+    let (name, mode) = (job.workload.name, mode_name(job.mode));
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["bench", "--workload", workload.name, "--format", "json"]);
-    command.arg(format!("--{}", mode_name(mode)));
-    let numbers = [("--threads", args.threads.map(u32::from)), ("--batch", args.batch), ("--steps", args.steps)];
+    command.args(["bench", "--workload", name, "--format", "json", "--batch", &job.batch.to_string()]);
+    command.arg(format!("--{mode}"));
+    let numbers = [
+        ("--threads", args.threads.map(u64::from)),
+        ("--steps", args.steps.map(u64::from)),
+        ("--length", job.length.map(|l| l as u64)),
+    ];
     for (flag, value) in numbers {
         command.args(value.into_iter().flat_map(|v| [flag.to_owned(), v.to_string()]));
     }
@@ -139,22 +211,20 @@ fn elsewhere(args: &Args, workload: Workload, mode: Mode) -> Result<Row, Failure
     let done = command.output()?;
     if !done.status.success() {
         let said = String::from_utf8_lossy(&done.stderr);
-        return Err(
-            format!("{}, {}: {}", workload.name, mode_name(mode), said.trim().trim_start_matches("error: ")).into()
-        );
+        return Err(format!("{name}, {mode}: {}", said.trim().trim_start_matches("error: ")).into());
     }
     let rows: Vec<Row> = serde_json::from_slice(&done.stdout)?;
     rows.into_iter().next().ok_or_else(|| "the process for one row printed none".into())
 }
 
 /// Times the steps here.
-fn time(args: &Args, workload: Workload, mode: Mode) -> Result<Row, Failure> {
+fn time(args: &Args, job: Job) -> Result<Row, Failure> {
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
     }
-    let batch = args.batch.map_or(workload.batch, |b| b as usize);
+    let Job { workload, mode, batch, length } = job;
     let config = workload.config(mode, &args.set)?;
-    let mut trainer = workload.trainer(&config, batch)?;
+    let mut trainer = workload.trainer_of(&config, batch, length)?;
     let mut step = || -> Result<Duration, Failure> {
         let start = Instant::now();
         trainer.step()?;
@@ -170,6 +240,7 @@ fn time(args: &Args, workload: Workload, mode: Mode) -> Result<Row, Failure> {
         workload: workload.name.into(),
         mode: mode_name(mode).into(),
         batch,
+        length: length.or(workload.length()),
         threads: rayon::current_num_threads(),
         steps,
         ms_median: at(0.5),

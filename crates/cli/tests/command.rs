@@ -293,3 +293,27 @@ fn a_killed_run_is_never_under_reported() {
     let rounds = answer(&mut priced)["rounds"].as_u64().unwrap();
     assert!(seen > 0 && rounds >= seen, "{rounds} charged, {seen} seen");
 }
+
+#[test]
+fn bench_times_steps_and_draws_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("scaling.svg");
+    let run = secateur()
+        .args(["bench", "--workload", "w1", "--batch", "8,16", "--steps", "2", "--threads", "1", "--format", "json"])
+        .arg("--plot")
+        .arg(&plot)
+        .assert()
+        .success();
+    let rows: Vec<serde_json::Value> = serde_json::from_slice(&run.get_output().stdout).unwrap();
+    assert_eq!(rows.len(), 4);
+    for (row, (mode, batch)) in rows.iter().zip([("ordinary", 8), ("ordinary", 16), ("private", 8), ("private", 16)]) {
+        assert_eq!((row["workload"].as_str(), row["mode"].as_str()), (Some("W1"), Some(mode)));
+        assert!(row["batch"] == batch && row["ms_p10"].as_f64() <= row["ms_median"].as_f64());
+        assert!(row["ms_median"].as_f64() <= row["ms_p90"].as_f64() && row["examples_per_s"].as_f64() > Some(0.0));
+    }
+    assert!(std::fs::read_to_string(plot).unwrap().contains("W1"));
+    let no_length = secateur().args(["bench", "--workload", "W1", "--length", "5", "--private"]).assert().failure();
+    assert!(String::from_utf8_lossy(&no_length.get_output().stderr).contains("not a workload of texts"));
+    let unknown = secateur().args(["bench", "--workload", "W9"]).assert().failure();
+    assert!(String::from_utf8_lossy(&unknown.get_output().stderr).contains("W1, W2"));
+}

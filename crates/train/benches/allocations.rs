@@ -36,7 +36,11 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 fn count(size: usize) {
-    if size > LIMIT { LARGE.fetch_add(1, Relaxed) } else { SMALL.fetch_add(1, Relaxed) };
+    if size > LIMIT {
+        LARGE.fetch_add(1, Relaxed)
+    } else {
+        SMALL.fetch_add(1, Relaxed)
+    };
     LARGEST.fetch_max(size, Relaxed);
 }
 

@@ -77,6 +77,9 @@ pub enum WorkloadError {
     /// Its numbers.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Its examples have no length.
+    #[error("{0} is not a workload of texts: it has no length to change")]
+    Length(&'static str),
 }
 
 impl Workload {
@@ -109,8 +112,22 @@ impl Workload {
     /// # Errors
     /// If `config` is not [`Workload::config`]'s.
     pub fn trainer(&self, config: &Config, batch: usize) -> Result<Trainer, WorkloadError> {
-        let data = self.data(batch)?;
-        let model = Arc::new(Model::build(&config.model, self.input, &data.gather(&[]).targets)?);
+        self.trainer_of(config, batch, None)
+    }
+
+    /// As [`Workload::trainer`], on texts of another `length` where the workload is one of texts.
+    ///
+    /// # Errors
+    /// As [`Workload::trainer`], and where there are no texts.
+    pub fn trainer_of(&self, config: &Config, batch: usize, length: Option<usize>) -> Result<Trainer, WorkloadError> {
+        let mut input = self.input.to_vec();
+        match (self.length(), length) {
+            (Some(_), Some(length)) => input[0] = length,
+            (None, Some(_)) => return Err(WorkloadError::Length(self.name)),
+            (_, None) => {}
+        }
+        let data = self.data(batch, &input)?;
+        let model = Arc::new(Model::build(&config.model, &input, &data.gather(&[]).targets)?);
         let plan = Plan::new(config, &model, batch)?;
         let key = Arc::new(Key::from_seed(1));
         let weights = Weights::public(model.layout(), &key);
@@ -118,9 +135,14 @@ impl Workload {
         Ok(plan.trainer(config, &model, weights, data, batch, key, ledger)?)
     }
 
-    fn data(&self, batch: usize) -> Result<Examples, DataError> {
+    /// Tokens of an example, where examples are texts.
+    pub fn length(&self) -> Option<usize> {
+        matches!(self.name, "W4" | "W5").then(|| self.input[0])
+    }
+
+    fn data(&self, batch: usize, input: &[usize]) -> Result<Examples, DataError> {
         let stream = Key::from_seed(0).stream(Purpose::Init, 0, 0);
-        let width: usize = self.input.iter().product();
+        let width: usize = input.iter().product();
         let (inputs, targets) = match self.made {
             Made::Numbers { classes } => {
                 let names: Vec<String> = (0..classes).map(|c| c.to_string()).collect();
@@ -138,7 +160,7 @@ impl Workload {
                 (inputs, Targets::Tokens { width, vocabulary, ids: next })
             }
         };
-        Examples::from_floats(inputs, self.input.to_vec(), targets, vec![])
+        Examples::from_floats(inputs, input.to_vec(), targets, vec![])
     }
 }
 

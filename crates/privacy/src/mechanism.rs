@@ -1,10 +1,10 @@
 //! The shape of a mechanism's noise, and the event that prices it.
 
-use crate::{Event, Stream, Sum};
+use crate::{Event, Stream};
 
 /// A noise mechanism for sums of type `T`.
 ///
-/// It never sees a secret: `like` has the shape of the sum and none of its values. It returns *unit* noise, and the
+/// It never sees a secret: `blank` has the shape of the sum and zeros for its values. It returns *unit* noise, and the
 /// release multiplies that by the noise multiplier in `event` and by the sensitivity, so that the number charged is the
 /// number used.
 pub trait Mechanism<T> {
@@ -12,8 +12,8 @@ pub trait Mechanism<T> {
     /// promises that [`Mechanism::unit`] is standard normal in every coordinate, independently.
     fn event(&self, step: u64) -> Event;
 
-    /// Unit noise of the shape of `like`, from `stream` alone: no two releases are handed the same stream.
-    fn unit(&mut self, stream: &Stream, like: &T) -> T;
+    /// Unit noise in the place of `blank`'s zeros, from `stream` alone: no two releases are handed the same stream.
+    fn unit(&mut self, stream: &Stream, blank: T) -> T;
 }
 
 /// The Gaussian mechanism for one number, or a short vector of numbers (Dwork & Roth 2014, Section 3.5.3).
@@ -27,7 +27,7 @@ impl Mechanism<f64> for ScalarGaussian {
     fn event(&self, _step: u64) -> Event {
         Event::Gaussian { noise_multiplier: self.noise_multiplier }
     }
-    fn unit(&mut self, stream: &Stream, _like: &f64) -> f64 {
+    fn unit(&mut self, stream: &Stream, _blank: f64) -> f64 {
         stream.normal(0)
     }
 }
@@ -36,8 +36,7 @@ impl Mechanism<Vec<f64>> for ScalarGaussian {
     fn event(&self, _step: u64) -> Event {
         Event::Gaussian { noise_multiplier: self.noise_multiplier }
     }
-    fn unit(&mut self, stream: &Stream, like: &Vec<f64>) -> Vec<f64> {
-        let mut noise = like.blank();
+    fn unit(&mut self, stream: &Stream, mut noise: Vec<f64>) -> Vec<f64> {
         stream.fill_normal_f64(0, &mut noise);
         noise
     }

@@ -25,6 +25,13 @@ pub trait Sum {
     fn scale(self, by: f64) -> Self;
     /// The same shape with nothing in it. It must not depend on the values of `self`.
     fn blank(&self) -> Self;
+    /// `self + by * other`, for types that can do it in one go.
+    fn add_scaled(self, other: Self, by: f64) -> Self
+    where
+        Self: Sized,
+    {
+        self.add(other.scale(by))
+    }
 }
 
 impl Sum for f64 {

@@ -140,4 +140,8 @@ impl privacy::Sum for Grads {
     fn blank(&self) -> Self {
         Grads::zeros(&self.layout)
     }
+    fn add_scaled(mut self, other: Self, by: f64) -> Self {
+        self.zip_with(&other, |a, b| *a += (f64::from(b) * by) as f32);
+        self
+    }
 }

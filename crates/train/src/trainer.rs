@@ -66,26 +66,27 @@ impl Trainer {
     /// # Errors
     /// If the ledger cannot be written; then nothing was released and the weights are as before.
     pub fn step(&mut self) -> Result<(), LedgerError> {
-        let here = self.weights.point();
+        let layout = self.weights.layout().clone();
         let draw = self.sampler.draw(self.step);
 
         let look = |who| look(&self.model, &self.weights, &self.data, &self.key, self.step, who);
         let taps = draw.chunks(self.chunk).map(look);
         let released = match &mut self.method {
             Method::Private { rule, mechanism } => {
-                let lots = taps.map(|taps| clip::contribute(&**rule, here.layout(), taps));
-                let lot = lots.fold(Lot::empty(&**rule, &here), Lot::merge);
+                let lots = taps.map(|taps| clip::contribute(&**rule, &layout, taps));
+                let lot = lots.reduce(Lot::merge).unwrap_or_else(|| Lot::empty(&**rule, &layout));
                 self.ledger.open(&draw).release(lot.sum, &mut **mechanism)?
             }
             Method::Ordinary => {
                 let sums = taps.map(|taps| taps.map(|taps| clip::plain_sum(&taps)));
-                let sum = sums.fold(Secret::new(here.blank()), Secret::merge);
+                let sum = sums.reduce(Secret::merge).unwrap_or_else(|| Secret::new(Grads::zeros(&layout)));
                 sum.reveal(&mut self.ledger, "gradients, for ordinary training")?
             }
         };
         let mean = released.map(|sum| sum.scale(1.0 / self.normaliser));
 
-        let chain = &mut self.chain;
+        let (chain, weights) = (&mut self.chain, &self.weights);
+        let here = || weights.point();
         let step = mean.map(|g| chain.iter_mut().fold(g, |g, link| link.update(g, &here)));
         self.weights.walk(step);
         self.step += 1;

@@ -48,8 +48,8 @@ impl<'a> Round<'a> {
         let deviation = self.deviation(&event, bound)?;
         let slot = self.ledger.charge(event)?;
         let stream = self.key.stream(Purpose::Noise, self.step, slot);
-        let noise = mechanism.unit(&stream, &sum.blank()).scale(deviation);
-        Ok(Privatized::published(sum.add(noise)))
+        let noise = mechanism.unit(&stream, sum.blank());
+        Ok(Privatized::published(sum.add_scaled(noise, deviation)))
     }
 
     /// The standard deviation of the noise that `event` promises for a sum of this bound.

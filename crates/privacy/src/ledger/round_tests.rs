@@ -13,7 +13,7 @@ impl Mechanism<f64> for Says {
     fn event(&self, _step: u64) -> Event {
         self.0.clone()
     }
-    fn unit(&mut self, _stream: &Stream, _like: &f64) -> f64 {
+    fn unit(&mut self, _stream: &Stream, _blank: f64) -> f64 {
         1.0
     }
 }
@@ -24,9 +24,9 @@ impl Mechanism<Vec<f64>> for Blind {
     fn event(&self, _step: u64) -> Event {
         Event::Gaussian { noise_multiplier: 0.0 }
     }
-    fn unit(&mut self, _stream: &Stream, like: &Vec<f64>) -> Vec<f64> {
-        assert_eq!(*like, [0.0, 0.0]);
-        like.clone()
+    fn unit(&mut self, _stream: &Stream, blank: Vec<f64>) -> Vec<f64> {
+        assert_eq!(blank, [0.0, 0.0]);
+        blank
     }
 }
 

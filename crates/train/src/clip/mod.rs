@@ -25,6 +25,7 @@ use crate::{
 pub use bound::{Bound, BoundError};
 use privacy::{Bounded, Secret};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 registry! {
     /// A clip rule as a configuration names it: `{ rule = "flat", bound = 1.0 }`.
@@ -109,9 +110,9 @@ pub struct Lot {
 
 impl Lot {
     /// The sum over nobody: what an empty draw contributes.
-    pub fn empty(rule: &dyn ClipRule, like: &Grads) -> Lot {
-        let total = sensitivity(rule, like.layout());
-        Lot { sum: Secret::new(privacy::Sum::blank(like)).vouch(total * (1.0 + ROUNDING)) }
+    pub fn empty(rule: &dyn ClipRule, layout: &Arc<Layout>) -> Lot {
+        let total = sensitivity(rule, layout);
+        Lot { sum: Secret::new(Grads::zeros(layout)).vouch(total * (1.0 + ROUNDING)) }
     }
     /// Two lots of different examples.
     pub fn merge(self, other: Lot) -> Lot {

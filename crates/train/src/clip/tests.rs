@@ -5,7 +5,7 @@ use crate::{
     tap::Rows,
 };
 use engine::Tensor;
-use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Stream, Sum};
+use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Stream};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ impl Mechanism<Grads> for Silent {
     fn event(&self, _: u64) -> Event {
         Event::Gaussian { noise_multiplier: 0.0 }
     }
-    fn unit(&mut self, _: &Stream, like: &Grads) -> Grads {
-        like.blank()
+    fn unit(&mut self, _: &Stream, blank: Grads) -> Grads {
+        blank
     }
 }
 
@@ -137,7 +137,7 @@ fn merging_lots_is_adding_them() {
     let rule = rule("rule = \"flat\"\nbound = 1.0");
     let zero = Grads::zeros(&layout());
     let halves = [&T0[..1], &T0[1..]].map(|rows| contribute(&*rule, &layout(), taps(rows)));
-    let merged = open(halves.into_iter().fold(Lot::empty(&*rule, &zero), Lot::merge));
+    let merged = open(halves.into_iter().fold(Lot::empty(&*rule, zero.layout()), Lot::merge));
     for (a, b) in merged.into_iter().zip(sum(&*rule, &T0)) {
         assert!((a - b).abs() < 1e-6);
     }

@@ -33,8 +33,7 @@ impl Mechanism<Grads> for Independent {
     fn event(&self, _: u64) -> Event {
         Event::Gaussian { noise_multiplier: self.noise_multiplier }
     }
-    fn unit(&mut self, stream: &Stream, like: &Grads) -> Grads {
-        let mut noise = Grads::zeros(like.layout());
+    fn unit(&mut self, stream: &Stream, mut noise: Grads) -> Grads {
         let blocks = noise.flat_mut().par_chunks_mut(BLOCK).enumerate();
         blocks.for_each(|(k, block)| stream.fill_normal((k * BLOCK) as u64, block));
         noise
@@ -56,7 +55,7 @@ mod tests {
         let stream = Key::from_seed(1).stream(Purpose::Noise, 3, 0);
         let draw = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| Gaussian {}.with_multiplier(1.0).unit(&stream, &Grads::zeros(&layout)))
+            pool.install(|| Gaussian {}.with_multiplier(1.0).unit(&stream, Grads::zeros(&layout)))
         };
         let (one, many) = (draw(1), draw(4));
         assert_eq!(one.flat(), many.flat());

@@ -1,5 +1,5 @@
 //! Adam (Kingma & Ba 2015, arXiv 1412.6980), with PyTorch's meaning of every setting (`torch.optim.Adam`).
-use super::{Prepare, Update, within};
+use super::{Here, Prepare, Update, within};
 use crate::grads::Grads;
 use serde::{Deserialize, Serialize};
 
@@ -47,9 +47,9 @@ struct Link {
 }
 
 impl Update for Link {
-    fn update(&mut self, mut g: Grads, at: &Grads) -> Grads {
+    fn update(&mut self, mut g: Grads, here: Here) -> Grads {
         if self.decay != 0.0 {
-            g.zip_with(at, |g, w| *g += self.decay * w);
+            g.zip_with(&here(), |g, w| *g += self.decay * w);
         }
         self.moments.step(g)
     }

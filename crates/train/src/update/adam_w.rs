@@ -1,5 +1,5 @@
 //! AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101), with PyTorch's meaning of every setting (`torch.optim.AdamW`).
-use super::{Prepare, Update, adam, adam::Moments, within};
+use super::{Here, Prepare, Update, adam, adam::Moments, within};
 use crate::grads::Grads;
 use serde::{Deserialize, Serialize};
 
@@ -41,9 +41,9 @@ struct Link {
 }
 
 impl Update for Link {
-    fn update(&mut self, g: Grads, at: &Grads) -> Grads {
+    fn update(&mut self, g: Grads, here: Here) -> Grads {
         let mut step = self.moments.step(g);
-        step.zip_with(at, |s, w| *s -= self.decay * w);
+        step.zip_with(&here(), |s, w| *s -= self.decay * w);
         step
     }
 }

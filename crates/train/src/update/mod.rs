@@ -21,11 +21,14 @@ pub trait Prepare: Send + Sync {
     fn prepare(&self) -> Result<Box<dyn Update>, String>;
 }
 
+/// Where the weights are; copied out only for a link that asks.
+pub type Here<'a> = &'a dyn Fn() -> Grads;
+
 /// One link: takes what the link before it made of the released gradient.
 pub trait Update: Send {
-    /// `g` is the mean gradient or what an earlier link made of it, `at` the weights; the last link returns the step
+    /// `g` is the mean gradient or what an earlier link made of it, `here` the weights; the last link returns the step
     /// that is ADDED to the weights.
-    fn update(&mut self, g: Grads, at: &Grads) -> Grads;
+    fn update(&mut self, g: Grads, here: Here) -> Grads;
 }
 
 /// A setting within `range`, or an error that names it.

@@ -1,5 +1,5 @@
 //! Stochastic gradient descent, with PyTorch's meaning of every setting (`torch.optim.SGD`).
-use super::{Prepare, Update, within};
+use super::{Here, Prepare, Update, within};
 use crate::grads::Grads;
 use serde::{Deserialize, Serialize};
 
@@ -35,11 +35,11 @@ impl Prepare for Sgd {
 }
 
 impl Update for Link {
-    fn update(&mut self, mut g: Grads, at: &Grads) -> Grads {
+    fn update(&mut self, mut g: Grads, here: Here) -> Grads {
         let Sgd { learning_rate, momentum, nesterov, weight_decay } = self.settings;
         let [rate, momentum, decay] = [learning_rate, momentum, weight_decay].map(|x| x as f32);
         if decay != 0.0 {
-            g.zip_with(at, |g, w| *g += decay * w);
+            g.zip_with(&here(), |g, w| *g += decay * w);
         }
         let mut direction = match (&mut self.velocity, momentum != 0.0) {
             (_, false) => g,

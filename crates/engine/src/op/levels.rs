@@ -3,8 +3,8 @@
 //! `multiversion` compiles a kernel once for each level and picks one at run time; its versions cannot be called by name.
 //! What kernels are made of can be: every arithmetic function and every reduction is inlined into three functions here, one
 //! for each level, whose results must agree to the last bit. They do because Rust neither contracts nor reorders
-//! floating-point arithmetic, and because sums are taken in a fixed number of lanes. (Matrix products are not part of
-//! this: the `gemm` crate's kernels differ in their rounding from one level to the next.)
+//! floating-point arithmetic, and because sums are taken in a fixed number of lanes. (Products are not part of this: they
+//! use fused multiply-add where there is one, and agree to rounding: `train`, `every_level_of_instructions_agrees`.)
 //!
 //! Most telling with `cargo test --release`: with little optimisation there are few vector instructions.
 

@@ -1,8 +1,8 @@
 //! Taps: every example's gradient, not yet multiplied out.
 //!
 //! A layer's backward does not compute parameter gradients; it leaves, for each parameter, the factors of every
-//! example's gradient. There are three kinds ([`Product`], [`Scatter`], [`Rows`]), so per-example mathematics is written
-//! three times and not once a layer. `rows` is the definition; `norms`, `sum` and `dot` are short cuts that must agree
+//! example's gradient. There are four kinds ([`Product`], [`Scatter`], [`Rows`], and [`Tied`] for a table used twice), so
+//! per-example mathematics is written four times and not once a layer. `rows` is the definition; `norms`, `sum` and `dot` are short cuts that must agree
 //! with it (Goodfellow 2015, arXiv 1510.01799; book-keeping: Bu et al. 2022, arXiv 2210.00038).
 //!
 //! # Why this is private

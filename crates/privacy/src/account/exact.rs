@@ -94,14 +94,6 @@ fn worst(pairs: &[(Pair, f64)], delta: f64) -> Found {
     Found { epsilon: first.epsilon.max(second.map_or(0.0, |found| found.epsilon)), error }
 }
 
-/// Roughly where epsilon is in one direction, for those who plan.
-pub(super) fn rough(pairs: &[(Pair, f64)], mirrored: bool, delta: f64) -> f64 {
-    match pairs {
-        [(pair, count)] if *count == 1.0 => single(*pair, mirrored, delta).epsilon,
-        _ => Line::new(pairs, mirrored, delta, (6.0, 3000)).solve(delta).epsilon,
-    }
-}
-
 /// Epsilon of a single release, by integrating its divergence.
 fn single(pair: Pair, mirrored: bool, delta: f64) -> Found {
     let least = |epsilon: f64| super::pld::divergence(pair, mirrored, epsilon, TAIL * delta);

@@ -57,6 +57,11 @@ impl Question {
         Plan::new(&self.pairs, mirrored, self.tail, NODES).and(self.gaussian)
     }
 
+    /// How many rounds there are, at least one.
+    pub(super) fn count(&self) -> f64 {
+        self.pairs.iter().map(|(_, count)| count).sum::<f64>().max(1.0)
+    }
+
     /// Whether delta alone covers everything: total variation adds up.
     pub(super) fn covered(&self, delta: f64) -> bool {
         let one = |(pair, count): &(Pair, f64)| {
@@ -85,7 +90,7 @@ impl Question {
     }
 
     /// Whether a direction surely costs no more than epsilon: by its greatest loss, or a moment bound.
-    fn less(&self, mirrored: bool, plan: &Plan, epsilon: f64, delta: f64) -> bool {
+    pub(super) fn less(&self, mirrored: bool, plan: &Plan, epsilon: f64, delta: f64) -> bool {
         if self.most(mirrored) <= epsilon {
             return true;
         }

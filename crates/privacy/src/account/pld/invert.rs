@@ -101,6 +101,11 @@ impl Inverse {
         Smooth::new(&parts, line)
     }
 
+    /// The same with so many times the smoothing, at least once.
+    pub(super) fn smoother(&self, times: f64) -> Self {
+        Inverse { smoothing: times * self.smoothing, ..self.clone() }
+    }
+
     /// How many turns it took.
     pub(super) fn cost(&self) -> f64 {
         self.parts.iter().map(|part| part.nodes as f64).sum::<f64>() * self.count as f64

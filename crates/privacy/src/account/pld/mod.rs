@@ -25,6 +25,7 @@ mod compose;
 mod dots;
 mod grid;
 mod invert;
+mod limit;
 mod nodes;
 mod plan;
 mod running;

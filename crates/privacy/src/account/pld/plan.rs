@@ -184,7 +184,9 @@ impl Plan {
         let rounding = 1e-13 + 3e-14 * self.count();
         let cost = |course: &Course| {
             let over = if course.tilt > 1.0 { 0.5 / course.tilt } else { 0.5 - 0.3 * course.tilt.ln() };
-            course.period * (spare + course.depth).sqrt() * (1.0 + 300.0 * rounding * course.depth.exp() * over)
+            course.period
+                * (spare + course.depth).sqrt()
+                * (1.0 + 0.0136 * spare.exp() * rounding * course.depth.exp() * over)
         };
         let line = |k| self.line((epsilon, delta), 1.5 * tilt * 0.75f64.powi(k), (smoothing, spare));
         (1..24).map(line).fold(line(0), |best, next| if cost(&next) < cost(&best) { next } else { best })

@@ -157,6 +157,14 @@ impl Smooth {
         scaled(sum * (1.0 - self.pad(at)), self.unit(at)) - self.left(at).1 - self.right(at) - self.line.infinite
     }
 
+    /// The divergence of the smoothed sum, and by how much it may be off.
+    pub(super) fn value(&self, epsilon: f64) -> (f64, f64) {
+        let (least, most) = self.left(epsilon);
+        let error =
+            scaled(self.line.step / PI * self.tail_error, self.unit(epsilon)) + (most - least) + self.right(epsilon);
+        (scaled(self.sums(epsilon).1, self.unit(epsilon)) - least, error + self.line.infinite)
+    }
+
     /// What repetition adds on the left, at least and at most: there delta is `1 - e^x` and the price of the option the other
     /// way, and at most 1.
     fn left(&self, epsilon: f64) -> (f64, f64) {

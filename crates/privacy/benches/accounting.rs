@@ -4,7 +4,7 @@
 //! `cargo bench -p secateur-privacy`; one thread.
 
 use divan::{Bencher, black_box};
-use privacy::{Event, Ledger, Neighbouring, Sampling, account, noise_multiplier};
+use privacy::{Event, Ledger, Neighbouring, Odometer, Sampling, account, noise_multiplier};
 
 const RATE: f64 = 0.01;
 const STEPS: u64 = 10_000;
@@ -53,4 +53,13 @@ fn calibration(bencher: Bencher, accountant: &str) {
 #[divan::bench(args = ["pld", "rdp"], sample_count = 3)]
 fn each_of_1000_steps(bencher: Bencher, accountant: &str) {
     bencher.bench_local(|| (1..=1000).map(|steps| spent(accountant, 1.0, steps)).sum::<f64>());
+}
+
+/// As [`each_of_1000_steps`], by an odometer, which keeps the transforms of a round.
+#[divan::bench(sample_count = 10)]
+fn odometer_of_1000_steps(bencher: Bencher) {
+    bencher.bench_local(|| {
+        let mut odometer = Odometer::new(black_box(DELTA));
+        (1..=1000).map(|steps| odometer.read(&run(1.0, steps)).expect("an epsilon").epsilon).sum::<f64>()
+    });
 }

@@ -140,7 +140,7 @@ pub use calibrate::{CalibrateError, Calibrated, Found, noise_multiplier, sample_
 pub use event::{Event, Neighbouring, Sampling};
 pub use ledger::{Ledger, LedgerError, Round};
 pub use mechanism::{Mechanism, ScalarGaussian};
-pub use odometer::{Filter, FilterError, rounds_left};
+pub use odometer::{Filter, FilterError, Odometer, rounds_left};
 pub use random::{Key, KeyError, Purpose, Stream};
 pub use sample::{Draw, Poisson, SampleError};
 pub use season::{Strategy, tree_depth};

@@ -1,7 +1,7 @@
 //! Stopping before the budget is exceeded.
 //!
 //! [`Filter`] is for runs whose events are chosen as they go, by whatever has been released: it fixes one Rényi order
-//! before the first round. [`rounds_left`] is for runs whose events are known beforehand, and works with any accountant.
+//! before the first round. [`rounds_left`] and [`Odometer`] are for runs whose events are known beforehand.
 //!
 //! ```
 //! use privacy::{Event, Filter, Ledger, Neighbouring, Sampling};
@@ -36,8 +36,12 @@
 //!
 //! Checked by: `tests::the_budget_is_never_exceeded`, `tests::a_filter_costs_little`.
 
-use crate::account::{Account, AccountError, Accountant, Curve, Rdp, RdpCurve, Unpriced, convert};
-use crate::{CalibrateError, Event, Ledger, Neighbouring, steps};
+mod planned;
+
+pub use planned::{Odometer, rounds_left};
+
+use crate::account::{Accountant, Curve, Rdp, RdpCurve, Unpriced, convert};
+use crate::{Event, Ledger, Neighbouring};
 
 /// Why a filter cannot be made, or refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -165,33 +169,6 @@ impl Filter {
             return 0.0;
         }
         convert(self.curve.divergence(self.order), self.order, self.delta).clamp(0.0, self.epsilon)
-    }
-}
-
-/// How many more rounds of one event fit into a budget, after what a ledger holds, by any accountant. For runs whose events
-/// are fixed beforehand: the number may not depend on what is released.
-///
-/// # Errors
-/// When epsilon is not positive, delta is out of range, or something has no price.
-pub fn rounds_left(
-    accountant: &dyn Account,
-    done: &Ledger,
-    event: &Event,
-    epsilon: f64,
-    delta: f64,
-) -> Result<u64, CalibrateError<AccountError>> {
-    let price = |n: u64| {
-        let mut entries = done.entries();
-        match entries.last_mut() {
-            Some((last, count)) if last == event => *count = count.saturating_add(n),
-            _ => entries.push((event.clone(), n)),
-        }
-        accountant.total(&Ledger::planned(done.neighbouring(), entries), delta).map(|price| price.epsilon)
-    };
-    match steps(epsilon, price) {
-        Ok(found) => Ok(found.value),
-        Err(CalibrateError::Exceeded { .. }) => Ok(0),
-        Err(error) => Err(error),
     }
 }
 

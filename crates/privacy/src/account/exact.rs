@@ -12,8 +12,9 @@
 //! Weideman 2014). Counts are whole numbers, so that every branch of `ln M` gives the same power. A single release is
 //! integrated directly: `delta = integral (p - e^epsilon q)_+`. The error stated is rounding, the largest term left out, and
 //! the moment bound on what the step repeats, over the slope of `ln delta`. Away from the saddle point rounding drowns the
-//! integral, so that epsilon is sought near it alone. Where the estimate exceeds `1e-8`, or the value lies outside the proven
-//! interval of `pld`, that interval is the answer (losses on a lattice, one or two rounds at a tiny rate).
+//! integral, so that epsilon is sought near it alone. Where the estimate exceeds `1e-8`, as for a few rounds at tiny rates, whose
+//! integrals fall slowly, the limit of `pld`'s smoothed inversion is taken; where that is no better, or the value lies outside
+//! the proven interval of `pld`, that interval is the answer (losses on a lattice).
 //!
 //! Citation: Zhu, Dong & Wang 2022 (characteristic functions of the loss); the formula as in the reference's read-me.
 //!
@@ -66,9 +67,14 @@ impl Accountant for Exact {
         if let Some(epsilon) = curve.extreme() {
             return Price::bound(epsilon);
         }
-        let Found { epsilon, error } = worst(&curve.pairs(), delta);
+        let mut found = worst(&curve.pairs(), delta);
         let proven = Pld::default().epsilon(curve, delta);
-        if error <= CLAIM * epsilon.max(1.0) && holds(&proven, epsilon) {
+        let sound = |found: &Found| found.error <= CLAIM * found.epsilon.max(1.0) && holds(&proven, found.epsilon);
+        if !sound(&found) {
+            found = curve.value(delta, 0.3 * CLAIM).map_or(found, |(epsilon, error)| Found { epsilon, error });
+        }
+        let Found { epsilon, error } = found;
+        if sound(&found) {
             let price = curve.noted(Price::bound(epsilon));
             return price.note(format!("an oracle, no proven bound: its estimated error is {error:.1e}"));
         }
@@ -92,14 +98,6 @@ fn worst(pairs: &[(Pair, f64)], delta: f64) -> Found {
     let (first, second) = (one(false), if symmetric { None } else { Some(one(true)) });
     let error = first.error.max(second.map_or(0.0, |found| found.error));
     Found { epsilon: first.epsilon.max(second.map_or(0.0, |found| found.epsilon)), error }
-}
-
-/// Roughly where epsilon is in one direction, for those who plan.
-pub(super) fn rough(pairs: &[(Pair, f64)], mirrored: bool, delta: f64) -> f64 {
-    match pairs {
-        [(pair, count)] if *count == 1.0 => single(*pair, mirrored, delta).epsilon,
-        _ => Line::new(pairs, mirrored, delta, (6.0, 3000)).solve(delta).epsilon,
-    }
 }
 
 /// Epsilon of a single release, by integrating its divergence.

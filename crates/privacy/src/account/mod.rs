@@ -26,6 +26,7 @@ pub(crate) mod truncated;
 
 pub use price::Price;
 
+pub(crate) use pld::Tally as PldTally;
 pub use rdp::RdpCurve;
 pub(crate) use rdp::convert;
 use scale::{Scale, check_sampling, scale};

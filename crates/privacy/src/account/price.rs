@@ -43,7 +43,7 @@ impl Price {
 
     /// The same without what is no number and what is negative: unknown upper bounds become infinite, unknown lower
     /// bounds zero. An infinite epsilon gets a remark.
-    pub(super) fn sound(mut self) -> Self {
+    pub(crate) fn sound(mut self) -> Self {
         self.epsilon = above(self.epsilon);
         self.upper = self.upper.map(above);
         self.lower = self.lower.map(|x| x.max(0.0).min(self.epsilon));

@@ -30,9 +30,24 @@ struct Cumulants {
     variance: f64,
 }
 
+/// A line of integration: its tilt, and the range of losses that its step tells apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course {
+    pub(super) tilt: f64,
+    pub(super) period: f64,
+    /// By how much more to tilt for the bound on what is beyond the period.
+    pub(super) up: f64,
+    /// How far down to tilt for the bound on what is below it, at least 1; or 0.
+    pub(super) down: f64,
+    /// How small the wanted value is among the tilted ones, as the power of 1/e.
+    pub(super) depth: f64,
+}
+
 /// What is known before any grid is made: the losses of one direction.
 pub(in crate::account) struct Plan {
     sketches: Vec<Sketch>,
+    /// The sum of `1/z^2` of Gaussian losses besides, which need no nodes.
+    gaussian: f64,
 }
 
 /// What the saddle point says.
@@ -43,6 +58,13 @@ pub(in crate::account) struct Saddle {
     deviation: f64,
     /// Tilted mass outside the window, as the power of 1/e.
     tails: f64,
+}
+
+impl Saddle {
+    /// The standard deviation of the tilted sum.
+    pub(super) fn deviation(self) -> f64 {
+        self.deviation
+    }
 }
 
 impl Sketch {
@@ -118,7 +140,12 @@ impl Plan {
     /// A plan for these pairs, so many times each, with so many nodes for each standard deviation of the noise.
     pub(in crate::account) fn new(parts: &[(Pair, f64)], mirrored: bool, tail: f64, fineness: f64) -> Self {
         let sketch = |(pair, count): &(Pair, f64)| Sketch::new(*pair, *count, mirrored, (tail, fineness));
-        Plan { sketches: parts.iter().map(sketch).collect() }
+        Plan { sketches: parts.iter().map(sketch).collect(), gaussian: 0.0 }
+    }
+
+    /// With unsampled Gaussians of this sum of `1/z^2` besides.
+    pub(in crate::account) fn and(self, gaussian: f64) -> Self {
+        Plan { gaussian, ..self }
     }
 
     /// How many events there are.
@@ -128,7 +155,8 @@ impl Plan {
 
     /// `K` at a complex tilt.
     pub(in crate::account) fn log_moment(&self, s: Complex64) -> Complex64 {
-        self.sketches.iter().map(|sketch| sketch.log_moment(s) * sketch.count).sum()
+        let normal = s * (s + 1.0) * (0.5 * self.gaussian);
+        self.sketches.iter().map(|sketch| sketch.log_moment(s) * sketch.count).sum::<Complex64>() + normal
     }
 
     /// The range of losses in which all but `e^-tails` of the tilted mass is, on either side.
@@ -138,8 +166,9 @@ impl Plan {
     }
 
     fn cumulants(&self, s: f64) -> Cumulants {
-        let zero = Cumulants { value: 0.0, mean: 0.0, variance: 0.0 };
-        self.sketches.iter().fold(zero, |sum, sketch| {
+        let g = self.gaussian;
+        let normal = Cumulants { value: 0.5 * g * s * (s + 1.0), mean: g * (s + 0.5), variance: g };
+        self.sketches.iter().fold(normal, |sum, sketch| {
             let one = sketch.cumulants(s);
             Cumulants {
                 value: sum.value + sketch.count * one.value,
@@ -147,6 +176,49 @@ impl Plan {
                 variance: sum.variance + sketch.count * one.variance,
             }
         })
+    }
+
+    /// The line that needs the fewest frequencies for a delta that is about met at this epsilon: a smaller tilt than the saddle
+    /// point's gives less weight to rare large losses, which a period has to hold, and more to rounding.
+    pub(super) fn course(&self, (epsilon, delta): (f64, f64), tilt: f64, (smoothing, spare): (f64, f64)) -> Course {
+        let rounding = 1e-13 + 3e-14 * self.count();
+        let cost = |course: &Course| {
+            let over = if course.tilt > 1.0 { 0.5 / course.tilt } else { 0.5 - 0.3 * course.tilt.ln() };
+            course.period
+                * (spare + course.depth).sqrt()
+                * (1.0 + 0.0136 * spare.exp() * rounding * course.depth.exp() * over)
+        };
+        let line = |k| self.line((epsilon, delta), 1.5 * tilt * 0.75f64.powi(k), (smoothing, spare));
+        (1..24).map(line).fold(line(0), |best, next| if cost(&next) < cost(&best) { next } else { best })
+    }
+
+    fn line(&self, (epsilon, delta): (f64, f64), tilt: f64, (smoothing, spare): (f64, f64)) -> Course {
+        let value = |s: f64| self.cumulants(s).value + 0.5 * smoothing * s * (s + 1.0);
+        let depth = (value(tilt) - tilt * epsilon - delta.ln()).clamp(0.0, 60.0);
+        let least = |bounds: &mut dyn Iterator<Item = (f64, f64)>| {
+            bounds
+                .filter(|(period, _)| period.is_finite())
+                .fold((f64::INFINITY, 0.0), |best, new| if new.0 < best.0 { new } else { best })
+        };
+        // The nodes here are coarse at the ends of a loss.
+        let right = |up: f64| {
+            let value = value(tilt + up);
+            (value + 0.05 * value.abs() - (tilt + up) * epsilon - delta.ln() + spare) / up
+        };
+        let scale = tilt.max(0.3 / epsilon.max(1e-12));
+        let (right, up) = least(&mut (0..12).map(|k| scale * 0.05 * 1.8f64.powi(k)).map(|up| (right(up), up)));
+        let spare = spare - delta.ln();
+        // Epsilon may be somewhat larger than it seems.
+        let epsilon = 1.12 * epsilon;
+        let left = |down: f64| {
+            let period = (value(-down) + down * epsilon + spare) / (down + tilt);
+            // What is known there is so up to a rounding.
+            let rounded = ((spare - 28.0) / tilt).max((epsilon + spare - 28.0) / (tilt + 1.0));
+            if down > 0.0 { period.max(rounded) } else { period }
+        };
+        let downs = (0..10).map(|k| (scale * 0.25 * 2f64.powi(k)).max(1.0));
+        let (left, down) = least(&mut std::iter::once(0.0).chain(downs).map(|down| (left(down), down)));
+        Course { tilt, period: 1.02 * right.max(left).max(1e-300), up, down, depth }
     }
 
     /// The saddle point at this delta: `K - s K' - ln(s (s+1) sqrt(2 pi K'')) = ln delta`.
@@ -167,14 +239,6 @@ impl Plan {
     /// The tilt whose moment bound is best at this epsilon.
     pub(super) fn best_tilt(&self, epsilon: f64) -> f64 {
         self.solve(|_, k| k.mean < epsilon).tilt
-    }
-
-    /// Another tilt, for a delta that is about met at this epsilon: what delta is short of the moment bound, the window has to
-    /// be wider for.
-    pub(super) fn at_tilt(&self, tilt: f64, epsilon: f64, delta: f64) -> Saddle {
-        let k = self.cumulants(tilt);
-        let short = (k.value - tilt * epsilon - delta.ln()).clamp(0.0, 60.0);
-        Saddle { tilt, epsilon, deviation: k.variance.sqrt(), tails: TAILS + short }
     }
 
     /// Halves between tilts; `more` says that a tilt is too small.
@@ -203,8 +267,7 @@ impl Plan {
             let middle = 0.5 * (low + high);
             if shift(middle.exp()) <= room { low = middle } else { high = middle }
         }
-        // Where the sum is no bulk but a rare event, its scale is epsilon itself.
-        if saddle.tails > TAILS { low.exp().min(0.01 * saddle.epsilon.max(1e-6)) } else { low.exp() }
+        low.exp()
     }
 
     /// The window in which the tilted sum is, with epsilon; it may have no more than `MOST` points on the grid.

@@ -1,6 +1,9 @@
 //! Properties of the accountant by privacy losses.
 
+use super::cells::Both;
 use super::compose::{Sum, Term};
+use super::dots::Masses;
+use super::grid::{above, below};
 use super::*;
 use crate::{Ledger, Sampling};
 use proptest::prelude::*;

@@ -53,7 +53,8 @@ pub(super) mod parts {
 /// The accountant by privacy loss distributions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pld {
-    /// How wide the interval may be, as a share of epsilon: about. Smaller is slower, as one over its square root.
+    /// How wide the interval may be, as a share of epsilon: about, and more where that would take too long. Smaller is slower, as
+    /// one over it.
     pub precision: f64,
 }
 

@@ -131,12 +131,6 @@ fn sum(bencher: Bencher, layer: usize) {
     bencher.bench_local(|| product_sum(black_box(left), b, &[0.5; N], &mut out));
 }
 
-#[divan::bench]
-fn bias_rows(bencher: Bencher) {
-    let (_, factors) = fixture();
-    bencher.bench_local(|| factors.biases());
-}
-
 #[divan::bench(args = [1, 2])]
 fn pool(bencher: Bencher, layer: usize) {
     let x = planes(layer);

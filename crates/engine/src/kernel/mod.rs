@@ -181,6 +181,7 @@ unsafe fn all_rows<V: Vector>(
 }
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "what is unrolled must be plain to the compiler: see below")]
 unsafe fn one_tile<V: Vector, const R: usize>(
     rows: &[*const f32],
     inner: Inner,

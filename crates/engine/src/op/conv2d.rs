@@ -45,11 +45,11 @@ pub fn conv2d_backward(dy: &Tensor, w: &Tensor, input_shape: &[usize], window: W
         dx.data_mut().fill(0.0);
         return dx;
     }
-    if let Some((turned, weight)) = turn_round(&unfolding, w) {
-        if let Some(direct) = Direct::new(&turned) {
-            each_image(&turned, &direct, weight.data(), None, dy.data(), dx.data_mut());
-            return dx;
-        }
+    if let Some((turned, weight)) = turn_round(&unfolding, w)
+        && let Some(direct) = Direct::new(&turned)
+    {
+        each_image(&turned, &direct, weight.data(), None, dy.data(), dx.data_mut());
+        return dx;
     }
     let images = group(&unfolding);
     let (y_chunk, x_chunk) = (images * o * unfolding.positions(), images * unfolding.image());

@@ -126,16 +126,6 @@ impl Tally {
         }
     }
 
-    /// As [`Tally::close`], where these failures are known gaps: each is described in docs/accounting.md. A failure that is
-    /// not among them fails the test, and so does a gap that is no more.
-    pub fn close_but(self, name: &str, known: &[&str]) {
-        let is_known = |failure: &String| known.iter().any(|gap| failure.contains(gap));
-        let gone: Vec<_> = known.iter().filter(|gap| !self.failures.iter().any(|f| f.contains(**gap))).collect();
-        assert!(gone.is_empty(), "{name}: these known gaps are closed, take them off the list: {gone:?}");
-        let failures = self.failures.into_iter().filter(|failure| !is_known(failure)).collect();
-        Tally { failures, ..self }.close(name);
-    }
-
     /// Prints the tally, and fails with all failures.
     pub fn close(self, name: &str) {
         eprintln!("{name}: {} demands, {} failed, worst margin {:.2e}", self.cases, self.failures.len(), self.worst);

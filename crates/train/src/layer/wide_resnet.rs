@@ -54,7 +54,7 @@ impl Build for WideResNet {
     fn build(&self, input: &[usize]) -> Result<Box<dyn Layer>, ShapeError> {
         shape::image("wide_resnet", input)?;
         let width = shape::positive("wide_resnet", "width", self.width)?;
-        if self.depth < 10 || (self.depth - 4) % 6 != 0 {
+        if self.depth < 10 || !(self.depth - 4).is_multiple_of(6) {
             let depth = self.depth;
             return Err(ShapeError(format!(
                 "wide_resnet: depth = {depth} is not 6 k + 4 with k at least 1: 10, 16, 22, 28"

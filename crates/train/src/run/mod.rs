@@ -12,7 +12,7 @@ use crate::{
     trainer::Trainer,
 };
 pub use folder::FolderError;
-use privacy::{Key, KeyError, Ledger, LedgerError};
+use privacy::{Key, KeyError, Ledger, LedgerError, Odometer};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -149,6 +149,7 @@ impl Run {
         let mut points = Points::new(self.folder.as_deref())?;
         let (start, mut refreshed) = (Instant::now(), Instant::now());
         let mut training = Duration::ZERO;
+        let mut odometer = Odometer::new(self.config.privacy.delta);
         let mut progress = Progress { step: 0, steps: self.plan.steps, epsilon: 0.0, score: self.score() };
         points.push(self.point(&progress, start))?;
         while progress.step < self.plan.steps {
@@ -157,8 +158,10 @@ impl Run {
             training += began.elapsed();
             progress.step = self.trainer.step;
             let due = self.is_due(progress.step);
-            if due || refreshed.elapsed() > REFRESH {
+            if due {
                 progress.epsilon = self.spent()?;
+            } else if refreshed.elapsed() > REFRESH {
+                progress.epsilon = self.read(&mut odometer)?;
                 refreshed = Instant::now();
             }
             if due {
@@ -207,6 +210,14 @@ impl Run {
 
     fn spent(&self) -> Result<f64, RunError> {
         plan::spent(&self.config, &self.trainer.ledger).map_err(RunError::Price)
+    }
+
+    /// What was spent so far, between two evaluations: by an odometer where that gives the accountant's own answer.
+    fn read(&self, odometer: &mut Odometer) -> Result<f64, RunError> {
+        match self.config.privacy.accountant.as_str() {
+            "pld" => odometer.read(&self.trainer.ledger).map(|p| p.epsilon).map_err(|e| RunError::Price(e.to_string())),
+            _ => self.spent(),
+        }
     }
 
     fn point(&self, progress: &Progress, start: Instant) -> Point {

@@ -96,7 +96,7 @@ fn keep(factors: &Factors) -> (Vec<f64>, Kept) {
 fn short(factors: &Factors) -> Vec<f64> {
     let norm: fn(&Factors, usize, &mut Buffers, &mut [Scratch; 2]) -> f64 = match factors.t {
         1 => |factors, i, buffers, _| single(factors, i, buffers),
-        _ if forms_gradients(&factors) => |factors, i, buffers, _| formed(factors, i, buffers),
+        _ if forms_gradients(factors) => |factors, i, buffers, _| formed(factors, i, buffers),
         _ => ghost,
     };
     let scratch = || (buffers(), [const { Scratch::new() }; 2]);

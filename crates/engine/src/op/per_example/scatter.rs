@@ -53,7 +53,7 @@ pub fn scatter_sum(ids: &[u32], b: &Tensor, weights: &[f32], out: &mut [f32]) {
     if d == 0 {
         return;
     }
-    assert!(out.len() % d == 0, "gradients {b:?} into {} elements", out.len());
+    assert!(out.len().is_multiple_of(d), "gradients {b:?} into {} elements", out.len());
     check(ids, out.len() / d);
     let mut order = by_id(ids, 0..n * t);
     order.retain(|&at| weights[at / t] != 0.0);

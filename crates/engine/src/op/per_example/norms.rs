@@ -115,14 +115,35 @@ fn formed(factors: &Factors, i: usize, buffers: &mut Buffers) -> f64 {
     square(factors.any_gradient(i, buffers))
 }
 
-/// The norm by Gram matrices.
+/// Rows of a Gram matrix that are made together: one panel of the product kernel, so that what lies beyond the diagonal is
+/// mostly left out.
+const GRAM: usize = 32;
+
+/// The norm by Gram matrices: their lower halves, since they are symmetric.
 fn ghost(factors: &Factors, i: usize, buffers: &mut Buffers, [left, right]: &mut [Scratch; 2]) -> f64 {
     let (a, b) = factors.example(i, buffers);
-    let gram = |m: Mat, out: &mut [f32]| product(out, m.t(), m, false, Threads::One);
-    let (aa, bb) = (left.of(factors.t * factors.t), right.of(factors.t * factors.t));
-    gram(a, aa);
-    gram(b, bb);
-    let terms = aa.iter().zip(&*bb).map(|(&x, &y)| f64::from(x) * f64::from(y));
-    let (sum, size) = terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
+    let (mut sum, mut size) = (0.0, 0.0);
+    for from in (0..factors.t).step_by(GRAM) {
+        let to = (from + GRAM).min(factors.t);
+        let aa = gram(a, from, to, left);
+        let bb = gram(b, from, to, right);
+        for (row, (aa, bb)) in aa.chunks_exact(to).zip(bb.chunks_exact(to)).enumerate() {
+            let term = |j: usize| f64::from(aa[j]) * f64::from(bb[j]);
+            let diagonal = from + row;
+            for term in (0..diagonal).map(|j| 2.0 * term(j)).chain([term(diagonal)]) {
+                sum += term;
+                size += term.abs();
+            }
+        }
+    }
     if sum < CANCELLED * size { formed(factors, i, buffers) } else { sum }
+}
+
+/// Rows `from..to` of `m^T m`, up to column `to`.
+fn gram<'s>(m: Mat, from: usize, to: usize, scratch: &'s mut Scratch) -> &'s [f32] {
+    let out = scratch.of((to - from) * to);
+    let columns = Mat { cols: to, ..m };
+    let rows = Mat { data: &m.data[from * m.col_stride..], cols: to - from, ..m };
+    product(out, rows.t(), columns, false, Threads::One);
+    out
 }

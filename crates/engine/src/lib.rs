@@ -22,7 +22,7 @@ mod tensor;
 mod window;
 
 pub use kernel::Level;
-pub use matmul::{Mat, Threads, product, product_long};
+pub use matmul::{Mat, Threads, product};
 pub use memory::Indices;
 pub use tensor::Tensor;
 pub use window::Window;

@@ -9,10 +9,6 @@ use crate::memory::Scratch;
 
 /// Products below this many multiplications stay on one thread.
 const SMALL: usize = 1 << 18;
-/// The inner dimension of one block of [`product_long`].
-const INNER: usize = 1024;
-/// The most blocks, hence partial results, of [`product_long`].
-const BLOCKS: usize = 32;
 /// Steps of the inner dimension that are taken together: a tile of rows stays in the first cache.
 const DEPTH: usize = 384;
 /// Panels that are packed together: they stay in the second cache.
@@ -53,11 +49,6 @@ impl<'a> Mat<'a> {
     pub fn t(self) -> Self {
         let Self { data, rows, cols, row_stride, col_stride } = self;
         Self { data, rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride }
-    }
-
-    /// Rows `from..to`.
-    fn rows_range(self, from: usize, to: usize) -> Self {
-        Self { data: &self.data[from * self.row_stride..], rows: to - from, ..self }
     }
 
     /// # Panics
@@ -214,43 +205,9 @@ fn tiles(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     (0..count).map(move |i| rows.start + i * len / count..rows.start + (i + 1) * len / count)
 }
 
-/// `out = a b` where the inner dimension is much longer than the outer ones (a weight gradient over many rows).
-///
-/// The inner dimension is cut into blocks whose number depends on its length alone; blocks run in parallel and their
-/// partial results are added in order.
-///
-/// # Panics
-/// As [`product`].
-pub fn product_long(out: &mut [f32], a: Mat, b: Mat) {
-    let blocks = (a.cols / INNER).clamp(1, BLOCKS);
-    if blocks == 1 || out.is_empty() || out.len() > a.cols {
-        return product(out, a, b, false, Threads::Many);
-    }
-    assert!(a.cols == b.rows, "inner dimensions differ: {a:?} times {b:?}");
-    let inner = a.cols;
-    let parts: Vec<Vec<f32>> = (0..blocks)
-        .into_par_iter()
-        .map(|block| {
-            let (from, to) = (block * inner / blocks, (block + 1) * inner / blocks);
-            let mut part = vec![0.0; a.rows * b.cols];
-            product(&mut part, a.t().rows_range(from, to).t(), b.rows_range(from, to), false, Threads::One);
-            part
-        })
-        .collect();
-    add_in_order(out, &parts);
-}
-
-/// `out` = the sum of `parts`, added in their order.
-pub(crate) fn add_in_order<T: AsRef<[f32]>>(out: &mut [f32], parts: &[T]) {
-    out.fill(0.0);
-    for part in parts {
-        out.iter_mut().zip(part.as_ref()).for_each(|(o, p)| *o += p);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Mat, Threads, product, product_long};
+    use super::{Mat, Threads, product};
 
     fn numbers(len: usize) -> Vec<f32> {
         (0..len).map(|i| ((i * 7919 + 13) % 1009) as f32 / 500.0 - 1.0).collect()
@@ -276,15 +233,6 @@ mod tests {
         close(&out, &naive(a, b), 10.0);
         product(&mut out, a, b, true, Threads::One);
         close(&out, &naive(a, b).iter().map(|v| 2.0 * v).collect::<Vec<_>>(), 10.0);
-    }
-
-    #[test]
-    fn long_inner_dimension() {
-        let (a, b) = (numbers(5000 * 3), numbers(5000 * 4));
-        let (a, b) = (Mat::new(&a, 5000, 3).t(), Mat::new(&b, 5000, 4));
-        let mut out = vec![0.0; 12];
-        product_long(&mut out, a, b);
-        close(&out, &naive(a, b), 100.0);
     }
 
     #[test]

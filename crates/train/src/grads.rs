@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use std::{ops::Range, sync::Arc};
 
 /// Numbers that a thread works through at a time.
-const BLOCK: usize = 1 << 14;
+pub(crate) const BLOCK: usize = 1 << 14;
 
 /// Which stretch of a flat buffer belongs to which parameter.
 #[derive(Debug, Clone, PartialEq)]

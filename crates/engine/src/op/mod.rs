@@ -21,6 +21,7 @@ mod levels;
 mod linear;
 mod max_pool2d;
 mod mean_squared_error;
+mod pairwise;
 pub mod per_example;
 mod positions;
 mod relu;
@@ -43,6 +44,7 @@ pub use layer_norm::{Normalised, layer_norm, layer_norm_backward, layer_norm_row
 pub use linear::{linear, linear_backward};
 pub use max_pool2d::{max_pool2d, max_pool2d_backward, max_pool2d_only};
 pub use mean_squared_error::mean_squared_error;
+pub use pairwise::{add, multiply};
 pub use positions::sinusoidal;
 pub use relu::{relu, relu_backward};
 pub use rms_norm::{rms_norm, rms_norm_backward, rms_norm_rows};

@@ -22,7 +22,7 @@
 
 use super::pair::Pair;
 use super::pld::{Plan, Pld, PldCurve};
-use super::{Accountant, Price, Unpriced};
+use super::{Accountant, Price};
 use crate::{Event, Neighbouring};
 use realfft::num_complex::Complex64;
 use std::f64::consts::PI;
@@ -54,13 +54,8 @@ impl Accountant for Exact {
         "exact"
     }
 
-    fn free(&self) -> PldCurve {
-        PldCurve::default()
-    }
-
-    fn price(&self, event: &Event, neighbouring: Neighbouring) -> Result<PldCurve, Unpriced> {
-        let unpriced = |why| Unpriced { accountant: self.name(), event: event.clone(), why };
-        PldCurve::of(event, neighbouring).map_err(unpriced)
+    fn of(&self, event: &Event, neighbouring: Neighbouring) -> Result<PldCurve, &'static str> {
+        PldCurve::of(event, neighbouring)
     }
 
     fn epsilon(&self, curve: &PldCurve, delta: f64) -> Price {

@@ -16,7 +16,7 @@
 
 use super::normal::upper_quantile;
 use super::plain::{PlainCurve, plain};
-use super::{Accountant, Price, Unpriced};
+use super::{Accountant, Price};
 use crate::{Event, Neighbouring, gaussian};
 
 /// Exact for compositions of unsampled Gaussian releases (Dong, Roth & Su 2019).
@@ -30,16 +30,8 @@ impl Accountant for Gdp {
         "gdp"
     }
 
-    fn free(&self) -> PlainCurve {
-        PlainCurve::default()
-    }
-
-    fn price(&self, event: &Event, neighbouring: Neighbouring) -> Result<PlainCurve, Unpriced> {
-        plain(event, neighbouring, square).map_err(|why| Unpriced {
-            accountant: self.name(),
-            event: event.clone(),
-            why,
-        })
+    fn of(&self, event: &Event, neighbouring: Neighbouring) -> Result<PlainCurve, &'static str> {
+        plain(event, neighbouring, square)
     }
 
     fn epsilon(&self, curve: &PlainCurve, delta: f64) -> Price {

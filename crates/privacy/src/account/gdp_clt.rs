@@ -7,7 +7,7 @@
 
 use super::gdp::square;
 use super::plain::{PlainCurve, plain};
-use super::{Accountant, Price, Unpriced, check_sampling};
+use super::{Accountant, Price, check_sampling};
 use crate::{Event, Neighbouring, Sampling, gaussian};
 
 /// The central limit theorem's estimate (Bu, Dong, Long & Su 2019).
@@ -24,12 +24,8 @@ impl Accountant for GdpClt {
         "gdp-clt"
     }
 
-    fn free(&self) -> PlainCurve {
-        PlainCurve::default()
-    }
-
-    fn price(&self, event: &Event, neighbouring: Neighbouring) -> Result<PlainCurve, Unpriced> {
-        let limit = |event: &Event| match event {
+    fn of(&self, event: &Event, neighbouring: Neighbouring) -> Result<PlainCurve, &'static str> {
+        match event {
             Event::Round { sampling: sampling @ Sampling::Poisson { rate }, releases } if *rate != 1.0 => {
                 check_sampling(sampling)?;
                 let squares = releases.iter().map(square).sum::<Result<f64, _>>()?;
@@ -37,8 +33,7 @@ impl Accountant for GdpClt {
                 Ok(PlainCurve { estimate: sum > 0.0, ..PlainCurve::of(sum) })
             }
             _ => plain(event, neighbouring, square),
-        };
-        limit(event).map_err(|why| Unpriced { accountant: self.name(), event: event.clone(), why })
+        }
     }
 
     fn epsilon(&self, curve: &PlainCurve, delta: f64) -> Price {

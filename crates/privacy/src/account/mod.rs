@@ -59,8 +59,8 @@ pub enum AccountError {
     Unpriced(#[from] Unpriced),
 }
 
-/// What is known of the privacy of some events together.
-pub trait Curve: Sized {
+/// What is known of the privacy of some events together; the default is that of no events at all.
+pub trait Curve: Default {
     /// Of these and others, adaptively composed.
     fn plus(self, other: Self) -> Self;
     /// Of these, `n` times over.
@@ -75,14 +75,8 @@ pub trait Accountant {
     /// Its name on the command line and in reports.
     fn name(&self) -> &'static str;
 
-    /// The curve of nothing at all.
-    fn free(&self) -> Self::Curve;
-
-    /// The curve of one event.
-    ///
-    /// # Errors
-    /// When it has none, saying why.
-    fn price(&self, event: &Event, neighbouring: Neighbouring) -> Result<Self::Curve, Unpriced>;
+    /// The curve of one event, or in words why it has none.
+    fn of(&self, event: &Event, neighbouring: Neighbouring) -> Result<Self::Curve, &'static str>;
 
     /// The smallest epsilon it can vouch for at this delta, which is in `(0, 1)`. It may be infinite.
     fn epsilon(&self, curve: &Self::Curve, delta: f64) -> Price;
@@ -92,12 +86,21 @@ pub trait Accountant {
         least_delta(|delta| self.epsilon(curve, delta).epsilon <= epsilon)
     }
 
+    /// The curve of one event.
+    ///
+    /// # Errors
+    /// When it has none, saying why.
+    fn price(&self, event: &Event, neighbouring: Neighbouring) -> Result<Self::Curve, Unpriced> {
+        let unpriced = |why| Unpriced { accountant: self.name(), event: event.clone(), why };
+        self.of(event, neighbouring).map_err(unpriced)
+    }
+
     /// The curve of all that a ledger holds.
     ///
     /// # Errors
     /// When the ledger holds something unpriced.
     fn curve(&self, ledger: &Ledger) -> Result<Self::Curve, Unpriced> {
-        let mut total = self.free();
+        let mut total = Self::Curve::default();
         let entries = season::settle(ledger.entries()).map_err(|(event, why)| Unpriced {
             accountant: self.name(),
             event,

@@ -23,7 +23,7 @@
 use super::pair::{Node, Pair};
 use super::pld::parts::{GREATEST_LOSS, Masses, NODES, PIECE, Sum, Term, Window, losses};
 use super::pld::{Plan, PldCurve};
-use super::{Accountant, Price, Unpriced};
+use super::{Accountant, Price};
 use crate::{Event, Neighbouring};
 use realfft::num_complex::Complex64;
 
@@ -62,13 +62,8 @@ impl Accountant for Prv {
         "prv"
     }
 
-    fn free(&self) -> PldCurve {
-        PldCurve::default()
-    }
-
-    fn price(&self, event: &Event, neighbouring: Neighbouring) -> Result<PldCurve, Unpriced> {
-        let unpriced = |why| Unpriced { accountant: self.name(), event: event.clone(), why };
-        PldCurve::of(event, neighbouring).map_err(unpriced)
+    fn of(&self, event: &Event, neighbouring: Neighbouring) -> Result<PldCurve, &'static str> {
+        PldCurve::of(event, neighbouring)
     }
 
     fn epsilon(&self, curve: &PldCurve, delta: f64) -> Price {

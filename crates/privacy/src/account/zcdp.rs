@@ -15,7 +15,7 @@
 //! Checked by: `tests::reference_conversions`, `tests::the_tight_conversion_is_better`.
 
 use super::plain::{PlainCurve, plain};
-use super::{Accountant, Price, Scale, Unpriced, rdp, scale};
+use super::{Accountant, Price, Scale, rdp, scale};
 use crate::{Event, Neighbouring};
 
 /// Zero-concentrated differential privacy (Bun & Steinke 2016).
@@ -29,16 +29,8 @@ impl Accountant for Zcdp {
         "zcdp"
     }
 
-    fn free(&self) -> PlainCurve {
-        PlainCurve::default()
-    }
-
-    fn price(&self, event: &Event, neighbouring: Neighbouring) -> Result<PlainCurve, Unpriced> {
-        plain(event, neighbouring, square).map_err(|why| Unpriced {
-            accountant: self.name(),
-            event: event.clone(),
-            why,
-        })
+    fn of(&self, event: &Event, neighbouring: Neighbouring) -> Result<PlainCurve, &'static str> {
+        plain(event, neighbouring, square)
     }
 
     fn epsilon(&self, curve: &PlainCurve, delta: f64) -> Price {

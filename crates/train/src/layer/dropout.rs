@@ -2,7 +2,7 @@
 //! the others are divided by `1 - rate`; in evaluation nothing happens.
 use super::{Build, Keep, Layer, ShapeError, View};
 use crate::tap::Taps;
-use engine::Tensor;
+use engine::{Tensor, op};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -48,12 +48,6 @@ impl Built {
     }
 }
 
-fn multiply(mut x: Tensor, mask: &Tensor) -> Tensor {
-    // A dropped NaN stays one: an example that is not finite is left out as a whole.
-    x.data_mut().par_iter_mut().zip(mask.data()).with_min_len(1 << 14).for_each(|(x, m)| *x *= m);
-    x
-}
-
 impl Layer for Built {
     fn output(&self) -> &[usize] {
         &self.output
@@ -63,13 +57,14 @@ impl Layer for Built {
             keep.push(|| None::<Tensor>);
             return x;
         };
-        let y = multiply(x, &mask);
+        // A dropped NaN stays one: an example that is not finite is left out as a whole.
+        let y = op::multiply(x, &mask);
         keep.push(|| Some(mask));
         y
     }
     fn backward(&self, _: View, keep: &mut Keep, dy: Tensor, _: &mut Taps) -> Tensor {
         match keep.pop::<Option<Tensor>>() {
-            Some(mask) => multiply(dy, &mask),
+            Some(mask) => op::multiply(dy, &mask),
             None => dy,
         }
     }

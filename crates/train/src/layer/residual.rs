@@ -1,8 +1,7 @@
 //! A residual connection: what some layers make of their input, added to it (He et al. 2016, arXiv 1512.03385).
 use super::{Build, Keep, Layer, LayerConfig, Parameter, ShapeError, View};
 use crate::{model::Sequential, tap::Taps};
-use engine::Tensor;
-use rayon::prelude::*;
+use engine::{Tensor, op};
 use serde::{Deserialize, Serialize};
 
 /// `{ layer = "residual", layers = [...], shortcut = [...] }`; without `shortcut` the input itself is added.
@@ -45,12 +44,6 @@ impl Sum {
     }
 }
 
-/// `a + b`, in the storage of `a`.
-pub(super) fn add(mut a: Tensor, b: &Tensor) -> Tensor {
-    a.data_mut().par_iter_mut().zip(b.data()).with_min_len(1 << 14).for_each(|(a, b)| *a += b);
-    a
-}
-
 impl Layer for Sum {
     fn parameters(&self) -> Vec<Parameter> {
         let short = self.shortcut.parameters().into_iter();
@@ -63,7 +56,7 @@ impl Layer for Sum {
     fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
         let (inside, shortcut) = self.parts(w);
         let y = self.inside.forward(inside, x.clone(), keep);
-        add(y, &self.shortcut.forward(shortcut, x, keep))
+        op::add(y, &self.shortcut.forward(shortcut, x, keep))
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
         let (inside, shortcut) = self.parts(w);
@@ -72,6 +65,6 @@ impl Layer for Sum {
         let short = self.shortcut.backward(shortcut, keep, dy.clone(), taps);
         taps.input_wanted = wanted;
         let dx = self.inside.backward(inside, keep, dy, taps);
-        if wanted { add(dx, &short) } else { dx }
+        if wanted { op::add(dx, &short) } else { dx }
     }
 }

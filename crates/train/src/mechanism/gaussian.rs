@@ -7,12 +7,10 @@
 //! a fixed size, and an element does not depend on the split.
 //! *Test.* `noise_does_not_depend_on_threads`; the statistics of streams are tested in the privacy crate.
 use super::Noise;
-use crate::grads::Grads;
+use crate::grads::{BLOCK, Grads};
 use privacy::{Event, Mechanism, Stream};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-
-const BLOCK: usize = 1 << 14;
 
 /// `{ mechanism = "gaussian" }`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]

@@ -16,16 +16,13 @@
 //! ```
 //! [`Weights::public`] and [`Weights::from_public`] are claims about where starting values came from; reports print them.
 use crate::{
-    grads::{Grads, Layout},
+    grads::{BLOCK, Grads, Layout},
     layer::{Init, Parameter},
 };
 use engine::Tensor;
 use privacy::{Key, Privatized, Purpose, Stream};
 use rayon::prelude::*;
 use std::{collections::HashMap, sync::Arc};
-
-/// Numbers that a thread works through at a time.
-const BLOCK: usize = 1 << 14;
 
 /// All of a model's parameters.
 pub struct Weights {

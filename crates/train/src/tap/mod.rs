@@ -20,7 +20,7 @@ mod tests;
 mod tied;
 
 use crate::grads::{Grads, Layout};
-use engine::Tensor;
+use engine::{Tensor, op};
 pub use product::{Factor, Product};
 pub use rows::Rows;
 pub use scatter::Scatter;
@@ -87,7 +87,7 @@ impl Taps {
     /// Replaces several taps of one parameter by their exact sum, so that whatever follows sees one gradient.
     fn join(&mut self) {
         for taps in self.taps.iter_mut().filter(|taps| taps.len() > 1) {
-            let joined = taps.drain(..).map(|t| t.rows()).reduce(add);
+            let joined = taps.drain(..).map(|t| t.rows()).reduce(|a, b| op::add(a, &b));
             taps.extend(joined.map(|rows| Box::new(Rows::new(rows)) as Box<dyn PerExample>));
         }
     }
@@ -132,13 +132,8 @@ impl Taps {
 
     /// Every example's gradient multiplied out, one parameter after the other: `[n, parameters]`.
     pub fn rows(&self) -> Vec<Tensor> {
-        let whole = |taps: &Vec<Box<dyn PerExample>>| taps.iter().map(|t| t.rows()).reduce(add);
+        let whole = |taps: &Vec<Box<dyn PerExample>>| taps.iter().map(|t| t.rows()).reduce(|a, b| op::add(a, &b));
         let blank = |p: usize| Tensor::zeros([self.n, self.layout.range(p).len()]);
         self.taps.iter().enumerate().map(|(p, taps)| whole(taps).unwrap_or_else(|| blank(p))).collect()
     }
-}
-
-fn add(mut a: Tensor, b: Tensor) -> Tensor {
-    a.data_mut().iter_mut().zip(b.data()).for_each(|(a, b)| *a += b);
-    a
 }

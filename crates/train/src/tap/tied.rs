@@ -28,7 +28,7 @@ impl Tied {
 impl PerExample for Tied {
     fn rows(&self) -> Tensor {
         let scattered = op::scatter_rows(&self.ids, &self.e, self.vocabulary());
-        super::add(scattered, op::product_rows(Left::Rows { a: &self.h }, &self.r))
+        engine::op::add(scattered, &op::product_rows(Left::Rows { a: &self.h }, &self.r))
     }
     fn norms(&mut self) -> Vec<f64> {
         op::tied_norms(&self.ids, &self.e, &self.h, &self.r)

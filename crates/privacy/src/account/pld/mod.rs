@@ -36,7 +36,7 @@ mod transform;
 use super::crowd::Crowd;
 use super::pair::{Cost, Pair, pair};
 use super::plain::{Passes, passing};
-use super::{Accountant, Curve, Price, Unpriced};
+use super::{Accountant, Curve, Price};
 use crate::{Event, Neighbouring, gaussian};
 pub(super) use cells::divergence;
 use grid::Query;
@@ -167,13 +167,8 @@ impl Accountant for Pld {
         "pld"
     }
 
-    fn free(&self) -> PldCurve {
-        PldCurve::default()
-    }
-
-    fn price(&self, event: &Event, neighbouring: Neighbouring) -> Result<PldCurve, Unpriced> {
-        let unpriced = |why| Unpriced { accountant: self.name(), event: event.clone(), why };
-        PldCurve::of(event, neighbouring).map_err(unpriced)
+    fn of(&self, event: &Event, neighbouring: Neighbouring) -> Result<PldCurve, &'static str> {
+        PldCurve::of(event, neighbouring)
     }
 
     fn epsilon(&self, curve: &PldCurve, delta: f64) -> Price {

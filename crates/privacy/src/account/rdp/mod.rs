@@ -22,7 +22,7 @@ mod pure;
 mod search;
 
 use super::plain::Passes;
-use super::{Accountant, Curve, Price, Unpriced};
+use super::{Accountant, Curve, Price};
 use crate::{Event, Neighbouring};
 use divergence::Pair;
 use piece::Piece;
@@ -115,13 +115,8 @@ impl Accountant for Rdp {
         "rdp"
     }
 
-    fn free(&self) -> RdpCurve {
-        RdpCurve::default()
-    }
-
-    fn price(&self, event: &Event, neighbouring: Neighbouring) -> Result<RdpCurve, Unpriced> {
-        let unpriced = |why| Unpriced { accountant: self.name(), event: event.clone(), why };
-        price::price(event, neighbouring).map_err(unpriced)
+    fn of(&self, event: &Event, neighbouring: Neighbouring) -> Result<RdpCurve, &'static str> {
+        price::price(event, neighbouring)
     }
 
     fn epsilon(&self, curve: &RdpCurve, delta: f64) -> Price {
@@ -147,7 +142,7 @@ pub(super) fn of_rho(rho: f64, delta: f64) -> f64 {
 pub(super) fn of_pairs(pairs: &[(super::pair::Pair, f64)], delta: f64) -> f64 {
     use super::pair::Pair as Loss;
     // What is pure adds its epsilon.
-    let (mut curve, mut rest) = (Rdp.free(), 0.0);
+    let (mut curve, mut rest) = (RdpCurve::default(), 0.0);
     for (pair, count) in pairs {
         match *pair {
             Loss::Normal { rate: 1.0, z } => curve.rho += count * 0.5 / (z * z),

@@ -64,7 +64,7 @@ fn equal_rounds_are_one_part_of_the_curve() {
         releases: vec![Event::Gaussian { noise_multiplier: z }],
     };
     let price = |z| Rdp.price(&event(z), Neighbouring::AddRemove).unwrap();
-    let curve = (0..100).fold(Rdp.free(), |curve, k| curve.plus(price(f64::from(k % 2 + 1))));
+    let curve = (0..100).fold(RdpCurve::default(), |curve, k| curve.plus(price(f64::from(k % 2 + 1))));
     assert_eq!(curve.parts.len(), 2);
     assert_eq!(curve.parts[0].count, 50.0);
 }

@@ -1,0 +1,26 @@
+//! Two tensors of one shape, element by element.
+
+use super::each;
+use crate::Tensor;
+
+/// `a + b`, in the storage of `a`.
+///
+/// # Panics
+/// If the shapes differ.
+#[must_use]
+pub fn add(mut a: Tensor, b: &Tensor) -> Tensor {
+    assert!(a.shape() == b.shape(), "add: {a:?} and {b:?}");
+    each::change_by(a.data_mut(), b.data(), |a, b| a.iter_mut().zip(b).for_each(|(a, b)| *a += b));
+    a
+}
+
+/// `a b`, element by element, in the storage of `a`.
+///
+/// # Panics
+/// If the shapes differ.
+#[must_use]
+pub fn multiply(mut a: Tensor, b: &Tensor) -> Tensor {
+    assert!(a.shape() == b.shape(), "multiply: {a:?} and {b:?}");
+    each::change_by(a.data_mut(), b.data(), |a, b| a.iter_mut().zip(b).for_each(|(a, b)| *a *= b));
+    a
+}

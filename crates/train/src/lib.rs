@@ -14,6 +14,7 @@ pub mod plan;
 pub mod registry;
 pub mod report;
 pub mod run;
+pub mod state;
 pub mod tap;
 pub mod trainer;
 pub mod update;

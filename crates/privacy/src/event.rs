@@ -140,6 +140,16 @@ pub enum Event {
 }
 
 impl Event {
+    /// Standard deviation of the Gaussian noise that this event promises on a sum of this bound; zero if it promises none.
+    pub fn deviation(&self, bound: f64, neighbouring: Neighbouring) -> f64 {
+        match self {
+            Event::Gaussian { noise_multiplier } | Event::Season { noise_multiplier, .. } => {
+                noise_multiplier * bound * neighbouring.factor()
+            }
+            _ => 0.0,
+        }
+    }
+
     /// Whether this round is made of the first releases of `other`, from the same sampling: then whoever paid for
     /// `other` has paid for this.
     pub(crate) fn begins(&self, other: &Event) -> bool {

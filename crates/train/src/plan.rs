@@ -131,8 +131,8 @@ impl Plan {
             },
         };
         let data = Secret::new(Arc::new(data));
-        let (model, chunk, normaliser) = (model.clone(), config.train.chunk, self.lot);
-        Ok(Trainer { model, weights, data, sampler, method, chain, key, ledger, chunk, normaliser, step: 0 })
+        let (model, chunk, normaliser, steps) = (model.clone(), config.train.chunk, self.lot, self.steps);
+        Ok(Trainer { model, weights, data, sampler, method, chain, key, ledger, chunk, normaliser, steps, step: 0 })
     }
 }
 

@@ -16,10 +16,10 @@ use crate::{
     layer::Coins,
     model::{Model, Weights},
     tap::Taps,
-    update::Update,
+    update::{Now, Update},
 };
-use privacy::{Key, Ledger, LedgerError, Mechanism, Poisson, Secret, Sum};
-use std::sync::Arc;
+use privacy::{Key, Ledger, LedgerError, Mechanism, Poisson, Purpose, Secret, Sum};
+use std::{borrow::Cow, sync::Arc};
 
 /// How a sum over a lot becomes something to learn from.
 pub enum Method {
@@ -56,6 +56,8 @@ pub struct Trainer {
     pub chunk: usize,
     /// Sums are divided by this: the expected lot size, from the configuration.
     pub normaliser: f64,
+    /// Steps planned.
+    pub steps: u64,
     /// Steps made.
     pub step: u64,
 }
@@ -71,10 +73,12 @@ impl Trainer {
 
         let look = |who| look(&self.model, &self.weights, &self.data, &self.key, self.step, who);
         let taps = draw.chunks(self.chunk).map(look);
+        let mut noise = 0.0;
         let released = match &mut self.method {
             Method::Private { rule, mechanism } => {
                 let lots = taps.map(|taps| clip::contribute(&**rule, &layout, taps));
                 let lot = lots.reduce(Lot::merge).unwrap_or_else(|| Lot::empty(&**rule, &layout));
+                noise = mechanism.event(self.step).deviation(lot.sum.bound(), self.ledger.neighbouring());
                 self.ledger.open(&draw).release(lot.sum, &mut **mechanism)?
             }
             Method::Ordinary => {
@@ -85,12 +89,21 @@ impl Trainer {
         };
         let mean = released.map(|sum| sum.scale(1.0 / self.normaliser));
 
-        let (chain, weights) = (&mut self.chain, &self.weights);
-        let here = || weights.point();
-        let step = mean.map(|g| chain.iter_mut().fold(g, |g, link| link.update(g, &here)));
+        let (chain, weights, stream) = (&mut self.chain, &self.weights, self.key.stream(Purpose::Update, self.step, 0));
+        let (noise, point) = (noise / self.normaliser, || weights.point());
+        let mut now = Now { step: self.step, steps: self.steps, noise, weights: &point, stream: &stream };
+        let step = mean.map(|g| chain.iter_mut().fold(g, |g, link| link.update(g, &mut now)));
         self.weights.walk(step);
+        let point = || self.weights.point();
+        self.chain.iter_mut().for_each(|link| link.moved(&point));
         self.step += 1;
         Ok(())
+    }
+
+    /// Weights to evaluate and to save: the last ones, or an average of released ones that a link keeps.
+    pub fn shown(&self) -> Cow<'_, Weights> {
+        let average = self.chain.iter().rev().find_map(|link| link.average());
+        average.map_or(Cow::Borrowed(&self.weights), |point| Cow::Owned(Weights::from_point(point)))
     }
 }
 

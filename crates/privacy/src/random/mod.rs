@@ -49,6 +49,8 @@ pub enum Purpose {
     Augment = 6,
     /// Coins of a privacy audit.
     Audit = 7,
+    /// Noise that an update adds of its own, on top of what was released.
+    Update = 8,
 }
 
 /// No random bytes could be had from the operating system.

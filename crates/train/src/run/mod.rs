@@ -191,11 +191,11 @@ impl Run {
         let record = record::record(&self, points.all, &progress, training);
         if let Some(folder) = &self.folder {
             let path = folder.join("model.safetensors");
-            let bytes = checkpoint::to_bytes(&self.trainer.weights).map_err(RunError::Weights)?;
+            let bytes = checkpoint::to_bytes(&self.trainer.shown()).map_err(RunError::Weights)?;
             report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
             report::write(folder, &record).map_err(|source| RunError::Write { path: folder.clone(), source })?;
         }
-        Ok(Outcome { record, weights: self.trainer.weights })
+        Ok(Outcome { record, weights: self.trainer.shown().into_owned() })
     }
 
     fn is_due(&self, step: u64) -> bool {
@@ -205,7 +205,7 @@ impl Run {
     }
 
     fn score(&self) -> Option<Score> {
-        self.evaluation.as_ref().map(|public| self.trainer.model.score(&self.trainer.weights, public))
+        self.evaluation.as_ref().map(|public| self.trainer.model.score(&self.trainer.shown(), public))
     }
 
     fn spent(&self) -> Result<f64, RunError> {

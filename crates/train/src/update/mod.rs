@@ -1,11 +1,14 @@
 //! From a released gradient to a step. Filters and optimizers are the same thing: links of a chain.
 //!
 //! Everything here is post-processing of released values: it costs no privacy and may do as it likes with them.
-//! A new update is one file and one word in the list below.
+//! A new update is one file and one word in the list below; a learning rate that can follow a schedule is a [`Rate`].
+mod rate;
 #[cfg(test)]
 mod tests;
 
 use crate::{grads::Grads, registry::registry, state::State};
+use privacy::Stream;
+pub use rate::{Rate, Schedule, Scheduled};
 
 registry! {
     /// An update as a configuration names it: `{ update = "adam", learning_rate = 0.001 }`.
@@ -13,6 +16,13 @@ registry! {
     sgd::Sgd = "sgd", "gradient descent with momentum, Nesterov's too, and weight decay";
     adam::Adam = "adam", "Adam (Kingma & Ba 2015), weight decay added to the gradient";
     adam_w::AdamW = "adamw", "Adam with decoupled weight decay (Loshchilov & Hutter 2019)";
+    adam_bc::AdamBc = "adam-bc", "Adam without the noise's share in the second moment (Tang et al. 2024)";
+    lamb::Lamb = "lamb", "Adam's direction at the scale of each parameter (You et al. 2020)";
+    adagrad::Adagrad = "adagrad", "steps over the root of all squared gradients (Duchi et al. 2011)";
+    swan::Swan = "swan", "normalised and whitened gradients of matrices, without state (Ma et al. 2024)";
+    sgld::Sgld = "sgld", "Langevin dynamics at a chosen temperature (Welling & Teh 2011, Knolle et al. 2021)";
+    doppler::Doppler = "doppler", "a low-pass filter of gradients, before another link (Zhang et al. 2024)";
+    ema::Ema = "ema", "evaluates and saves a moving average of the weights (De et al. 2022)";
 }
 
 /// What an update's configuration can do: check itself and make the link.
@@ -21,14 +31,37 @@ pub trait Prepare: Send + Sync {
     fn prepare(&self) -> Result<Box<dyn Update>, String>;
 }
 
-/// Where the weights are; copied out only for a link that asks.
-pub type Here<'a> = &'a dyn Fn() -> Grads;
+/// What a link may know besides the gradient. All of it is public.
+pub struct Now<'a> {
+    /// The step being made, from 0.
+    pub step: u64,
+    /// Steps planned.
+    pub steps: u64,
+    /// Standard deviation of the noise on each coordinate of what is handed from link to link. A link that changes it
+    /// says so here.
+    pub noise: f64,
+    /// Where the weights are; copied out only for a link that asks.
+    pub weights: &'a dyn Fn() -> Grads,
+    /// Random numbers of this step for a link that adds noise of its own. Not the key: whoever has that can subtract the
+    /// noise of the release.
+    pub stream: &'a Stream,
+}
 
 /// One link: takes what the link before it made of the released gradient. What it remembers, its [`State`] shows.
 pub trait Update: State + Send {
-    /// `g` is the mean gradient or what an earlier link made of it, `here` the weights; the last link returns the step
-    /// that is ADDED to the weights.
-    fn update(&mut self, g: Grads, here: Here) -> Grads;
+    /// `g` is the mean gradient or what an earlier link made of it; the last link returns the step that is ADDED to the
+    /// weights.
+    fn update(&mut self, g: Grads, now: &mut Now) -> Grads;
+
+    /// Told after each step that the weights have moved, and where they are; copied out only for a link that asks.
+    fn moved(&mut self, weights: &dyn Fn() -> Grads) {
+        let _ = weights;
+    }
+
+    /// Weights to evaluate and to save in the place of the last ones.
+    fn average(&self) -> Option<&Grads> {
+        None
+    }
 }
 
 /// A setting within `range`, or an error that names it.

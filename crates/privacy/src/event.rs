@@ -150,6 +150,13 @@ impl Event {
         }
     }
 
+    /// Whether this is a round whose examples come back in order. Two runs of such rounds are not one longer run: each may
+    /// begin with any example.
+    pub(crate) fn recurs(&self) -> bool {
+        let recurring = |s: &Sampling| matches!(s, Sampling::BallsInBins { .. } | Sampling::Shuffled { .. });
+        matches!(self, Event::Round { sampling, .. } if recurring(sampling))
+    }
+
     /// Whether this round is made of the first releases of `other`, from the same sampling: then whoever paid for
     /// `other` has paid for this.
     pub(crate) fn begins(&self, other: &Event) -> bool {

@@ -52,6 +52,15 @@ impl Plan {
     /// # Errors
     /// If the lot is larger than the data, or if no noise meets the budget (says what could be met).
     pub fn new(config: &Config, model: &Arc<Model>, examples: usize) -> Result<Plan, PlanError> {
+        let plan = Plan::noiseless(config, examples)?;
+        match config.privacy.mode {
+            Mode::Ordinary => Ok(plan),
+            Mode::Private => plan.with_noise(config, model),
+        }
+    }
+
+    /// The numbers that noise does not enter.
+    pub(crate) fn noiseless(config: &Config, examples: usize) -> Result<Plan, PlanError> {
         let n = examples as f64;
         let lot = config.train.lot.unwrap_or_else(|| config.train.sample_rate.unwrap_or(1.0) * n);
         let sample_rate = config.train.sample_rate.unwrap_or(lot / n);
@@ -62,11 +71,7 @@ impl Plan {
             (Some(steps), _) => steps,
             (None, epochs) => (epochs.unwrap_or(1.0) / sample_rate).ceil().max(1.0) as u64,
         };
-        let plan = Plan { examples, sample_rate, lot, steps, noise_multiplier: 0.0, epsilon: f64::INFINITY };
-        match config.privacy.mode {
-            Mode::Ordinary => Ok(plan),
-            Mode::Private => plan.with_noise(config, model),
-        }
+        Ok(Plan { examples, sample_rate, lot, steps, noise_multiplier: 0.0, epsilon: f64::INFINITY })
     }
 
     fn with_noise(self, config: &Config, model: &Arc<Model>) -> Result<Plan, PlanError> {
@@ -86,18 +91,45 @@ impl Plan {
         spent(config, &ledger).map_err(PlanError::Price)
     }
 
+    /// What is left of this plan after `step` steps and `spent`: with the noise that it had if that still keeps the
+    /// budget, and otherwise, after a crash whose lost steps were paid for, with as much more as keeps it.
+    ///
+    /// # Errors
+    /// If no noise in the steps that are left keeps the budget.
+    pub fn rest(self, config: &Config, model: &Arc<Model>, step: u64, paid: &Ledger) -> Result<Plan, PlanError> {
+        let whole = |noise_multiplier: f64| -> Result<f64, PlanError> {
+            let plan = Plan { noise_multiplier, ..self };
+            let rest = plan.rehearse_from(config, model, step)?;
+            spent(config, &paid.followed_by(&rest)).map_err(PlanError::Price)
+        };
+        let kept = whole(self.noise_multiplier)?;
+        let budget = config.privacy.epsilon.filter(|_| config.privacy.mode == Mode::Private);
+        if budget.is_none_or(|budget| kept <= budget.max(self.epsilon)) {
+            return Ok(Plan { epsilon: kept, ..self });
+        }
+        let found = privacy::noise_multiplier(budget.unwrap_or(kept), whole);
+        let found = found.map_err(|e| PlanError::Budget(format!("after what was spent: {e}")))?;
+        Ok(Plan { noise_multiplier: found.noise_multiplier, epsilon: found.epsilon, ..self })
+    }
+
     /// The ledger of this plan, written by the trainer itself on nobody's data.
     ///
     /// # Errors
     /// If the configuration cannot be turned into a trainer.
     pub fn rehearse(&self, config: &Config, model: &Arc<Model>) -> Result<Ledger, PlanError> {
+        self.rehearse_from(config, model, 0)
+    }
+
+    /// As [`Plan::rehearse`], of the steps from `step` on.
+    fn rehearse_from(&self, config: &Config, model: &Arc<Model>, step: u64) -> Result<Ledger, PlanError> {
         let nobody = Targets::Values { width: 1, data: Vec::new() };
         let nobody = Examples::from_floats(Vec::new(), vec![1], nobody, Vec::new());
         let nobody = nobody.map_err(|e| PlanError::Numbers(e.to_string()))?;
         let weights = Weights::hollow(model.layout());
         let ledger = Ledger::new(config.privacy.neighbouring);
         let mut trainer = self.trainer(config, model, weights, nobody, 0, Arc::new(Key::from_seed(0)), ledger)?;
-        for _ in 0..self.steps {
+        trainer.step = step;
+        while trainer.step < self.steps {
             trainer.step().map_err(|e: LedgerError| PlanError::Price(e.to_string()))?;
         }
         Ok(trainer.ledger)

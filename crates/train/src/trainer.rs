@@ -15,6 +15,7 @@ use crate::{
     grads::Grads,
     layer::Coins,
     model::{Model, Weights},
+    state::{State, Visit},
     tap::Taps,
     update::{Now, Update},
 };
@@ -60,6 +61,14 @@ pub struct Trainer {
     pub steps: u64,
     /// Steps made.
     pub step: u64,
+}
+
+/// What the next step depends on, besides the weights and the key.
+impl State for Trainer {
+    fn state(&mut self, visit: &mut Visit) {
+        visit.count("step", &mut self.step);
+        self.chain.iter_mut().enumerate().for_each(|(k, link)| visit.part(&format!("update.{k}"), &mut **link));
+    }
 }
 
 impl Trainer {

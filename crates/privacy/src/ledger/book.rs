@@ -74,8 +74,9 @@ impl Book {
         if read.torn {
             let cut = book.file.set_len(read.length);
             book.check(cut)?;
-            book.sync()?;
         }
+        book.write(&Line::Resume {})?;
+        book.sync()?;
         Ok((book, read))
     }
 

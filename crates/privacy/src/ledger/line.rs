@@ -1,4 +1,4 @@
-//! The ledger's file: a header, and then one charge or refund a line.
+//! The ledger's file: a header, and then one charge or refund a line, and a line wherever it was continued.
 //!
 //! # Why this is private
 //!
@@ -37,8 +37,16 @@ impl Header {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Line {
-    Charge { event: Event, count: u64 },
-    Refund { event: Event, count: u64 },
+    Charge {
+        event: Event,
+        count: u64,
+    },
+    Refund {
+        event: Event,
+        count: u64,
+    },
+    /// The ledger was continued, with other draws.
+    Resume {},
 }
 
 /// What a file says.
@@ -50,10 +58,12 @@ pub(super) struct Read {
     pub(super) length: u64,
 }
 
-/// Adds to a run-length coded list.
-pub(super) fn push(entries: &mut Vec<(Event, u64)>, event: Event, count: u64) {
+/// Adds to a run-length coded list, of which the first `fence` entries are of earlier lives: rounds whose examples come
+/// back in order do not go on there.
+pub(super) fn push(entries: &mut Vec<(Event, u64)>, fence: usize, event: Event, count: u64) {
+    let apart = entries.len() == fence && event.recurs();
     match entries.last_mut() {
-        Some((last, n)) if *last == event => *n = n.saturating_add(count),
+        Some((last, n)) if *last == event && !apart => *n = n.saturating_add(count),
         _ => entries.push((event, count)),
     }
 }
@@ -74,17 +84,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Read, (usize, String)> {
     if header.secateur_ledger != VERSION {
         return Err((1, format!("version {} of the ledger is not known here", header.secateur_ledger)));
     }
-    let mut entries = Vec::new();
+    let (mut entries, mut life) = (Vec::new(), Vec::new());
     for (at, text) in (2..).zip(lines) {
-        let line = serde_json::from_slice(text).map_err(|error| (at, error.to_string()))?;
-        post(&mut entries, line).map_err(|why| (at, why))?;
+        match serde_json::from_slice(text).map_err(|error| (at, error.to_string()))? {
+            Line::Resume {} => close(&mut entries, &mut life),
+            line => post(&mut life, line).map_err(|why| (at, why))?,
+        }
     }
-    Ok(Read {
-        neighbouring: header.neighbouring,
-        entries: compact(entries),
-        torn: whole < bytes.len(),
-        length: whole as u64,
-    })
+    close(&mut entries, &mut life);
+    Ok(Read { neighbouring: header.neighbouring, entries, torn: whole < bytes.len(), length: whole as u64 })
 }
 
 /// How many bytes remain without a torn last line.
@@ -100,10 +108,11 @@ fn whole_lines(bytes: &[u8]) -> usize {
 fn post(entries: &mut Vec<(Event, u64)>, line: Line) -> Result<(), String> {
     let (event, mut count) = match line {
         Line::Charge { event, count } => {
-            push(entries, event, count);
+            push(entries, usize::MAX, event, count);
             return Ok(());
         }
         Line::Refund { event, count } => (event, count),
+        Line::Resume {} => return Ok(()),
     };
     for (_, charged) in entries.iter_mut().rev().filter(|(other, _)| *other == event) {
         let back = count.min(*charged);
@@ -112,9 +121,8 @@ fn post(entries: &mut Vec<(Event, u64)>, line: Line) -> Result<(), String> {
     if count > 0 { Err(format!("a refund of {count} more than was charged")) } else { Ok(()) }
 }
 
-/// The same list without what was refunded whole.
-fn compact(entries: Vec<(Event, u64)>) -> Vec<(Event, u64)> {
-    let mut kept = Vec::new();
-    entries.into_iter().filter(|(_, n)| *n > 0).for_each(|(event, n)| push(&mut kept, event, n));
-    kept
+/// Adds a life to those before it, without what was refunded whole.
+fn close(entries: &mut Vec<(Event, u64)>, life: &mut Vec<(Event, u64)>) {
+    let fence = entries.len();
+    life.drain(..).filter(|(_, n)| *n > 0).for_each(|(event, n)| push(entries, fence, event, n));
 }

@@ -114,6 +114,8 @@ impl Open {
 pub struct Ledger {
     neighbouring: Neighbouring,
     entries: Vec<(Event, u64)>,
+    /// How many of them are of earlier lives of the run.
+    fence: usize,
     open: Option<Open>,
     book: Option<Book>,
     /// The last step released from, for each key by its fingerprint.
@@ -129,7 +131,7 @@ impl Ledger {
 
     /// A ledger of something imagined, to be priced. Nothing is released by it.
     pub fn planned(neighbouring: Neighbouring, entries: Vec<(Event, u64)>) -> Self {
-        Ledger { neighbouring, entries, open: None, book: None, last: HashMap::new(), torn: false }
+        Ledger { neighbouring, fence: 0, entries, open: None, book: None, last: HashMap::new(), torn: false }
     }
 
     /// A new ledger on disk, locked against other writers until it is dropped.
@@ -162,8 +164,16 @@ impl Ledger {
     pub fn resume(path: impl AsRef<Path>) -> Result<Self, LedgerError> {
         let (book, read) = Book::resume(path.as_ref())?;
         let mut ledger = Self::planned(read.neighbouring, read.entries);
-        (ledger.book, ledger.torn) = (Some(book), read.torn);
+        (ledger.book, ledger.torn, ledger.fence) = (Some(book), read.torn, ledger.entries.len());
         Ok(ledger)
+    }
+
+    /// What this and then `later` cost, to be priced: another life, with draws of its own.
+    #[must_use]
+    pub fn followed_by(&self, later: &Ledger) -> Ledger {
+        let (mut entries, fence) = (self.entries(), self.entries().len());
+        later.entries().into_iter().for_each(|(event, n)| line::push(&mut entries, fence, event, n));
+        Self::planned(self.neighbouring, entries)
     }
 
     /// The relation under which everything here is charged.
@@ -175,7 +185,7 @@ impl Ledger {
     pub fn entries(&self) -> Vec<(Event, u64)> {
         let mut entries = self.entries.clone();
         if let Some(round) = self.open.as_ref().and_then(Open::event) {
-            line::push(&mut entries, round, 1);
+            line::push(&mut entries, self.fence, round, 1);
         }
         entries
     }
@@ -231,7 +241,7 @@ impl Ledger {
         if let Some(book) = &mut self.book {
             book.look(&event)?;
         }
-        line::push(&mut self.entries, event, 1);
+        line::push(&mut self.entries, self.fence, event, 1);
         Ok(())
     }
 
@@ -241,7 +251,7 @@ impl Ledger {
             if let Some(book) = &mut self.book {
                 book.seal(&round);
             }
-            line::push(&mut self.entries, round, 1);
+            line::push(&mut self.entries, self.fence, round, 1);
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod data;
 pub mod each;
 pub mod grads;
 pub mod layer;
+pub mod look;
 pub mod mechanism;
 pub mod model;
 pub mod plan;

@@ -208,9 +208,9 @@ mod tests {
         let memory = Memory::save(&mut Pair(keeper(0.1), keeper(1e-300)));
         assert_eq!(memory.iter().count(), 10);
         let mut one = memory.clone();
-        let (taken, mut keeper) = (one.take("b"), Keeper::default());
-        taken.load(&mut keeper, &layout(3)).unwrap();
-        assert_eq!((keeper.rate, one.iter().count()), (1e-300, 5));
+        let (taken, mut part) = (one.take("b"), Keeper::default());
+        taken.load(&mut part, &layout(3)).unwrap();
+        assert_eq!((part.rate, one.iter().count()), (1e-300, 5));
         let mut fresh = Pair(keeper(7.0), Keeper { never: keeper(1.0).mean, ..Keeper::default() });
         memory.load(&mut fresh, &layout(3)).unwrap();
         for (got, rate) in [(fresh.0, 0.1), (fresh.1, 1e-300)] {

@@ -12,9 +12,11 @@ use train::{
     run::{Progress, Run, Watch},
 };
 
-const LINKS: [&str; 3] = [
+const LINKS: [&str; 5] = [
     "[{update=\"sgd\", learning_rate={peak=0.3, schedule=\"cosine\"}, momentum=0.9}]",
     "[{update=\"doppler\"}, {update=\"adam-bc\", learning_rate=0.05, floor=1e-4}, {update=\"ema\", decay=0.9}]",
+    "[{update=\"adam\", learning_rate={auto=true, every=3}}]",
+    "[{update=\"disk\", gamma=0.5}, {update=\"sgd\", learning_rate=0.3}]",
     "[{update=\"sgld\", learning_rate=0.05, temperature=1e-3}]",
 ];
 
@@ -118,6 +120,34 @@ fn with_a_seed_a_continued_run_is_the_straight_one_to_the_bit() {
             assert_eq!(points.last().unwrap().step, 12);
             assert!(!b.join("checkpoint.safetensors").exists());
         }
+    }
+}
+
+#[test]
+fn every_mechanism_and_sampling_continues() {
+    let bins = "train.sampling=balls-in-bins";
+    for set in [
+        vec!["train.sampling=shuffled"],
+        vec![bins],
+        vec![bins, "mechanism.mechanism=tree"],
+        vec![bins, "mechanism={mechanism=\"banded\", bands=3}"],
+    ] {
+        let mut seeded = set.clone();
+        seeded.push("train.seed=4");
+        let place = Place::new(&seeded);
+        place.start("straight").train(&mut ()).unwrap();
+        place.start("a").train(&mut Until(5)).unwrap();
+        place.resume("a").train(&mut ()).unwrap();
+        assert_eq!(model(&place.folder("a")), model(&place.folder("straight")), "{set:?}");
+        // By another key: other bins and other noise, paid for once more and within the budget.
+        let place = Place::new(&set);
+        place.start("a").train(&mut Until(5)).unwrap();
+        let run = place.resume("a");
+        let planned = run.plan.epsilon;
+        let summary = run.train(&mut ()).unwrap().record.summary;
+        assert!(summary.epsilon <= 2.0 && (summary.epsilon - planned).abs() < 1e-9, "{set:?}: {}", summary.epsilon);
+        let seasons = ledger(&place.folder("a")).iter().filter(|(e, _)| matches!(e, Event::Season { .. })).count();
+        assert_eq!(seasons, if set.len() > 1 { 2 } else { 0 }, "{set:?}");
     }
 }
 

@@ -4,7 +4,10 @@
 //! configuration (the Adult census). Unknown keys are errors that name the line and the nearest known key.
 mod read;
 
-use crate::{clip::ClipConfig, data::DataConfig, mechanism::MechanismConfig, model::ModelConfig, update::UpdateConfig};
+use crate::{
+    clip::ClipConfig, data::DataConfig, mechanism::MechanismConfig, model::ModelConfig, sampling::SamplingConfig,
+    update::UpdateConfig,
+};
 use privacy::Neighbouring;
 pub use read::ConfigError;
 use serde::{Deserialize, Serialize};
@@ -68,6 +71,9 @@ pub struct TrainConfig {
     /// A fixed seed makes a run reproducible and NOT private: whoever knows it can subtract the noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// How the examples of a step are chosen.
+    #[serde(default)]
+    pub sampling: SamplingConfig,
 }
 
 /// A whole run.

@@ -20,7 +20,7 @@ use crate::{
     plan::Plan,
     report::{self, Point},
     state::{Memory, State, Value, Visit},
-    trainer::Trainer,
+    trainer::{Method, Trainer},
 };
 use privacy::{Event, Ledger};
 use std::{
@@ -138,12 +138,18 @@ impl Run {
         behind.points.retain(|point| point.step <= step);
         let ledger = Ledger::resume(folder.join("ledger.jsonl"))?;
         let notes = settled(step, &ledger).map_err(wrong)?;
-        let before = plan.noise_multiplier;
-        let plan = plan.rest(&ground.config, &ground.model, step, &ledger)?;
+        let (before, key) = (plan.noise_multiplier, ground.key()?);
+        plan.first = if key.is_fixed() { 0 } else { step };
+        let plan = plan.rest(&ground.config, &ground.model, step, &ledger, &key)?;
         let more =
             format!("noise was raised from multiplier {before} to {}, so that epsilon holds", plan.noise_multiplier);
-        let key = ground.key()?;
-        let mut run = ground.run(plan, weights, key, ledger, Some(folder))?;
+        let fresh = super::start(&ground.config, &ground.model, &ground.root, &key)?;
+        let mut run = ground.run(plan, fresh, key, ledger, Some(folder))?;
+        // A rule that keeps examples' secrets to itself has lost them with the process.
+        if matches!(&run.trainer.method, Method::Private { rule, .. } if rule.remembers()) {
+            return Err(wrong("its clip rule remembers secrets of single examples, which are not stored".into()));
+        }
+        run.trainer.weights = weights;
         memory.load(&mut run.trainer, &layout).map_err(wrong)?;
         run.warnings.extend(notes);
         run.warnings.extend((plan.noise_multiplier != before).then_some(more));

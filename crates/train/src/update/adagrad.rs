@@ -30,6 +30,10 @@ pub struct Adagrad {
 }
 
 impl Prepare for Adagrad {
+    fn rate(&self) -> Option<&Rate> {
+        Some(&self.learning_rate)
+    }
+
     fn prepare(&self) -> Result<Box<dyn Update>, String> {
         self.learning_rate.check()?;
         within("eps", self.eps, 0.0..)?;

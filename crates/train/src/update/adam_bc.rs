@@ -32,6 +32,10 @@ pub struct AdamBc {
 }
 
 impl Prepare for AdamBc {
+    fn rate(&self) -> Option<&Rate> {
+        Some(&self.learning_rate)
+    }
+
     fn prepare(&self) -> Result<Box<dyn Update>, String> {
         self.learning_rate.check()?;
         within("floor", self.floor, f64::MIN_POSITIVE..)?;

@@ -31,6 +31,10 @@ pub struct AdamW {
 }
 
 impl Prepare for AdamW {
+    fn rate(&self) -> Option<&Rate> {
+        Some(&self.learning_rate)
+    }
+
     fn prepare(&self) -> Result<Box<dyn Update>, String> {
         self.learning_rate.check()?;
         within("weight_decay", self.weight_decay, 0.0..)?;

@@ -52,7 +52,7 @@ impl Update for Link {
         g
     }
 
-    fn moved(&mut self, weights: &dyn Fn() -> Grads) {
+    fn moved(&mut self, _: &Grads, weights: &dyn Fn() -> Grads) {
         let Ema { decay, warm_up } = self.settings;
         self.seen += 1;
         let early = (1 + self.seen) as f64 / (10 + self.seen) as f64;

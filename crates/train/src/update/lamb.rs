@@ -38,6 +38,10 @@ pub struct Lamb {
 }
 
 impl Prepare for Lamb {
+    fn rate(&self) -> Option<&Rate> {
+        Some(&self.learning_rate)
+    }
+
     fn prepare(&self) -> Result<Box<dyn Update>, String> {
         self.learning_rate.check()?;
         within("eps", self.eps, 0.0..)?;

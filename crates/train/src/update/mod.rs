@@ -6,9 +6,9 @@ mod rate;
 #[cfg(test)]
 mod tests;
 
-use crate::{grads::Grads, registry::registry, state::State};
+use crate::{grads::Grads, look::Look, registry::registry, state::State};
 use privacy::Stream;
-pub use rate::{Rate, Schedule, Scheduled};
+pub use rate::{Auto, Rate, Schedule, Scheduled};
 
 registry! {
     /// An update as a configuration names it: `{ update = "adam", learning_rate = 0.001 }`.
@@ -22,6 +22,8 @@ registry! {
     swan::Swan = "swan", "normalised and whitened gradients of matrices, without state (Ma et al. 2024)";
     sgld::Sgld = "sgld", "Langevin dynamics at a chosen temperature (Welling & Teh 2011, Knolle et al. 2021)";
     doppler::Doppler = "doppler", "a low-pass filter of gradients, before another link (Zhang et al. 2024)";
+    disk::Disk = "disk", "a Kalman filter of gradients that looks ahead, before another link (Zhang et al. 2025)";
+    extrapolation::Extrapolation = "extrapolation", "gradients taken ahead of the weights, before another link (Lin et al. 2020)";
     ema::Ema = "ema", "evaluates and saves a moving average of the weights (De et al. 2022)";
 }
 
@@ -29,6 +31,11 @@ registry! {
 pub trait Prepare: Send + Sync {
     /// The link, or which setting makes no sense.
     fn prepare(&self) -> Result<Box<dyn Update>, String>;
+
+    /// The learning rate, if it has one.
+    fn rate(&self) -> Option<&Rate> {
+        None
+    }
 }
 
 /// What a link may know besides the gradient. All of it is public.
@@ -37,6 +44,8 @@ pub struct Now<'a> {
     pub step: u64,
     /// Steps planned.
     pub steps: u64,
+    /// The rate of whoever has `learning_rate = "auto"`.
+    pub tuned: f64,
     /// Standard deviation of the noise on each coordinate of what is handed from link to link. A link that changes it
     /// says so here.
     pub noise: f64,
@@ -53,9 +62,15 @@ pub trait Update: State + Send {
     /// weights.
     fn update(&mut self, g: Grads, now: &mut Now) -> Grads;
 
-    /// Told after each step that the weights have moved, and where they are; copied out only for a link that asks.
-    fn moved(&mut self, weights: &dyn Fn() -> Grads) {
-        let _ = weights;
+    /// Where the next gradients are to be taken, and how they are blended, before anything is clipped.
+    fn looks(&self) -> Vec<Look> {
+        Look::here()
+    }
+
+    /// Told the step that the whole chain made, which the weights have taken, and where they are now; copied out only for
+    /// a link that asks.
+    fn moved(&mut self, step: &Grads, weights: &dyn Fn() -> Grads) {
+        let _ = (step, weights);
     }
 
     /// Weights to evaluate and to save in the place of the last ones.

@@ -1,7 +1,8 @@
-//! Learning rates, for every update that has one: a number, or a peak with a warm-up and a schedule.
+//! Learning rates, for every update that has one: a number, a peak with a warm-up and a schedule, or one that finds itself.
 //!
-//! `learning_rate = 0.5`, or `learning_rate = { peak = 0.5, warm_up = 50, schedule = "cosine" }`. Schedules are functions
-//! of the step alone, with PyTorch's meaning (`LinearLR`, `CosineAnnealingLR`, `StepLR`).
+//! `learning_rate = 0.5`, `learning_rate = { peak = 0.5, warm_up = 50, schedule = "cosine" }`, or `learning_rate = "auto"`.
+//! Schedules are functions of the step alone, with PyTorch's meaning (`LinearLR`, `CosineAnnealingLR`, `StepLR`); an
+//! automatic rate reads released losses, which are charged (`auto_rate.rs`).
 use super::{Now, within};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use std::f64::consts::PI;
@@ -14,6 +15,28 @@ pub enum Rate {
     Constant(f64),
     /// A function of the step.
     Scheduled(Scheduled),
+    /// Tuned by released losses while training.
+    Auto(Auto),
+}
+
+/// `"auto"`, or `{ auto = true, start = 0.001, every = 10, loss_noise = 10.0 }`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auto {
+    /// Whether the rate is tuned: only `true` means anything.
+    pub auto: bool,
+    /// The rate that is tried first.
+    pub start: f64,
+    /// Steps between looks at losses.
+    pub every: u64,
+    /// Noise of each loss, over the cut of losses, in units of the gradient's noise multiplier.
+    pub loss_noise: f64,
+}
+
+impl Default for Auto {
+    fn default() -> Self {
+        Auto { auto: true, start: 1e-3, every: 10, loss_noise: 10.0 }
+    }
 }
 
 /// `{ peak = 0.5, warm_up = 50, schedule = "cosine", last = 0.01 }`
@@ -59,9 +82,13 @@ impl<'de> Deserialize<'de> for Rate {
         match toml::Value::deserialize(from)? {
             toml::Value::Float(rate) => Ok(Rate::Constant(rate)),
             toml::Value::Integer(rate) => Ok(Rate::Constant(rate as f64)),
+            toml::Value::String(word) if word == "auto" => Ok(Rate::Auto(Auto::default())),
+            toml::Value::Table(table) if table.contains_key("auto") => {
+                crate::registry::fields(table).map(Rate::Auto).map_err(D::Error::custom)
+            }
             toml::Value::Table(table) => crate::registry::fields(table).map(Rate::Scheduled).map_err(D::Error::custom),
             other => Err(D::Error::custom(format!(
-                "learning_rate is a number or a table such as {{ peak = 0.5, schedule = \"cosine\" }}, not a {}",
+                "learning_rate is a number, \"auto\" or a table such as {{ peak = 0.5, schedule = \"cosine\" }}, not a {}",
                 other.type_str()
             ))),
         }
@@ -71,7 +98,11 @@ impl<'de> Deserialize<'de> for Rate {
 impl Rate {
     /// Whether the numbers make sense; says which does not.
     pub fn check(&self) -> Result<(), String> {
-        let Rate::Scheduled(s) = self else { return within("learning_rate", self.peak(), 0.0..).map(drop) };
+        let s = match self {
+            Rate::Constant(rate) => return within("learning_rate", *rate, 0.0..).map(drop),
+            Rate::Auto(auto) => return auto.check(),
+            Rate::Scheduled(scheduled) => scheduled,
+        };
         within("learning_rate.peak", s.peak, 0.0..)?;
         within("learning_rate.last", s.last.unwrap_or(0.0), 0.0..=s.peak)?;
         within("learning_rate.factor", s.factor.unwrap_or(1.0), 0.0..=1.0)?;
@@ -92,13 +123,24 @@ impl Rate {
         match self {
             Rate::Constant(rate) => *rate,
             Rate::Scheduled(scheduled) => scheduled.at(now.step, now.steps),
+            Rate::Auto(_) => now.tuned,
         }
     }
 
-    fn peak(&self) -> f64 {
-        match self {
-            Rate::Constant(rate) => *rate,
-            Rate::Scheduled(scheduled) => scheduled.peak,
+    /// How this rate is tuned, if it is.
+    pub fn auto(&self) -> Option<&Auto> {
+        if let Rate::Auto(auto) = self { Some(auto) } else { None }
+    }
+}
+
+impl Auto {
+    fn check(&self) -> Result<(), String> {
+        within("learning_rate.start", self.start, f64::MIN_POSITIVE..)?;
+        within("learning_rate.loss_noise", self.loss_noise, f64::MIN_POSITIVE..)?;
+        match (self.auto, self.every) {
+            (false, _) => Err("learning_rate.auto = false: give a number instead".into()),
+            (_, 0) => Err("learning_rate.every = 0: must be at least 1".into()),
+            _ => Ok(()),
         }
     }
 }

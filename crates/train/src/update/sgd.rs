@@ -29,6 +29,10 @@ struct Link {
 }
 
 impl Prepare for Sgd {
+    fn rate(&self) -> Option<&Rate> {
+        Some(&self.learning_rate)
+    }
+
     fn prepare(&self) -> Result<Box<dyn Update>, String> {
         self.learning_rate.check()?;
         within("momentum", self.momentum, 0.0..1.0)?;

@@ -29,6 +29,10 @@ pub struct Sgld {
 }
 
 impl Prepare for Sgld {
+    fn rate(&self) -> Option<&Rate> {
+        Some(&self.learning_rate)
+    }
+
     fn prepare(&self) -> Result<Box<dyn Update>, String> {
         self.learning_rate.check()?;
         within("temperature", self.temperature, 0.0..)?;

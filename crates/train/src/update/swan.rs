@@ -42,6 +42,10 @@ fn one() -> f64 {
 }
 
 impl Prepare for Swan {
+    fn rate(&self) -> Option<&Rate> {
+        Some(&self.learning_rate)
+    }
+
     fn prepare(&self) -> Result<Box<dyn Update>, String> {
         self.learning_rate.check()?;
         within("iterations", self.iterations as f64, 1.0..=100.0)?;

@@ -3,6 +3,7 @@ use super::{Now, Update, UpdateConfig};
 use crate::{
     grads::{Grads, Layout},
     layer::{Init, Parameter},
+    look::{self, Look},
     state::Memory,
 };
 use privacy::{Key, Purpose};
@@ -44,6 +45,9 @@ const TRIED: &[&str] = &[
     "update = \"swan\"\nlearning_rate = 0.05\nadam_share = 0.1",
     "update = \"sgld\"\nlearning_rate = 0.05\ntemperature = 0.01\nweight_decay = 0.1",
     "update = \"doppler\"\ninputs = [0.05, 0.05]\noutputs = [-0.7, -0.2]",
+    "update = \"disk\"\ngamma = 0.5\n[[u]]\nupdate = \"sgd\"\nlearning_rate = 0.1",
+    "update = \"extrapolation\"\ndistance = 0.1\n[[u]]\nupdate = \"sgd\"\nlearning_rate = 0.1",
+    "update = \"extrapolation\"\ndistance = 0.1\nalong = \"noise\"\n[[u]]\nupdate = \"sgd\"\nlearning_rate = 0.1",
     "update = \"ema\"\ndecay = 0.9",
 ];
 
@@ -78,19 +82,31 @@ impl Walk {
         let stream = Key::from_seed(3).stream(Purpose::Update, self.step, 0);
         let here = self.w.clone();
         let (weights, noise) = (|| here.clone(), self.noise);
-        let mut now = Now { step: self.step, steps: self.steps, noise, weights: &weights, stream: &stream };
+        let mut now = Now { step: self.step, steps: self.steps, tuned: 0.1, noise, weights: &weights, stream: &stream };
         let step = self.chain.iter_mut().fold(g, |g, link| link.update(g, &mut now));
         self.w.zip_with(&step, |w, s| *w += s);
         let weights = || self.w.clone();
-        self.chain.iter_mut().for_each(|link| link.moved(&weights));
+        self.chain.iter_mut().for_each(|link| link.moved(&step, &weights));
         self.step += 1;
     }
 
     /// One step of the quadratic `sum(c w^2) / 2` with curvatures 1, 1/2, 4, and over again.
     fn descend(&mut self) {
-        let mut g = self.w.clone();
+        let mut g = self.seen(|x| x);
         g.flat_mut().iter_mut().zip([1.0f32, 0.5, 4.0].into_iter().cycle()).for_each(|(g, c)| *g *= c);
         self.take(g);
+    }
+
+    /// A gradient blended as the links want to look: of one whose gradient at `x` is `f(x)`, number by number.
+    fn seen(&self, f: impl Fn(f32) -> f32 + Sync) -> Grads {
+        let looks = self.chain.iter().fold(Look::here(), |looks, link| look::both(&looks, &link.looks()));
+        let mut blended = Grads::zeros(self.w.layout());
+        for Look { weight, offset } in looks {
+            let mut x = self.w.clone();
+            offset.iter().for_each(|offset| x.zip_with(offset, |x, o| *x += o));
+            blended.zip_with(&x, |b, x| *b += weight as f32 * f(x));
+        }
+        blended
     }
 }
 
@@ -162,12 +178,72 @@ fn a_filter_says_what_it_leaves_of_the_noise() {
         for step in 0..400 {
             let stream = Key::from_seed(0).stream(Purpose::Update, step, 0);
             let weights = || Grads::zeros(&layout());
-            let mut now = Now { step, steps: 400, noise: 2.0, weights: &weights, stream: &stream };
+            let mut now = Now { step, steps: 400, tuned: 0.1, noise: 2.0, weights: &weights, stream: &stream };
             let out = chain[0].update(Grads::new(&layout(), vec![1.0, -3.0, 0.0]), &mut now);
             near(&config, out.flat(), &[1.0, -3.0, 0.0], 1e-5);
             last = now.noise;
         }
         assert!((last * last / 4.0 - gain).abs() < 1e-6, "{config}: {}", last * last / 4.0);
+    }
+}
+
+#[test]
+fn the_kalman_filter_agrees_with_the_worked_numbers() {
+    // f_i(x) = sum (x - c_i)^4 / 4 of two people; clipped at 1, averaged, and noised by hand.
+    let people = [[1.0f32, 0.0], [0.0, 2.5]];
+    let noise = [[0.1f32, -0.2], [0.05, 0.1], [-0.1, 0.0]];
+    let plane = Layout::new(vec![Parameter::new("w", [2], Init::Constant(0.0))]);
+    for (settings, want, norms) in [
+        ("kappa = 0.7\ngamma = 0.5", [1.16163286, 1.45072396], Some([5.77983644, 3.59491453])),
+        ("kappa = 0.7", [1.16194967, 1.45070359], None),
+        ("kappa = 0.5\ngamma = 1.0", [1.1500478, 1.52008666], None),
+    ] {
+        let config = format!("[[u]]\nupdate = \"disk\"\n{settings}\n[[u]]\nupdate = \"sgd\"\nlearning_rate = 0.5");
+        let mut walk = Walk::new(&config, Grads::new(&plane, vec![2.0, 2.0]), 3);
+        for (step, z) in noise.iter().enumerate() {
+            let mut mean = Grads::new(&plane, z.to_vec());
+            for (who, centre) in people.iter().enumerate() {
+                let at = |k: usize| walk.seen(move |x| (x - centre[k]).powi(3)).flat()[k];
+                let u = Grads::new(&plane, vec![at(0), at(1)]);
+                let norm = u.norm();
+                if let (1, Some(norms)) = (step, norms) {
+                    assert!((norm - norms[who]).abs() < 1e-5, "{settings}: {norm}");
+                }
+                mean.zip_with(&u, |m, u| *m += u * (1.0 / norm).min(1.0) as f32 / 2.0);
+            }
+            walk.take(mean);
+        }
+        near(settings, walk.w.flat(), &want, 2e-6);
+    }
+}
+
+#[test]
+fn on_quadratics_the_look_ahead_does_not_matter() {
+    let run = |gamma: f64| {
+        let config = format!("update = \"disk\"\ngamma = {gamma}\n[[u]]\nupdate = \"sgd\"\nlearning_rate = 0.1");
+        quadratic(&config, 8).w
+    };
+    let one = run(1.0);
+    [0.25, 0.5, 3.0].into_iter().for_each(|gamma| {
+        near("disk", run(gamma).flat(), &one.flat().iter().map(|x| f64::from(*x)).collect::<Vec<_>>(), 1e-5);
+    });
+}
+
+#[test]
+fn extrapolation_along_the_gradient_agrees_with_the_worked_numbers() {
+    // The extra-gradient method, by showing the link the gradient here before it is asked where to look.
+    let plane = Layout::new(vec![Parameter::new("w", [2], Init::Constant(0.0))]);
+    let config = "[[u]]\nupdate = \"extrapolation\"\ndistance = 0.05\n[[u]]\nupdate = \"sgd\"\nlearning_rate = 0.1";
+    let curved = |w: Grads| Grads::new(w.layout(), vec![w.flat()[0], 10.0 * w.flat()[1]]);
+    let mut walk = Walk::new(config, Grads::new(&plane, vec![1.0, 1.0]), 3);
+    for want in [[0.905, 0.5], [0.819025, 0.25], [0.74121762, 0.125]] {
+        let stream = Key::from_seed(3).stream(Purpose::Update, walk.step, 0);
+        let (here, weights) = (walk.w.clone(), || unreachable!("nobody asks"));
+        let mut now = Now { step: walk.step, steps: 3, tuned: 0.1, noise: 0.0, weights: &weights, stream: &stream };
+        walk.chain[0].update(curved(here), &mut now);
+        let seen = curved(walk.seen(|x| x));
+        walk.take(seen);
+        near(config, walk.w.flat(), &want, 1e-6);
     }
 }
 
@@ -198,7 +274,7 @@ fn all_updates_are_tried() {
         let named = format!("update = \"{}\"", entry.name);
         assert!(TRIED.iter().any(|config| config.starts_with(&named)), "add `{}` to TRIED", entry.name);
         let elsewhere = TORCH.iter().any(|c| c.0.contains(&named)) || WORKED.iter().any(|c| c.0.contains(&named));
-        let by_itself = ["sgld", "swan", "ema"].contains(&entry.name);
+        let by_itself = ["sgld", "swan", "ema", "disk", "extrapolation"].contains(&entry.name);
         assert!(elsewhere || by_itself, "give `{}` numbers from outside", entry.name);
         assert!(!entry.summary.is_empty());
     }
@@ -225,10 +301,11 @@ fn what_is_remembered_is_all_that_is_needed() {
         let mut stopped = noisy(config);
         (0..5).for_each(|_| straight.descend());
         (0..5).for_each(|_| stopped.descend());
-        let memory = Memory::save(&mut *stopped.chain[0]);
         let mut resumed = noisy(config);
         (resumed.w, resumed.step) = (stopped.w.clone(), 5);
-        memory.load(&mut *resumed.chain[0], straight.w.layout()).unwrap();
+        for (from, to) in stopped.chain.iter_mut().zip(&mut resumed.chain) {
+            Memory::save(&mut **from).load(&mut **to, straight.w.layout()).unwrap();
+        }
         for _ in 5..12 {
             straight.descend();
             resumed.descend();
@@ -272,6 +349,9 @@ fn settings_that_make_no_sense_are_named() {
         ("update = \"sgd\"\nlearning_rate = { peak = 1.0, schedule = \"step\" }", "every"),
         ("update = \"sgd\"\nlearning_rate = { peak = 1.0, schedule = \"cosine\", every = 3 }", "every"),
         ("update = \"sgd\"\nlearning_rate = { peak = 1.0, last = 0.5 }", "last"),
+        ("update = \"sgd\"\nlearning_rate = { auto = true, every = 0 }", "every"),
+        ("update = \"sgd\"\nlearning_rate = { auto = true, peak = 1.0 }", "peak"),
+        ("update = \"sgd\"\nlearning_rate = { auto = false }", "auto"),
         ("update = \"sgd\"\nlearning_rate = 1.0\nmomentum = 1.0", "momentum"),
         ("update = \"adam\"\nlearning_rate = 1.0\nbeta2 = 1.5", "beta2"),
         ("update = \"adamw\"\nlearning_rate = 1.0\nweight_decay = -0.1", "weight_decay"),

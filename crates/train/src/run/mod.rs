@@ -107,6 +107,8 @@ pub struct Outcome {
     pub record: Record,
     /// The weights.
     pub weights: Weights,
+    /// What was spent, in detail.
+    pub ledger: Ledger,
 }
 
 impl Run {
@@ -195,7 +197,7 @@ impl Run {
             report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
             report::write(folder, &record).map_err(|source| RunError::Write { path: folder.clone(), source })?;
         }
-        Ok(Outcome { record, weights: self.trainer.weights })
+        Ok(Outcome { record, weights: self.trainer.weights, ledger: self.trainer.ledger })
     }
 
     fn is_due(&self, step: u64) -> bool {

@@ -119,8 +119,18 @@ fn seen(norms: &[f64], groups: usize, dots: &[Vec<f64>]) -> Each {
     Each::new(norms.chunks(groups).enumerate().flat_map(row).collect(), groups + dots.len())
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Takes the cap away, to see that its absence is noticed.
+    pub(super) static UNCAPPED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 /// Each example's weights, no larger than its bounds allow; all zero if any of its norms or weights is not finite.
 fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
+    #[cfg(test)]
+    if UNCAPPED.get() {
+        return proposed.iter().map(|w| *w as f32).collect();
+    }
     let groups = bounds.len();
     let rows = proposed.chunks(groups).zip(norms.chunks(groups));
     rows.flat_map(|(weights, norms)| {

@@ -17,6 +17,8 @@
 //! another: twice the bound. What a rule remembers of an example goes into that example's next gradient alone, before it is
 //! capped: given what was released, a step is still one capped summand of whoever is drawn (`methods`, rule R6).
 //! *Tests.* `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`.
+#[cfg(test)]
+mod audit;
 mod bound;
 #[cfg(test)]
 mod conformance;

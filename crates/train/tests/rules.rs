@@ -34,14 +34,14 @@ fn a_rehearsal_writes_the_runs_ledger() {
 
 #[test]
 fn chunks_change_nothing() {
-    names().par_iter().for_each(|name| {
+    let gaps = names().into_par_iter().map(|name| {
         let straight = train(&with(name, &["train.chunk=1000"]), people(200), 200);
-        for chunk in [1, 7] {
-            let pieces = train(&with(name, &[&format!("train.chunk={chunk}")]), people(200), 200);
-            // Rules that take roots of differences see the rounding of sums larger than others do.
-            assert!(gap(&straight, &pieces) < 1e-4, "{name}, chunks of {chunk}: {}", gap(&straight, &pieces));
-        }
+        let pieces = |chunk: &str| train(&with(name, &[&format!("train.chunk={chunk}")]), people(200), 200);
+        // Rules that take roots of differences see the rounding of sums larger than others do.
+        (name, gap(&straight, &pieces("1")).max(gap(&straight, &pieces("7"))))
     });
+    let far: Vec<_> = gaps.filter(|(_, gap)| gap.is_nan() || *gap > 1e-4).collect();
+    assert!(far.is_empty(), "{far:?}");
 }
 
 #[test]

@@ -111,6 +111,22 @@ impl Turn {
         Turn { into, back }
     }
 
+    /// The same geometry in other coordinates: turned by the orthogonal `r` `[k, k]`, one row for each old direction.
+    ///
+    /// Where eigenvalues are equal their vectors are any turn of each other, and which turn they are hangs on the last digit
+    /// of what was released. Directions that are turned back towards something fixed do not jump.
+    pub fn turned(&self, r: &[Vec<f64>]) -> Turn {
+        let turn = |old: &[Vec<f64>]| -> Vec<Vec<f64>> {
+            let one = |i: usize| {
+                let mut new = vec![0.0; old.first().map_or(0, Vec::len)];
+                old.iter().zip(r).for_each(|(v, r)| new.iter_mut().zip(v).for_each(|(n, v)| *n += r[i] * v));
+                new
+            };
+            (0..old.len()).map(one).collect()
+        };
+        Turn { into: turn(&self.into), back: turn(&self.back) }
+    }
+
     /// As a frame around `mean`, of the shape of `like`.
     pub fn frame(&self, like: &Grads, mean: Option<&Grads>) -> Frame {
         let grads = |v: &Vec<f64>| Grads::new(like.layout(), v.iter().map(|x| *x as f32).collect());
@@ -131,7 +147,8 @@ impl ClipRule for Rule {
         let d = self.like.flat().len();
         let (values, vectors) = eigen::symmetric(self.covariance.clone(), d);
         let values: Vec<f64> = values.iter().map(|l| l.clamp(self.settings.floor, self.settings.cap)).collect();
-        let turn = Turn::new(&values, vectors.chunks(d.max(1)).map(<[f64]>::to_vec).collect());
+        let vectors: Vec<Vec<f64>> = vectors.chunks(d.max(1)).map(<[f64]>::to_vec).collect();
+        let turn = Turn::new(&values, vectors.clone()).turned(&vectors);
         self.frame = Some((turn.frame(&self.like, self.mean.as_ref()), turn));
     }
     fn bounds(&self, groups: usize) -> Vec<f64> {

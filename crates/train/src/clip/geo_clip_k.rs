@@ -72,11 +72,13 @@ impl Prepare for GeoClipK {
             mean: None,
             values: vec![1.0; rank],
             vectors: Vec::new(),
+            reference: Vec::new(),
             like: Grads::zeros(&setting.layout),
             frame: None,
         };
         let fresh = (0..rank).map(|j| rule.drawn(0, 1 + j as u64));
-        rule.vectors = orthonormal(fresh.collect(), d).concat();
+        rule.reference = orthonormal(fresh.collect(), d);
+        rule.vectors = rule.reference.concat();
         rule.begin(0);
         Ok(Box::new(rule))
     }
@@ -89,6 +91,8 @@ struct Rule {
     mean: Option<Grads>,
     values: Vec<f64>,
     vectors: Vec<f64>,
+    /// Public directions that coordinates are turned towards.
+    reference: Vec<Vec<f64>>,
     like: Grads,
     frame: Option<(Frame, Vec<f64>, Vec<Vec<f64>>)>,
 }
@@ -109,6 +113,19 @@ pub(super) fn orthonormal(vectors: Vec<Vec<f64>>, d: usize) -> Vec<Vec<f64>> {
         done.push(v);
     }
     done
+}
+
+/// The turn of `vectors` that comes nearest to `reference`: the orthogonal part of their inner products.
+fn towards(vectors: &[Vec<f64>], reference: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let k = vectors.len();
+    let a: Vec<Vec<f64>> = vectors.iter().map(|v| reference.iter().map(|u| dot(v, u)).collect()).collect();
+    let gram = (0..k * k).map(|i| a.iter().map(|row| row[i / k] * row[i % k]).sum()).collect();
+    let (values, turns) = eigen::symmetric(gram, k);
+    let root = |i: usize, j: usize| {
+        let term = |t: usize| turns[t * k + i] * turns[t * k + j] / values[t].max(1e-12).sqrt();
+        (0..k).map(term).sum::<f64>()
+    };
+    a.iter().map(|row| (0..k).map(|j| (0..k).map(|i| row[i] * root(i, j)).sum()).collect()).collect()
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -143,7 +160,8 @@ impl ClipRule for Rule {
             vectors[self.rank - 1] = self.drawn(step, 0);
         }
         let vectors = orthonormal(vectors, d);
-        self.frame = Some((Turn::new(&values, vectors.clone()).frame(&self.like, self.mean.as_ref()), values, vectors));
+        let turn = Turn::new(&values, vectors.clone()).turned(&towards(&vectors, &self.reference));
+        self.frame = Some((turn.frame(&self.like, self.mean.as_ref()), values, vectors));
     }
     fn bounds(&self, groups: usize) -> Vec<f64> {
         vec![self.settings.bound.get(); groups]

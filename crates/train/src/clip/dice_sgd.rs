@@ -40,7 +40,6 @@ impl ClipRule for DiceSgd {
 #[cfg(test)]
 mod tests {
     use super::super::{Residuals, contribute, trial::*};
-    use super::*;
     use privacy::{Key, Ledger, Neighbouring, Poisson, Secret};
 
     /// `steps` steps on what `rows` says of the step, starting with empty memories; the means.

@@ -11,12 +11,13 @@
 //!
 //! Checked by: `super::reference`, `tests/quadrature.rs`.
 
-use super::cells::divergence;
+use super::atoms::Atoms;
 use super::invert::Inverse;
 use super::nodes::Nodes;
 use super::plan::Plan;
 use super::seek::{Pace, lower, upper};
 use super::smooth::Smooth;
+use crate::account::Price;
 use crate::account::pair::Pair;
 use std::f64::consts::PI;
 
@@ -51,6 +52,28 @@ pub(super) struct Ends {
     pub(super) upper: f64,
 }
 
+impl Ends {
+    /// Whether the interval is at most this share of epsilon wide.
+    pub(super) fn narrow(self, share: f64) -> bool {
+        self.upper.is_finite() && self.upper - self.lower <= share * self.upper
+    }
+
+    /// Of the greater of two.
+    pub(super) fn or(self, other: Ends) -> Ends {
+        Ends { lower: self.lower.max(other.lower), upper: self.upper.max(other.upper) }
+    }
+
+    pub(super) fn price(self) -> Price {
+        Price::interval(self.lower.min(self.upper), self.upper)
+    }
+
+    /// What is known by another way besides.
+    pub(super) fn and(self, other: Price) -> Price {
+        let lower = self.lower.max(other.lower.unwrap_or(0.0));
+        if self.upper <= other.epsilon { Ends { lower, ..self }.price() } else { Price { lower: Some(lower), ..other } }
+    }
+}
+
 impl Question {
     /// What is known before any line is chosen.
     pub(super) fn plan(&self, mirrored: bool) -> Plan {
@@ -64,10 +87,8 @@ impl Question {
 
     /// Whether delta alone covers everything: total variation adds up.
     pub(super) fn covered(&self, delta: f64) -> bool {
-        let one = |(pair, count): &(Pair, f64)| {
-            count * (divergence(*pair, false, 0.0, self.tail) * (1.0 + 1e-9) + pair.outside(self.tail))
-        };
-        self.gaussian == 0.0 && self.pairs.iter().map(one).sum::<f64>() <= delta
+        let one = |(pair, count): &(Pair, f64)| count * pair.total_variation();
+        self.gaussian == 0.0 && self.pairs.iter().map(one).sum::<f64>() * (1.0 + 1e-9) <= delta
     }
 
     /// Epsilon of both directions together.
@@ -86,7 +107,7 @@ impl Question {
             return Some(ends);
         }
         let other = self.direction(second, &plans[usize::from(second)], delta)?.0;
-        Some(Ends { lower: ends.lower.max(other.lower), upper: ends.upper.max(other.upper) })
+        Some(ends.or(other))
     }
 
     /// Whether a direction surely costs no more than epsilon: by its greatest loss, or a moment bound.
@@ -107,11 +128,20 @@ impl Question {
 
     /// The greatest loss of all in one direction.
     pub(super) fn most(&self, mirrored: bool) -> f64 {
-        let one = |(pair, count): &(Pair, f64)| match *pair {
-            Pair::Normal { rate, .. } if mirrored && rate < 1.0 => -count * (-rate).ln_1p(),
-            _ => f64::INFINITY,
-        };
-        if self.gaussian > 0.0 { f64::INFINITY } else { self.pairs.iter().map(one).sum::<f64>() * (1.0 + 1e-12) }
+        self.atoms(mirrored, 0.5).upper
+    }
+
+    /// What the greatest losses say of epsilon in one direction.
+    fn atoms(&self, mirrored: bool, delta: f64) -> Ends {
+        if self.gaussian > 0.0 {
+            return Ends { lower: 0.0, upper: f64::INFINITY };
+        }
+        Atoms::new(&self.pairs, mirrored).ends(delta)
+    }
+
+    /// What the greatest losses say of epsilon.
+    pub(super) fn sure(&self, delta: f64) -> Ends {
+        self.atoms(false, delta).or(self.atoms(true, delta))
     }
 
     /// Epsilon of one direction.

@@ -86,7 +86,7 @@ fn total_log_moment(terms: &[Term], s: f64) -> f64 {
 }
 
 /// A length that transforms quickly, at least this.
-fn length(least: f64) -> usize {
+pub(super) fn length(least: f64) -> usize {
     let least = least.max(16.0) as usize;
     let power = least.next_power_of_two();
     [power / 8 * 5, power / 4 * 3].into_iter().find(|n| *n >= least).unwrap_or(power)

@@ -23,8 +23,10 @@ use std::f64::consts::PI;
 
 /// Nodes of one loss for each standard deviation of the noise, where only a plan is made.
 const NODES: f64 = 8.0;
-/// How wide the interval may be, however large epsilon is.
-const WIDEST: f64 = 1e-3;
+/// How wide the interval may be, however large epsilon is, unless it is beyond all use.
+pub(super) const WIDEST: f64 = 1e-3;
+/// As a share of epsilon, where it is.
+pub(super) const PART: f64 = 1e-6;
 /// So many turns over one over the precision are dear: an interval of 0.3 % will do then.
 const DEAR: f64 = 1.5e4;
 /// The most frequencies at the first attempt.
@@ -85,10 +87,16 @@ impl Question {
         self.pairs.iter().map(|(_, count)| count).sum::<f64>().max(1.0)
     }
 
-    /// Whether delta alone covers everything: total variation adds up.
-    pub(super) fn covered(&self, delta: f64) -> bool {
+    /// Total variation adds up.
+    pub(super) fn total_variation(&self) -> f64 {
         let one = |(pair, count): &(Pair, f64)| count * pair.total_variation();
-        self.gaussian == 0.0 && self.pairs.iter().map(one).sum::<f64>() * (1.0 + 1e-9) <= delta
+        let whole = self.pairs.iter().map(one).sum::<f64>() * (1.0 + 1e-9);
+        if self.gaussian > 0.0 { 1.0 } else { whole.min(1.0) }
+    }
+
+    /// Whether delta alone covers everything.
+    pub(super) fn covered(&self, delta: f64) -> bool {
+        self.total_variation() <= delta
     }
 
     /// Epsilon of both directions together.
@@ -192,7 +200,7 @@ impl Question {
     }
 
     pub(super) fn room(&self, epsilon: f64) -> f64 {
-        (self.precision * epsilon).min(WIDEST)
+        (self.precision * epsilon).min(WIDEST.max(PART * epsilon))
     }
 }
 

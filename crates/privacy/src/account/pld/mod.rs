@@ -23,6 +23,7 @@ mod ask;
 mod atoms;
 mod cells;
 mod compose;
+mod curve;
 mod dots;
 mod grid;
 mod invert;
@@ -216,10 +217,21 @@ impl Accountant for Pld {
 
     fn delta(&self, curve: &PldCurve, epsilon: f64) -> f64 {
         match curve.extreme() {
-            Some(0.0) => 0.0,
-            Some(_) => 1.0,
-            None => Query::new(curve, 1e-12, self.precision).delta(epsilon),
+            Some(0.0) => return 0.0,
+            Some(_) => return 1.0,
+            None => {}
         }
+        if curve.parts.is_empty() {
+            return gaussian::delta(curve.unhidden().sqrt(), epsilon);
+        }
+        let symmetric = curve.parts.iter().all(|(pair, _)| pair.symmetric());
+        let about = self.question(curve, 1e-12).delta_about(epsilon, symmetric);
+        let question = self.question(curve, about);
+        if curve.smooth() {
+            return question.delta(epsilon, symmetric);
+        }
+        let grid = Query::new(curve, about, self.precision).delta(epsilon);
+        if epsilon >= question.sure(0.5).upper { 0.0 } else { grid.min(question.total_variation()) }
     }
 }
 

@@ -3,11 +3,13 @@ mod account;
 mod bench;
 mod besides;
 mod calibrate;
+mod compare;
 mod completions;
 mod curve;
 mod number;
 mod plan;
 mod price;
+mod rules;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +40,10 @@ enum Verb {
     Account(account::Args),
     /// Find what is missing of a plan (noise, steps, sample rate or delta) from a budget
     Calibrate(calibrate::Args),
+    /// Train with several clip rules at the same epsilon, and compare them
+    Compare(compare::Args),
+    /// List the clip rules: source, cost class, one line each
+    Rules(rules::Args),
     /// Time training steps, private and ordinary, on fixed workloads
     Bench(bench::Args),
     /// Write a completion script for a shell
@@ -61,6 +67,8 @@ fn main() -> ExitCode {
         Verb::Train(args) => train::run(args),
         Verb::Account(args) => account::run(args),
         Verb::Calibrate(args) => calibrate::run(args),
+        Verb::Compare(args) => compare::run(args),
+        Verb::Rules(args) => rules::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Completions(args) => completions::run(args),
     };

@@ -4,6 +4,7 @@
 pub mod auto_rate;
 pub mod checkpoint;
 pub mod clip;
+pub mod compare;
 pub mod config;
 pub mod data;
 pub mod each;

@@ -13,6 +13,12 @@ fn published_sums_on_t0() {
         ("rule = \"flat\"\nbound = 3.0", [0.5285714286, 4.8571428571, 3.2857142857]),
         ("rule = \"auto-v\"", [0.6761904762, 0.9523809524, 1.0952380952]),
         ("rule = \"auto-s\"", [0.6633434888, 0.9638480001, 1.0924118843]),
+        ("rule = \"nsgd\"\nr = 0.1", [0.5657455167, 1.0444984900, 1.0676965016]),
+        ("rule = \"norm-fed-avg\"", [0.6761904762, 0.9523809524, 1.0952380952]),
+        ("rule = \"psac\"\nr = 0.1", [0.5220217973, 1.1415900303, 1.0872853115]),
+        ("rule = \"psac\"\nr = 0.01", [0.6531154518, 0.9814547207, 1.0944133111]),
+        ("rule = \"psasc\"\nr = 0.1\ns = 2.0", [0.2941904705, 0.5306244483, 0.5456211539]),
+        ("rule = \"global\"\nthreshold = 4.0", [0.325, 0.4, 0.5]),
         ("rule = \"auto-s\"\nper = \"layer\"", [0.4844208410, 0.8628562586, 1.4083464262]),
     ];
     for (text, expected) in cases {
@@ -168,5 +174,55 @@ fn looks_are_added_before_they_are_measured() {
             &[-0.85, 3.8, 2.5],
             1e-6,
         );
+    }));
+}
+
+/// Wants more room than clipping left.
+struct Spills(f64);
+impl crate::state::State for Spills {}
+impl ClipRule for Spills {
+    fn bounds(&self, groups: usize) -> Vec<f64> {
+        vec![2.0; groups]
+    }
+    fn weigh(&self, norms: Each) -> Each {
+        norms.map(|_| 0.1)
+    }
+    fn ask(&self) -> Option<Question> {
+        Some(Question { width: 2, price: Price::Room })
+    }
+    fn answer(&self, norms: Each) -> Each {
+        let wanted = self.0;
+        norms.map_rows(2, move |_, row| row.fill(wanted))
+    }
+}
+
+#[test]
+fn what_is_put_beside_a_gradient_fits_into_its_room() {
+    for wanted in [1e6, -3.0, f64::INFINITY, f64::NAN, 0.1] {
+        for size in [0.0f32, 1.0, 10.0, 1e6, 1e30] {
+            let seen = super::trial::seen(&Spills(wanted), &[[size, 0.0, 0.0]]);
+            let joint = seen.sum.iter().chain(&seen.beside).map(|x| x * x).sum::<f64>().sqrt();
+            assert!(joint <= 2.0 * (1.0 + ROUNDING), "{wanted} beside {size}: {joint}");
+        }
+    }
+    close(&super::trial::seen(&Spills(0.1), &[[5.0, 0.0, 0.0]]).beside, &[0.1, 0.1], 1e-12);
+}
+
+/// Few directions are taken one inner product at a time, many from rows: the same coordinates.
+#[test]
+fn both_ways_to_project_agree() {
+    let stream = Key::from_seed(3).stream(privacy::Purpose::Audit, 0, 0);
+    let direction = |j: u64| Grads::new(&layout(), (0..3).map(|i| stream.normal(3 * j + i) as f32).collect());
+    let frame = |from: u64, to: u64| {
+        let directions: Vec<Grads> = (from..to).map(direction).collect();
+        Frame::Project(Projection::new(directions.clone(), directions, None))
+    };
+    let rows = |frame: Frame| taps(&T0).map(|taps| frame.enter(taps).rows()[0].data().to_vec());
+    let many = rows(frame(0, 20)).join(rows(frame(0, 10)).join(rows(frame(10, 20))));
+    drop(many.map(|(all, (first, last))| {
+        let halves = first.chunks(10).zip(last.chunks(10)).flat_map(|(a, b)| a.iter().chain(b).copied());
+        for (a, b) in all.iter().zip(halves) {
+            assert!((a - b).abs() < 1e-5, "{a} and {b}");
+        }
     }));
 }

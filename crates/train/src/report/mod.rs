@@ -7,11 +7,11 @@
 #[cfg(test)]
 mod example;
 mod number;
-mod page;
+pub(crate) mod page;
 pub mod plot;
 mod record;
 mod statement;
-mod words;
+pub(crate) mod words;
 mod write;
 
 pub use self::page::html;

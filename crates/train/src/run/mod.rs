@@ -151,6 +151,8 @@ pub struct Outcome {
     pub record: Record,
     /// The weights.
     pub weights: Weights,
+    /// What was spent, in detail.
+    pub ledger: Ledger,
 }
 
 impl Run {
@@ -243,7 +245,8 @@ impl Run {
                 resume::forget(folder)?;
             }
         }
-        Ok(Outcome { record, weights: self.trainer.shown().into_owned() })
+        let weights = self.trainer.shown().into_owned();
+        Ok(Outcome { record, weights, ledger: self.trainer.ledger })
     }
 
     fn is_due(&self, step: u64) -> bool {

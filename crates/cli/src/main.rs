@@ -5,6 +5,7 @@ mod besides;
 mod calibrate;
 mod completions;
 mod curve;
+mod diagnose;
 mod number;
 mod plan;
 mod price;
@@ -40,6 +41,8 @@ enum Verb {
     Calibrate(calibrate::Args),
     /// Time training steps, private and ordinary, on fixed workloads
     Bench(bench::Args),
+    /// See what clipping does to a model's gradients: norms, angles, bias, symmetry, curvature
+    Diagnose(diagnose::Args),
     /// Write a completion script for a shell
     Completions(completions::Args),
 }
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Verb::Account(args) => account::run(args),
         Verb::Calibrate(args) => calibrate::run(args),
         Verb::Bench(args) => bench::run(args),
+        Verb::Diagnose(args) => diagnose::run(args),
         Verb::Completions(args) => completions::run(args),
     };
     match done {

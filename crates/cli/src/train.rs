@@ -56,13 +56,15 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
-    let config = read(&args)?;
+    let mut set = args.set.clone();
+    set.extend(args.seed.map(|seed| format!("train.seed={seed}")));
+    let config = read(args.config.as_deref(), &set)?;
     if args.print_config {
         print!("{}", config.to_toml());
         return Ok(());
     }
     let out = args.out.clone().unwrap_or_else(|| free(args.config.as_deref()));
-    let run = Run::prepare(config, &root(&args), Some(&out), args.force)?;
+    let run = Run::prepare(config, &root(args.data_dir.as_deref(), args.config.as_deref()), Some(&out), args.force)?;
     announce(&run);
     let mut bar = Bar::new(&run, args.quiet)?;
     let outcome = run.train(&mut bar);
@@ -70,22 +72,22 @@ pub fn run(args: Args) -> Result<(), Failure> {
     conclude(&outcome?.record, &out)
 }
 
-fn read(args: &Args) -> Result<Config, Failure> {
-    let mut set = args.set.clone();
-    set.extend(args.seed.map(|seed| format!("train.seed={seed}")));
-    let config = match &args.config {
-        None => Config::read("the default configuration", DEFAULT, &set),
+/// The configuration in a file, or the default one, with changes.
+pub(crate) fn read(file: Option<&Path>, set: &[String]) -> Result<Config, Failure> {
+    let config = match file {
+        None => Config::read("the default configuration", DEFAULT, set),
         Some(path) => {
             let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-            Config::read(&path.display().to_string(), &text, &set)
+            Config::read(&path.display().to_string(), &text, set)
         }
     };
     Ok(config?)
 }
 
-fn root(args: &Args) -> PathBuf {
-    let from_file = || args.config.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
-    args.data_dir.clone().or_else(|| std::env::var_os("SECATEUR_DATA").map(PathBuf::from)).unwrap_or_else(from_file)
+/// Where relative paths of data start.
+pub(crate) fn root(data_dir: Option<&Path>, config: Option<&Path>) -> PathBuf {
+    let from_file = || config.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+    data_dir.map(Path::to_owned).or_else(|| std::env::var_os("SECATEUR_DATA").map(PathBuf::from)).unwrap_or_else(from_file)
 }
 
 fn free(config: Option<&Path>) -> PathBuf {

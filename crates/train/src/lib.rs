@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod clip;
 pub mod config;
 pub mod data;
+pub mod diagnose;
 pub mod each;
 pub mod grads;
 pub mod layer;

@@ -91,9 +91,7 @@ impl Plan {
     /// # Errors
     /// If the configuration cannot be turned into a trainer.
     pub fn rehearse(&self, config: &Config, model: &Arc<Model>) -> Result<Ledger, PlanError> {
-        let nobody = Targets::Values { width: 1, data: Vec::new() };
-        let nobody = Examples::from_floats(Vec::new(), vec![1], nobody, Vec::new());
-        let nobody = nobody.map_err(|e| PlanError::Numbers(e.to_string()))?;
+        let nobody = nobody()?;
         let weights = Weights::hollow(model.layout());
         let ledger = Ledger::new(config.privacy.neighbouring);
         let mut trainer = self.trainer(config, model, weights, nobody, 0, Arc::new(Key::from_seed(0)), ledger)?;
@@ -134,6 +132,12 @@ impl Plan {
         let (model, chunk, normaliser) = (model.clone(), config.train.chunk, self.lot);
         Ok(Trainer { model, weights, data, sampler, method, chain, key, ledger, chunk, normaliser, step: 0 })
     }
+}
+
+/// A data set of nobody.
+pub(crate) fn nobody() -> Result<Examples, PlanError> {
+    let nobody = Targets::Values { width: 1, data: Vec::new() };
+    Examples::from_floats(Vec::new(), vec![1], nobody, Vec::new()).map_err(|e| PlanError::Numbers(e.to_string()))
 }
 
 /// What `ledger` has cost so far by the configured accountant.

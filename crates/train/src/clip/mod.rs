@@ -140,7 +140,7 @@ pub fn plain_sum(taps: &Taps) -> Grads {
 }
 
 /// Each example's weights, no larger than its bounds allow; all zero if any of its norms or weights is not finite.
-fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
+pub(crate) fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
     let groups = bounds.len();
     let rows = proposed.chunks(groups).zip(norms.chunks(groups));
     rows.flat_map(|(weights, norms)| {

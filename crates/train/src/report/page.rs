@@ -9,6 +9,7 @@ mod privacy;
 mod verdict;
 
 use super::record::Record;
+pub(crate) use verdict::banner;
 
 const STYLE: &str = include_str!("page/page.css");
 
@@ -18,23 +19,21 @@ const MARK: &str = "<svg class=\"mark\" viewBox=\"0 0 32 32\" aria-hidden=\"true
 
 /// The page for `record`.
 pub fn html(record: &Record) -> String {
-    let title = text(&record.title);
+    document(&record.title, "training report", &(main(record) + &footer(record)))
+}
+
+/// A self-contained page: a title, what kind of page it is, and markup. It has the report's style and no script.
+pub(crate) fn document(title: &str, kind: &str, body: &str) -> String {
+    let title = text(title);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{title} - Secateur report</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{}{}{}</body>\n</html>\n",
-        header(record),
-        main(record),
-        footer(record)
-    )
-}
-
-fn header(record: &Record) -> String {
-    format!(
-        "<header class=\"top\">\n<p class=\"brand\">{MARK} Secateur <span>training report</span></p>\n<h1>{}</h1>\n</header>\n",
-        text(&record.title)
+         <title>{title} - Secateur {kind_word}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <header class=\"top\">\n<p class=\"brand\">{MARK} Secateur <span>{kind}</span></p>\n<h1>{title}</h1>\n\
+         </header>\n{body}</body>\n</html>\n",
+        kind_word = kind.rsplit(' ').next().unwrap_or(kind),
     )
 }
 
@@ -63,7 +62,7 @@ fn footer(record: &Record) -> String {
 }
 
 /// `content` as it may stand in markup, inside an element or a quoted attribute. Control characters are replaced.
-pub(super) fn text(content: &str) -> String {
+pub(crate) fn text(content: &str) -> String {
     let mut out = String::with_capacity(content.len());
     for character in content.chars() {
         match character {
@@ -81,7 +80,7 @@ pub(super) fn text(content: &str) -> String {
 }
 
 /// A section with a heading; its second argument is markup.
-fn section(heading: &str, body: &str) -> String {
+pub(crate) fn section(heading: &str, body: &str) -> String {
     format!("<section>\n<h2>{heading}</h2>\n{body}</section>\n")
 }
 

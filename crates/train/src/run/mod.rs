@@ -238,7 +238,7 @@ impl Run {
 }
 
 /// Where training starts: fresh weights, or public ones from a file.
-fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
+pub(crate) fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
     let Some(file) = &config.model.weights else { return Ok(Weights::public(model.layout(), key)) };
     let path = root.join(file);
     let named = checkpoint::read(&path).map_err(RunError::Weights)?;

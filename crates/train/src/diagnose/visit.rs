@@ -1,0 +1,271 @@
+//! From a question to a diagnosis: load what is needed, go to each point of training, look.
+use super::{
+    ALL, Finding, Scan, Scene, Setting,
+    source::{On, Standing, book, examples},
+};
+use crate::{
+    checkpoint, clip,
+    config::Config,
+    data::{DataError, Examples},
+    model::{Model, ModelError, Weights},
+    plan::{Plan, PlanError},
+    report,
+};
+use privacy::{Key, KeyError, Ledger, LedgerError};
+use serde::Serialize;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+/// A diagnosis that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DiagnoseError {
+    /// The question makes no sense.
+    #[error("{0}")]
+    Ask(String),
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// No key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A result that cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// What is to be looked at.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Checkpoints, in the order of the page. Where there are none, the configuration is trained up to the last of `steps`.
+    pub checkpoints: Vec<PathBuf>,
+    /// Steps to look at when training here; 0 is before the first.
+    pub steps: Vec<u64>,
+    /// Examples to look at, at most.
+    pub examples: usize,
+    /// Whose.
+    pub on: On,
+    /// Names of diagnostics; all that are not dear where empty.
+    pub only: Vec<String>,
+    /// Eigenvalues of the Hessian; 0 for none.
+    pub eigenvalues: usize,
+    /// The ledger that is charged for training here, and for looking at private data.
+    pub ledger: PathBuf,
+}
+
+/// What was found at one point of training.
+#[derive(Debug, Clone, Serialize)]
+pub struct Visit {
+    /// What the point is called.
+    pub label: String,
+    /// Its step, where known.
+    pub step: Option<u64>,
+    /// How long looking took, in seconds.
+    pub seconds: f64,
+    /// What was found.
+    pub findings: Vec<Finding>,
+}
+
+/// Everything that `diagnose.json` holds and the page shows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Diagnosis {
+    /// The configuration's title.
+    pub title: String,
+    /// The program.
+    pub secateur_version: &'static str,
+    /// Whose gradients these are.
+    pub standing: Standing,
+    /// How many examples were looked at.
+    pub examples: usize,
+    /// The model's parameters.
+    pub parameters: usize,
+    /// The clip rule.
+    pub rule: String,
+    /// How far one example may move the sum.
+    pub bound: f64,
+    /// The noise multiplier; 0 where there is no noise.
+    pub noise_multiplier: f64,
+    /// Examples in a step on average.
+    pub lot: f64,
+    /// What was found, in order of training.
+    pub visits: Vec<Visit>,
+}
+
+impl Diagnosis {
+    /// Writes `diagnose.json` and `diagnose.html` into `folder`, each all or nothing.
+    ///
+    /// # Errors
+    /// If one cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), DiagnoseError> {
+        let json = serde_json::to_vec_pretty(self).map_err(|e| DiagnoseError::Ask(e.to_string()))?;
+        for (name, bytes) in [("diagnose.json", json), ("diagnose.html", super::html(self).into_bytes())] {
+            let path = folder.join(name);
+            report::write_atomically(&path, &bytes).map_err(|source| DiagnoseError::Write { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+/// The diagnostics that are wanted.
+fn wanted(ask: &Ask) -> Result<Vec<super::Entry>, DiagnoseError> {
+    let known = || ALL.iter().map(|e| e.name).collect::<Vec<_>>().join(", ");
+    let entry = |name: &String| {
+        let found = ALL.iter().find(|e| e.name == name).copied();
+        found.ok_or_else(|| DiagnoseError::Ask(format!("no diagnostic is called `{name}`: there are {}", known())))
+    };
+    if !ask.only.is_empty() {
+        return ask.only.iter().map(entry).collect();
+    }
+    Ok(ALL.iter().filter(|e| !e.diagnostic.dear() || ask.eigenvalues > 0).copied().collect())
+}
+
+/// Looks at everything that was asked for. `root` is where relative paths of data start.
+///
+/// # Errors
+/// Anything wrong with the configuration, its data or model, a checkpoint, or the ledger.
+pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, DiagnoseError> {
+    let entries = wanted(ask)?;
+    let loaded = config.data.load(root)?;
+    let model = Arc::new(Model::build(&config.model, loaded.train.shape(), &loaded.train.gather(&[]).targets)?);
+    let plan = Plan::new(config, &model, loaded.declared)?;
+    let points = points(config, root, ask, &plan, &model)?;
+    let (shown, standing) = examples(loaded, &ask.on, &ask.ledger, config.privacy.neighbouring)?;
+    let setting = setting(config, &model, &plan, ask);
+    let who = choose(&shown, ask.examples);
+    let mut visits = Vec::new();
+    for (k, (label, step, weights)) in points.iter().enumerate() {
+        let other = (k > 0).then(|| (&points[0].2, points[0].0.clone()));
+        let scene = Scene { model: &model, weights, other, examples: &shown, who: who.clone(), setting: &setting };
+        visits.push(visit(&scene, label, *step, &entries));
+    }
+    Ok(Diagnosis {
+        title: config.title.clone(),
+        secateur_version: env!("CARGO_PKG_VERSION"),
+        standing,
+        examples: who.len(),
+        parameters: model.layout().len(),
+        rule: config.clip.name().into(),
+        bound: setting.bound,
+        noise_multiplier: setting.noise_multiplier,
+        lot: setting.lot,
+        visits,
+    })
+}
+
+fn visit(scene: &Scene, label: &str, step: Option<u64>, entries: &[super::Entry]) -> Visit {
+    let start = Instant::now();
+    let scan = Scan::new(scene);
+    let findings = entries.iter().filter_map(|entry| entry.diagnostic.find(scene, &scan)).collect();
+    Visit { label: label.to_owned(), step, seconds: start.elapsed().as_secs_f64(), findings }
+}
+
+/// The cheap diagnostics of one point while a run goes on, on public examples.
+pub fn cheap(config: &Config, model: &Model, plan: &Plan, weights: &Weights, public: &Examples, step: u64) -> Visit {
+    const CHEAP: [&str; 5] = ["norms", "angle", "step", "bias", "symmetry"];
+    let ask = Ask {
+        checkpoints: Vec::new(),
+        steps: Vec::new(),
+        examples: 512,
+        on: On::Evaluation,
+        only: Vec::new(),
+        eigenvalues: 0,
+        ledger: PathBuf::new(),
+    };
+    let setting = setting(config, model, plan, &ask);
+    let who = choose(public, ask.examples);
+    let scene = Scene { model, weights, other: None, examples: public, who, setting: &setting };
+    let entries: Vec<_> = ALL.iter().filter(|e| CHEAP.contains(&e.name)).copied().collect();
+    visit(&scene, &format!("step {step}"), Some(step), &entries)
+}
+
+fn setting(config: &Config, model: &Model, plan: &Plan, ask: &Ask) -> Setting {
+    Setting {
+        bound: clip::sensitivity(config.clip.get(), model.layout()),
+        rule: config.clip.clone(),
+        noise_multiplier: plan.noise_multiplier,
+        lot: plan.lot,
+        sample_rate: plan.sample_rate,
+        key: Key::from_seed(2020),
+        chunk: config.train.chunk,
+        eigenvalues: ask.eigenvalues,
+    }
+}
+
+/// At most `wanted` examples, spread evenly over the data.
+fn choose(examples: &Examples, wanted: usize) -> Vec<usize> {
+    let (n, wanted) = (examples.len(), wanted.min(examples.len()));
+    (0..wanted).map(|k| k * n / wanted).collect()
+}
+
+type Point = (String, Option<u64>, Weights);
+
+fn points(
+    config: &Config,
+    root: &Path,
+    ask: &Ask,
+    plan: &Plan,
+    model: &Arc<Model>,
+) -> Result<Vec<Point>, DiagnoseError> {
+    if ask.checkpoints.is_empty() {
+        return train(config, root, ask, plan, model);
+    }
+    let read = |path: &PathBuf| {
+        let named = checkpoint::read(path).map_err(DiagnoseError::Ask)?;
+        let wrong = |e| DiagnoseError::Ask(format!("{}: {e}", path.display()));
+        let label = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        Ok((label, None, Weights::from_public(model.layout(), named).map_err(wrong)?))
+    };
+    ask.checkpoints.iter().map(read).collect()
+}
+
+/// Trains as the configuration says and keeps the weights at the wanted steps.
+fn train(
+    config: &Config,
+    root: &Path,
+    ask: &Ask,
+    plan: &Plan,
+    model: &Arc<Model>,
+) -> Result<Vec<Point>, DiagnoseError> {
+    let steps = &ask.steps;
+    let last = steps.iter().copied().max().unwrap_or(0);
+    if last > plan.steps {
+        return Err(DiagnoseError::Ask(format!("--steps {last}: the configuration makes {} steps", plan.steps)));
+    }
+    let key = Arc::new(config.train.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?);
+    let weights = crate::run::start(config, model, root, &key).map_err(|e| DiagnoseError::Ask(e.to_string()))?;
+    // Nothing is drawn for step 0, and then nothing is charged.
+    let (data, ledger) = match last {
+        0 => (crate::plan::nobody()?, Ledger::new(config.privacy.neighbouring)),
+        _ => (config.data.load(root)?.train, book(&ask.ledger, config.privacy.neighbouring)?),
+    };
+    let rows = data.len();
+    let mut trainer = plan.trainer(config, model, weights, data, rows, key, ledger)?;
+    let mut points = Vec::new();
+    for step in 0..=last {
+        if steps.contains(&step) || (steps.is_empty() && step == 0) {
+            let copy = super::scene::at(model.layout(), &trainer.weights.point());
+            points.push((format!("step {step}"), Some(step), copy));
+        }
+        if step < last {
+            trainer.step()?;
+        }
+    }
+    trainer.ledger.close()?;
+    Ok(points)
+}

@@ -7,12 +7,13 @@
 //! run cannot drift apart; and calibration returns the side of the bracket that meets the budget.
 //! *Test.* `a_rehearsal_writes_the_runs_ledger`.
 use crate::{
+    clip::{self, Noise, Setting},
     config::{Config, Mode},
     data::{Examples, Targets},
     model::{Model, Weights},
     trainer::{Method, Trainer},
 };
-use privacy::{Key, Ledger, LedgerError, Poisson, Secret, account};
+use privacy::{Event, Key, Ledger, LedgerError, Poisson, Secret, account};
 use std::sync::Arc;
 
 /// What a run is going to do.
@@ -41,6 +42,9 @@ pub enum PlanError {
     /// The budget cannot be met.
     #[error("privacy.epsilon: {0}")]
     Budget(String),
+    /// The clip rule's side release leaves no noise for the gradient.
+    #[error("clip: {0}")]
+    Share(String),
     /// A rehearsal cannot be priced.
     #[error("the run cannot be priced: {0}")]
     Price(String),
@@ -75,14 +79,21 @@ impl Plan {
         if let Some(noise_multiplier) = p.noise_multiplier {
             return Ok(Plan { noise_multiplier, epsilon: price(noise_multiplier)?, ..self });
         }
-        let found = privacy::noise_multiplier(p.epsilon.unwrap_or(1.0), price);
+        // Noise that a side release cannot share is no plan; called cheap, it ends the search where there still is one.
+        let found = privacy::noise_multiplier(p.epsilon.unwrap_or(1.0), |z| match price(z) {
+            Err(PlanError::Share(_)) => Ok(0.0),
+            priced => priced,
+        });
         let found = found.map_err(|e| PlanError::Budget(e.to_string()))?;
+        if found.epsilon == 0.0 {
+            price(found.noise_multiplier)?;
+        }
         Ok(Plan { noise_multiplier: found.noise_multiplier, epsilon: found.epsilon, ..self })
     }
 
     /// What this plan costs.
     fn price(&self, config: &Config, model: &Arc<Model>) -> Result<f64, PlanError> {
-        let ledger = self.rehearse(config, model).map_err(|e| PlanError::Price(e.to_string()))?;
+        let ledger = self.rehearse(config, model)?;
         spent(config, &ledger).map_err(PlanError::Price)
     }
 
@@ -120,17 +131,46 @@ impl Plan {
             Poisson::new(rows, self.sample_rate, key.clone()).map_err(|e| PlanError::Numbers(e.to_string()))?;
         let chain = config.update.iter().map(|u| u.get().prepare().map_err(|e| format!("update `{}`: {e}", u.name())));
         let chain = chain.collect::<Result<_, _>>().map_err(PlanError::Numbers)?;
-        let multiplier = self.noise_multiplier / config.privacy.neighbouring.factor();
+        let mut weights = weights;
         let method = match config.privacy.mode {
             Mode::Ordinary => Method::Ordinary,
-            Mode::Private => Method::Private {
-                rule: config.clip.clone().into_box(),
-                mechanism: config.mechanism.get().with_multiplier(multiplier),
-            },
+            Mode::Private => self.private(config, model, &mut weights, &key)?,
         };
         let data = Secret::new(Arc::new(data));
         let (model, chunk, normaliser) = (model.clone(), config.train.chunk, self.lot);
         Ok(Trainer { model, weights, data, sampler, method, chain, key, ledger, chunk, normaliser, step: 0 })
+    }
+
+    /// The rule and the noise of its releases, which together cost what this plan's multiplier does. The rule may change
+    /// the starting weights.
+    fn private(
+        &self,
+        config: &Config,
+        model: &Model,
+        weights: &mut Weights,
+        key: &Arc<Key>,
+    ) -> Result<Method, PlanError> {
+        let setting = Setting {
+            layout: weights.layout().clone(),
+            parameters: model.layout().len(),
+            noise_multiplier: self.noise_multiplier,
+            lot: self.lot,
+            sample_rate: self.sample_rate,
+            steps: self.steps,
+            key: key.clone(),
+        };
+        let mut rule = config.clip.get().prepare(&setting).map_err(|e| PlanError::Numbers(format!("clip: {e}")))?;
+        weights.start(|point| rule.start(point));
+        let (gradient, answer) = clip::share(&*rule, self.noise_multiplier).map_err(PlanError::Share)?;
+        let factor = config.privacy.neighbouring.factor();
+        let mechanism = config.mechanism.get().with_multiplier(gradient / factor);
+        if rule.ask().is_some() && !matches!(mechanism.event(0), Event::Gaussian { .. }) {
+            let (rule, mechanism) = (config.clip.name(), config.mechanism.name());
+            return Err(PlanError::Numbers(format!(
+                "clip: `{rule}` releases more than gradients, which the correlated noise of `{mechanism}` cannot share: use mechanism = \"gaussian\""
+            )));
+        }
+        Ok(Method::Private { rule, noise: Noise { mechanism, answer: answer / factor }, residuals: None })
     }
 }
 

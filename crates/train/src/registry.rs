@@ -1,6 +1,6 @@
 //! One list a folder: from one word come the module, the configuration's name, the help line and the tests' list.
 //!
-//! `registry! { Config by "rule" as ClipRule: flat::Flat = "flat", ... }` declares the modules, re-exports the types, and makes
+//! `registry! { Config by "rule" as Prepare: flat::Flat = "flat", ... }` declares the modules, re-exports the types, and makes
 //! an enum `Config` that reads and writes `{ rule = "flat", ...the type's own fields }`. Each type is its own
 //! configuration: what serde reads of it is what a user may write, and its first doc line is its help.
 use serde::{Serialize, Serializer, de::DeserializeOwned, ser::Error as _};
@@ -12,6 +12,10 @@ pub struct Entry {
     pub name: &'static str,
     /// What it is.
     pub summary: &'static str,
+    /// Who published it; empty in lists that do not say.
+    pub source: &'static str,
+    /// What it needs of each example's gradient; empty in lists that do not say.
+    pub class: &'static str,
 }
 
 /// Splits `{ tag = "name", rest.. }` into its name and the rest.
@@ -44,7 +48,7 @@ pub(crate) fn tagged<S: Serializer>(to: S, tag: &str, name: &str, value: &impl S
 }
 
 macro_rules! registry {
-    ($(#[$doc:meta])* $Config:ident by $tag:literal as $Trait:path: $($file:ident :: $Type:ident = $name:literal, $summary:literal;)*) => {
+    ($(#[$doc:meta])* $Config:ident by $tag:literal as $Trait:path: $($file:ident :: $Type:ident = $name:literal, $summary:literal $(, $source:literal, $class:literal)?;)*) => {
         $(pub mod $file; pub use $file::$Type;)*
 
         $(#[$doc])*
@@ -54,7 +58,7 @@ macro_rules! registry {
         impl $Config {
             /// Everything in the list, for help texts and conformance tests.
             pub const ENTRIES: &'static [$crate::registry::Entry] =
-                &[$($crate::registry::Entry { name: $name, summary: $summary }),*];
+                &[$($crate::registry::Entry { name: $name, summary: $summary, source: concat!($($source)?), class: concat!($($class)?) }),*];
             const NAMES: &'static [&'static str] = &[$($name),*];
 
             /// The word that picks this entry in a configuration.

@@ -10,15 +10,15 @@
 //! *Tests.* `a_rehearsal_writes_the_runs_ledger`, `chunks_change_nothing`, `an_empty_lot_is_a_step`,
 //! `ordinary_training_costs_everything`; neighbouring data sets with the same key in `tests/neighbours.rs`.
 use crate::{
-    clip::{self, ClipRule, Lot},
+    clip::{self, ClipRule, Lot, Noise, Residuals},
     data::Examples,
     grads::Grads,
     layer::Coins,
+    look::{self, Look},
     model::{Model, Weights},
-    tap::Taps,
     update::Update,
 };
-use privacy::{Key, Ledger, LedgerError, Mechanism, Poisson, Secret, Sum};
+use privacy::{Key, Ledger, LedgerError, Poisson, Secret, Sum};
 use std::sync::Arc;
 
 /// How a sum over a lot becomes something to learn from.
@@ -28,7 +28,9 @@ pub enum Method {
         /// The clip rule.
         rule: Box<dyn ClipRule>,
         /// The noise.
-        mechanism: Box<dyn Mechanism<Grads>>,
+        noise: Noise,
+        /// What the rule remembers of each example, if it remembers anything.
+        residuals: Option<Secret<Residuals>>,
     },
     /// NOT PRIVATE: the plain sum, shown to the world. For baselines.
     Ordinary,
@@ -68,43 +70,59 @@ impl Trainer {
     pub fn step(&mut self) -> Result<(), LedgerError> {
         let layout = self.weights.layout().clone();
         let draw = self.sampler.draw(self.step);
+        let looks = self.looks();
 
-        let look = |who| look(&self.model, &self.weights, &self.data, &self.key, self.step, who);
+        let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
+        let look = |who| look::at(&self.model, &self.weights, &looks, &self.data, coins, who);
         let taps = draw.chunks(self.chunk).map(look);
-        let released = match &mut self.method {
-            Method::Private { rule, mechanism } => {
-                let lots = taps.map(|taps| clip::contribute(&**rule, &layout, taps));
+        let mean = match &mut self.method {
+            Method::Private { rule, noise, residuals } => {
+                rule.begin(self.step);
+                let lots = taps.map(|taps| clip::contribute(&**rule, &layout, taps, residuals.as_ref()));
                 let lot = lots.reduce(Lot::merge).unwrap_or_else(|| Lot::empty(&**rule, &layout));
-                self.ledger.open(&draw).release(lot.sum, &mut **mechanism)?
+                let (lot, mut round) = (lot.close(&**rule, &layout), self.ledger.open(&draw));
+                lot.release(&mut **rule, noise, residuals, &mut round, &layout, (self.step, self.normaliser))?
             }
             Method::Ordinary => {
                 let sums = taps.map(|taps| taps.map(|taps| clip::plain_sum(&taps)));
                 let sum = sums.reduce(Secret::merge).unwrap_or_else(|| Secret::new(Grads::zeros(&layout)));
-                sum.reveal(&mut self.ledger, "gradients, for ordinary training")?
+                let sum = sum.reveal(&mut self.ledger, "gradients, for ordinary training")?;
+                sum.map(|sum| sum.scale(1.0 / self.normaliser))
             }
         };
-        let mean = released.map(|sum| sum.scale(1.0 / self.normaliser));
 
-        let (chain, weights) = (&mut self.chain, &self.weights);
+        let (chain, method, weights) = (&mut self.chain, &self.method, &self.weights);
         let here = || weights.point();
-        let step = mean.map(|g| chain.iter_mut().fold(g, |g, link| link.update(g, &here)));
+        let step = mean.map(|g| method.confine(chain.iter_mut().fold(g, |g, link| link.update(g, &here))));
+        self.chain.iter_mut().for_each(|link| link.moved(step.get()));
         self.weights.walk(step);
         self.step += 1;
         Ok(())
     }
+
+    /// Where this step's gradients are taken: as the updates say, and around each of these places as the rule says.
+    fn looks(&self) -> Vec<Look> {
+        let chain = self.chain.iter().fold(Look::here(), |looks, link| look::both(&looks, &link.looks()));
+        match &self.method {
+            Method::Private { rule, .. } => look::both(&chain, &rule.looks()),
+            Method::Ordinary => chain,
+        }
+    }
+
+    /// How far one example may move the clipped sum as the rule stands now; none in ordinary training.
+    pub fn bound(&self) -> Option<f64> {
+        match &self.method {
+            Method::Private { rule, .. } => Some(clip::sensitivity(&**rule, self.weights.layout())),
+            Method::Ordinary => None,
+        }
+    }
 }
 
-/// The drawn examples' gradients at `weights`.
-fn look(
-    model: &Model,
-    weights: &Weights,
-    data: &Secret<Arc<Examples>>,
-    key: &Arc<Key>,
-    step: u64,
-    who: Secret<Vec<usize>>,
-) -> Secret<Taps> {
-    who.join(data.as_ref()).map(|(who, data)| {
-        let batch = data.gather(&who);
-        model.taps_with(weights, batch, Coins { key: key.clone(), step, who })
-    })
+impl Method {
+    fn confine(&self, step: Grads) -> Grads {
+        match self {
+            Method::Private { rule, .. } => rule.confine(step),
+            Method::Ordinary => step,
+        }
+    }
 }

@@ -52,6 +52,11 @@ impl<'a> Round<'a> {
         Ok(Privatized::published(sum.add_scaled(noise, deviation)))
     }
 
+    /// How far one example moves this sum under the ledger's relation: its bound times the relation's factor.
+    pub fn sensitivity<T>(&self, value: &Bounded<T>) -> f64 {
+        value.bound() * self.ledger.neighbouring.factor()
+    }
+
     /// The standard deviation of the noise that `event` promises for a sum of this bound.
     fn deviation(&self, event: &Event, bound: f64) -> Result<f64, LedgerError> {
         let multiplier = match event {

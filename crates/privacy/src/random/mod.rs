@@ -49,6 +49,8 @@ pub enum Purpose {
     Augment = 6,
     /// Coins of a privacy audit.
     Audit = 7,
+    /// Perturbations of single gradients before they are clipped, which buy no privacy.
+    Perturb = 8,
 }
 
 /// No random bytes could be had from the operating system.

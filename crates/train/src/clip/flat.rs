@@ -3,7 +3,7 @@
 //! Source: Abadi et al. 2016, arXiv 1607.00133, Algorithm 1. `w = min(1, C / n)`. Sensitivity `C`: every summand
 //! `w g` has norm `min(n, C)`. Cost class NORM.
 use super::{Bound, ClipRule, Grouping, split};
-use crate::each::Each;
+use crate::{each::Each, state::State};
 use serde::{Deserialize, Serialize};
 
 /// `{ rule = "flat", bound = 1.0 }`
@@ -16,6 +16,8 @@ pub struct Flat {
     #[serde(default)]
     pub per: Grouping,
 }
+
+impl State for Flat {}
 
 impl ClipRule for Flat {
     fn grouping(&self) -> Grouping {

@@ -81,12 +81,12 @@ fn relative_curve(curve: &[Disparity], now: f64) -> Picture {
     Picture {
         title: "Disparity against the threshold".into(),
         x: Axis::new("threshold c").log(),
-        y: Axis::new("of a symmetric law's progress").unit("%").including(0.0),
+        y: Axis::new("relative to symmetric").unit("%").including(0.0),
         layers: vec![
             Layer::new("b", Mark::Joined, 1, line(|d| d.b)),
-            Layer::new("b + 2 s.e.", Mark::Dashed, 1, line(|d| d.b + 2.0 * d.error)),
-            Layer::new("b − 2 s.e.", Mark::Dashed, 1, line(|d| d.b - 2.0 * d.error)),
-            Layer::new("bound −W", Mark::Line, 3, line(|d| -d.w)),
+            Layer::new("± 2 s.e.", Mark::Dashed, 1, line(|d| d.b + 2.0 * d.error)),
+            Layer::new("", Mark::Dashed, 1, line(|d| d.b - 2.0 * d.error)),
+            Layer::new("−W", Mark::Line, 3, line(|d| -d.w)),
         ],
         marks: vec![(now, format!("bound {now:.3}"))],
     }
@@ -97,7 +97,7 @@ fn progress(curve: &[Disparity], v: f64, now: f64) -> Picture {
     Picture {
         title: "Progress against the threshold".into(),
         x: Axis::new("threshold c").log(),
-        y: Axis::new("<v, clipped mean> / |v|^2").including(0.0),
+        y: Axis::new("progress / |v|²").including(0.0),
         layers: vec![
             Layer::new("measured", Mark::Line, 1, line(|d| d.clipped)),
             Layer::new("reflected", Mark::Dashed, 2, line(|d| d.reflected)),

@@ -161,7 +161,7 @@ mod tests {
         let sure = [(0.95, true), (0.85, true), (0.65, false), (0.75, true), (0.55, false), (0.92, false)];
         let (ece, mce) = errors(&bins(&sure, 10), sure.len());
         assert!((ece - 0.411_666_67).abs() < 1e-8 && (mce - 0.65).abs() < 1e-12, "{ece} {mce}");
-        let p = [vec![0.7, 0.2, 0.1], vec![0.3, 0.4, 0.3]];
+        let p = [vec![0.7f64, 0.2, 0.1], vec![0.3, 0.4, 0.3]];
         let nll = -(p[0][0].ln() + p[1][2].ln()) / 2.0;
         let score = (brier(&p[0], 0) + brier(&p[1], 2)) / 2.0;
         assert!((nll - 0.780_323_87).abs() < 1e-8 && (score - 0.44).abs() < 1e-12, "{nll} {score}");

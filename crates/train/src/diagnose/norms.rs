@@ -99,17 +99,13 @@ fn layers_of(scan: &Scan) -> Picture {
     }
 }
 
-/// How long a contribution is for a gradient of each norm: the rules that see only the norm of the whole.
+/// How long a contribution is for a gradient of each norm: the first rules that see only the norm of the whole.
 fn lengths(scan: &Scan) -> Picture {
-    let ascending = sorted(&scan.norms);
-    let (low, high) = (quantile(&ascending, 0.005).max(1e-12), quantile(&ascending, 1.0).max(1e-12));
-    let at = |k: u32| low * (high / low).powf(f64::from(k) / 48.0);
     let looks = [(Mark::Line, 1), (Mark::Dashed, 2), (Mark::Joined, 3)];
+    let drawn = scan.rules.iter().filter(|rule| !rule.lengths.is_empty());
     let layer = |(rule, (mark, tone)): (&super::scan::Ruled, (Mark, u8))| {
-        let lengths = (0..=48).map(at).filter_map(|n| rule.length_of(n).map(|l| (n, l)));
-        Layer::new(rule.name.clone(), mark, tone, lengths.collect())
+        Layer::new(rule.name.clone(), mark, tone, rule.lengths.clone())
     };
-    let drawn = scan.rules.iter().filter(|rule| rule.length_of(high).is_some());
     Picture {
         title: "What rules make of a norm".into(),
         x: Axis::new("norm before").log(),

@@ -9,11 +9,11 @@ use crate::report::{
 /// What is followed along training: a title, an axis, where the number stands, and its factor.
 const FOLLOWED: [(&str, &str, &str, &str, &str, f64); 6] = [
     ("Share clipped", "examples clipped", "%", "norms", "/share_clipped", 100.0),
-    ("Angle of the clipped mean", "angle to the true mean", "degrees", "angle", "/degrees", 1.0),
-    ("Agreement", "gradients with positive cosine", "%", "angle", "/share_positive", 100.0),
-    ("Distance from symmetry", "sliced distance", "std. dev.", "symmetry", "/sliced_wasserstein/value", 1.0),
-    ("Disparity", "b over symmetric progress", "%", "bias", "/relative", 100.0),
-    ("Signal lost in a step", "lost after rescaling", "%", "step", "/parts/misdirection", 100.0),
+    ("Angle of the clipped mean", "angle", "degrees", "angle", "/degrees", 1.0),
+    ("Agreement", "positive cosine", "%", "angle", "/share_positive", 100.0),
+    ("Distance from symmetry", "distance", "std. dev.", "symmetry", "/sliced_wasserstein/value", 1.0),
+    ("Disparity", "b, relative", "%", "bias", "/relative", 100.0),
+    ("Signal lost in a step", "lost", "%", "step", "/parts/misdirection", 100.0),
 ];
 
 /// The page for a diagnosis: self-contained, readable in print and in dark mode.

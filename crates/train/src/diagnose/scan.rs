@@ -5,11 +5,11 @@
 //! of gradients up to length `c` and `S` the sum of unit gradients beyond, so one pass serves every threshold, exactly, at
 //! the memory of three gradients. Inner products (with `v`, with random directions) are taken inside the taps.
 use super::{
-    scene::{Scene, Setting, inner},
-    statistics::sorted,
+    scene::{Scene, inner},
+    statistics::{quantile, sorted},
 };
 use crate::{
-    clip::{self, ClipConfig, ClipRule, Grouping},
+    clip::{self, ClipRule, Grouping},
     each::Each,
     grads::{Grads, Layout},
     tap::Taps,
@@ -52,16 +52,8 @@ pub struct Ruled {
     pub change: f64,
     /// The mean inner product of a contribution with its own gradient.
     pub own: f64,
-    /// The rule.
-    rule: ClipConfig,
-}
-
-impl Ruled {
-    /// How long the contribution of a gradient of norm `n` is; nothing for rules that look at groups.
-    pub fn length_of(&self, n: f64) -> Option<f64> {
-        let rule = self.rule.get();
-        (rule.grouping() == Grouping::Model).then(|| f64::from(weights_of(rule, &[n], 1)[0]) * n)
-    }
+    /// Norms from short to long and how long their contributions are; empty for rules that look at groups.
+    pub lengths: Vec<(f64, f64)>,
 }
 
 /// Random directions in parameter space, each a function of a public key and its number: `d` standard normals.
@@ -210,14 +202,15 @@ struct Second<'a> {
     below: Grads,
     beyond: Grads,
     thresholds: Vec<Threshold>,
-    rules: Vec<Rule>,
+    rules: Vec<Rule<'a>>,
     dots: Vec<f64>,
     projections: Vec<Vec<f64>>,
 }
 
 /// A rule at work.
-struct Rule {
-    rule: ClipConfig,
+struct Rule<'a> {
+    name: &'a str,
+    rule: &'a dyn ClipRule,
     sum: Grads,
     second: f64,
     change: f64,
@@ -237,7 +230,7 @@ impl<'a> Second<'a> {
             below: Grads::zeros(layout),
             beyond: first.units.clone(),
             thresholds: Vec::new(),
-            rules: rules(scene.setting).into_iter().map(|rule| Rule::new(rule, layout)).collect(),
+            rules: scene.setting.rules.iter().map(|(name, rule)| Rule::new(name, &**rule, layout)).collect(),
             dots: vec![0.0; n],
             projections: vec![vec![0.0; n]; DIRECTIONS],
         }
@@ -303,7 +296,8 @@ impl<'a> Second<'a> {
 
     fn finish(self, scene: &Scene, first: First) -> Scan {
         let n = first.norms.len().max(1) as f64;
-        let rules: Vec<Ruled> = self.rules.iter().map(|rule| rule.finish(&self.mean, n)).collect();
+        let ascending = sorted(&first.norms);
+        let rules: Vec<Ruled> = self.rules.iter().map(|rule| rule.finish(&self.mean, n, &ascending)).collect();
         let contributed = self.rules.first().map(|rule| rule.sum.clone().scale(1.0 / n));
         let centre = |mut row: Vec<f64>| {
             let mean = super::statistics::mean(&row);
@@ -327,16 +321,16 @@ impl<'a> Second<'a> {
     }
 }
 
-impl Rule {
-    fn new(rule: ClipConfig, layout: &Arc<Layout>) -> Rule {
-        Rule { rule, sum: Grads::zeros(layout), second: 0.0, change: 0.0, own: 0.0 }
+impl<'a> Rule<'a> {
+    fn new(name: &'a str, rule: &'a dyn ClipRule, layout: &Arc<Layout>) -> Self {
+        Rule { name, rule, sum: Grads::zeros(layout), second: 0.0, change: 0.0, own: 0.0 }
     }
 
     /// Adds what this chunk's examples contribute.
     fn take(&mut self, taps: &mut Taps) {
-        let (group_of, groups) = self.rule.get().grouping().of(self.sum.layout());
+        let (group_of, groups) = self.rule.grouping().of(self.sum.layout());
         let norms: Vec<f64> = taps.norms(&group_of, groups).into_iter().map(f64::sqrt).collect();
-        let weights = weights_of(self.rule.get(), &norms, groups);
+        let weights = weights_of(self.rule, &norms, groups);
         for (n, w) in norms.iter().zip(&weights).map(|(n, w)| (*n, f64::from(*w))).filter(|(n, _)| n.is_finite()) {
             self.second += (w * n).powi(2);
             self.change += ((1.0 - w) * n).powi(2);
@@ -345,11 +339,11 @@ impl Rule {
         self.sum.zip_with(&taps.sum(&weights, &group_of, groups), |a, b| *a += b);
     }
 
-    fn finish(&self, mean: &Grads, n: f64) -> Ruled {
+    fn finish(&self, mean: &Grads, n: f64, ascending: &[f64]) -> Ruled {
         Ruled {
-            name: self.rule.name().to_owned(),
-            rule: self.rule.clone(),
-            bound: clip::sensitivity(self.rule.get(), mean.layout()),
+            name: self.name.to_owned(),
+            bound: clip::sensitivity(self.rule, mean.layout()),
+            lengths: lengths(self.rule, ascending),
             square: (self.sum.norm() / n).powi(2),
             dot: inner(&self.sum, mean) / n,
             second: self.second / n,
@@ -369,23 +363,22 @@ pub(super) fn weights_of(rule: &dyn ClipRule, norms: &[f64], groups: usize) -> V
     clip::cap(&proposed, norms, &rule.bounds(groups))
 }
 
-/// The configured rule, and every other in the list that needs nothing but a bound.
-fn rules(setting: &Setting) -> Vec<ClipConfig> {
-    let named = |entry: &crate::registry::Entry| {
-        let name = [("rule".to_owned(), entry.name.into())];
-        let bound = [("bound".to_owned(), setting.bound.into())];
-        let tables = [toml::Table::from_iter(name.clone().into_iter().chain(bound)), toml::Table::from_iter(name)];
-        tables.into_iter().find_map(|table| table.try_into::<ClipConfig>().ok())
-    };
-    let others = ClipConfig::ENTRIES.iter().filter(|entry| entry.name != setting.rule.name());
-    [setting.rule.clone()].into_iter().chain(others.filter_map(named)).collect()
+/// Norms spread over the range of these, and how long a rule leaves them.
+fn lengths(rule: &dyn ClipRule, ascending: &[f64]) -> Vec<(f64, f64)> {
+    let (low, high) = (quantile(ascending, 0.005).max(1e-12), quantile(ascending, 1.0).max(1e-12));
+    if rule.grouping() != Grouping::Model || !(high > low) {
+        return Vec::new();
+    }
+    let norms: Vec<f64> = (0..=48).map(|k| low * (high / low).powf(f64::from(k) / 48.0)).collect();
+    let weights = weights_of(rule, &norms, 1);
+    norms.iter().zip(weights).map(|(n, w)| (*n, n * f64::from(w))).collect()
 }
 
 /// Thresholds from well below the shortest gradients to the longest, equal in ratio, and the configured one.
 fn grid(ascending: &[f64], bound: f64) -> Vec<f64> {
     let positive = ascending.iter().copied().find(|n| *n > 0.0);
     let (Some(low), Some(high)) = (positive, ascending.last().copied()) else { return vec![bound] };
-    let low = super::statistics::quantile(ascending, 0.02).max(low).max(high * 1e-4) / 4.0;
+    let low = quantile(ascending, 0.02).max(low).max(high * 1e-4) / 4.0;
     let high = high * 1.05;
     let at = |k: usize| low * (high / low).powf(k as f64 / (THRESHOLDS - 1) as f64);
     sorted(&(0..THRESHOLDS).map(at).chain([bound]).filter(|c| c.is_finite()).collect::<Vec<_>>())

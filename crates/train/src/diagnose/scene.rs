@@ -1,6 +1,6 @@
 //! What is looked at: a model at one point of its training, some examples, and the public numbers of a step.
 use crate::{
-    clip::ClipConfig,
+    clip::ClipRule,
     data::{Batch, Examples},
     grads::{Grads, Layout},
     model::{Model, Weights},
@@ -11,8 +11,8 @@ use std::{collections::HashMap, sync::Arc};
 
 /// The public numbers of the step that is imagined.
 pub struct Setting {
-    /// The rule of the configuration.
-    pub rule: ClipConfig,
+    /// The rule that is looked at, as it starts out, and its name; after it, others at the same bound.
+    pub rules: Vec<(String, Box<dyn ClipRule>)>,
     /// How far one example may move the sum under it, `C`.
     pub bound: f64,
     /// Standard deviation of the noise over the bound, `z`; 0 where the configuration is not private.

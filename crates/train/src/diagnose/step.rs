@@ -36,6 +36,8 @@ pub struct Parts {
     pub error: f64,
     /// Share of the signal that is lost when the release is rescaled as well as can be: 0 for the true direction, 1 for none.
     pub misdirection: f64,
+    /// The same without sampling and noise: what clipping alone turns away, `sin^2` of the angle between means.
+    pub turned: f64,
 }
 
 /// Moments of what `n` examples contribute: `square = |m|^2`, `dot = <v, m>`, means of `|w g|^2`, `|(1 - w) g|^2` and
@@ -63,9 +65,11 @@ impl Parts {
         let bias = correct(m.square - 2.0 * m.dot + v, m.change).max(0.0);
         let sampling = (1.0 - setting.sample_rate) / setting.lot * m.second;
         let noise = d as f64 * (setting.noise_multiplier * c / setting.lot).powi(2);
-        let released = correct(m.square, m.second).max(0.0) + sampling + noise;
-        let misdirection = 1.0 - (correct(m.dot, m.own).max(0.0).powi(2) / (signal * released)).min(1.0);
-        Parts { c, signal, bias, sampling, noise, error: bias + sampling + noise, misdirection }
+        let length = correct(m.square, m.second).max(0.0);
+        let along = correct(m.dot, m.own).max(0.0).powi(2);
+        let lost = |released: f64| 1.0 - (along / (signal * released)).min(1.0);
+        let (misdirection, turned) = (lost(length + sampling + noise), lost(length));
+        Parts { c, signal, bias, sampling, noise, error: bias + sampling + noise, misdirection, turned }
     }
 }
 
@@ -82,7 +86,7 @@ impl Diagnostic for Step {
         Some(Finding {
             name: "step",
             numbers: json!({
-                "rule": scene.setting.rule.name(), "parts": now, "curve": curve,
+                "rule": scene.setting.rules[0].0, "parts": now, "curve": curve,
                 "best_threshold": closest, "best_threshold_with_learning_rate_retuned": straightest,
                 "noise_over_bias": now.noise / now.bias,
             }),
@@ -161,9 +165,15 @@ fn advice(now: Parts, best: Parts) -> String {
         (_, r) if r < 0.5 && best.c > now.c && gain > 0.01 => {
             format!("Clipping bias is {} the noise: raising C to {:.3} points the step better.", folds(1.0 / r), best.c)
         }
-        (_, r) if r < 0.5 => format!(
-            "Clipping bias is {} the noise, but it is almost all length, not direction: a larger learning rate undoes it.",
+        (_, r) if r < 0.5 && now.turned < 0.1 => format!(
+            "Clipping bias is {} the noise, but almost all of it is length, not direction: a larger learning rate undoes it.",
             folds(1.0 / r)
+        ),
+        (_, r) if r < 0.5 => format!(
+            "Clipping bias is {} the noise, and clipping alone turns {:.0} % of the signal away, but a larger C would let in \
+             as much noise: a larger batch helps, another threshold does not.",
+            folds(1.0 / r),
+            100.0 * now.turned
         ),
         _ => "Clipping bias and noise are of one size: the threshold is about right.".into(),
     }
@@ -181,8 +191,8 @@ fn errors(curve: &[Parts], now: f64, best: Parts) -> Picture {
     let line = |f: fn(&Parts) -> f64| curve.iter().map(|p| (p.c, f(p) / p.signal)).collect::<Vec<_>>();
     Picture {
         title: "Error of the released mean".into(),
-        x: Axis::new("threshold C of flat clipping").log(),
-        y: Axis::new("error / squared gradient").log(),
+        x: Axis::new("threshold C (flat)").log(),
+        y: Axis::new("error / |v|²").log(),
         layers: vec![
             Layer::new("bias", Mark::Line, 1, line(|p| p.bias)),
             Layer::new("sampling", Mark::Dashed, 2, line(|p| p.sampling)),
@@ -197,7 +207,7 @@ fn directions(curve: &[Parts], now: f64, best: Parts) -> Picture {
     let points = curve.iter().map(|p| (p.c, 100.0 * p.misdirection)).collect();
     Picture {
         title: "Signal lost, the learning rate retuned".into(),
-        x: Axis::new("threshold C of flat clipping").log(),
+        x: Axis::new("threshold C (flat)").log(),
         y: Axis::new("lost of the signal").unit("%").within(0.0, 100.0),
         layers: vec![Layer::new("lost", Mark::Joined, 1, points)],
         marks: vec![(best.c, format!("best {:.3}", best.c)), (now, format!("bound {now:.3}"))],

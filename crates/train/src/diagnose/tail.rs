@@ -97,7 +97,7 @@ fn indices(scene: &Scene, scan: &Scan, size: usize) -> (f64, f64, f64) {
     let block = ((batches * d) as f64).sqrt() as usize;
     let mut all = [(); 3].map(|()| Index::new(block));
     let mut squares = vec![0.0; d];
-    let rule = scene.setting.rule.get();
+    let rule = &*scene.setting.rules[0].1;
     let (group_of, groups) = rule.grouping().of(scan.mean.layout());
     for who in scan.who.chunks_exact(size) {
         let mut taps = scene.model.taps(scene.weights, scene.examples.gather(who));

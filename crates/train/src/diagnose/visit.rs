@@ -4,7 +4,8 @@ use super::{
     source::{On, Standing, book, examples},
 };
 use crate::{
-    checkpoint, clip,
+    checkpoint,
+    clip::{self, ClipConfig},
     config::Config,
     data::{DataError, Examples},
     model::{Model, ModelError, Weights},
@@ -146,7 +147,7 @@ pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, Di
     let plan = Plan::new(config, &model, loaded.declared)?;
     let points = points(config, root, ask, &plan, &model)?;
     let (shown, standing) = examples(loaded, &ask.on, &ask.ledger, config.privacy.neighbouring)?;
-    let setting = setting(config, &model, &plan, ask);
+    let setting = setting(config, &model, &plan, ask)?;
     let who = choose(&shown, ask.examples);
     let mut visits = Vec::new();
     for (k, (label, step, weights)) in points.iter().enumerate() {
@@ -176,7 +177,7 @@ fn visit(scene: &Scene, label: &str, step: Option<u64>, entries: &[super::Entry]
 }
 
 /// The cheap diagnostics of one point while a run goes on, on public examples.
-pub fn cheap(config: &Config, model: &Model, plan: &Plan, weights: &Weights, public: &Examples, step: u64) -> Visit {
+pub fn cheap(config: &Config, model: &Model, plan: &Plan, weights: &Weights, public: &Examples, step: u64) -> Result<Visit, DiagnoseError> {
     const CHEAP: [&str; 5] = ["norms", "angle", "step", "bias", "symmetry"];
     let ask = Ask {
         checkpoints: Vec::new(),
@@ -187,24 +188,61 @@ pub fn cheap(config: &Config, model: &Model, plan: &Plan, weights: &Weights, pub
         eigenvalues: 0,
         ledger: PathBuf::new(),
     };
-    let setting = setting(config, model, plan, &ask);
+    let setting = setting(config, model, plan, &ask)?;
     let who = choose(public, ask.examples);
     let scene = Scene { model, weights, other: None, examples: public, who, setting: &setting };
     let entries: Vec<_> = ALL.iter().filter(|e| CHEAP.contains(&e.name)).copied().collect();
-    visit(&scene, &format!("step {step}"), Some(step), &entries)
+    Ok(visit(&scene, &format!("step {step}"), Some(step), &entries))
 }
 
-fn setting(config: &Config, model: &Model, plan: &Plan, ask: &Ask) -> Setting {
-    Setting {
-        bound: clip::sensitivity(config.clip.get(), model.layout()),
-        rule: config.clip.clone(),
+fn setting(config: &Config, model: &Model, plan: &Plan, ask: &Ask) -> Result<Setting, DiagnoseError> {
+    let own = prepare(&config.clip, plan, model).map_err(|e| DiagnoseError::Ask(format!("clip: {e}")))?;
+    let bound = clip::sensitivity(&*own, model.layout());
+    let named = (config.clip.name().to_owned(), own);
+    let others = ClipConfig::ENTRIES.iter().filter(|entry| entry.name != config.clip.name());
+    let other = |entry: &crate::registry::Entry| {
+        let name = [("rule".to_owned(), entry.name.into())];
+        let bound = [("bound".to_owned(), bound.into())];
+        let tables = [toml::Table::from_iter(name.clone().into_iter().chain(bound)), toml::Table::from_iter(name)];
+        let config = tables.into_iter().find_map(|table| table.try_into::<ClipConfig>().ok())?;
+        Some((entry.name.to_owned(), prepare(&config, plan, model).ok()?))
+    };
+    let rules = std::iter::once(named).chain(others.filter_map(other));
+    Ok(Setting {
+        bound,
+        rules: rules.filter(|(_, rule)| is_plain(&**rule)).collect(),
         noise_multiplier: plan.noise_multiplier,
         lot: plan.lot,
         sample_rate: plan.sample_rate,
         key: Key::from_seed(2020),
         chunk: config.train.chunk,
         eigenvalues: ask.eigenvalues,
-    }
+    })
+}
+
+/// A rule as it starts out.
+fn prepare(config: &ClipConfig, plan: &Plan, model: &Model) -> Result<Box<dyn clip::ClipRule>, String> {
+    let layout = model.layout().clone();
+    let setting = clip::Setting {
+        parameters: layout.len(),
+        layout,
+        noise_multiplier: plan.noise_multiplier,
+        lot: plan.lot,
+        sample_rate: plan.sample_rate,
+        steps: plan.steps,
+        key: Arc::new(Key::from_seed(0)),
+    };
+    config.get().prepare(&setting)
+}
+
+/// Whether a rule sees nothing but norms of gradients in the model's own coordinates. Others learn or remember, and what they
+/// do to a gradient cannot be said from one look; the page then shows flat clipping at the same bound.
+fn is_plain(rule: &dyn clip::ClipRule) -> bool {
+    rule.frame().is_none()
+        && rule.directions().is_empty()
+        && rule.crowds().is_none()
+        && !rule.remembers()
+        && rule.looks().len() == 1
 }
 
 /// At most `wanted` examples, spread evenly over the data.

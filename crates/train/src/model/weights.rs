@@ -79,6 +79,26 @@ impl Weights {
         point
     }
 
+    /// The same weights from `offset` away, to look at data from there. What is seen there is as secret as here.
+    pub(crate) fn seen_from(&self, offset: &Grads) -> Weights {
+        let shifted = |(p, tensor): (usize, &Tensor)| {
+            let mut tensor = tensor.clone();
+            let blocks = tensor.data_mut().par_chunks_mut(BLOCK).zip(offset.parameter(p).par_chunks(BLOCK));
+            blocks.for_each(|(w, by)| w.iter_mut().zip(by).for_each(|(w, d)| *w += d));
+            tensor
+        };
+        let tensors = self.tensors.iter().enumerate().map(shifted).collect();
+        Weights { layout: self.layout.clone(), tensors }
+    }
+
+    /// Lets `change` have its way with starting values, which are public.
+    pub(crate) fn start(&mut self, change: impl FnOnce(&mut Grads)) {
+        let mut point = self.point();
+        change(&mut point);
+        let tensors = self.tensors.iter_mut().enumerate();
+        tensors.for_each(|(p, tensor)| tensor.data_mut().copy_from_slice(point.parameter(p)));
+    }
+
     /// Takes one step.
     pub fn walk(&mut self, step: Privatized<Grads>) {
         for (p, tensor) in self.tensors.iter_mut().enumerate() {

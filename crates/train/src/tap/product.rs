@@ -60,4 +60,7 @@ impl PerExample for Product {
     fn dot(&self, v: &[f32]) -> Vec<f64> {
         op::product_dot(self.a.left(), &self.b, v)
     }
+    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
+        op::product_weighted_norms(self.a.left(), &self.b, scale)
+    }
 }

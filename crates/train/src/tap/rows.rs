@@ -42,4 +42,7 @@ impl PerExample for Rows {
     fn dot(&self, v: &[f32]) -> Vec<f64> {
         op::rows_dot(&self.g, v)
     }
+    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
+        Some(op::rows_weighted_norms(&self.g, scale, None))
+    }
 }

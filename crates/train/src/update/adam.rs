@@ -1,6 +1,9 @@
 //! Adam (Kingma & Ba 2015, arXiv 1412.6980), with PyTorch's meaning of every setting (`torch.optim.Adam`).
 use super::{Here, Prepare, Update, within};
-use crate::grads::Grads;
+use crate::{
+    grads::Grads,
+    state::{State, Visit},
+};
 use serde::{Deserialize, Serialize};
 
 pub(super) fn beta1() -> f64 {
@@ -46,6 +49,12 @@ struct Link {
     moments: Moments,
 }
 
+impl State for Link {
+    fn state(&mut self, visit: &mut Visit) {
+        self.moments.state(visit);
+    }
+}
+
 impl Update for Link {
     fn update(&mut self, mut g: Grads, here: Here) -> Grads {
         if self.decay != 0.0 {
@@ -61,8 +70,17 @@ pub(super) struct Moments {
     beta1: f64,
     beta2: f64,
     eps: f64,
-    count: i32,
-    state: Option<(Grads, Grads)>,
+    count: u64,
+    mean: Option<Grads>,
+    square: Option<Grads>,
+}
+
+impl State for Moments {
+    fn state(&mut self, visit: &mut Visit) {
+        visit.count("count", &mut self.count);
+        visit.grads("mean", &mut self.mean);
+        visit.grads("square", &mut self.square);
+    }
 }
 
 impl Moments {
@@ -71,18 +89,20 @@ impl Moments {
         within("beta1", beta1, 0.0..1.0)?;
         within("beta2", beta2, 0.0..1.0)?;
         within("eps", eps, 0.0..)?;
-        Ok(Moments { rate, beta1, beta2, eps, count: 0, state: None })
+        Ok(Moments { rate, beta1, beta2, eps, count: 0, mean: None, square: None })
     }
 
     /// `-rate * m_hat / (sqrt(v_hat) + eps)`.
     pub(super) fn step(&mut self, mut g: Grads) -> Grads {
-        self.count = self.count.saturating_add(1);
-        let (m, v) = self.state.get_or_insert_with(|| (privacy::Sum::blank(&g), privacy::Sum::blank(&g)));
+        self.count += 1;
+        let m = self.mean.get_or_insert_with(|| privacy::Sum::blank(&g));
+        let v = self.square.get_or_insert_with(|| privacy::Sum::blank(&g));
         let [keep1, keep2, eps] = [self.beta1, self.beta2, self.eps].map(|x| x as f32);
         m.zip_with(&g, |m, g| *m = keep1 * *m + (1.0 - keep1) * g);
         v.zip_with(&g, |v, g| *v = keep2 * *v + (1.0 - keep2) * g * g);
-        let rate = (self.rate / (1.0 - self.beta1.powi(self.count))) as f32;
-        let root = (1.0 / (1.0 - self.beta2.powi(self.count)).sqrt()) as f32;
+        let count = i32::try_from(self.count).unwrap_or(i32::MAX);
+        let rate = (self.rate / (1.0 - self.beta1.powi(count))) as f32;
+        let root = (1.0 / (1.0 - self.beta2.powi(count)).sqrt()) as f32;
         g.zip_with(m, |g, m| *g = -rate * m);
         g.zip_with(v, |g, v| *g /= v.sqrt() * root + eps);
         g

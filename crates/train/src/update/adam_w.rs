@@ -1,6 +1,9 @@
 //! AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101), with PyTorch's meaning of every setting (`torch.optim.AdamW`).
 use super::{Here, Prepare, Update, adam, adam::Moments, within};
-use crate::grads::Grads;
+use crate::{
+    grads::Grads,
+    state::{State, Visit},
+};
 use serde::{Deserialize, Serialize};
 
 fn decay() -> f64 {
@@ -38,6 +41,12 @@ impl Prepare for AdamW {
 struct Link {
     decay: f32,
     moments: Moments,
+}
+
+impl State for Link {
+    fn state(&mut self, visit: &mut Visit) {
+        self.moments.state(visit);
+    }
 }
 
 impl Update for Link {

@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::{grads::Grads, registry::registry};
+use crate::{grads::Grads, look::Look, registry::registry, state::State};
 
 registry! {
     /// An update as a configuration names it: `{ update = "adam", learning_rate = 0.001 }`.
@@ -24,11 +24,19 @@ pub trait Prepare: Send + Sync {
 /// Where the weights are; copied out only for a link that asks.
 pub type Here<'a> = &'a dyn Fn() -> Grads;
 
-/// One link: takes what the link before it made of the released gradient.
-pub trait Update: Send {
+/// One link: takes what the link before it made of the released gradient. What it remembers, its [`State`] shows.
+pub trait Update: State + Send {
     /// `g` is the mean gradient or what an earlier link made of it, `here` the weights; the last link returns the step
     /// that is ADDED to the weights.
     fn update(&mut self, g: Grads, here: Here) -> Grads;
+    /// Where the next gradients are to be taken, and how they are blended, before anything is clipped.
+    fn looks(&self) -> Vec<Look> {
+        Look::here()
+    }
+    /// Told the step that the whole chain made, which the weights have taken.
+    fn moved(&mut self, step: &Grads) {
+        let _ = step;
+    }
 }
 
 /// A setting within `range`, or an error that names it.

@@ -1,6 +1,9 @@
 //! Stochastic gradient descent, with PyTorch's meaning of every setting (`torch.optim.SGD`).
 use super::{Here, Prepare, Update, within};
-use crate::grads::Grads;
+use crate::{
+    grads::Grads,
+    state::{State, Visit},
+};
 use serde::{Deserialize, Serialize};
 
 /// `{ update = "sgd", learning_rate = 0.5, momentum = 0.9 }`
@@ -31,6 +34,12 @@ impl Prepare for Sgd {
         within("momentum", self.momentum, 0.0..1.0)?;
         within("weight_decay", self.weight_decay, 0.0..)?;
         Ok(Box::new(Link { settings: self.clone(), velocity: None }))
+    }
+}
+
+impl State for Link {
+    fn state(&mut self, visit: &mut Visit) {
+        visit.grads("velocity", &mut self.velocity);
     }
 }
 

@@ -9,6 +9,7 @@ mod diagnose;
 mod number;
 mod plan;
 mod price;
+mod study;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -43,6 +44,8 @@ enum Verb {
     Bench(bench::Args),
     /// See what clipping does to a model's gradients: norms, angles, bias, symmetry, curvature
     Diagnose(diagnose::Args),
+    /// Repeat a paper's experiments on clipping; write tables and figures
+    Study(study::Args),
     /// Write a completion script for a shell
     Completions(completions::Args),
 }
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Verb::Calibrate(args) => calibrate::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Diagnose(args) => diagnose::run(args),
+        Verb::Study(args) => study::run(args),
         Verb::Completions(args) => completions::run(args),
     };
     match done {

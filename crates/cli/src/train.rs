@@ -11,8 +11,9 @@ use std::{
 };
 use train::{
     config::{Config, DEFAULT},
+    diagnose::Live,
     report::Record,
-    run::{Progress, Run, Watch},
+    run::{Progress, Run, Seen, Watch},
 };
 
 /// Train a model.
@@ -47,6 +48,9 @@ pub struct Args {
     /// No progress bar
     #[arg(long, short)]
     quiet: bool,
+    /// Look at gradients of the evaluation data every N steps: diagnose.html in --out, and curves in the report
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    diagnose_every: Option<u64>,
     /// Print the resolved configuration and stop
     #[arg(long)]
     print_config: bool,
@@ -67,9 +71,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let run = Run::prepare(config, &root(args.data_dir.as_deref(), args.config.as_deref()), Some(&out), args.force)?;
     announce(&run);
     let mut bar = Bar::new(&run, args.quiet)?;
+    bar.live = args.diagnose_every.map(|every| Live::new(every, &out));
     let outcome = run.train(&mut bar);
     bar.bar.finish_and_clear();
-    conclude(&outcome?.record, &out)
+    let record = outcome?.record;
+    bar.live.map_or(Ok(()), |live| live.finish(&record))?;
+    conclude(&record, &out)
 }
 
 /// The configuration in a file, or the default one, with changes.
@@ -110,6 +117,7 @@ fn announce(run: &Run) {
 struct Bar {
     bar: ProgressBar,
     stop: Arc<AtomicBool>,
+    live: Option<Live>,
 }
 
 impl Bar {
@@ -125,7 +133,7 @@ impl Bar {
                 std::process::exit(130);
             }
         })?;
-        Ok(Bar { bar, stop })
+        Ok(Bar { bar, stop, live: None })
     }
 }
 
@@ -137,6 +145,10 @@ impl Watch for Bar {
         self.bar.set_message(format!("{loss}{accuracy}epsilon {:.3}", progress.epsilon));
         self.bar.set_position(progress.step);
         !self.stop.load(Ordering::SeqCst)
+    }
+
+    fn look(&mut self, seen: &Seen) -> Result<(), String> {
+        self.live.as_mut().map_or(Ok(()), |live| live.look(seen)).map_err(|e| e.to_string())
     }
 }
 

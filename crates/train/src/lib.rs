@@ -17,6 +17,7 @@ pub mod registry;
 pub mod report;
 pub mod run;
 pub mod state;
+pub mod study;
 pub mod tap;
 pub mod trainer;
 pub mod update;

@@ -9,6 +9,7 @@
 //!
 //! Sources: Chen, Wu, Hong 2020 (arXiv 2006.15429) for symmetry and disparity; the others are named in their files.
 pub mod clipped;
+mod live;
 mod page;
 mod scan;
 mod scene;
@@ -19,11 +20,14 @@ mod tests;
 mod visit;
 
 use crate::report::plot::Picture;
+pub use live::Live;
+pub(crate) use page::figures;
 pub use page::html;
 pub use scan::{Directions, Scan, Threshold};
+pub(crate) use scene::at;
 pub use scene::{Scene, Setting};
 use serde::Serialize;
-pub use visit::{Ask, DiagnoseError, Diagnosis, Visit, cheap, diagnose};
+pub use visit::{Ask, DiagnoseError, Diagnosis, Visit, diagnose};
 
 /// What a diagnostic found at one point of training.
 #[derive(Debug, Clone, Serialize)]

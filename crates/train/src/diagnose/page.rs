@@ -77,7 +77,7 @@ fn summary(d: &Diagnosis) -> String {
 }
 
 /// Key numbers along training, where there are several points.
-fn along(visits: &[Visit]) -> String {
+pub(super) fn along(visits: &[Visit]) -> String {
     if visits.len() < 2 {
         return String::new();
     }

@@ -87,7 +87,7 @@ impl Scene<'_> {
 }
 
 /// Weights at a point of parameter space, to be looked at and thrown away.
-pub(super) fn at(layout: &Arc<Layout>, point: &Grads) -> Weights {
+pub(crate) fn at(layout: &Arc<Layout>, point: &Grads) -> Weights {
     let tensor = |p: usize| Tensor::new(layout.parameters()[p].shape.clone(), point.parameter(p).to_vec());
     let named: HashMap<String, Tensor> =
         layout.parameters().iter().enumerate().map(|(p, parameter)| (parameter.name.clone(), tensor(p))).collect();

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     clip::ClipRule,
     data::{Examples, Loaded, Targets},
-    layer::{LayerConfig, Linear},
+    layer::LayerConfig,
     model::{Loss, Model, ModelConfig, Weights},
 };
 use privacy::{Key, Neighbouring, Purpose};
@@ -46,7 +46,6 @@ fn setting(bound: f64, chunk: usize) -> Setting {
 /// A linear model without a bias, of inputs `[n, d]`.
 fn model(d: usize, loss: Loss, targets: &Targets) -> Model {
     let linear: LayerConfig = toml::from_str("layer = \"linear\"\nfeatures = 1\nbias = false").unwrap();
-    let _ = std::marker::PhantomData::<Linear>;
     let config = ModelConfig { loss: Some(loss), weights: None, layers: vec![linear] };
     Model::build(&config, &[d], targets).unwrap()
 }
@@ -60,11 +59,14 @@ fn examples(rows: &[Vec<f64>]) -> Examples {
 
 /// Looks at gradients that are given.
 fn scan(rows: &[Vec<f64>], setting: &Setting) -> Scan {
-    let data = examples(rows);
-    let model = model(rows[0].len(), Loss::MeanSquaredError, &data.gather(&[]).targets);
+    scan_of(&examples(rows), setting)
+}
+
+fn scan_of(data: &Examples, setting: &Setting) -> Scan {
+    let model = model(data.shape()[0], Loss::MeanSquaredError, &data.gather(&[]).targets);
     let weights = scene::at(model.layout(), &crate::grads::Grads::zeros(model.layout()));
-    let who = (0..rows.len()).collect();
-    Scan::new(&Scene { model: &model, weights: &weights, other: None, examples: &data, who, setting })
+    let who = (0..data.len()).collect();
+    Scan::new(&Scene { model: &model, weights: &weights, other: None, examples: data, who, setting })
 }
 
 fn normals(n: usize, d: usize, seed: u64) -> Vec<Vec<f64>> {
@@ -109,7 +111,10 @@ fn a_scan_agrees_with_gradients_multiplied_out_whatever_the_chunks() {
 fn examples_that_are_not_finite_are_left_out_and_counted() {
     let mut rows = normals(12, 3, 2);
     rows[4] = vec![3e38, 3e38, 3e38];
-    let all = scan(&rows, &setting(1.0, 5));
+    // A target of -2 makes gradients four times the inputs: beyond f32 for the fifth.
+    let targets = Targets::Values { width: 1, data: vec![-2.0; 12] };
+    let inputs = rows.iter().flatten().map(|x| *x as f32).collect();
+    let all = scan_of(&Examples::from_floats(inputs, vec![3], targets, Vec::new()).unwrap(), &setting(1.0, 5));
     assert_eq!((all.lost, all.len()), (1, 11));
     assert!(all.mean_norm().is_finite() && !all.who.contains(&4));
 }

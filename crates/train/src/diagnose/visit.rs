@@ -109,6 +109,22 @@ pub struct Diagnosis {
 }
 
 impl Diagnosis {
+    /// What is known before anything is looked at.
+    pub(super) fn about(config: &Config, model: &Model, setting: &Setting, standing: Standing) -> Diagnosis {
+        Diagnosis {
+            title: config.title.clone(),
+            secateur_version: env!("CARGO_PKG_VERSION"),
+            standing,
+            examples: 0,
+            parameters: model.layout().len(),
+            rule: config.clip.name().into(),
+            bound: setting.bound,
+            noise_multiplier: setting.noise_multiplier,
+            lot: setting.lot,
+            visits: Vec::new(),
+        }
+    }
+
     /// Writes `diagnose.json` and `diagnose.html` into `folder`, each all or nothing.
     ///
     /// # Errors
@@ -147,7 +163,7 @@ pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, Di
     let plan = Plan::new(config, &model, loaded.declared)?;
     let points = points(config, root, ask, &plan, &model)?;
     let (shown, standing) = examples(loaded, &ask.on, &ask.ledger, config.privacy.neighbouring)?;
-    let setting = setting(config, &model, &plan, ask)?;
+    let setting = setting(config, &model, &plan, ask.eigenvalues)?;
     let who = choose(&shown, ask.examples);
     let mut visits = Vec::new();
     for (k, (label, step, weights)) in points.iter().enumerate() {
@@ -155,18 +171,7 @@ pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, Di
         let scene = Scene { model: &model, weights, other, examples: &shown, who: who.clone(), setting: &setting };
         visits.push(visit(&scene, label, *step, &entries));
     }
-    Ok(Diagnosis {
-        title: config.title.clone(),
-        secateur_version: env!("CARGO_PKG_VERSION"),
-        standing,
-        examples: who.len(),
-        parameters: model.layout().len(),
-        rule: config.clip.name().into(),
-        bound: setting.bound,
-        noise_multiplier: setting.noise_multiplier,
-        lot: setting.lot,
-        visits,
-    })
+    Ok(Diagnosis { examples: who.len(), visits, ..Diagnosis::about(config, &model, &setting, standing) })
 }
 
 fn visit(scene: &Scene, label: &str, step: Option<u64>, entries: &[super::Entry]) -> Visit {
@@ -176,26 +181,28 @@ fn visit(scene: &Scene, label: &str, step: Option<u64>, entries: &[super::Entry]
     Visit { label: label.to_owned(), step, seconds: start.elapsed().as_secs_f64(), findings }
 }
 
+/// Examples that are looked at while a run goes on.
+pub(super) const CHEAPLY: usize = 512;
+
 /// The cheap diagnostics of one point while a run goes on, on public examples.
-pub fn cheap(config: &Config, model: &Model, plan: &Plan, weights: &Weights, public: &Examples, step: u64) -> Result<Visit, DiagnoseError> {
+pub(super) fn cheap(
+    config: &Config,
+    model: &Model,
+    plan: &Plan,
+    weights: &Weights,
+    public: &Examples,
+    step: u64,
+) -> Result<(Setting, Visit), DiagnoseError> {
     const CHEAP: [&str; 5] = ["norms", "angle", "step", "bias", "symmetry"];
-    let ask = Ask {
-        checkpoints: Vec::new(),
-        steps: Vec::new(),
-        examples: 512,
-        on: On::Evaluation,
-        only: Vec::new(),
-        eigenvalues: 0,
-        ledger: PathBuf::new(),
-    };
-    let setting = setting(config, model, plan, &ask)?;
-    let who = choose(public, ask.examples);
+    let setting = setting(config, model, plan, 0)?;
+    let who = choose(public, CHEAPLY);
     let scene = Scene { model, weights, other: None, examples: public, who, setting: &setting };
     let entries: Vec<_> = ALL.iter().filter(|e| CHEAP.contains(&e.name)).copied().collect();
-    Ok(visit(&scene, &format!("step {step}"), Some(step), &entries))
+    let visit = visit(&scene, &format!("step {step}"), Some(step), &entries);
+    Ok((setting, visit))
 }
 
-fn setting(config: &Config, model: &Model, plan: &Plan, ask: &Ask) -> Result<Setting, DiagnoseError> {
+fn setting(config: &Config, model: &Model, plan: &Plan, eigenvalues: usize) -> Result<Setting, DiagnoseError> {
     let own = prepare(&config.clip, plan, model).map_err(|e| DiagnoseError::Ask(format!("clip: {e}")))?;
     let bound = clip::sensitivity(&*own, model.layout());
     let named = (config.clip.name().to_owned(), own);
@@ -216,7 +223,7 @@ fn setting(config: &Config, model: &Model, plan: &Plan, ask: &Ask) -> Result<Set
         sample_rate: plan.sample_rate,
         key: Key::from_seed(2020),
         chunk: config.train.chunk,
-        eigenvalues: ask.eigenvalues,
+        eigenvalues,
     })
 }
 

@@ -19,7 +19,12 @@ const MARK: &str = "<svg class=\"mark\" viewBox=\"0 0 32 32\" aria-hidden=\"true
 
 /// The page for `record`.
 pub fn html(record: &Record) -> String {
-    document(&record.title, "training report", &(main(record) + &footer(record)))
+    html_with(record, "")
+}
+
+/// The same with further sections (markup) before the statement of privacy.
+pub(crate) fn html_with(record: &Record, sections: &str) -> String {
+    document(&record.title, "training report", &(main(record, sections) + &footer(record)))
 }
 
 /// A self-contained page: a title, what kind of page it is, and markup. It has the report's style and no script.
@@ -37,13 +42,14 @@ pub(crate) fn document(title: &str, kind: &str, body: &str) -> String {
     )
 }
 
-fn main(record: &Record) -> String {
+fn main(record: &Record, further: &str) -> String {
     let sections = [
         verdict::banners(record),
         facts::tiles(record),
         privacy::warnings(record),
         charts::learning(record),
         charts::spending(record),
+        further.to_owned(),
         privacy::statement(record),
         privacy::assumptions(record),
         facts::run(record),

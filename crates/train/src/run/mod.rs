@@ -58,6 +58,9 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
+    /// Somebody who watches gave up.
+    #[error("{0}")]
+    Look(String),
     /// A ledger that cannot be priced.
     #[error("the ledger cannot be priced: {0}")]
     Price(String),
@@ -80,6 +83,30 @@ pub struct Progress {
 pub trait Watch {
     /// Told after each step; `false` ends the run in good order.
     fn step(&mut self, progress: &Progress) -> bool;
+    /// Shown the model after each step, for those who look closer.
+    ///
+    /// # Errors
+    /// What ends the run, in words.
+    fn look(&mut self, seen: &Seen) -> Result<(), String> {
+        let _ = seen;
+        Ok(())
+    }
+}
+
+/// A model in training, with what is public around it.
+pub struct Seen<'a> {
+    /// Steps made.
+    pub step: u64,
+    /// The configuration.
+    pub config: &'a Config,
+    /// The public numbers.
+    pub plan: &'a Plan,
+    /// The model.
+    pub model: &'a Model,
+    /// The weights, which are released.
+    pub weights: &'a Weights,
+    /// The public evaluation data.
+    pub evaluation: Option<&'a Examples>,
 }
 
 /// Watches nothing and never ends a run.
@@ -168,6 +195,7 @@ impl Run {
                 progress.score = self.score();
                 points.push(self.point(&progress, start))?;
             }
+            watch.look(&self.seen()).map_err(RunError::Look)?;
             if !watch.step(&progress) {
                 break;
             }
@@ -196,6 +224,17 @@ impl Run {
             report::write(folder, &record).map_err(|source| RunError::Write { path: folder.clone(), source })?;
         }
         Ok(Outcome { record, weights: self.trainer.weights })
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            step: self.trainer.step,
+            config: &self.config,
+            plan: &self.plan,
+            model: &self.trainer.model,
+            weights: &self.trainer.weights,
+            evaluation: self.evaluation.as_ref(),
+        }
     }
 
     fn is_due(&self, step: u64) -> bool {

@@ -1,5 +1,5 @@
 //! Bu et al. 2022: automatic clipping against a tuned threshold.
-use super::{Ask, Results, StudyError, Table, networks::spread, toy::EXAMPLE_1};
+use super::{Ask, Results, StudyError, Table, toy::EXAMPLE_1};
 use crate::{
     report::plot::{Axis, Layer, Mark, Picture},
     run::Run,
@@ -83,33 +83,24 @@ fn gamma(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
 
 /// AUTO-S and AUTO-V in the place of the tuned threshold, on images.
 fn images(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
-    let paper =
-        [("MNIST", "mnist.toml", "98.04", "98.15 ± 0.07"), ("Fashion-MNIST", "fashion.toml", "86.04", "86.36 ± 0.18")];
-    let seeds: &[u64] = if ask.quick { &[1] } else { &[1, 2] };
     let mut table = Table::new(
-        "Images at epsilon 3, delta 1e-5: test accuracy (%)",
-        &["data", "rule", "here", "seeds", "paper, flat", "paper, AUTO-S"],
+        "MNIST at epsilon 3, delta 1e-5: test accuracy (%)",
+        &["rule", "here, one seed", "paper, flat", "paper, AUTO-S"],
     );
-    for (data, file, flat, auto) in paper {
-        for rule in ["flat", "auto-s", "auto-v"] {
-            let clip = if rule == "flat" {
-                String::from("clip={rule=\"flat\", bound=0.1}")
-            } else {
-                format!("clip={{rule=\"{rule}\", bound=0.1}}")
-            };
-            let end = |seed: &u64| {
-                let mut set = vec![clip.clone(), format!("train.seed={seed}")];
-                set.extend(ask.quick.then(|| "train.epochs=0.3".to_owned()));
-                accuracy(ask, file, &set)
-            };
-            let ends = seeds.iter().map(end).collect::<Result<Vec<_>, _>>()?;
-            table.row([data.into(), rule.into(), spread(&ends), format!("{}", seeds.len()), flat.into(), auto.into()]);
-            if ask.quick {
-                break;
-            }
-        }
+    for rule in ["flat", "auto-s", "auto-v"] {
+        let mut set = vec![format!("clip={{rule=\"{rule}\", bound=0.1}}"), "train.seed=1".to_owned()];
+        set.extend(ask.quick.then(|| "train.epochs=0.3".to_owned()));
+        let end = accuracy(ask, "mnist.toml", &set)?;
+        table.row([rule.into(), format!("{end:.2}"), "98.04".into(), "98.15 ± 0.07".into()]);
     }
-    let words = vec!["The configurations are those of this repository (tanh CNN of Papernot et al. 2021, 26,010 parameters); for AUTO-S and AUTO-V one word is changed and the tuned rule's other settings kept, as in the paper. CIFAR-10, Adam and LAMB were not run.".into()];
-    results.part("Images", words, vec![table], Vec::new());
+    let words = [
+        "The configuration is that of this repository (tanh CNN of Papernot et al. 2021, 26,010 parameters); for AUTO-S and \
+         AUTO-V one word is changed and the tuned rule's other settings kept, as in the paper, which takes the state of the art \
+         before it and five runs each. CIFAR-10, Adam and LAMB were not run.",
+        "On Fashion-MNIST the repository's README has three seeds of the same comparison: flat 86.19, AUTO-S 86.15, where the \
+         paper has 86.04 and 86.36 ± 0.18. AUTO-S is 0.2 points below, about the spread of seeds; a suspected cause is that the \
+         recipe here was tuned for flat clipping, and the paper's is not known to us.",
+    ];
+    results.part("Images", words.map(str::to_owned).to_vec(), vec![table], Vec::new());
     Ok(())
 }

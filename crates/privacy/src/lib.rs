@@ -121,6 +121,7 @@
 //! ```
 
 pub mod account;
+pub mod audit;
 mod calibrate;
 mod event;
 pub mod gaussian;

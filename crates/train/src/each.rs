@@ -23,6 +23,7 @@
 //! What is left is a rule that goes out of its way, through a global variable.
 //! *Tests.* The three above, and `one_row_at_a_time` in `clip/conformance.rs`, which runs every rule on a lot and on its
 //! examples one at a time.
+use crate::clip::radial::Table;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// `[n, columns]` numbers in f64, one row an example. All operations work on each row by itself.
@@ -71,6 +72,12 @@ impl Each {
     /// 1 where a number is at most `c`, else 0.
     pub fn within(self, c: f64) -> Each {
         self.map(move |x| f64::from(u8::from(x <= c)))
+    }
+
+    /// The weight of every number in a table.
+    pub(crate) fn lookup(mut self, table: &Table) -> Each {
+        self.rows.iter_mut().for_each(|x| *x = table.weight(*x));
+        self
     }
 
     /// Another row for each row, of `width` numbers that are zero until `f` fills them in.

@@ -3,6 +3,7 @@
 //! Start at [`trainer`]: the algorithm is on that page. [`run`] goes from a [`config`] to trained weights and a report.
 pub mod checkpoint;
 pub mod clip;
+pub mod compare;
 pub mod config;
 pub mod data;
 pub mod diagnose;

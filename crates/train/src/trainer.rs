@@ -95,6 +95,9 @@ impl Trainer {
         let here = || weights.point();
         let step = mean.map(|g| method.confine(chain.iter_mut().fold(g, |g, link| link.update(g, &here))));
         self.chain.iter_mut().for_each(|link| link.moved(step.get()));
+        if let Method::Private { rule, .. } = &mut self.method {
+            rule.moved(step.get());
+        }
         self.weights.walk(step);
         self.step += 1;
         Ok(())

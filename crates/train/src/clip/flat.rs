@@ -28,6 +28,11 @@ impl ClipRule for Flat {
     }
     fn weigh(&self, norms: Each) -> Each {
         let bounds = self.bounds(norms.columns());
-        norms.at_least(f64::MIN_POSITIVE).map(f64::recip).times_row(&bounds).at_most(1.0)
+        weights(norms, &bounds)
     }
+}
+
+/// `min(1, C / n)`, column by column: what rules propose that only choose the bound.
+pub(super) fn weights(norms: Each, bounds: &[f64]) -> Each {
+    norms.at_least(f64::MIN_POSITIVE).map(f64::recip).times_row(bounds).at_most(1.0)
 }

@@ -119,19 +119,35 @@ fn seen(norms: &[f64], groups: usize, dots: &[Vec<f64>]) -> Each {
     Each::new(norms.chunks(groups).enumerate().flat_map(row).collect(), groups + dots.len())
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Takes the cap away, to see that its absence is noticed.
+    pub(super) static UNCAPPED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 /// Each example's weights, no larger than its bounds allow; all zero if any of its norms or weights is not finite.
 pub(crate) fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
+    #[cfg(test)]
+    if UNCAPPED.get() {
+        return proposed.iter().map(|w| *w as f32).collect();
+    }
     let groups = bounds.len();
     let rows = proposed.chunks(groups).zip(norms.chunks(groups));
     rows.flat_map(|(weights, norms)| {
         let finite = weights.iter().chain(norms).all(|x| x.is_finite());
         let one = move |((w, n), c): ((&f64, &f64), &f64)| match finite {
-            true => w.max(0.0).min(c / n.max(TINY)) as f32,
+            true => down(w.max(0.0).min(c / n.max(TINY))),
             false => 0.0,
         };
         weights.iter().zip(norms).zip(bounds).map(one)
     })
     .collect()
+}
+
+/// The largest f32 that is not above `w`: tiny weights of enormous gradients lose digits, and must not lose them upwards.
+fn down(w: f64) -> f32 {
+    let near = w as f32;
+    if f64::from(near) > w { near.next_down() } else { near }
 }
 
 /// How long each example's answer may be: as the question says, or what its clipped gradient leaves of the bound. Nobody

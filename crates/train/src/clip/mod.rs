@@ -17,17 +17,23 @@
 //! another: twice the bound. What a rule remembers of an example goes into that example's next gradient alone, before it is
 //! capped: given what was released, a step is still one capped summand of whoever is drawn (`methods`, rule R6).
 //! *Tests.* `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`.
+#[cfg(test)]
+mod audit;
 mod bound;
 #[cfg(test)]
 mod conformance;
+mod eigen;
 mod frame;
 mod grouping;
+mod histogram;
 mod lot;
+mod mask;
 mod question;
 mod release;
 mod rule;
 #[cfg(test)]
 mod tests;
+mod threshold;
 #[cfg(test)]
 mod trial;
 
@@ -55,6 +61,36 @@ registry! {
     flat::Flat = "flat", "shorten gradients longer than the bound", "Abadi et al. 2016, arXiv 1607.00133", "NORM";
     auto_s::AutoS = "auto-s", "normalise by norm + gamma; no threshold to tune", "Bu et al. 2022, arXiv 2206.07136", "NORM";
     auto_v::AutoV = "auto-v", "normalise by the norm alone", "Bu et al. 2022, arXiv 2206.07136", "NORM";
+    nsgd::Nsgd = "nsgd", "normalise by norm + r", "Yang et al. 2022, arXiv 2206.13033", "NORM";
+    norm_fed_avg::NormFedAvg = "norm-fed-avg", "bring every contribution to the same length", "Das et al. 2021, arXiv 2106.07094", "NORM";
+    psac::Psac = "psac", "normalise without blowing up tiny gradients", "Xia et al. 2023, arXiv 2212.00328", "NORM";
+    psasc::Psasc = "psasc", "as psac, compressing large gradients", "Huang et al. 2024, arXiv 2411.03059", "NORM";
+    global::Global = "global", "leave out what is longer than a threshold, scale the rest", "Bu et al. 2021, arXiv 2106.07830", "NORM";
+    v2_s::V2S = "v2-s", "threshold and noise fall by public steps", "Chilukoti et al. 2023, arXiv 2312.02400", "NORM";
+    v2_t::V2T = "v2-t", "threshold and noise fall with the epochs", "Chilukoti et al. 2023, arXiv 2312.02400", "NORM";
+    radial::Radial = "radial", "the mean of pre-clip perturbation, without perturbing", "after Chen et al. 2020, arXiv 2006.15429", "NORM";
+    quantile::Quantile = "quantile", "the bound follows a quantile of norms", "Andrew et al. 2021, arXiv 1905.03871", "NORM";
+    dc_sgd_p::DcSgdP = "dc-sgd-p", "the bound follows a percentile of a noisy histogram of norms", "Wei et al. 2025, arXiv 2503.22988", "NORM";
+    dc_sgd_e::DcSgdE = "dc-sgd-e", "the bound minimises estimated error, from a noisy histogram", "Wei et al. 2025, arXiv 2503.22988", "NORM";
+    slaclip::SlaClip = "slaclip", "the bound follows what clipping leaves of it, at no cost", "SlaClip, ICML 2026", "NORM";
+    slaclip_q::SlaClipQ = "slaclip-q", "as slaclip, following a quantile", "SlaClip, ICML 2026", "NORM";
+    global_adapt::GlobalAdapt = "global-adapt", "flat clipping rescaled, whose threshold follows a count", "Esipova et al. 2023, arXiv 2206.07737", "NORM";
+    per_layer::PerLayer = "per-layer", "clip each layer's gradient by itself", "Bu et al. 2023, arXiv 2310.19215", "LAYER-NORM";
+    parameter_wise::ParameterWise = "parameter-wise", "clip each parameter's gradient by itself", "Bu et al. 2023, arXiv 2310.19215", "LAYER-NORM";
+    block_wise::BlockWise = "block-wise", "clip a few runs of parameters by themselves", "Bu et al. 2023, arXiv 2310.19215", "LAYER-NORM";
+    adaptive_per_layer::AdaptivePerLayer = "adaptive-per-layer", "each layer's bound follows a quantile of its norms", "He et al. 2023, arXiv 2212.01539", "LAYER-NORM";
+    ada_clip::AdaClip = "adaclip", "centre and scale each coordinate by what was released", "Pichapati et al. 2019, arXiv 1908.07643", "GRAD";
+    geo_clip::GeoClip = "geoclip", "turn and scale to the released geometry, full rank", "Gilani et al. 2025, arXiv 2506.06549", "GRAD";
+    geo_clip_k::GeoClipK = "geoclip-k", "turn and scale to the released geometry, a few directions", "Gilani et al. 2025, arXiv 2506.06549", "GRAD";
+    scale_then_privatize::ScaleThenPrivatize = "scale-then-privatize", "scale by the optimizer's own second moments", "Ganesh et al. 2025, arXiv 2507.01129", "GRAD";
+    random_sparsification::RandomSparsification = "random-sparsification", "a random set of coordinates sits out for an epoch", "Zhu & Blaschko 2023, arXiv 2112.00845", "GRAD";
+    pruned::Pruned = "pruned", "train only some coordinates, chosen by public weights or coins", "Watson et al. 2023, arXiv 2311.06839", "GRAD";
+    projected::Projected = "projected", "learn in the span of a public basis, before or after the release", "Zhou et al. 2021, arXiv 2007.03813", "GRAD";
+    perturbed::Perturbed = "perturbed", "noise on each gradient before it is clipped, against bias", "Chen et al. 2020, arXiv 2006.15429", "GRAD";
+    body_tail::BodyTail = "body-tail", "two thresholds, told apart by each gradient itself", "after Sha et al. 2024, arXiv 2405.17529", "DOT";
+    dice_sgd::DiceSgd = "dice-sgd", "what is cut off an example comes with its next gradient", "after Zhang et al. 2024, arXiv 2311.14632", "GRAD";
+    inner_outer::InnerOuter = "inner-outer", "average each example's gradients at the last iterates", "Xiao et al. 2023, IEEE S&P", "K-PASS";
+    micro_batch::MicroBatch = "micro-batch", "clip means of small crowds; one example counts twice", "Ponomareva et al. 2023, arXiv 2303.00654", "NORM";
 }
 
 /// Margin on the vouched bound for the rounding of f32 norms and sums, relative.

@@ -47,9 +47,9 @@ pub struct Noise {
 }
 
 /// A mechanism for gradients, used for what is beside them too, and louder by a public number.
-struct Whole<'a> {
-    mechanism: &'a mut dyn Mechanism<Grads>,
-    louder: f64,
+pub(super) struct Whole<'a> {
+    pub mechanism: &'a mut dyn Mechanism<Grads>,
+    pub louder: f64,
 }
 
 impl Mechanism<Joint> for Whole<'_> {

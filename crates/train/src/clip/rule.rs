@@ -136,6 +136,10 @@ pub trait ClipRule: State + Send + Sync {
     fn learn(&mut self, news: &News) {
         let _ = news;
     }
+    /// Told the step that the weights took in the end.
+    fn moved(&mut self, step: &Grads) {
+        let _ = step;
+    }
     /// The step that the updates made, held to where the rule allows moves.
     fn confine(&self, step: Grads) -> Grads {
         step

@@ -118,7 +118,6 @@ pub fn step(rule: &mut dyn ClipRule, step: u64, rows: &[[f32; 3]], noise: &[f32]
     mean.get().flat().iter().map(|x| f64::from(*x)).collect()
 }
 
-#[allow(dead_code, reason = "rules that remember come next")]
 /// What a rule remembers, by name.
 pub fn remembered(rule: &mut dyn ClipRule) -> std::collections::BTreeMap<String, Vec<f64>> {
     struct Whole<'a>(&'a mut dyn ClipRule);
@@ -134,6 +133,17 @@ pub fn remembered(rule: &mut dyn ClipRule) -> std::collections::BTreeMap<String,
         crate::state::Value::Grads(g) => g.iter().flat_map(|g| g.flat().iter().map(|x| f64::from(*x))).collect(),
     };
     memory.iter().map(|(name, value)| (name.to_owned(), flat(value))).collect()
+}
+
+/// Gives a rule the memory that somebody else shows.
+pub fn load(rule: &mut dyn ClipRule, from: &mut dyn crate::state::State) {
+    struct Whole<'a>(&'a mut dyn ClipRule);
+    impl crate::state::State for Whole<'_> {
+        fn state(&mut self, visit: &mut crate::state::Visit) {
+            self.0.state(visit);
+        }
+    }
+    Memory::save(from).load(&mut Whole(rule), &layout()).unwrap();
 }
 
 #[track_caller]

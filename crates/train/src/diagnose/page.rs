@@ -1,7 +1,7 @@
 //! The page of a diagnosis: what it comes to in words, then every figure.
 use super::{ALL, Diagnosis, Finding, Visit, source::Standing};
 use crate::report::{
-    banner, document,
+    banner, document, heading,
     plot::{Axis, Layer, Mark, Picture},
     section, text, words,
 };
@@ -26,7 +26,8 @@ pub fn html(diagnosis: &Diagnosis) -> String {
         along(&diagnosis.visits),
         footer(diagnosis)
     );
-    document(&diagnosis.title, "gradient diagnosis", &body)
+    let title = format!("{} - Secateur diagnosis", diagnosis.title);
+    document(&title, &(heading("gradient diagnosis", &diagnosis.title) + &body))
 }
 
 fn standing(d: &Diagnosis) -> String {

@@ -24,21 +24,32 @@ pub fn html(record: &Record) -> String {
 
 /// The same with further sections (markup) before the statement of privacy.
 pub(crate) fn html_with(record: &Record, sections: &str) -> String {
-    document(&record.title, "training report", &(main(record, sections) + &footer(record)))
+    let body = [header(record), main(record, sections), footer(record)].concat();
+    document(&format!("{} - Secateur report", record.title), &body)
 }
 
-/// A self-contained page: a title, what kind of page it is, and markup. It has the report's style and no script.
-pub(crate) fn document(title: &str, kind: &str, body: &str) -> String {
+/// A whole page of this title around `body`, which is markup.
+pub(crate) fn document(title: &str, body: &str) -> String {
     let title = text(title);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{title} - Secateur {kind_word}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <header class=\"top\">\n<p class=\"brand\">{MARK} Secateur <span>{kind}</span></p>\n<h1>{title}</h1>\n\
-         </header>\n{body}</body>\n</html>\n",
-        kind_word = kind.rsplit(' ').next().unwrap_or(kind),
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
+    )
+}
+
+fn header(record: &Record) -> String {
+    heading("training report", &record.title)
+}
+
+/// The head of a page: what kind of page it is, and its title.
+pub(crate) fn heading(kind: &str, title: &str) -> String {
+    format!(
+        "<header class=\"top\">\n<p class=\"brand\">{MARK} Secateur <span>{}</span></p>\n<h1>{}</h1>\n</header>\n",
+        text(kind),
+        text(title)
     )
 }
 

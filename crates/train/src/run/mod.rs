@@ -134,6 +134,8 @@ pub struct Outcome {
     pub record: Record,
     /// The weights.
     pub weights: Weights,
+    /// What was spent, in detail.
+    pub ledger: Ledger,
 }
 
 impl Run {
@@ -223,7 +225,7 @@ impl Run {
             report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
             report::write(folder, &record).map_err(|source| RunError::Write { path: folder.clone(), source })?;
         }
-        Ok(Outcome { record, weights: self.trainer.weights })
+        Ok(Outcome { record, weights: self.trainer.weights, ledger: self.trainer.ledger })
     }
 
     fn seen(&self) -> Seen<'_> {

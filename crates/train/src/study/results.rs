@@ -1,7 +1,7 @@
 //! What a study found: words, tables, figures; as JSON, as Markdown, and as a page.
 use crate::{
     diagnose::figures,
-    report::{document, plot::Picture, section, text, write_atomically},
+    report::{document, heading, plot::Picture, section, text, write_atomically},
 };
 use serde::Serialize;
 use std::{io, path::Path};
@@ -120,7 +120,8 @@ impl Results {
         };
         let parts: String = self.parts.iter().map(part).collect();
         let how = format!("<p class=\"lead\">{}</p>\n<p>{}</p>\n", text(self.paper), text(&self.how()));
-        document(&format!("Study {}", self.name), "study", &format!("<main>\n{how}{parts}</main>\n"))
+        let (name, body) = (format!("Study {}", self.name), format!("<main>\n{how}{parts}</main>\n"));
+        document(&format!("{name} - Secateur"), &(heading("study", &name) + &body))
     }
 }
 

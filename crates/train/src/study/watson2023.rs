@@ -12,6 +12,7 @@ use crate::{
         at,
         hessian::{lanczos, symmetric},
         interpolation::{barrier, line},
+        statistics::{deviation, mean},
     },
     grads::Grads,
     model::{Model, ModelConfig},
@@ -116,29 +117,39 @@ fn rate(ground: &Ground, arm: Arm) -> f64 {
     ground.rates.iter().find(|r| r.0 == arm).map_or(1.0, |r| r.1)
 }
 
+/// Step sizes that every arm is tried with.
+const GRID: [f64; 6] = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
+
+/// Test accuracies of one arm over the grid, on a seed that is not used again, and the step size of the best.
+fn tuned(ground: &Ground, model: &Model, arm: Arm) -> Result<(Vec<f64>, f64), StudyError> {
+    let end = |rate: &f64| subject(ground, model, *rate, 100).train(|_| arm).map(|t| t.accuracy());
+    let ends = GRID.iter().map(end).collect::<Result<Vec<_>, _>>()?;
+    let best = (0..GRID.len()).fold(0, |b, k| if ends[k] > ends[b] { k } else { b });
+    Ok((ends, GRID[best]))
+}
+
 fn tune(ground: &Ground, model: &Model, results: &mut Results) -> Result<Vec<(Arm, f64)>, StudyError> {
-    const GRID: [f64; 6] = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
     let head: Vec<String> = GRID.iter().map(|r| format!("{r}")).collect();
     let head: Vec<&str> = std::iter::once("arm").chain(head.iter().map(String::as_str)).chain(["picked"]).collect();
     let mut table = Table::new("Test accuracy (%) by step size, seed 100", &head);
     let mut rates = Vec::new();
     for arm in Arm::ALL {
-        let end = |rate: &f64| subject(ground, model, *rate, 100).train(|_| arm).map(|t| t.accuracy());
-        let ends = GRID.iter().map(end).collect::<Result<Vec<_>, _>>()?;
-        let best = (0..GRID.len()).fold(0, |b, k| if ends[k] > ends[b] { k } else { b });
-        rates.push((arm, GRID[best]));
+        let (ends, best) = tuned(ground, model, arm)?;
+        rates.push((arm, best));
         let cells = ends.iter().map(|e| format!("{e:.2}"));
-        table.row(std::iter::once(arm.name().to_owned()).chain(cells).chain([format!("{}", GRID[best])]));
+        table.row(std::iter::once(arm.name().to_owned()).chain(cells).chain([format!("{best}")]));
     }
     let words = vec![format!(
-        "Fashion-MNIST, images averaged down to 14 x 14, {} training and {} test examples, one hidden layer of 32 tanh units; expected lot 256, {} steps, C = 0.5, noise multiplier 2. Each arm's step size is picked from one grid on a seed that is not used again; all other numbers are shared. Only the arm `DP` is private.",
+        "Fashion-MNIST, images averaged down to 14 x 14, {} training and {} test examples, one hidden layer of 32 tanh units; \
+         expected lot 256, {} steps, C = 0.5, noise multiplier 2. Each arm's step size is picked from one grid on a seed that is \
+         not used again; all other numbers are shared. Only the arm `DP` is private.",
         ground.size.train, ground.size.test, ground.size.steps
     )];
     results.part("What was run", words, vec![table], Vec::new());
     Ok(rates)
 }
 
-fn arms(ground: &Ground, model: &Model, results: &mut Results) -> Result<Vec<(Arm, f64)>, StudyError> {
+fn arms(ground: &Ground, model: &Model, results: &mut Results) -> Result<Vec<(Arm, Vec<f64>)>, StudyError> {
     let mut table = Table::new("Final test accuracy (%) by arm", &["arm", "step size", "accuracy", "half-way"]);
     let (mut ends, mut layers) = (Vec::new(), Vec::new());
     let looks = [(Mark::Line, 0), (Mark::Dashed, 1), (Mark::Line, 1), (Mark::Joined, 2), (Mark::Joined, 3)];
@@ -148,7 +159,7 @@ fn arms(ground: &Ground, model: &Model, results: &mut Results) -> Result<Vec<(Ar
         let last: Vec<f64> = runs.iter().map(Trained::accuracy).collect();
         let half: Vec<f64> = runs.iter().map(|r| 100.0 * r.curve[r.curve.len() / 2].1).collect();
         table.row([arm.name().into(), format!("{}", rate(ground, arm)), spread(&last), spread(&half)]);
-        ends.push((arm, last.iter().sum::<f64>() / last.len() as f64));
+        ends.push((arm, last));
         layers.push(Layer::new(
             arm.name(),
             mark,
@@ -178,16 +189,17 @@ type Phase = (Arm, Arm, u64, f64);
 fn phases(ground: &Ground, model: &Model, results: &mut Results) -> Result<Vec<Phase>, StudyError> {
     let head: Vec<String> = ground.size.switches.iter().map(|s| format!("switch at {s} %")).collect();
     let head: Vec<&str> = std::iter::once("arms").chain(head.iter().map(String::as_str)).collect();
-    let mut table = Table::new("Final test accuracy (%) after a switch, seed 0", &head);
+    let mut table = Table::new("Final test accuracy (%) after a switch, mean over seeds", &head);
     let four = [Arm::Sgd, Arm::Clip, Arm::Noise, Arm::Dp];
     let mut all = Vec::new();
     for (from, to) in four.iter().flat_map(|a| four.iter().map(move |b| (*a, *b))).filter(|(a, b)| a != b) {
         let mut cells = vec![format!("{} → {}", from.name(), to.name())];
         for share in ground.size.switches {
             let change = ground.size.steps * share / 100;
-            let end = switch(ground, model, (from, to), change)?;
-            cells.push(format!("{end:.2}"));
-            all.push((from, to, *share, end));
+            let end = |seed| switch(ground, model, (from, to), change, seed);
+            let ends = (0..ground.size.seeds).map(end).collect::<Result<Vec<_>, _>>()?;
+            cells.push(format!("{:.2}", mean(&ends)));
+            all.push((from, to, *share, mean(&ends)));
         }
         table.row(cells);
     }
@@ -201,18 +213,18 @@ fn phases(ground: &Ground, model: &Model, results: &mut Results) -> Result<Vec<P
 }
 
 /// Two runs in a row: the second starts where the first ends.
-fn switch(ground: &Ground, model: &Model, (from, to): (Arm, Arm), change: u64) -> Result<f64, StudyError> {
-    let mut first = subject(ground, model, rate(ground, from), 0);
+fn switch(ground: &Ground, model: &Model, (from, to): (Arm, Arm), change: u64, seed: u64) -> Result<f64, StudyError> {
+    let mut first = subject(ground, model, rate(ground, from), seed);
     first.numbers.steps = change;
     let start = first.train(|_| from)?.weights.point();
-    let mut second = subject(ground, model, rate(ground, to), 1000);
+    let mut second = subject(ground, model, rate(ground, to), 1000 + seed);
     second.numbers.steps = ground.size.steps - change;
     second.start = Some(start);
     Ok(second.train(|_| to)?.accuracy())
 }
 
-/// (width, arm, final accuracy).
-type Wide = (usize, Arm, f64);
+/// (width, arm, final accuracies).
+type Wide = (usize, Arm, Vec<f64>);
 
 fn widths(ground: &Ground, results: &mut Results) -> Result<Vec<Wide>, StudyError> {
     let mut table = Table::new(
@@ -224,14 +236,15 @@ fn widths(ground: &Ground, results: &mut Results) -> Result<Vec<Wide>, StudyErro
         let model = network(ground, width)?;
         let mut cells = vec![format!("x{width}"), format!("{}", model.layout().len())];
         for arm in [Arm::Sgd, Arm::Clip, Arm::Noise, Arm::Dp] {
-            let end = |seed| subject(ground, &model, rate(ground, arm), seed).train(|_| arm).map(|t| t.accuracy());
+            let rate = if width == 1 { rate(ground, arm) } else { tuned(ground, &model, arm)?.1 };
+            let end = |seed| subject(ground, &model, rate, seed).train(|_| arm).map(|t| t.accuracy());
             let ends = (0..ground.size.seeds).map(end).collect::<Result<Vec<_>, _>>()?;
-            all.push((width, arm, ends.iter().sum::<f64>() / ends.len() as f64));
-            cells.push(spread(&ends));
+            cells.push(format!("{} (step size {rate})", spread(&ends)));
+            all.push((width, arm, ends));
         }
         table.row(cells);
     }
-    let line = |arm: Arm| all.iter().filter(|w| w.1 == arm).map(|w| (w.0 as f64, w.2)).collect::<Vec<_>>();
+    let line = |arm: Arm| all.iter().filter(|w| w.1 == arm).map(|w| (w.0 as f64, mean(&w.2))).collect::<Vec<_>>();
     let picture = Picture {
         title: "Accuracy against width".into(),
         x: Axis::new("width, times 32 units").log(),
@@ -246,7 +259,7 @@ fn widths(ground: &Ground, results: &mut Results) -> Result<Vec<Wide>, StudyErro
     };
     results.part(
         "Dimension",
-        vec!["The step sizes of width x1 throughout; same C, multiplier and lot.".into()],
+        vec!["Step sizes picked for each width and arm from the same grid as before; same C, multiplier and lot.".into()],
         vec![table],
         vec![picture],
     );
@@ -319,8 +332,8 @@ fn spectrum(ground: &Ground, model: &Model, point: &Grads) -> Vec<f64> {
     values.into_iter().take(30).collect()
 }
 
-/// (ratio kept, by magnitude, pruned, final accuracy).
-type Pruned = (f64, bool, bool, f64);
+/// (ratio kept, by magnitude, pruned, final accuracies).
+type Pruned = (f64, bool, bool, Vec<f64>);
 
 fn pruning(ground: &Ground, model: &Model, results: &mut Results) -> Result<Vec<Pruned>, StudyError> {
     let mut public = subject(ground, model, rate(ground, Arm::Sgd), 50);
@@ -339,8 +352,8 @@ fn pruning(ground: &Ground, model: &Model, results: &mut Results) -> Result<Vec<
         for &p in ground.size.ratios {
             let end = |seed| one_pruned(ground, model, &point, (p, magnitude, prune), seed);
             let ends = (0..ground.size.seeds).map(end).collect::<Result<Vec<_>, _>>()?;
-            all.push((p, magnitude, prune, ends.iter().sum::<f64>() / ends.len() as f64));
             cells.push(spread(&ends));
+            all.push((p, magnitude, prune, ends));
         }
         table.row(cells);
     }
@@ -386,65 +399,90 @@ pub(super) fn mask(public: &Grads, p: f64, magnitude: bool, seed: u64) -> Grads 
     mask
 }
 
+/// Whether `a` is above `b` by more than the two spreads of their seeds together.
+fn verdict(a: &[f64], b: &[f64]) -> &'static str {
+    let apart = deviation(a).hypot(deviation(b));
+    match mean(a) - mean(b) {
+        d if d > apart => "holds",
+        d if d < -apart => "does not hold",
+        _ => "undecided",
+    }
+}
+
 /// The paper's claims, each with what was seen here.
-fn claims(results: &mut Results, ends: &[(Arm, f64)], phases: &[Phase], widths: &[Wide], pruned: &[Pruned]) {
-    let of = |arm: Arm| ends.iter().find(|e| e.0 == arm).map_or(f64::NAN, |e| e.1);
-    let average = |from: Arm, to: Arm| {
-        let some: Vec<f64> = phases.iter().filter(|p| p.0 == from && p.1 == to).map(|p| p.3).collect();
-        some.iter().sum::<f64>() / some.len() as f64
-    };
-    let gap = |width: usize, arm: Arm| {
-        let at = |arm| widths.iter().find(|w| w.0 == width && w.1 == arm).map_or(f64::NAN, |w| w.2);
-        at(Arm::Sgd) - at(arm)
-    };
-    let (first, last) = (widths.first().map_or(1, |w| w.0), widths.last().map_or(1, |w| w.0));
-    let kept = |pick: fn(&Pruned) -> bool| pruned.iter().filter(|p| pick(p)).map(|p| p.3).fold(f64::NAN, f64::max);
-    let (whole, heavy) = (kept(|p| p.0 == 1.0), kept(|p| p.0 < 1.0 && p.1));
-    let random = kept(|p| p.0 < 1.0 && !p.1);
+fn claims(results: &mut Results, ends: &[(Arm, Vec<f64>)], phases: &[Phase], widths: &[Wide], pruned: &[Pruned]) {
     let mut table = Table::new("Claims", &["claim", "here", "numbers"]);
-    let mut say = |claim: &str, holds: bool, numbers: String| {
-        table.row([claim.into(), if holds { "holds" } else { "does not hold" }.into(), numbers]);
+    let of = |arm: Arm| ends.iter().find(|e| e.0 == arm).map_or(&[][..], |e| &e.1);
+    let (noise, clip) = (of(Arm::Noise), of(Arm::Clip));
+    table.row(late(of(Arm::Sgd), of(Arm::Dp), phases));
+    table.row([
+        "C2: clipping has the larger impact than noise".into(),
+        verdict(noise, clip).into(),
+        format!(
+            "noise only {}, clip only {}, clip rescaled {}; SGD {}, DP {}",
+            spread(noise),
+            spread(clip),
+            spread(of(Arm::Renorm)),
+            spread(of(Arm::Sgd)),
+            spread(of(Arm::Dp))
+        ),
+    ]);
+    table.row(wider(widths));
+    table.row(masks(pruned));
+    let words = "The abstract's claims. A difference counts when it is larger than the spreads (standard deviations over seeds) of \
+                 its two sides together; otherwise the claim is undecided here.";
+    results.part("The paper's claims", vec![words.into()], vec![table], Vec::new());
+}
+
+fn late(sgd: &[f64], dp: &[f64], phases: &[Phase]) -> [String; 3] {
+    let from_to = |from: Arm, to: Arm| -> Vec<f64> {
+        phases.iter().filter(|p| p.0 == from && p.1 == to && p.2 <= 50).map(|p| p.3).collect()
     };
-    let (late, early) = (average(Arm::Dp, Arm::Sgd), average(Arm::Sgd, Arm::Dp));
-    say(
-        "C1: the late phase decides",
-        (late - of(Arm::Sgd)).abs() < (late - of(Arm::Dp)).abs()
-            && (early - of(Arm::Dp)).abs() < (early - of(Arm::Sgd)).abs(),
+    let (late, early) = (from_to(Arm::Dp, Arm::Sgd), from_to(Arm::Sgd, Arm::Dp));
+    let nearer = |x: f64, a: f64, b: f64| (x - a).abs() < (x - b).abs();
+    let (s, d) = (mean(sgd), mean(dp));
+    let holds = nearer(mean(&late), s, d) && nearer(mean(&early), d, s);
+    [
+        "C1: the late phase decides".into(),
+        if holds { "holds" } else { "does not hold" }.into(),
         format!(
-            "DP then SGD ends at {late:.2} (SGD {:.2}), SGD then DP at {early:.2} (DP {:.2})",
-            of(Arm::Sgd),
-            of(Arm::Dp)
+            "switched in the first half, DP then SGD ends at {:.2} (SGD {s:.2}), SGD then DP at {:.2} (DP {d:.2})",
+            mean(&late),
+            mean(&early)
         ),
-    );
-    say(
-        "C2: clipping has the larger impact than noise",
-        of(Arm::Noise) > of(Arm::Clip),
-        format!(
-            "noise only {:.2}, clip only {:.2}, clip rescaled {:.2}; SGD {:.2}, DP {:.2}",
-            of(Arm::Noise),
-            of(Arm::Clip),
-            of(Arm::Renorm),
-            of(Arm::Sgd),
-            of(Arm::Dp)
-        ),
-    );
-    say(
-        "C3: both grow with the dimension",
-        gap(last, Arm::Clip) > gap(first, Arm::Clip) && gap(last, Arm::Noise) > gap(first, Arm::Noise),
-        format!(
-            "points lost against SGD at x{first} and x{last}: clip only {:.2}, {:.2}; noise only {:.2}, {:.2}",
-            gap(first, Arm::Clip),
-            gap(last, Arm::Clip),
-            gap(first, Arm::Noise),
-            gap(last, Arm::Noise)
-        ),
-    );
-    say(
-        "C4: magnitude pruning can raise the accuracy of DP-SGD",
-        heavy > whole && heavy > random,
-        format!("best magnitude mask {heavy:.2}, best random mask {random:.2}, no mask {whole:.2}"),
-    );
-    results.part("The paper's claims", vec!["The abstract's claims; a claim is said to hold when the means below say so, without a test of significance.".into()], vec![table], Vec::new());
+    ]
+}
+
+fn wider(widths: &[Wide]) -> [String; 3] {
+    let ends = |width: usize, arm: Arm| widths.iter().find(|w| w.0 == width && w.1 == arm).map_or(&[][..], |w| &w.2);
+    let (first, last) = (widths.first().map_or(1, |w| w.0), widths.last().map_or(1, |w| w.0));
+    let lost = |arm: Arm, width: usize| -> Vec<f64> {
+        ends(width, Arm::Sgd).iter().zip(ends(width, arm)).map(|(sgd, arm)| sgd - arm).collect()
+    };
+    let grows = |arm: Arm| verdict(&lost(arm, last), &lost(arm, first));
+    let verdicts = [grows(Arm::Clip), grows(Arm::Noise)];
+    let whole = if verdicts[0] == verdicts[1] { verdicts[0] } else { "undecided" };
+    let numbers = |arm: Arm| format!("{} at x{first}, {} at x{last}", spread(&lost(arm, first)), spread(&lost(arm, last)));
+    [
+        "C3: both grow with the dimension".into(),
+        whole.into(),
+        format!("points lost against SGD: clip only {}; noise only {}", numbers(Arm::Clip), numbers(Arm::Noise)),
+    ]
+}
+
+fn masks(pruned: &[Pruned]) -> [String; 3] {
+    let best = |pick: fn(&Pruned) -> bool| {
+        let some = pruned.iter().filter(|p| pick(p));
+        some.max_by(|a, b| mean(&a.3).total_cmp(&mean(&b.3))).map_or(&[][..], |p| &p.3)
+    };
+    let (whole, heavy) = (best(|p| p.0 == 1.0), best(|p| p.0 < 1.0 && p.1));
+    let random = best(|p| p.0 < 1.0 && !p.1);
+    let verdicts = [verdict(heavy, whole), verdict(heavy, random)];
+    [
+        "C4: magnitude pruning can raise the accuracy of DP-SGD (and beats a random mask)".into(),
+        if verdicts[0] == verdicts[1] { verdicts[0].to_owned() } else { verdicts.join("; against random: ") },
+        format!("best magnitude mask {}, best random mask {}, no mask {}", spread(heavy), spread(random), spread(whole)),
+    ]
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ fn ask(args: &Args, out: &std::path::Path) -> Ask {
         on,
         only: args.only.clone(),
         eigenvalues: args.hessian as usize,
+        run: args.run.clone(),
         ledger: args.run.as_deref().unwrap_or(out).join("ledger.jsonl"),
     }
 }

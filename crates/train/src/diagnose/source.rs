@@ -4,10 +4,13 @@
 //! *Claim.* Gradients of private examples are looked at only after a ledger says so, at infinite cost.
 //! *Argument.* Evaluation data are public by the configuration, and other data only by the user's explicit word, which every
 //! page repeats. Private examples come out of [`Secret::reveal`] and nowhere else: it posts the event before it returns, in
-//! the ledger of the run that is looked at, or in one beside the results.
+//! the ledger of the run that is looked at, or in one beside the results. The run's statement and report are rewritten too.
 //! *Tests.* `private_data_are_revealed_or_not_shown`, and `tests/diagnose.rs` of the command.
 use super::DiagnoseError;
-use crate::data::{Examples, Loaded};
+use crate::{
+    data::{Examples, Loaded},
+    report,
+};
 use privacy::{Ledger, Neighbouring, Secret};
 use std::path::Path;
 
@@ -61,6 +64,18 @@ pub fn examples(
             Ok((shown.into_inner(), Standing::Revealed))
         }
     }
+}
+
+/// Makes the results of a run in `folder` say what its ledger says by now: private data were looked at, so there is no bound.
+///
+/// # Errors
+/// If the results cannot be read or written.
+pub(super) fn annul(folder: &Path) -> Result<(), DiagnoseError> {
+    let failed = |source| DiagnoseError::Write { path: folder.to_owned(), source };
+    let mut record = report::read(folder).map_err(failed)?;
+    (record.statement.epsilon, record.summary.epsilon) = (f64::INFINITY, f64::INFINITY);
+    record.warnings.push("Private training data were looked at after this run (secateur diagnose --training), and the ledger says so.".into());
+    report::write(folder, &record).map_err(failed)
 }
 
 /// The ledger at `path`, continued if it is there and begun if not.

@@ -1,7 +1,7 @@
 //! From a question to a diagnosis: load what is needed, go to each point of training, look.
 use super::{
     ALL, Finding, Scan, Scene, Setting,
-    source::{On, Standing, book, examples},
+    source::{On, Standing, annul, book, examples},
 };
 use crate::{
     checkpoint,
@@ -66,6 +66,8 @@ pub struct Ask {
     pub only: Vec<String>,
     /// Eigenvalues of the Hessian; 0 for none.
     pub eigenvalues: usize,
+    /// The folder of the run that is looked at, whose statement follows its ledger.
+    pub run: Option<PathBuf>,
     /// The ledger that is charged for training here, and for looking at private data.
     pub ledger: PathBuf,
 }
@@ -163,6 +165,9 @@ pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, Di
     let plan = Plan::new(config, &model, loaded.declared)?;
     let points = points(config, root, ask, &plan, &model)?;
     let (shown, standing) = examples(loaded, &ask.on, &ask.ledger, config.privacy.neighbouring)?;
+    if let (Standing::Revealed, Some(run)) = (&standing, &ask.run) {
+        annul(run)?;
+    }
     let setting = setting(config, &model, &plan, ask.eigenvalues)?;
     let who = choose(&shown, ask.examples);
     let mut visits = Vec::new();

@@ -148,12 +148,12 @@ impl Trainer {
     /// Takes a step, and tells the updates.
     fn take(&mut self, step: Privatized<Grads>) {
         let taken = step.get().clone();
-        if let Method::Private { rule, .. } = &mut self.method {
-            rule.moved(&taken);
-        }
         self.weights.walk(step);
         let point = || self.weights.point();
         self.chain.iter_mut().for_each(|link| link.moved(&taken, &point));
+        if let Method::Private { rule, .. } = &mut self.method {
+            rule.moved(&taken);
+        }
         self.step += 1;
     }
 

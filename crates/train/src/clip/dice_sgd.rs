@@ -40,7 +40,7 @@ impl ClipRule for DiceSgd {
 #[cfg(test)]
 mod tests {
     use super::super::{Residuals, contribute, trial::*};
-    use privacy::{Key, Ledger, Neighbouring, Poisson, Secret};
+    use privacy::{Key, Ledger, Neighbouring, Poisson, Sampler, Secret};
 
     /// `steps` steps on what `rows` says of the step, starting with empty memories; the means.
     fn run(steps: u64, bound: f64, mut rows: impl FnMut(&[f64]) -> Vec<[f32; 3]>) -> Vec<Vec<f64>> {
@@ -49,7 +49,7 @@ mod tests {
         let (mut ledger, layout) = (Ledger::new(Neighbouring::AddRemove), layout());
         let (mut x, mut means) = (vec![0.0; 3], Vec::new());
         for t in 0..steps {
-            let draw = privacy::Sampler::draw(&Poisson::new(0, 0.5, Key::from_seed(1)).unwrap(), t);
+            let draw = Poisson::new(0, 0.5, Key::from_seed(1)).unwrap().draw(t);
             let lot = contribute(&*rule, &layout, taps(&rows(&x)), residuals.as_ref()).close(&*rule, &layout);
             let mut noise = super::super::Noise { mechanism: Box::new(Scripted(vec![0.0; 3])), answer: 0.0 };
             let mean = lot.release(&mut *rule, &mut noise, &mut residuals, &mut ledger.open(&draw), &layout, (t, 3.0));

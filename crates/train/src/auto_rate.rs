@@ -4,10 +4,12 @@
 //! `e = -eta, 0, eta` along the step `-eta m` just made of their gradients; each is cut at `R`, summed and noised. The
 //! parabola `L(e) = L_0 - b e + a e^2 / 2` through the three released means has its least at `b / a`, which is the new rate.
 //! Ours is the cut, twice the mean loss released last (once that mean, as published, can never rise again, since means of cut
-//! losses are below the cut; a mean near the cut says that the loss has doubled, and the rate falls), and what happens where noise hides the parabola. The paper keeps the rate if `a <= 0` or `b <= 0`; noise alone passes
+//! losses are below the cut; it moves by a factor of two at most, and while the mean is near it the rate is halved), and what happens where noise hides the parabola. The paper keeps the rate if `a <= 0` or `b <= 0`; noise alone passes
 //! that test one time in four, and its `b / a` is below the rate four times in five, so that a rate that starts low never
 //! rises. The deviation of the noise is public: a bend that is not above it says that the probes are too close, and the rate
 //! grows, unless they go visibly uphill. A new rate is at most four times and at least a quarter of the old.
+//! Steps should have a length of their own, as normalised gradients (`auto-s`) and Adam's have: plain descent on raw
+//! gradients can run away between two looks.
 //!
 //! # Why this is private
 //! *Claim.* One example moves the three sums by at most `sqrt(3) R` in L2, and they are charged with the gradient of the
@@ -110,9 +112,9 @@ impl AutoRate {
             let [before, here, after] = [0, 1, 2].map(|k| sums[k] / lot);
             let deviation = self.noise * factor * self.cut / lot;
             let full = here > FULL * self.cut;
-            let change = if full { 1.0 / CHANGE } else { change(before, here, after, deviation) };
+            let change = if full { 0.5 } else { change(before, here, after, deviation) };
             self.rate *= change;
-            self.cut = (2.0 * here).clamp(*CUT.start(), *CUT.end());
+            self.cut = (2.0 * here).clamp(0.5 * self.cut, 2.0 * self.cut).clamp(*CUT.start(), *CUT.end());
             step.scale(change)
         })
     }

@@ -41,14 +41,16 @@ fn worked_numbers_of_a_banded_inverse() {
 /// `C^-1 C^-T` of a lower triangular Toeplitz matrix, by forward substitution on dense columns.
 fn covariance(c: &[f64], n: usize) -> Vec<Vec<f64>> {
     let entry = |i: usize, j: usize| if i >= j && i - j < c.len() { c[i - j] } else { 0.0 };
-    let mut inverse = vec![vec![0.0; n]; n];
-    for column in 0..n {
+    let column = |column: usize| {
+        let mut x: Vec<f64> = Vec::new();
         for i in 0..n {
-            let known: f64 = (0..i).map(|j| entry(i, j) * inverse[j][column]).sum();
-            inverse[i][column] = (f64::from(u8::from(i == column)) - known) / entry(i, i);
+            let known: f64 = x.iter().enumerate().map(|(j, x)| entry(i, j) * x).sum();
+            x.push((f64::from(u8::from(i == column)) - known) / entry(i, i));
         }
-    }
-    (0..n).map(|i| (0..n).map(|j| (0..n).map(|k| inverse[i][k] * inverse[j][k]).sum()).collect()).collect()
+        x
+    };
+    let columns: Vec<Vec<f64>> = (0..n).map(column).collect();
+    (0..n).map(|i| (0..n).map(|j| (0..n).map(|k| columns[k][i] * columns[k][j]).sum()).collect()).collect()
 }
 
 fn measured(make: impl Fn() -> Correlated<f64>, n: usize, keys: u64) -> Vec<Vec<f64>> {

@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 
 use super::each;
-use crate::{Mat, Tensor, Threads, product};
+use crate::cuda::blas::{Matrix, Product};
+use crate::cuda::{Grid, arguments};
+use crate::{Gpu, Mat, Tensor, Threads, product};
 
 /// `y = x w^T + b`: `x` is `[.., i]`, `w` is `[o, i]` (PyTorch's layout), `b` is `[o]`; the result is `[.., o]`.
 ///
@@ -14,6 +16,9 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
     let (o, i) = weight(w);
     assert!(x.last() == i, "linear: input {x:?}, weight {w:?}");
     assert!(b.is_none_or(|b| b.shape() == [o]), "linear: weight {w:?}, bias {b:?}");
+    if let Some(gpu) = x.gpu() {
+        return linear_on(gpu, x, w, b);
+    }
     let mut y = Tensor::unfilled(with_last(x.shape(), o));
     if let Some(b) = b {
         let rows = each::rows_at_least(o);
@@ -34,9 +39,30 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
 pub fn linear_backward(dy: &Tensor, w: &Tensor) -> Tensor {
     let (o, i) = weight(w);
     assert!(dy.last() == o, "linear: gradient {dy:?}, weight {w:?}");
+    if let Some(gpu) = dy.gpu() {
+        return times(gpu, dy, Matrix::new(w.address(), i), i);
+    }
     let mut dx = Tensor::unfilled(with_last(dy.shape(), i));
     product(dx.data_mut(), Mat::new(dy.data(), outer(dy), o), Mat::new(w.data(), o, i), false, Threads::Many);
     dx
+}
+
+fn linear_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
+    let (o, i) = weight(w);
+    let y = times(gpu, x, Matrix::new(w.address(), i).t(), o);
+    if let Some(b) = b {
+        gpu.launch("add_row", Grid::over(y.len()), arguments![&y, b, &y, y.len(), o]);
+    }
+    y
+}
+
+/// The rows of `x` times a matrix of `columns` columns.
+fn times(gpu: &'static Gpu, x: &Tensor, w: Matrix, columns: usize) -> Tensor {
+    let y = Tensor::unfilled_on(x.device(), with_last(x.shape(), columns));
+    let (rows, inner) = (outer(x), x.last());
+    let how = Product::new(gpu, rows, columns, inner);
+    gpu.blas().product(gpu, Matrix::new(y.address(), columns), Matrix::new(x.address(), inner), w, &how);
+    y
 }
 
 fn weight(w: &Tensor) -> (usize, usize) {

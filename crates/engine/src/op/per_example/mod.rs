@@ -13,6 +13,7 @@
 
 mod dot;
 mod factors;
+mod gpu;
 mod norms;
 mod rows;
 mod scatter;
@@ -23,11 +24,12 @@ use multiversion::multiversion;
 
 pub use dot::product_dot;
 pub use factors::{Left, product_rows};
-pub use norms::{Kept, materialises, product_norms, product_norms_kept};
-pub use rows::{rows_dot, rows_norms, rows_sum};
-pub use scatter::{scatter_dot, scatter_norms, scatter_rows, scatter_sum};
+pub use gpu::{Numbers, Squares};
+pub use norms::{Kept, materialises, product_norms, product_norms_kept, product_squares_kept};
+pub use rows::{rows_dot, rows_norms, rows_squares, rows_sum};
+pub use scatter::{scatter_dot, scatter_norms, scatter_rows, scatter_squares, scatter_sum};
 pub use sum::product_sum;
-pub use tied::tied_norms;
+pub use tied::{tied_norms, tied_squares};
 
 /// The sum of squares, in f64.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]

@@ -3,9 +3,10 @@
 use rayon::prelude::*;
 
 use super::factors::{Buffers, Factors, Left, add_transposed, buffers};
+use super::gpu::{self, Squares};
 use super::{rows_sum, square};
 use crate::memory::Scratch;
-use crate::{Mat, Tensor, Threads, product};
+use crate::{Mat, Part, PartMut, Tensor, Threads, product};
 
 /// A Gram sum below this part of the sum of its terms' sizes has lost too many digits to cancellation. Each term is right to
 /// about 1e-7 of its size, so what passes is right to about 64e-7 as a squared norm: inside the margin of 1e-5 that
@@ -41,21 +42,40 @@ fn forms_gradients(factors: &Factors) -> bool {
 /// If the factors do not fit each other.
 #[must_use]
 pub fn product_norms(left: Left, b: &Tensor) -> Vec<f64> {
-    short(&Factors::new(left, b))
+    let factors = Factors::new(left, b);
+    match b.gpu() {
+        Some(gpu) => gpu::squares(gpu, &factors).0.to_host(),
+        None => short(&factors),
+    }
 }
 
-/// As [`product_norms`]; gradients that had to be formed are kept for their sum.
+/// As [`product_norms`]; gradients that had to be formed are kept for their sum. On a GPU norms by Gram matrices are upper
+/// bounds: see [`gpu`].
 ///
 /// # Panics
 /// If the factors do not fit each other.
 #[must_use]
 pub fn product_norms_kept(left: Left, b: &Tensor) -> (Vec<f64>, Option<Kept>) {
+    let (squares, kept) = product_squares_kept(left, b);
+    (squares.to_host(), kept)
+}
+
+/// As [`product_norms_kept`], left where they were made.
+///
+/// # Panics
+/// If the factors do not fit each other.
+#[must_use]
+pub fn product_squares_kept(left: Left, b: &Tensor) -> (Squares, Option<Kept>) {
     let factors = Factors::new(left, b);
+    if let Some(gpu) = b.gpu() {
+        let (norms, rows) = gpu::squares(gpu, &factors);
+        return (Squares::Device(norms), rows.map(|rows| Kept { rows, lying: None }));
+    }
     if forms_gradients(&factors) {
         let (norms, kept) = keep(&factors);
-        (norms, Some(kept))
+        (Squares::Host(norms), Some(kept))
     } else {
-        (short(&factors), None)
+        (Squares::Host(short(&factors)), None)
     }
 }
 
@@ -72,10 +92,12 @@ impl Kept {
     ///
     /// # Panics
     /// If there are not `n` weights or `out` has another length.
-    pub fn sum(&self, weights: &[f32], out: &mut [f32]) {
+    pub fn sum<'a>(&self, weights: impl Into<Part<'a>>, out: impl Into<PartMut<'a>>) {
+        let (weights, out) = (weights.into(), out.into());
         let Some(p) = self.lying else { return rows_sum(&self.rows, weights, out) };
+        let out = out.host();
         let mut lying = Tensor::zeros([out.len()]);
-        rows_sum(&self.rows, weights, lying.data_mut());
+        rows_sum(&self.rows, weights, &mut lying);
         add_transposed(lying.data(), out, p);
     }
 }

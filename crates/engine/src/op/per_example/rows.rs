@@ -3,8 +3,9 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::gpu::{self, Squares};
 use super::{inner, square};
-use crate::Tensor;
+use crate::{Part, PartMut, Tensor};
 
 /// Columns that are summed together.
 const COLUMNS: usize = 1024;
@@ -14,7 +15,16 @@ const BLOCK: usize = 64;
 /// Squared norms of the rows of `g` `[n, p]`.
 #[must_use]
 pub fn rows_norms(g: &Tensor) -> Vec<f64> {
-    (0..g.rows()).into_par_iter().map(|i| square(g.row(i))).collect()
+    rows_squares(g).to_host()
+}
+
+/// As [`rows_norms`], left where they were made.
+#[must_use]
+pub fn rows_squares(g: &Tensor) -> Squares {
+    match g.gpu() {
+        Some(gpu) => Squares::Device(gpu::rows_squares(gpu, g.address(), g.rows(), g.row_len())),
+        None => Squares::Host((0..g.rows()).into_par_iter().map(|i| square(g.row(i))).collect()),
+    }
 }
 
 /// `<g_i, direction>` for every row of `g` `[n, p]`.
@@ -22,7 +32,14 @@ pub fn rows_norms(g: &Tensor) -> Vec<f64> {
 /// # Panics
 /// If `direction` is not `[p]`.
 #[must_use]
-pub fn rows_dot(g: &Tensor, direction: &[f32]) -> Vec<f64> {
+pub fn rows_dot<'a>(g: &Tensor, direction: impl Into<Part<'a>>) -> Vec<f64> {
+    let direction = direction.into();
+    assert!(direction.len() == g.row_len(), "a direction of {} elements for {g:?}", direction.len());
+    if let Some(gpu) = g.gpu() {
+        let size = [g.rows(), g.row_len(), 0];
+        return direction.on(gpu, |v| gpu::rows_dots(gpu, g.address(), v, size).to_host());
+    }
+    let direction = direction.host();
     (0..g.rows()).into_par_iter().map(|i| inner(g.row(i), direction)).collect()
 }
 
@@ -32,10 +49,16 @@ pub fn rows_dot(g: &Tensor, direction: &[f32]) -> Vec<f64> {
 ///
 /// # Panics
 /// If there are not `n` weights or `out` has another length.
-pub fn rows_sum(g: &Tensor, weights: &[f32], out: &mut [f32]) {
+pub fn rows_sum<'a>(g: &Tensor, weights: impl Into<Part<'a>>, out: impl Into<PartMut<'a>>) {
+    let (weights, out) = (weights.into(), out.into());
     assert!(g.rows() == weights.len(), "{} weights for gradients {g:?}", weights.len());
-    let (p, g) = (g.row_len(), g.data());
+    let p = g.row_len();
     assert!(out.len() == p, "gradients of {p} elements into {}", out.len());
+    if let Some(gpu) = g.gpu() {
+        let size = [g.rows(), p];
+        return weights.on(gpu, |w| out.on(gpu, |out| gpu::rows_sum(gpu, g.address(), w, out, size)));
+    }
+    let (g, weights, out) = (g.data(), weights.host(), out.host());
     let used: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] != 0.0).collect();
     out.par_chunks_mut(COLUMNS).enumerate().for_each(|(index, sum)| {
         let mut part = [0.0; COLUMNS];

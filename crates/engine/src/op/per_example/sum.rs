@@ -5,8 +5,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::factors::{Factors, Left, add_transposed, buffers};
+use super::gpu;
 use crate::memory::Scratch;
-use crate::{Mat, Tensor, Threads, product};
+use crate::{Mat, Part, PartMut, Tensor, Threads, product};
 
 /// The most blocks of examples that are summed side by side.
 const BLOCKS: usize = 16;
@@ -27,10 +28,14 @@ const GATHERED: usize = 1 << 24;
 ///
 /// # Panics
 /// If the factors do not fit each other, there are not `n` weights, or `out` has another length.
-pub fn product_sum(left: Left, b: &Tensor, weights: &[f32], out: &mut [f32]) {
-    let factors = Factors::new(left, b);
+pub fn product_sum<'a>(left: Left, b: &Tensor, weights: impl Into<Part<'a>>, out: impl Into<PartMut<'a>>) {
+    let (factors, weights, out) = (Factors::new(left, b), weights.into(), out.into());
     assert!(weights.len() == factors.n, "{} weights for gradients {b:?}", weights.len());
     assert!(out.len() == factors.size(), "gradients of {} elements into {}", factors.size(), out.len());
+    if let Some(gpu) = b.gpu() {
+        return out.on(gpu, |out| gpu::sum(gpu, &factors, weights, out));
+    }
+    let (weights, out) = (weights.host(), out.host());
     let blocks = blocks(&factors);
     if out.is_empty() || factors.n * factors.t == 0 {
         return;

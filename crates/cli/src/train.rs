@@ -41,6 +41,9 @@ pub struct Args {
     /// Replace earlier results in --out; their ledger is kept
     #[arg(long)]
     force: bool,
+    /// Where to train: cpu, cuda (the first GPU) or cuda:N [default: as the configuration says]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -73,6 +76,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 fn read(args: &Args) -> Result<Config, Failure> {
     let mut set = args.set.clone();
     set.extend(args.seed.map(|seed| format!("train.seed={seed}")));
+    set.extend(args.device.iter().map(|device| format!("train.device={device}")));
     let config = match &args.config {
         None => Config::read("the default configuration", DEFAULT, &set),
         Some(path) => {

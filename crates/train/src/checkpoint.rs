@@ -10,7 +10,7 @@ use std::{collections::HashMap, path::Path};
 /// If the format cannot hold them.
 pub fn to_bytes(weights: &Weights) -> Result<Vec<u8>, String> {
     let bytes: Vec<Vec<u8>> =
-        weights.tensors().iter().map(|t| t.data().iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+        weights.tensors().iter().map(|t| t.to_host().data().iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
     let views = weights.layout().parameters().iter().zip(&bytes).map(|(p, bytes)| {
         let view = TensorView::new(Dtype::F32, p.shape.clone(), bytes).map_err(|e| e.to_string())?;
         Ok((p.name.clone(), view))

@@ -104,7 +104,7 @@ fn look(
     who: Secret<Vec<usize>>,
 ) -> Secret<Taps> {
     who.join(data.as_ref()).map(|(who, data)| {
-        let batch = data.gather(&who);
-        model.taps_with(weights, batch, Coins { key: key.clone(), step, who })
+        let (inputs, targets) = data.gather_on(&who, weights.layout().device());
+        model.taps_with(weights, inputs, &targets, Coins { key: key.clone(), step, who })
     })
 }

@@ -16,12 +16,11 @@
 //! ```
 //! [`Weights::public`] and [`Weights::from_public`] are claims about where starting values came from; reports print them.
 use crate::{
-    grads::{BLOCK, Grads, Layout},
+    grads::{Grads, Layout},
     layer::{Init, Parameter},
 };
-use engine::Tensor;
+use engine::{Device, Tensor, op};
 use privacy::{Key, Privatized, Purpose, Stream};
-use rayon::prelude::*;
 use std::{collections::HashMap, sync::Arc};
 
 /// All of a model's parameters.
@@ -59,6 +58,12 @@ impl Weights {
         Weights { layout: layout.hollow(), tensors }
     }
 
+    /// The same weights on `device`, where everything that is made of them will be.
+    pub fn to(self, device: Device) -> Self {
+        let tensors = self.tensors.into_iter().map(|tensor| tensor.to(device)).collect();
+        Weights { layout: self.layout.on(device), tensors }
+    }
+
     /// The layout.
     pub fn layout(&self) -> &Arc<Layout> {
         &self.layout
@@ -72,20 +77,14 @@ impl Weights {
     /// The weights as a point in parameter space.
     pub fn point(&self) -> Grads {
         let mut point = Grads::zeros(&self.layout);
-        for (p, tensor) in self.tensors.iter().enumerate() {
-            let blocks = point.parameter_mut(p).par_chunks_mut(BLOCK).zip(tensor.data().par_chunks(BLOCK));
-            blocks.for_each(|(to, from)| to.copy_from_slice(from));
-        }
+        self.tensors.iter().enumerate().for_each(|(p, tensor)| op::copy(tensor, point.part_mut(p)));
         point
     }
 
     /// Takes one step.
     pub fn walk(&mut self, step: Privatized<Grads>) {
-        for (p, tensor) in self.tensors.iter_mut().enumerate() {
-            let by = step.get().parameter(p);
-            let blocks = tensor.data_mut().par_chunks_mut(BLOCK).zip(by.par_chunks(BLOCK));
-            blocks.for_each(|(w, by)| w.iter_mut().zip(by).for_each(|(w, d)| *w += d));
-        }
+        let step = step.into_inner().to(self.layout.device());
+        self.tensors.iter_mut().enumerate().for_each(|(p, tensor)| op::walk(tensor, step.part(p)));
     }
 }
 

@@ -58,6 +58,9 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] engine::DeviceError),
     /// A ledger that cannot be priced.
     #[error("the ledger cannot be priced: {0}")]
     Price(String),
@@ -118,12 +121,17 @@ impl Run {
     /// # Errors
     /// Anything wrong with the configuration, the data, the model, the budget or the folder.
     pub fn prepare(config: Config, root: &Path, folder: Option<&Path>, force: bool) -> Result<Run, RunError> {
-        let loaded = config.data.load(root)?;
+        let device = config.train.open_device()?;
+        let mut loaded = config.data.load(root)?;
         let kind = loaded.train.gather(&[]).targets;
         let model = Arc::new(Model::build(&config.model, loaded.train.shape(), &kind)?);
         let plan = Plan::new(&config, &model, loaded.declared)?;
         let key = Arc::new(config.train.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?);
         let weights = start(&config, &model, root, &key)?;
+        let weights = engine::guard(|| {
+            loaded.train.reside(device);
+            weights.to(device)
+        })?;
         let warnings = record::warnings(&config, &plan, loaded.notes);
         let ledger = match folder {
             Some(folder) => {
@@ -154,7 +162,7 @@ impl Run {
         points.push(self.point(&progress, start))?;
         while progress.step < self.plan.steps {
             let began = Instant::now();
-            self.trainer.step()?;
+            engine::guard(|| self.trainer.step())??;
             training += began.elapsed();
             progress.step = self.trainer.step;
             let due = self.is_due(progress.step);

@@ -20,7 +20,7 @@ mod tests;
 mod tied;
 
 use crate::grads::{Grads, Layout};
-use engine::{Tensor, op};
+use engine::{Part, PartMut, Tensor, op, op::per_example::Squares};
 pub use product::{Factor, Product};
 pub use rows::Rows;
 pub use scatter::Scatter;
@@ -32,12 +32,12 @@ pub trait PerExample: Send {
     /// The definition: `[n, p]`, one example a row, in the parameter's layout.
     fn rows(&self) -> Tensor;
     /// Squared norm of each row, `[n]`. May keep what it computed for `sum`.
-    fn norms(&mut self) -> Vec<f64>;
+    fn norms(&mut self) -> Squares;
     /// Adds the sum of `weights[i]` times row `i` to `out` `[p]`. A weight of exactly 0 adds nothing, whatever the row
     /// holds.
-    fn sum(&self, weights: &[f32], out: &mut [f32]);
+    fn sum(&self, weights: Part, out: PartMut);
     /// Inner product of each row with `v`, `[n]`, without multiplying the rows out where that is cheaper.
-    fn dot(&self, v: &[f32]) -> Vec<f64>;
+    fn dot(&self, v: Part) -> Vec<f64>;
 }
 
 /// What one backward pass left: the gradients of `n` examples with respect to every parameter.
@@ -45,8 +45,8 @@ pub struct Taps {
     n: usize,
     layout: Arc<Layout>,
     taps: Vec<Vec<Box<dyn PerExample>>>,
-    /// Which examples' losses are finite numbers.
-    pub finite: Vec<bool>,
+    /// Each example's loss, `[n]`; where nobody said, all count as finite.
+    pub(crate) losses: Option<Tensor>,
     /// Whether the layer now at work should compute the gradient with respect to its input.
     pub input_wanted: bool,
 }
@@ -55,7 +55,7 @@ impl Taps {
     /// Room for `n` examples' gradients of `layout`'s parameters.
     pub fn new(n: usize, layout: &Arc<Layout>) -> Self {
         let taps = layout.parameters().iter().map(|_| Vec::new()).collect();
-        Taps { n, layout: layout.clone(), taps, finite: vec![true; n], input_wanted: true }
+        Taps { n, layout: layout.clone(), taps, losses: None, input_wanted: true }
     }
 
     /// Leaves one tap for parameter `id`.
@@ -71,6 +71,12 @@ impl Taps {
     /// Whether there are no examples.
     pub fn is_empty(&self) -> bool {
         self.n == 0
+    }
+
+    /// 1 for each example whose loss is a finite number, 0 for the others, `[n]`.
+    pub fn finite(&self) -> Tensor {
+        let all = || Tensor::new([self.n], vec![1.0; self.n]).to(self.layout.device());
+        self.losses.as_ref().map_or_else(all, op::finite)
     }
 
     /// How many parameters.
@@ -96,24 +102,27 @@ impl Taps {
     pub fn norms(&mut self, group_of: &[usize], groups: usize) -> Vec<f64> {
         self.join();
         let mut out = vec![0.0; self.n * groups];
-        for (taps, group) in self.taps.iter_mut().zip(group_of) {
-            for tap in taps {
-                for (i, norm) in tap.norms().into_iter().enumerate() {
-                    out[i * groups + group] += norm;
-                }
-            }
+        let squares: Vec<Squares> = self.taps.iter_mut().flatten().map(|tap| tap.norms()).collect();
+        let tapped = self.taps.iter().zip(group_of).flat_map(|(taps, group)| taps.iter().map(move |_| group));
+        for (norms, group) in Squares::all_to_host(squares).into_iter().zip(tapped) {
+            norms.into_iter().enumerate().for_each(|(i, norm)| out[i * groups + group] += norm);
         }
         out
     }
 
     /// The weighted sum of gradients, with one weight for each example and group, `[n, groups]` row by row.
     pub fn sum(&self, weights: &[f32], group_of: &[usize], groups: usize) -> Grads {
-        let columns: Vec<Vec<f32>> =
-            (0..groups).map(|g| weights.iter().skip(g).step_by(groups).copied().collect()).collect();
+        let column = |g| Tensor::new([self.n], weights.iter().skip(g).step_by(groups).copied().collect());
+        let columns: Vec<Tensor> = (0..groups).map(|g| column(g).to(self.layout.device())).collect();
+        self.sum_columns(&columns, group_of)
+    }
+
+    /// As [`Taps::sum`], with the weights of each group in a tensor `[n]` on the gradients' device.
+    pub fn sum_columns(&self, columns: &[Tensor], group_of: &[usize]) -> Grads {
         let mut out = Grads::zeros(&self.layout);
         for (p, taps) in self.taps.iter().enumerate() {
             for tap in taps {
-                tap.sum(&columns[group_of[p]], out.parameter_mut(p));
+                tap.sum((&columns[group_of[p]]).into(), out.part_mut(p));
             }
         }
         out
@@ -124,7 +133,7 @@ impl Taps {
         let mut out = vec![0.0; self.n];
         for (p, taps) in self.taps.iter().enumerate() {
             for tap in taps {
-                out.iter_mut().zip(tap.dot(v.parameter(p))).for_each(|(o, d)| *o += d);
+                out.iter_mut().zip(tap.dot(v.part(p))).for_each(|(o, d)| *o += d);
             }
         }
         out
@@ -133,7 +142,7 @@ impl Taps {
     /// Every example's gradient multiplied out, one parameter after the other: `[n, parameters]`.
     pub fn rows(&self) -> Vec<Tensor> {
         let whole = |taps: &Vec<Box<dyn PerExample>>| taps.iter().map(|t| t.rows()).reduce(|a, b| op::add(a, &b));
-        let blank = |p: usize| Tensor::zeros([self.n, self.layout.range(p).len()]);
+        let blank = |p: usize| Tensor::zeros_on(self.layout.device(), [self.n, self.layout.range(p).len()]);
         self.taps.iter().enumerate().map(|(p, taps)| whole(taps).unwrap_or_else(|| blank(p))).collect()
     }
 }

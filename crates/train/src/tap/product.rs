@@ -1,6 +1,6 @@
 //! Gradients that are a sum of outer products over positions: linear layers, projections, convolutions.
 use super::PerExample;
-use engine::{Tensor, Window, op::per_example as op};
+use engine::{Part, PartMut, Tensor, Window, op::per_example as op};
 
 /// The inputs' side of the product.
 pub enum Factor {
@@ -46,18 +46,18 @@ impl PerExample for Product {
     fn rows(&self) -> Tensor {
         op::product_rows(self.a.left(), &self.b)
     }
-    fn norms(&mut self) -> Vec<f64> {
-        let (norms, kept) = op::product_norms_kept(self.a.left(), &self.b);
+    fn norms(&mut self) -> op::Squares {
+        let (norms, kept) = op::product_squares_kept(self.a.left(), &self.b);
         self.kept = kept;
         norms
     }
-    fn sum(&self, weights: &[f32], out: &mut [f32]) {
+    fn sum(&self, weights: Part, out: PartMut) {
         match &self.kept {
             Some(kept) => kept.sum(weights, out),
             None => op::product_sum(self.a.left(), &self.b, weights, out),
         }
     }
-    fn dot(&self, v: &[f32]) -> Vec<f64> {
+    fn dot(&self, v: Part) -> Vec<f64> {
         op::product_dot(self.a.left(), &self.b, v)
     }
 }

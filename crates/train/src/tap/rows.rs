@@ -1,6 +1,6 @@
 //! Gradients that are already one row an example: biases, norm scales and shifts, positions. Few numbers each.
 use super::PerExample;
-use engine::{Tensor, op::per_example as op};
+use engine::{Part, PartMut, Tensor, op::pad_rows, op::per_example as op};
 
 /// `[n, p]`: row `i` is example `i`'s gradient.
 pub struct Rows {
@@ -15,17 +15,7 @@ impl Rows {
 
     /// Wraps `[n, p]`, the gradients of the first `p` numbers of a parameter; those of the `rest` are zero.
     pub fn padded(g: Tensor, rest: usize) -> Self {
-        let (n, p) = (g.rows(), g.row_len());
-        if rest == 0 {
-            return Rows { g };
-        }
-        let mut whole = Tensor::zeros([n, p + rest]);
-        whole
-            .data_mut()
-            .chunks_mut(p + rest)
-            .zip(g.data().chunks(p.max(1)))
-            .for_each(|(to, from)| to[..p].copy_from_slice(from));
-        Rows { g: whole }
+        Rows { g: if rest == 0 { g } else { pad_rows(&g, rest) } }
     }
 }
 
@@ -33,13 +23,13 @@ impl PerExample for Rows {
     fn rows(&self) -> Tensor {
         self.g.clone()
     }
-    fn norms(&mut self) -> Vec<f64> {
-        op::rows_norms(&self.g)
+    fn norms(&mut self) -> op::Squares {
+        op::rows_squares(&self.g)
     }
-    fn sum(&self, weights: &[f32], out: &mut [f32]) {
+    fn sum(&self, weights: Part, out: PartMut) {
         op::rows_sum(&self.g, weights, out)
     }
-    fn dot(&self, v: &[f32]) -> Vec<f64> {
+    fn dot(&self, v: Part) -> Vec<f64> {
         op::rows_dot(&self.g, v)
     }
 }

@@ -18,9 +18,9 @@ fn published_vectors() {
     let b = tensor(&[1, 2, 2], &[0.5, -1.0, 2.0, 0.25]);
     let mut linear = Product::new(Factor::Rows(a), b);
     assert_eq!(linear.rows().data(), [-1.5, 2.0, 2.0, -1.25, 0.25, -1.875]);
-    assert!((linear.norms()[0] - 15.390625).abs() < 1e-5);
+    assert!((linear.norms().to_host()[0] - 15.390625).abs() < 1e-5);
     let mut embedding = Scatter::new(vec![3, 1, 3], tensor(&[1, 3, 2], &[1.0, 0.0, 0.5, -1.0, 0.25, 2.0]), 5);
-    assert!((embedding.norms()[0] - 6.8125).abs() < 1e-6);
+    assert!((embedding.norms().to_host()[0] - 6.8125).abs() < 1e-6);
 }
 
 /// G6: an embedding tied to the output head. The exact norm counts the cross term: 6.85805.
@@ -44,13 +44,13 @@ fn tied_tables_are_measured_whole() {
     let h = tensor(&[1, 3, 2], &[0.2, -0.1, 0.4, 0.3, -0.5, 0.6]);
     let r = tensor(&[1, 3, 5], &[0.1, 0.2, -0.7, 0.3, 0.1, -0.6, 0.2, 0.1, 0.1, 0.2, 0.05, 0.05, 0.1, -0.5, 0.3]);
     let mut tied = Tied::new(vec![3, 1, 3], e, h, r);
-    assert!((tied.norms()[0] - 6.85805).abs() < 1e-5);
+    assert!((tied.norms().to_host()[0] - 6.85805).abs() < 1e-5);
     let (rows, mut sum) = (tied.rows(), vec![1.0; 10]);
-    tied.sum(&[2.0], &mut sum);
+    tied.sum((&[2.0]).into(), (&mut sum).into());
     sum.iter().zip(rows.row(0)).for_each(|(s, r)| assert!((s - (1.0 + 2.0 * r)).abs() < 1e-6));
     let v: Vec<f32> = (0..10).map(|i| i as f32 - 4.0).collect();
     let dot: f32 = rows.row(0).iter().zip(&v).map(|(r, v)| r * v).sum();
-    assert!((tied.dot(&v)[0] - f64::from(dot)).abs() < 1e-5);
+    assert!((tied.dot((&v).into())[0] - f64::from(dot)).abs() < 1e-5);
 }
 
 #[test]

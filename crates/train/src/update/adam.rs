@@ -49,7 +49,7 @@ struct Link {
 impl Update for Link {
     fn update(&mut self, mut g: Grads, here: Here) -> Grads {
         if self.decay != 0.0 {
-            g.zip_with(&here(), |g, w| *g += self.decay * w);
+            g.blend(&here(), 1.0, self.decay);
         }
         self.moments.step(g)
     }
@@ -75,16 +75,14 @@ impl Moments {
     }
 
     /// `-rate * m_hat / (sqrt(v_hat) + eps)`.
-    pub(super) fn step(&mut self, mut g: Grads) -> Grads {
+    pub(super) fn step(&mut self, g: Grads) -> Grads {
         self.count = self.count.saturating_add(1);
         let (m, v) = self.state.get_or_insert_with(|| (privacy::Sum::blank(&g), privacy::Sum::blank(&g)));
         let [keep1, keep2, eps] = [self.beta1, self.beta2, self.eps].map(|x| x as f32);
-        m.zip_with(&g, |m, g| *m = keep1 * *m + (1.0 - keep1) * g);
-        v.zip_with(&g, |v, g| *v = keep2 * *v + (1.0 - keep2) * g * g);
+        m.blend(&g, keep1, 1.0 - keep1);
+        v.blend_square(&g, keep2, 1.0 - keep2);
         let rate = (self.rate / (1.0 - self.beta1.powi(self.count))) as f32;
         let root = (1.0 / (1.0 - self.beta2.powi(self.count)).sqrt()) as f32;
-        g.zip_with(m, |g, m| *g = -rate * m);
-        g.zip_with(v, |g, v| *g /= v.sqrt() * root + eps);
-        g
+        g.adam_step(m, v, rate, root, eps)
     }
 }

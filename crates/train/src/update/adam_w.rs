@@ -43,7 +43,7 @@ struct Link {
 impl Update for Link {
     fn update(&mut self, g: Grads, here: Here) -> Grads {
         let mut step = self.moments.step(g);
-        step.zip_with(&here(), |s, w| *s -= self.decay * w);
+        step.blend(&here(), 1.0, -self.decay);
         step
     }
 }

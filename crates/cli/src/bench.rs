@@ -255,6 +255,7 @@ fn time(args: &Args, job: Job) -> Result<Row, Failure> {
         Ok(start.elapsed())
     };
     let warm_up = (0..3).map(|_| step()).collect::<Result<Vec<_>, _>>()?;
+    gpu.into_iter().for_each(train::Gpu::forget_peak);
     let one = warm_up.last().map_or(1e-3, Duration::as_secs_f64).max(1e-6);
     let steps = args.steps.map_or((3.0 / one).clamp(10.0, 300.0) as usize, |s| s as usize);
     let mut ms = (0..steps).map(|_| Ok(step()?.as_secs_f64() * 1e3)).collect::<Result<Vec<f64>, Failure>>()?;

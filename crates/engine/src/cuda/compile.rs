@@ -18,13 +18,25 @@ const COMMON: &str = include_str!("common.cuh");
 /// The folder for machine code, instead of the user's cache.
 const VARIABLE: &str = "SECATEUR_CACHE";
 
-macro_rules! programs {
-    ($($name:literal),* $(,)?) => { &[$(($name, include_str!(concat!($name, ".cu")))),*] };
+/// A source file and the headers that stand before it.
+#[derive(Clone, Copy)]
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
+    headers: &'static [&'static str],
+    source: &'static str,
 }
 
-/// The programs: name and source.
-pub(crate) const PROGRAMS: &[(&str, &str)] = programs![
-    "attention",
+macro_rules! programs {
+    ($($name:literal $(: $($header:literal)*)?),* $(,)?) => {
+        &[$(Program {
+            name: $name,
+            headers: &[$($(include_str!(concat!($header, ".cuh"))),*)?],
+            source: include_str!(concat!($name, ".cu")),
+        }),*]
+    };
+}
+
+pub(crate) const PROGRAMS: &[Program] = programs![
     "cross_entropy",
     "elementwise",
     "embedding",
@@ -36,34 +48,55 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = programs![
     "per_example",
     "pool",
     "scatter",
+    "softmax",
     "standardise",
     "unfold",
 ];
 
-/// The program that has this kernel.
-pub(crate) fn program_of(kernel: &str) -> Option<(&'static str, &'static str)> {
-    PROGRAMS.iter().copied().find(|(_, source)| kernels(source).any(|name| name == kernel))
-}
+impl Program {
+    /// The program that has this kernel.
+    pub(crate) fn of(kernel: &str) -> Option<&'static Program> {
+        PROGRAMS.iter().find(|program| program.kernels().any(|name| name == kernel))
+    }
 
-/// The names of a source's kernels: lines that begin with `KERNEL name(`.
-pub(crate) fn kernels(source: &str) -> impl Iterator<Item = &str> {
-    source.lines().filter_map(|line| line.strip_prefix("KERNEL ")?.split('(').next())
+    /// The names of its kernels: lines that begin with `KERNEL name(`.
+    pub(crate) fn kernels(&self) -> impl Iterator<Item = &'static str> {
+        self.source.lines().filter_map(|line| line.strip_prefix("KERNEL ")?.split('(').next())
+    }
+
+    /// The whole text, with `defines` (`"WIDTH=64 PRECISION=1"`) in front.
+    fn text(&self, defines: &str) -> String {
+        let mut text = String::new();
+        for (name, value) in defines.split_whitespace().filter_map(|define| define.split_once('=')) {
+            text += &format!("#define {name} {value}\n");
+        }
+        for part in [COMMON].iter().chain(self.headers) {
+            text += part;
+        }
+        text + &format!("\n#line 1 \"{}.cu\"\n{}", self.name, self.source)
+    }
 }
 
 /// Machine code (a cubin) of a program for an architecture such as `sm_90`, from the cache if it is there.
-pub(crate) fn machine_code(program: (&str, &str), architecture: &str, driver: i32) -> Result<Vec<u8>, DeviceError> {
-    let file = cache().map(|folder| folder.join(file_name(program, architecture, driver)));
+pub(crate) fn machine_code(
+    program: &Program,
+    defines: &str,
+    architecture: &str,
+    driver: i32,
+) -> Result<Vec<u8>, DeviceError> {
+    let text = program.text(defines);
+    let file = cache().map(|folder| folder.join(file_name(program.name, &text, architecture, driver)));
     if let Some(known) = file.as_ref().and_then(|file| std::fs::read(file).ok()).filter(|code| !code.is_empty()) {
         return Ok(known);
     }
-    let code = compile(program, architecture)?;
+    let code = compile(program.name, text, architecture)?;
     // A cache that cannot be written costs a second of compilation at the next start, and nothing else.
     let _ = file.map(|file| write_atomically(&file, &code));
     Ok(code)
 }
 
 /// Compiles a program.
-pub(crate) fn compile((name, source): (&str, &str), architecture: &str) -> Result<Vec<u8>, DeviceError> {
+pub(crate) fn compile(name: &str, text: String, architecture: &str) -> Result<Vec<u8>, DeviceError> {
     if !library::open("nvrtc") {
         return Err(DeviceError(
             "libnvrtc, which compiles CUDA kernels, was not found: install CUDA or `pip install \
@@ -72,7 +105,7 @@ pub(crate) fn compile((name, source): (&str, &str), architecture: &str) -> Resul
         ));
     }
     let failed = |what: &str| DeviceError(format!("{name}.cu: {what}"));
-    let text = CString::new(format!("{COMMON}\n#line 1 \"{name}.cu\"\n{source}")).map_err(|_| failed("a NUL byte"))?;
+    let text = CString::new(text).map_err(|_| failed("a NUL byte"))?;
     let options = [format!("--gpu-architecture={architecture}"), "--std=c++17".into(), "-default-device".into()];
     let program = result::create_program(&text, None).map_err(|e| failed(&format!("{e:?}")))?;
     // SAFETY: the program was created above and is destroyed once, below.
@@ -108,9 +141,9 @@ unsafe fn cubin(program: sys::nvrtcProgram) -> Result<Vec<u8>, String> {
     }
 }
 
-fn file_name((name, source): (&str, &str), architecture: &str, driver: i32) -> String {
+fn file_name(name: &str, text: &str, architecture: &str, driver: i32) -> String {
     let mut hasher = DefaultHasher::new();
-    (COMMON, source, driver, env!("CARGO_PKG_VERSION")).hash(&mut hasher);
+    (text, driver, env!("CARGO_PKG_VERSION")).hash(&mut hasher);
     format!("{name}-{architecture}-{:016x}.cubin", hasher.finish())
 }
 
@@ -130,7 +163,10 @@ fn write_atomically(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PROGRAMS, compile, kernels, library};
+    use super::{PROGRAMS, compile, library};
+
+    /// What programs that have variants are compiled with here.
+    const VARIANTS: &[(&str, &str)] = &[];
 
     /// Every program compiles for Hopper; no device is needed, only NVRTC.
     #[test]
@@ -140,14 +176,18 @@ mod tests {
             return;
         }
         for program in PROGRAMS {
-            let code = compile(*program, "sm_90a").unwrap_or_else(|e| panic!("{e}"));
-            assert!(code.starts_with(b"\x7fELF"), "{}", program.0);
+            let mine = VARIANTS.iter().filter(|(name, _)| *name == program.name).map(|(_, defines)| *defines);
+            let mine: Vec<&str> = mine.collect();
+            for defines in if mine.is_empty() { vec![""] } else { mine } {
+                let code = compile(program.name, program.text(defines), "sm_90a").unwrap_or_else(|e| panic!("{e}"));
+                assert!(code.starts_with(b"\x7fELF"), "{} {defines}", program.name);
+            }
         }
     }
 
     #[test]
     fn kernels_have_one_home() {
-        let mut names: Vec<&str> = PROGRAMS.iter().flat_map(|(_, source)| kernels(source)).collect();
+        let mut names: Vec<&str> = PROGRAMS.iter().flat_map(super::Program::kernels).collect();
         let count = names.len();
         names.sort_unstable();
         names.dedup();

@@ -1,7 +1,7 @@
 //! Convolutions by cuDNN, where it is installed.
 //!
 //! The first convolution of each shape is tried with every algorithm; the fastest that gives the same bits each time is
-//! remembered.
+//! remembered, or the fastest at all where there is none.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -173,11 +173,10 @@ impl Dnn {
                     sys::$find(self.handle, $($argument,)* out, TRIED as i32, &raw mut found, all.as_mut_ptr(), scratch, WORKSPACE)
                         .result()?;
                 }
-                let good = |p: &&$Perf| {
-                    p.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS
-                        && p.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC
-                };
-                let best = all[..found as usize].iter().find(good);
+                let works = |p: &&$Perf| p.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS && p.memory <= WORKSPACE;
+                let same = |p: &&$Perf| works(p) && p.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC;
+                let all = &all[..found as usize];
+                let best = all.iter().find(same).or_else(|| all.iter().find(works));
                 best.map(|p| Choice { algorithm: p.algo as u32, memory: p.memory, math: p.mathType })
             }};
         }

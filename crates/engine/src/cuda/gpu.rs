@@ -10,9 +10,10 @@ use cudarc::driver::sys;
 
 use super::arena::{Arena, Usage};
 use super::blas::Blas;
+use super::compile::{self, Program};
 use super::dnn::Dnn;
 use super::error::{DeviceError, fail};
-use super::{Buffer, compile, library};
+use super::{Buffer, library};
 
 /// How products are made. Sums of products are f32 in every case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -63,7 +64,7 @@ pub struct Gpu {
     stream: sys::CUstream,
     precision: AtomicU8,
     arena: Mutex<Arena>,
-    functions: Mutex<HashMap<&'static str, usize>>,
+    functions: Mutex<HashMap<(&'static str, String), usize>>,
     staging: Mutex<Staging>,
     blas: OnceLock<Blas>,
     dnn: OnceLock<Option<Dnn>>,
@@ -262,10 +263,18 @@ impl Gpu {
     /// # Panics
     /// With a [`DeviceError`] if it does not exist or cannot be launched.
     pub(crate) fn launch(&self, kernel: &'static str, grid: Grid, arguments: &[u64]) {
+        self.launch_variant(kernel, "", grid, arguments);
+    }
+
+    /// Runs the kernel that its program has with `defines`, such as `"WIDTH=64 PRECISION=1"`.
+    ///
+    /// # Panics
+    /// As [`Gpu::launch`].
+    pub(crate) fn launch_variant(&self, kernel: &'static str, defines: &str, grid: Grid, arguments: &[u64]) {
         if grid.blocks.contains(&0) {
             return;
         }
-        let function = self.function(kernel);
+        let function = self.function(kernel, defines);
         let mut pointers = [std::ptr::null_mut(); 24];
         pointers
             .iter_mut()
@@ -288,24 +297,27 @@ impl Gpu {
     }
 
     /// The kernel of this name; its program is compiled and loaded with the first of its kernels.
-    fn function(&self, kernel: &'static str) -> usize {
+    fn function(&self, kernel: &'static str, defines: &str) -> usize {
         self.enter();
-        if let Some(known) = lock(&self.functions).get(kernel) {
+        let mut functions = lock(&self.functions);
+        let key = (kernel, defines.to_owned());
+        if let Some(known) = functions.get(&key) {
             return *known;
         }
-        let program = compile::program_of(kernel).unwrap_or_else(|| fail(format!("no program has a kernel {kernel}")));
-        let code = compile::machine_code(program, &self.architecture, self.driver).unwrap_or_else(|e| fail(e.0));
+        let program = Program::of(kernel).unwrap_or_else(|| fail(format!("no program has a kernel {kernel}")));
+        let code = compile::machine_code(program, defines, &self.architecture, self.driver);
+        let code = code.unwrap_or_else(|e| fail(e.0));
         // SAFETY: the image is a whole cubin; modules are never unloaded.
         unsafe {
-            let module = self.check(program.0, result::module::load_data(code.as_ptr().cast()));
-            for name in compile::kernels(program.1) {
+            let module = self.check(program.name, result::module::load_data(code.as_ptr().cast()));
+            for name in program.kernels() {
                 let symbol = CString::new(name).unwrap_or_default();
                 let function = self.check(name, result::module::get_function(module, symbol));
                 self.allow_shared(function);
-                lock(&self.functions).insert(name, function as usize);
+                functions.insert((name, defines.to_owned()), function as usize);
             }
         }
-        lock(&self.functions).get(kernel).copied().unwrap_or_else(|| fail(format!("{kernel} is not in {}", program.0)))
+        functions.get(&key).copied().unwrap_or_else(|| fail(format!("{kernel} is not in {}", program.name)))
     }
 
     /// Lets a kernel ask for more dynamic shared memory than 48 KiB.

@@ -1,0 +1,372 @@
+// Self-attention of several heads without scores in memory, forward and backward (Dao 2023, arXiv 2307.08691); the twin of
+// op/attention.rs, whose masks and kept sums it has.
+//
+// A block of eight warps holds ROWS rows of one head, sixteen a warp, and streams the rows of the other side past them,
+// two stages ahead. The backward is two kernels, one that holds keys and one that holds queries: scores are made twice and
+// nothing is added across blocks, so gradients do not depend on the order of blocks.
+//
+// WIDTH is the head's width, rounded up to a multiple of 32 (at most 128). PRECISION: 0 f32, as three TF32 products of high and
+// low parts; 1 TF32 (the last 13 bits of operands are ignored). Sums are in f32.
+
+#define ROWS 128
+#define THREADS 256
+#undef KERNEL
+#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, WIDTH <= 64 ? 2 : 1)
+// Beyond WIDTH, so that neither eight lines at one place nor four lines at two places share banks.
+#define PITCH (WIDTH + 4)
+#define SEEN 64
+#define SHARED 32
+#define HIDDEN __int_as_float(0xff800000)  // minus infinity
+#define LOG2E 1.4426950408889634f
+
+// One head of one example: where its rows are, and who looks at whom.
+struct Head {
+    int t, width, pitch;
+    const float *q, *k, *v;
+    const u32* present;
+    bool causal;
+    float scale;
+    __device__ bool visible(int query, int key) const {
+        return key < t && (!causal || key <= query) && (!present || present[key]);
+    }
+};
+
+__device__ __forceinline__ Head head_of(const float* qkv, const u32* present, int t, int heads, int width, int causal, int at) {
+    int d = heads * width;
+    const float* q = qkv + (long long)(at / heads) * t * 3 * d + at % heads * width;
+    return {t, width, 3 * d, q, q + d, q + 2 * d, present ? present + (long long)(at / heads) * t : nullptr, causal != 0, 1.0f / sqrtf((float)width)};
+}
+
+__device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
+__device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int LEFT> __device__ __forceinline__ void wait() { asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory"); }
+
+// Rows `from` .. `from + N` of a head, zeros for rows beyond t, columns beyond the width, and rows that are not present.
+template <int N>
+__device__ __forceinline__ void fill_rows(float* tile, const float* rows, int pitch, int from, int t, int width, const u32* present) {
+    bool wide = width % 4 == 0;
+    for (int at = threadIdx.x; at < N * (WIDTH / 4); at += THREADS) {
+        int row = from + at / (WIDTH / 4), col = at % (WIDTH / 4) * 4;
+        float* to = tile + at / (WIDTH / 4) * PITCH + col;
+        int left = row < t && (!present || present[row]) ? min(max(width - col, 0), 4) : 0;
+        const float* source = left > 0 ? rows + (long long)row * pitch + col : rows;
+        if (wide) {
+            asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(source), "r"(4 * left));
+        } else {
+#pragma unroll
+            for (int e = 0; e < 4; ++e)
+                asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to + e)),
+                             "l"(e < left ? source + e : rows), "r"(e < left ? 4 : 0));
+        }
+    }
+}
+
+__device__ __forceinline__ int group() { return threadIdx.x % 32 / 4; }
+__device__ __forceinline__ int member() { return threadIdx.x % 4; }
+
+__device__ __forceinline__ void load4(float* to, const float* from) {
+    float4 v = *(const float4*)from;
+    to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
+}
+
+__device__ __forceinline__ void mma(float* c, const u32* a, const u32* b) {
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// An operand of N words, ready for the tensor cores: what the first part leaves goes into a second one.
+template <int N> struct Operand {
+    u32 high[N];
+#if PRECISION == 0
+    u32 low[N];
+#endif
+    __device__ __forceinline__ void set(int i, float x) {
+#if PRECISION == 0
+        high[i] = __float_as_uint(x) & 0xffffe000u;
+        // To nearest; what is not a number is so in the high part already.
+        low[i] = __float_as_uint(x - __uint_as_float(high[i])) + 0x1000u;
+#else
+        high[i] = __float_as_uint(x);
+#endif
+    }
+};
+
+__device__ __forceinline__ void multiply(float* c, const Operand<4>& a, const Operand<2>& b) {
+#if PRECISION == 0
+    mma(c, a.low, b.high), mma(c, a.high, b.low);
+#endif
+    mma(c, a.high, b.high);
+}
+
+// c += a b^T: 16 rows of a by 8 N rows of b, both along their width. c[4 j + e] is row `group + 8 (e / 2)`, column
+// `8 j + 2 member + e % 2`.
+template <int N> __device__ __forceinline__ void along(float (&c)[4 * N], const float* a, const float* b) {
+    a += group() * PITCH + 8 * member(), b += group() * PITCH + 8 * member();
+#pragma unroll
+    for (int at = 0; at < WIDTH; at += 32) {
+#pragma unroll
+        for (int half = 0; half < 8; half += 4) {
+            float top[4], bottom[4];
+            load4(top, a + at + half), load4(bottom, a + 8 * PITCH + at + half);
+            Operand<4> x[2];
+#pragma unroll
+            for (int s = 0; s < 2; ++s) {
+                x[s].set(0, top[2 * s]), x[s].set(1, bottom[2 * s]), x[s].set(2, top[2 * s + 1]), x[s].set(3, bottom[2 * s + 1]);
+            }
+#pragma unroll
+            for (int j = 0; j < N; ++j) {
+                float v[4];
+                load4(v, b + 8 * j * PITCH + at + half);
+#pragma unroll
+                for (int s = 0; s < 2; ++s) {
+                    Operand<2> y;
+                    y.set(0, v[2 * s]), y.set(1, v[2 * s + 1]);
+                    multiply(c + 4 * j, x[s], y);
+                }
+            }
+        }
+    }
+}
+
+// o += p b: p as `along` leaves it, 8 N rows of b. o[4 (4 c + e) + k] is row `group + 8 (k / 2)`, column
+// `32 c + 8 member + 4 (k % 2) + e`.
+template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const float (&p)[4 * N], const float* b) {
+    b += 2 * member() * PITCH + 4 * group();
+#pragma unroll
+    for (int k = 0; k < N; ++k) {
+        Operand<4> x;
+        x.set(0, p[4 * k]), x.set(1, p[4 * k + 2]), x.set(2, p[4 * k + 1]), x.set(3, p[4 * k + 3]);
+#pragma unroll
+        for (int c = 0; c < WIDTH / 32; ++c) {
+            float even[4], odd[4];
+            load4(even, b + 8 * k * PITCH + 32 * c), load4(odd, b + (8 * k + 1) * PITCH + 32 * c);
+#pragma unroll
+            for (int e = 0; e < 4; ++e) {
+                Operand<2> y;
+                y.set(0, even[e]), y.set(1, odd[e]);
+                multiply(o + 4 * (4 * c + e), x, y);
+            }
+        }
+    }
+}
+
+// Writes the warp's 16 rows of accumulators, times a factor for the upper and one for the lower eight.
+__device__ __forceinline__ void write_rows(const float (&o)[WIDTH / 2], float upper, float lower, float* to, int pitch, int row, int t, int width) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+        int at = row + group() + 8 * half;
+        if (at >= t) continue;
+        float factor = half ? lower : upper;
+        float* line = to + (long long)at * pitch;
+#pragma unroll
+        for (int c = 0; c < WIDTH / 8; ++c) {
+            int col = c / 2 * 32 + 8 * member() + 4 * (c % 2);
+            float v[4];
+#pragma unroll
+            for (int e = 0; e < 4; ++e) v[e] = o[4 * (c / 2 * 4 + e) + 2 * half + c % 2] * factor;
+            if (width % 4 == 0 && col + 4 <= width) *(float4*)(line + col) = make_float4(v[0], v[1], v[2], v[3]);
+            else
+#pragma unroll
+                for (int e = 0; e < 4; ++e)
+                    if (col + e < width) line[col + e] = v[e];
+        }
+    }
+}
+
+// 2^x, to two units in the last place.
+__device__ __forceinline__ float power(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+template <int N> __device__ __forceinline__ void clear(float (&x)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) x[i] = 0.0f;
+}
+
+// The exponential as the product with the values takes it, so that weights sum to one.
+__device__ __forceinline__ float weight(float x) { return PRECISION == 0 ? x : __uint_as_float(__float_as_uint(x) & 0xffffe000u); }
+
+__device__ __forceinline__ float quad_max(float x) {
+    x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
+    return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
+}
+__device__ __forceinline__ float quad_sum(float x) {
+    x += __shfl_xor_sync(0xffffffffu, x, 1);
+    return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+
+// Streams tiles `first` .. `last` of N rows of two arrays past the block: `use(tile, one, other)`.
+template <int N, class Fill, class Use>
+__device__ __forceinline__ void stream(int first, int last, float* stages, const Fill& fill, const Use& use) {
+    if (first < last) fill(first, stages, stages + N * PITCH);
+    commit();
+    for (int tile = first; tile < last; ++tile) {
+        float* next = stages + (tile + 1 - first) % 2 * 2 * N * PITCH;
+        float* now = stages + (tile - first) % 2 * 2 * N * PITCH;
+        if (tile + 1 < last) fill(tile + 1, next, next + N * PITCH);
+        commit();
+        wait<1>();
+        __syncthreads();
+        use(tile, now, now + N * PITCH);
+        __syncthreads();
+    }
+}
+
+// y [n, t, d] and sums [n, heads, 2, t]: every query's largest score, and one over the sum of exponentials; 0 where it sees nobody.
+// One block for every ROWS queries of every head, the last queries (which see most) first.
+KERNEL attention_forward(const float* __restrict__ qkv, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, float* __restrict__ y, float* __restrict__ sums) {
+    extern __shared__ __align__(16) float tiles[];
+    int blocks = (t + ROWS - 1) / ROWS, at = blockIdx.x % (n * heads), first = (blocks - 1 - blockIdx.x / (n * heads)) * ROWS;
+    Head head = head_of(qkv, present, t, heads, width, causal, at);
+    float* mine = tiles + threadIdx.x / 32 * 16 * PITCH;
+    int row = first + threadIdx.x / 32 * 16, query[2] = {row + group(), row + group() + 8};
+    fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, width, nullptr);
+    float out[WIDTH / 2], top[2] = {HIDDEN, HIDDEN}, sum[2] = {0.0f, 0.0f};
+    clear(out);
+    auto fill = [&](int tile, float* k, float* v) {
+        fill_rows<SEEN>(k, head.k, head.pitch, tile * SEEN, t, width, head.present);
+        fill_rows<SEEN>(v, head.v, head.pitch, tile * SEEN, t, width, head.present);
+    };
+    int end = causal ? min(first + ROWS, t) : t;
+    stream<SEEN>(0, (end + SEEN - 1) / SEEN, tiles + ROWS * PITCH, fill, [&](int tile, const float* k, const float* v) {
+        if (causal && tile * SEEN > row + 15) return;
+        float s[SEEN / 2];
+        clear(s);
+        along<SEEN / 8>(s, mine, k);
+        float high[2] = {top[0], top[1]};
+        bool all = !head.present && tile * SEEN + SEEN <= (causal ? row + 1 : t);
+#pragma unroll
+        for (int e = 0; e < SEEN / 2; ++e) {
+            int key = tile * SEEN + e / 4 * 8 + 2 * member() + e % 2;
+            s[e] = all || head.visible(query[e / 2 % 2], key) ? s[e] * head.scale : HIDDEN;
+            high[e / 2 % 2] = fmaxf(high[e / 2 % 2], s[e]);
+        }
+        float base[2];
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            high[r] = quad_max(high[r]);
+            base[r] = high[r] == HIDDEN ? 0.0f : high[r];
+            float shrink = power((top[r] - base[r]) * LOG2E);
+            sum[r] *= shrink, top[r] = high[r];
+#pragma unroll
+            for (int e = 0; e < WIDTH / 2; e += 4) out[e + 2 * r] *= shrink, out[e + 2 * r + 1] *= shrink;
+        }
+#pragma unroll
+        for (int e = 0; e < SEEN / 2; ++e) {
+            s[e] = weight(power((s[e] - base[e / 2 % 2]) * LOG2E));
+            sum[e / 2 % 2] += s[e];
+        }
+        across<SEEN / 8>(out, s, v);
+    });
+    float scale[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        sum[r] = quad_sum(sum[r]);
+        bool blind = sum[r] == 0.0f;
+        scale[r] = blind ? 0.0f : 1.0f / sum[r];
+        if (member() == 0 && query[r] < t) {
+            sums[(long long)at * 2 * t + query[r]] = blind ? 0.0f : top[r];
+            sums[((long long)at * 2 + 1) * t + query[r]] = scale[r];
+        }
+    }
+    int d = heads * width;
+    write_rows(out, scale[0], scale[1], y + (long long)(at / heads) * t * d + at % heads * width, d, row, t, width);
+}
+
+// means [n, heads, t]: every query's inner product of output and its gradient, which is the mean that softmax's gradient
+// subtracts. One warp a query.
+KERNEL attention_means(const float* __restrict__ dy, const float* __restrict__ y, int n, int t, int heads, int width, float* __restrict__ means) {
+    long long at = (blockIdx.x * (long long)blockDim.x + threadIdx.x) / 32;
+    if (at >= (long long)n * t * heads) return;
+    float sum = 0.0f;
+    for (int c = threadIdx.x % 32; c < width; c += 32) sum = fmaf(dy[at * width + c], y[at * width + c], sum);
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+    long long row = at / heads;
+    if (threadIdx.x % 32 == 0) means[((row / t) * heads + at % heads) * t + row % t] = sum;
+}
+
+// The parts of dqkv [n, t, 3 d] that belong to keys and values. One block for every ROWS keys of every head.
+KERNEL attention_backward_keys(const float* __restrict__ dy, const float* __restrict__ qkv, const float* __restrict__ sums, const float* __restrict__ means, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, float* __restrict__ dqkv) {
+    extern __shared__ __align__(16) float tiles[];
+    int at = blockIdx.x % (n * heads), first = blockIdx.x / (n * heads) * ROWS, d = heads * width;
+    Head head = head_of(qkv, present, t, heads, width, causal, at);
+    const float* outer = dy + (long long)(at / heads) * t * d + at % heads * width;
+    const float *tops = sums + (long long)at * 2 * t, *scales = tops + t;
+    means += (long long)at * t;
+    float *keys = tiles + threadIdx.x / 32 * 16 * PITCH, *values = keys + ROWS * PITCH;
+    int row = first + threadIdx.x / 32 * 16;
+    fill_rows<ROWS>(tiles, head.k, head.pitch, first, t, width, head.present);
+    fill_rows<ROWS>(tiles + ROWS * PITCH, head.v, head.pitch, first, t, width, head.present);
+    float dk[WIDTH / 2], dv[WIDTH / 2];
+    clear(dk), clear(dv);
+    auto fill = [&](int tile, float* q, float* g) {
+        fill_rows<SHARED>(q, head.q, head.pitch, tile * SHARED, t, width, nullptr);
+        fill_rows<SHARED>(g, outer, d, tile * SHARED, t, width, nullptr);
+    };
+    int begin = causal ? first / SHARED : 0;
+    stream<SHARED>(begin, (t + SHARED - 1) / SHARED, tiles + 2 * ROWS * PITCH, fill, [&](int tile, const float* q, const float* g) {
+        if (causal && tile * SHARED + SHARED <= row) return;
+        float p[SHARED / 2], ds[SHARED / 2];
+        clear(p), clear(ds);
+        along<SHARED / 8>(p, keys, q);
+        along<SHARED / 8>(ds, values, g);
+#pragma unroll
+        for (int e = 0; e < SHARED / 2; ++e) {
+            int query = tile * SHARED + e / 4 * 8 + 2 * member() + e % 2, key = row + group() + 8 * (e / 2 % 2);
+            bool seen = query < t && head.visible(query, key);
+            p[e] = seen ? power((p[e] * head.scale - tops[query]) * LOG2E) * scales[query] : 0.0f;
+            ds[e] = seen ? p[e] * (ds[e] - means[query]) : 0.0f;
+        }
+        across<SHARED / 8>(dv, p, g);
+        across<SHARED / 8>(dk, ds, q);
+    });
+    float* to = dqkv + (long long)(at / heads) * t * 3 * d + at % heads * width;
+    write_rows(dk, head.scale, head.scale, to + d, 3 * d, row, t, width);
+    write_rows(dv, 1.0f, 1.0f, to + 2 * d, 3 * d, row, t, width);
+}
+
+// The part of dqkv [n, t, 3 d] that belongs to queries. One block for every ROWS queries of every head, the last first.
+KERNEL attention_backward_queries(const float* __restrict__ dy, const float* __restrict__ qkv, const float* __restrict__ sums, const float* __restrict__ means, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, float* __restrict__ dqkv) {
+    extern __shared__ __align__(16) float tiles[];
+    int blocks = (t + ROWS - 1) / ROWS, at = blockIdx.x % (n * heads), first = (blocks - 1 - blockIdx.x / (n * heads)) * ROWS, d = heads * width;
+    Head head = head_of(qkv, present, t, heads, width, causal, at);
+    const float* outer = dy + (long long)(at / heads) * t * d + at % heads * width;
+    float *queries = tiles + threadIdx.x / 32 * 16 * PITCH, *grads = queries + ROWS * PITCH;
+    int row = first + threadIdx.x / 32 * 16, query[2] = {row + group(), row + group() + 8};
+    fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, width, nullptr);
+    fill_rows<ROWS>(tiles + ROWS * PITCH, outer, d, first, t, width, nullptr);
+    float top[2], scale[2], mean[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        bool real = query[r] < t;
+        top[r] = real ? sums[(long long)at * 2 * t + query[r]] : 0.0f;
+        scale[r] = real ? sums[((long long)at * 2 + 1) * t + query[r]] : 0.0f;
+        mean[r] = real ? means[(long long)at * t + query[r]] : 0.0f;
+    }
+    float dq[WIDTH / 2];
+    clear(dq);
+    auto fill = [&](int tile, float* k, float* v) {
+        fill_rows<SHARED>(k, head.k, head.pitch, tile * SHARED, t, width, head.present);
+        fill_rows<SHARED>(v, head.v, head.pitch, tile * SHARED, t, width, head.present);
+    };
+    int end = causal ? min(first + ROWS, t) : t;
+    stream<SHARED>(0, (end + SHARED - 1) / SHARED, tiles + 2 * ROWS * PITCH, fill, [&](int tile, const float* k, const float* v) {
+        if (causal && tile * SHARED > row + 15) return;
+        float p[SHARED / 2], ds[SHARED / 2];
+        clear(p), clear(ds);
+        along<SHARED / 8>(p, queries, k);
+        along<SHARED / 8>(ds, grads, v);
+#pragma unroll
+        for (int e = 0; e < SHARED / 2; ++e) {
+            int r = e / 2 % 2, key = tile * SHARED + e / 4 * 8 + 2 * member() + e % 2;
+            float share = power((p[e] * head.scale - top[r]) * LOG2E) * scale[r];
+            ds[e] = head.visible(query[r], key) ? share * (ds[e] - mean[r]) : 0.0f;
+        }
+        across<SHARED / 8>(dq, ds, k);
+    });
+    write_rows(dq, head.scale, head.scale, dqkv + (long long)(at / heads) * t * 3 * d + at % heads * width, 3 * d, row, t, width);
+}

@@ -35,11 +35,9 @@ pub(crate) enum Pass {
     Forward,
     /// `dx` from `dy` and `w`.
     Input,
-    /// `dw += sum` from `x` and `dy`.
-    Weight,
 }
 
-/// The addresses of inputs `x` (or `dx`), weights `w` (or `dw`) and outputs `y` (or `dy`).
+/// The addresses of inputs `x` (or `dx`), weights `w` and outputs `y` (or `dy`).
 #[derive(Clone, Copy)]
 pub(crate) struct Data {
     pub(crate) x: u64,
@@ -115,7 +113,7 @@ impl Dnn {
         Some(Self { handle, known: Mutex::default() })
     }
 
-    /// Carries a pass out; weight gradients are added to what `data.w` holds.
+    /// Carries a pass out.
     pub(crate) fn run(&self, gpu: &'static Gpu, shape: Shape, pass: Pass, data: Data) {
         gpu.enter();
         let done = self.choice(gpu, shape, pass, data).and_then(|(descriptors, choice)| {
@@ -159,7 +157,7 @@ impl Dnn {
     ) -> Result<Choice, CudnnError> {
         let Shape { n, input: [c, h, w], outputs, window } = shape;
         let (oh, ow) = window.fit(h, w);
-        let sizes = [n * outputs * oh * ow, n * c * h * w, outputs * c * window.cells()];
+        let sizes = [n * outputs * oh * ow, n * c * h * w];
         let result = Buffer::of(gpu, sizes[pass as usize]);
         let workspace = Buffer::new(gpu, WORKSPACE);
         let (out, scratch) = (result.address() as *mut c_void, workspace.address() as *mut c_void);
@@ -202,16 +200,6 @@ impl Dnn {
                 y,
                 d.convolution,
                 d.x
-            ),
-            Pass::Weight => tried!(
-                sys::cudnnConvolutionBwdFilterAlgoPerf_t,
-                cudnnFindConvolutionBackwardFilterAlgorithmEx,
-                d.x,
-                x,
-                d.y,
-                y,
-                d.convolution,
-                d.w
             ),
         };
         best.ok_or(CudnnError(sys::cudnnStatus_t::CUDNN_STATUS_NOT_SUPPORTED))
@@ -266,24 +254,6 @@ impl Dnn {
                         zero,
                         d.x,
                         x,
-                    )
-                }
-                Pass::Weight => {
-                    let algorithm = std::mem::transmute::<u32, sys::cudnnConvolutionBwdFilterAlgo_t>(choice.algorithm);
-                    sys::cudnnConvolutionBackwardFilter(
-                        h,
-                        one,
-                        d.x,
-                        x,
-                        d.y,
-                        y,
-                        d.convolution,
-                        algorithm,
-                        scratch,
-                        memory,
-                        one,
-                        d.w,
-                        w,
                     )
                 }
             }

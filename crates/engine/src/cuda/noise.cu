@@ -146,3 +146,19 @@ KERNEL fill_words(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 one, u6
     for (int k = 0; k < 8; ++k)
         if (first + k >= 0 && first + k < len) out[first + k] = x[2 * k] | (u64)x[2 * k + 1] << 32;
 }
+
+// Row `r` of `mask` is 0 where a word of the stream, from number `starts[r]` on, is below `below`, else `rest`. One thread for
+// each of the `width / 8 + 2` blocks that may have a part in a row.
+KERNEL flip_coins(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 one, const u64* __restrict__ starts, u64 below, float rest, long long rows, long long width, float* __restrict__ mask) {
+    long long blocks = width / 8 + 2, thread = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    if (thread >= rows * blocks) return;
+    long long row = thread / blocks;
+    u64 start = starts[row], at = start / 8 + thread % blocks;
+    unsigned x[16];
+    cipher_block(Stream{{key0, key1, key2, key3}, nonce}, at, one, x);
+#pragma unroll
+    for (int k = 0; k < 8; ++k) {
+        long long column = (long long)(8 * at + k - start);
+        if (column >= 0 && column < width) mask[row * width + column] = (x[2 * k] | (u64)x[2 * k + 1] << 32) < below ? 0.0f : rest;
+    }
+}

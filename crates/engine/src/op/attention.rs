@@ -36,6 +36,8 @@ pub struct Attended {
     /// Each query's largest score, and one over the sum of the exponentials of its scores less that one, `[n, heads, 2, t]`;
     /// 0 where nobody is present.
     sums: Tensor,
+    /// The output, on a GPU.
+    y: Option<Tensor>,
 }
 
 /// Checked sizes: `n` examples of `t` positions, `heads` of `width`.
@@ -129,7 +131,7 @@ pub fn attention(qkv: &Tensor, how: Attention, present: Option<&Present>) -> (Te
     let mut sums = Tensor::unfilled([n, heads, 2, t]);
     if y.is_empty() {
         sums.data_mut().fill(0.0);
-        return (y, Attended { sums });
+        return (y, Attended { sums, y: None });
     }
     let examples = y.data_mut().par_chunks_mut(t * sizes.d()).zip(sums.data_mut().par_chunks_mut(2 * heads * t));
     examples.enumerate().for_each_init(Scratch::new, |scratch, (i, (y, sums))| {
@@ -143,7 +145,7 @@ pub fn attention(qkv: &Tensor, how: Attention, present: Option<&Present>) -> (Te
             spread(out, y, head * width, sizes.d(), width);
         }
     });
-    (y, Attended { sums })
+    (y, Attended { sums, y: None })
 }
 
 /// The gradient by the projections, `[n, t, 3 d]`, from that by the output, `[n, t, d]`. Zero at queries for which nobody

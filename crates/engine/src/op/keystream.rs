@@ -1,9 +1,9 @@
 //! The privacy crate's random streams on a GPU: ChaCha20 (RFC 8439, with the original's 64-bit counter and nonce).
 //!
 //! # Why this is private
-//! *Claim.* Words are those of the privacy crate's streams; normals are its normals but for the last bits of f64.
-//! *Argument.* The same block function of the same key, nonce and counter; Box and Muller's transform of the same words in
-//! f64 (CUDA's `log` and `sincospi` are right to 2 units in the last place), rounded to f32 as on the host.
+//! *Claim.* Words are those of the privacy crate's streams; normals are its normals to 1e-6.
+//! *Argument.* The same block function of the same key, nonce and counter, and Box and Muller's transform of the same words:
+//! see `cuda/noise.cu`.
 //! *Tests.* `tests/gpu.rs`: words one for one, normals to 1e-6.
 
 use crate::cuda::{Grid, arguments};
@@ -26,16 +26,16 @@ impl Cipher<'_> {
     }
 }
 
-/// `out[j] += by normal(j)` for a tensor on a GPU, with the stream's standard normals from number 0 on; each is rounded to
-/// f32 before it is multiplied.
+/// `out[j] += by normal(j)` for a tensor on a GPU, with the stream's standard normals from number 0 on.
 ///
 /// # Panics
 /// If `out` is on the host: there the stream itself makes normals.
-pub fn add_normals(out: &mut Tensor, by: f64, cipher: Cipher) {
+pub fn add_normals(out: &mut Tensor, by: f32, cipher: Cipher) {
     let (len, at) = (out.len(), out.address_mut());
     let [a, b, c, d, nonce] = cipher.slots();
     let gpu = gpu_of(out);
-    gpu.launch("add_normals", Grid::over(len.div_ceil(8)), arguments![at, by, a, b, c, d, nonce, len]);
+    let list = arguments![a, b, c, d, nonce, 1u32, 0u64, len, by, at];
+    gpu.launch("add_normals", Grid::over(len.div_ceil(8)), list);
 }
 
 /// The stream's words from number `from` on, made on a GPU and copied to the host.
@@ -43,7 +43,8 @@ pub fn add_normals(out: &mut Tensor, by: f64, cipher: Cipher) {
 pub fn words(gpu: &'static Gpu, cipher: Cipher, from: u64, count: usize) -> Vec<u64> {
     let buffer = crate::cuda::Buffer::new(gpu, 8 * count);
     let [a, b, c, d, nonce] = cipher.slots();
-    gpu.launch("stream_words", Grid::over(count), arguments![&buffer, a, b, c, d, nonce, from, count]);
+    let list = arguments![a, b, c, d, nonce, 1u32, from, count, &buffer];
+    gpu.launch("fill_words", Grid::over((count + 7).div_ceil(8)), list);
     let mut words = vec![0; count];
     gpu.read(buffer.address(), &mut words);
     words
@@ -55,7 +56,7 @@ pub fn words(gpu: &'static Gpu, cipher: Cipher, from: u64, count: usize) -> Vec<
 pub fn coins(gpu: &'static Gpu, cipher: Cipher, starts: &[u64], width: usize, below: u64, rest: f32) -> Tensor {
     let mask = Tensor::unfilled_on(crate::Device::Cuda(gpu), [starts.len(), width]);
     let (starts_there, [a, b, c, d, nonce], rows) = (gpu.upload(starts), cipher.slots(), starts.len());
-    let list = arguments![&mask, &starts_there, a, b, c, d, nonce, below, rest, rows, width];
+    let list = arguments![a, b, c, d, nonce, 1u32, &starts_there, below, rest, rows, width, &mask];
     gpu.launch("flip_coins", Grid::over(rows * (width / 8 + 2)), list);
     mask
 }

@@ -211,7 +211,7 @@ fn embeddings() {
 
 #[test]
 fn attentions() {
-    for (t, heads, width) in [(1, 2, 4), (9, 3, 8), (70, 2, 32), (130, 1, 64)] {
+    for (t, heads, width) in [(1, 2, 4), (9, 3, 8), (70, 2, 32), (130, 1, 64), (200, 2, 48), (33, 1, 160)] {
         let flags: Vec<bool> = (0..2 * t).map(|at| at % 3 != 1 && at < t + 2).collect();
         for present in [None, Some(Present::from(flags))] {
             for causal in [false, true] {

@@ -5,7 +5,8 @@
 //! norm reported for it, but for the rounding of f32 sums, which clipping's margin covers.
 //! *Argument.* Three ways lead to a norm.
 //! * The gradient itself is made, by a product whose factors may be rounded; its norm is taken in f64, and the SAME numbers
-//!   are then weighed and summed in f32. How the factors were rounded does not matter.
+//!   are then weighed and summed in f32: those of linear maps are kept, those of convolutions made again by the same
+//!   operations ([`tiles`]). How the factors were rounded does not matter.
 //! * One position (`t = 1`): norms and sums are true f32, whatever the precision.
 //! * Gram matrices: `n^2 = sum_ts (a_t a_s)(b_t b_s)` of the rounded factors. Their sum multiplies `w b` instead of `b`, and
 //!   `round(w b)` is not `w round(b)`: each is within `unit` of `w b`, relative, so term `t` moves by at most
@@ -18,8 +19,8 @@
 //! *Tests.* `tests/gpu.rs`: `sums_stay_within_reported_norms`, with factors whose terms cancel, at each precision.
 
 use super::factors::Factors;
+use super::tiles;
 use crate::cuda::blas::{Matrix, Product};
-use crate::cuda::dnn::{Data, Pass, Shape};
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::op::each::fours;
 use crate::op::unfold;
@@ -153,6 +154,9 @@ pub(super) fn squares(gpu: &'static Gpu, factors: &Factors) -> (Numbers, Option<
         gpu.launch("single_norms", Grid::blocks(n, 1, THREADS), arguments![a, b, out.at(), d, p]);
         return (out, None);
     }
+    if let Some(window) = factors.window.filter(|_| n * t * d * p > 0) {
+        return (tiles::squares(gpu, factors, window), None);
+    }
     if by_grams(factors) {
         return (grams(gpu, factors, None), None);
     }
@@ -260,22 +264,7 @@ pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: Part, out: u64)
             let how = Product { beta: 1.0, ..exact(gpu, t, [p, d, n * t]) };
             return gpu.blas().product(gpu, Matrix::new(out, d), Matrix::new(b, p).t(), Matrix::new(a, d), &how);
         };
-        silence(a);
-        let scaled = weigh(b);
-        match gpu.dnn() {
-            Some(dnn) => {
-                let input = [a.shape()[1], a.shape()[2], a.shape()[3]];
-                let data = Data { x: a.address(), w: out, y: scaled.address() };
-                dnn.run(gpu, Shape { n, input, outputs: p, window }, Pass::Weight, data);
-            }
-            None => unfold::each_part(gpu, a, window, |first, images, cols, _| {
-                (0..images).for_each(|i| {
-                    let (a, b) = (cols + (4 * i * d * t) as u64, scaled.address() + (4 * (first + i) * p * t) as u64);
-                    let how = Product { beta: 1.0, ..Product::new(gpu, p, d, t) };
-                    gpu.blas().product(gpu, Matrix::new(out, d), Matrix::new(b, t), Matrix::new(a, t).t(), &how);
-                });
-            }),
-        }
+        tiles::sum(gpu, factors, window, weights, out);
     });
 }
 

@@ -19,6 +19,7 @@ mod rows;
 mod scatter;
 mod sum;
 mod tied;
+mod tiles;
 
 use multiversion::multiversion;
 

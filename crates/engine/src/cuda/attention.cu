@@ -12,7 +12,7 @@
 #define THREADS 256
 #undef KERNEL
 #define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-// Beyond WIDTH, so that neither eight lines at one place nor four lines at two places share banks.
+// Beyond WIDTH, so that eight rows at one place do not share banks, nor every other of eight at eight places.
 #define PITCH (WIDTH + 4)
 // Rows that stream past at a time, forward and backward.
 #define SEEN 64
@@ -70,11 +70,6 @@ __device__ __forceinline__ void fill_rows(float* tile, const float* rows, int pi
 __device__ __forceinline__ int group() { return threadIdx.x % 32 / 4; }
 __device__ __forceinline__ int member() { return threadIdx.x % 4; }
 
-__device__ __forceinline__ void load4(float* to, const float* from) {
-    float4 v = *(const float4*)from;
-    to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
-}
-
 __device__ __forceinline__ void mma(float* c, const u32* a, const u32* b) {
     asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
@@ -105,54 +100,52 @@ __device__ __forceinline__ void multiply(float* c, const Operand<4>& a, const Op
     mma(c, a.high, b.high);
 }
 
+// Four 8 x 4 parts of a tile: lane `l` names row `l % 8` of part `l / 8` and gets one word of every part.
+__device__ __forceinline__ void load_parts(u32* r, const float* from) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(from)));
+}
+
 // c += a b^T: 16 rows of a by 8 N rows of b, both along their width. c[4 j + e] is row `group + 8 (e / 2)`, column
 // `8 j + 2 member + e % 2`.
 template <int N> __device__ __forceinline__ void along(float (&c)[4 * N], const float* a, const float* b) {
-    a += group() * PITCH + 8 * member(), b += group() * PITCH + 8 * member();
+    int part = threadIdx.x % 32 / 8, row = threadIdx.x % 8;
+    a += (part % 2 * 8 + row) * PITCH + part / 2 * 4, b += (part / 2 * 8 + row) * PITCH + part % 2 * 4;
 #pragma unroll
-    for (int at = 0; at < WIDTH; at += 32) {
+    for (int at = 0; at < WIDTH; at += 8) {
+        u32 words[4];
+        load_parts(words, a + at);
+        Operand<4> x;
 #pragma unroll
-        for (int half = 0; half < 8; half += 4) {
-            float top[4], bottom[4];
-            load4(top, a + at + half), load4(bottom, a + 8 * PITCH + at + half);
-            Operand<4> x[2];
+        for (int e = 0; e < 4; ++e) x.set(e, __uint_as_float(words[e]));
+#pragma unroll
+        for (int j = 0; j < N; j += 2) {
+            u32 pair[4];
+            load_parts(pair, b + 8 * j * PITCH + at);
 #pragma unroll
             for (int s = 0; s < 2; ++s) {
-                x[s].set(0, top[2 * s]), x[s].set(1, bottom[2 * s]), x[s].set(2, top[2 * s + 1]), x[s].set(3, bottom[2 * s + 1]);
-            }
-#pragma unroll
-            for (int j = 0; j < N; ++j) {
-                float v[4];
-                load4(v, b + 8 * j * PITCH + at + half);
-#pragma unroll
-                for (int s = 0; s < 2; ++s) {
-                    Operand<2> y;
-                    y.set(0, v[2 * s]), y.set(1, v[2 * s + 1]);
-                    multiply(c + 4 * j, x[s], y);
-                }
+                Operand<2> y;
+                y.set(0, __uint_as_float(pair[2 * s])), y.set(1, __uint_as_float(pair[2 * s + 1]));
+                multiply(c + 4 * (j + s), x, y);
             }
         }
     }
 }
 
-// o += p b: p as `along` leaves it, 8 N rows of b. o[4 (4 c + e) + k] is row `group + 8 (k / 2)`, column
-// `32 c + 8 member + 4 (k % 2) + e`.
+// o += p b: p as `along` leaves it, 8 N rows of b. o[4 j + e] is row `group + 8 (e / 2)`, column `8 j + 2 member + e % 2`.
 template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const float (&p)[4 * N], const float* b) {
-    b += 2 * member() * PITCH + 4 * group();
+    b += 2 * member() * PITCH + group();
 #pragma unroll
-    for (int k = 0; k < N; ++k) {
+    for (int k = 0; k < N; ++k, b += 8 * PITCH) {
+        // A thread's two neighbouring rows of b take the places of rows four apart.
         Operand<4> x;
         x.set(0, p[4 * k]), x.set(1, p[4 * k + 2]), x.set(2, p[4 * k + 1]), x.set(3, p[4 * k + 3]);
 #pragma unroll
-        for (int c = 0; c < WIDTH / 32; ++c) {
-            float even[4], odd[4];
-            load4(even, b + 8 * k * PITCH + 32 * c), load4(odd, b + (8 * k + 1) * PITCH + 32 * c);
-#pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                Operand<2> y;
-                y.set(0, even[e]), y.set(1, odd[e]);
-                multiply(o + 4 * (4 * c + e), x, y);
-            }
+        for (int j = 0; j < WIDTH / 8; ++j) {
+            Operand<2> y;
+            y.set(0, b[8 * j]), y.set(1, b[PITCH + 8 * j]);
+            multiply(o + 4 * j, x, y);
         }
     }
 }
@@ -164,18 +157,16 @@ __device__ __forceinline__ void write_rows(const float (&o)[WIDTH / 2], float up
         int at = row + group() + 8 * half;
         if (at >= t) continue;
         float factor = half ? lower : upper;
-        float* line = to + (long long)at * pitch;
+        float* line = to + (long long)at * pitch + 2 * member();
 #pragma unroll
-        for (int c = 0; c < WIDTH / 8; ++c) {
-            int col = c / 2 * 32 + 8 * member() + 4 * (c % 2);
-            float v[4];
-#pragma unroll
-            for (int e = 0; e < 4; ++e) v[e] = o[4 * (c / 2 * 4 + e) + 2 * half + c % 2] * factor;
-            if (width % 4 == 0 && col + 4 <= width) *(float4*)(line + col) = make_float4(v[0], v[1], v[2], v[3]);
-            else
-#pragma unroll
-                for (int e = 0; e < 4; ++e)
-                    if (col + e < width) line[col + e] = v[e];
+        for (int j = 0; j < WIDTH / 8; ++j) {
+            int left = width - 8 * j - 2 * member();
+            float first = o[4 * j + 2 * half] * factor, second = o[4 * j + 2 * half + 1] * factor;
+            if (width % 2 == 0 && left >= 2) *(float2*)(line + 8 * j) = make_float2(first, second);
+            else if (left >= 1) {
+                line[8 * j] = first;
+                if (left >= 2) line[8 * j + 1] = second;
+            }
         }
     }
 }

@@ -11,11 +11,17 @@
 #define ROWS 128
 #define THREADS 256
 #undef KERNEL
-#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, WIDTH <= 64 ? 2 : 1)
-// Beyond WIDTH, so that neither eight lines at one place nor four lines at two places share banks.
+#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+// Beyond WIDTH, so that eight rows at one place do not share banks, nor every other of eight at eight places.
 #define PITCH (WIDTH + 4)
+// Rows that stream past at a time, forward and backward.
 #define SEEN 64
+#ifndef SHARED
 #define SHARED 32
+#endif
+#ifndef BLOCKS
+#define BLOCKS (WIDTH <= 64 ? 2 : 1)
+#endif
 #define HIDDEN __int_as_float(0xff800000)  // minus infinity
 #define LOG2E 1.4426950408889634f
 
@@ -64,11 +70,6 @@ __device__ __forceinline__ void fill_rows(float* tile, const float* rows, int pi
 __device__ __forceinline__ int group() { return threadIdx.x % 32 / 4; }
 __device__ __forceinline__ int member() { return threadIdx.x % 4; }
 
-__device__ __forceinline__ void load4(float* to, const float* from) {
-    float4 v = *(const float4*)from;
-    to[0] = v.x, to[1] = v.y, to[2] = v.z, to[3] = v.w;
-}
-
 __device__ __forceinline__ void mma(float* c, const u32* a, const u32* b) {
     asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
@@ -99,54 +100,52 @@ __device__ __forceinline__ void multiply(float* c, const Operand<4>& a, const Op
     mma(c, a.high, b.high);
 }
 
+// Four 8 x 4 parts of a tile: lane `l` names row `l % 8` of part `l / 8` and gets one word of every part.
+__device__ __forceinline__ void load_parts(u32* r, const float* from) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(shared_address(from)));
+}
+
 // c += a b^T: 16 rows of a by 8 N rows of b, both along their width. c[4 j + e] is row `group + 8 (e / 2)`, column
 // `8 j + 2 member + e % 2`.
 template <int N> __device__ __forceinline__ void along(float (&c)[4 * N], const float* a, const float* b) {
-    a += group() * PITCH + 8 * member(), b += group() * PITCH + 8 * member();
+    int part = threadIdx.x % 32 / 8, row = threadIdx.x % 8;
+    a += (part % 2 * 8 + row) * PITCH + part / 2 * 4, b += (part / 2 * 8 + row) * PITCH + part % 2 * 4;
 #pragma unroll
-    for (int at = 0; at < WIDTH; at += 32) {
+    for (int at = 0; at < WIDTH; at += 8) {
+        u32 words[4];
+        load_parts(words, a + at);
+        Operand<4> x;
 #pragma unroll
-        for (int half = 0; half < 8; half += 4) {
-            float top[4], bottom[4];
-            load4(top, a + at + half), load4(bottom, a + 8 * PITCH + at + half);
-            Operand<4> x[2];
+        for (int e = 0; e < 4; ++e) x.set(e, __uint_as_float(words[e]));
+#pragma unroll
+        for (int j = 0; j < N; j += 2) {
+            u32 pair[4];
+            load_parts(pair, b + 8 * j * PITCH + at);
 #pragma unroll
             for (int s = 0; s < 2; ++s) {
-                x[s].set(0, top[2 * s]), x[s].set(1, bottom[2 * s]), x[s].set(2, top[2 * s + 1]), x[s].set(3, bottom[2 * s + 1]);
-            }
-#pragma unroll
-            for (int j = 0; j < N; ++j) {
-                float v[4];
-                load4(v, b + 8 * j * PITCH + at + half);
-#pragma unroll
-                for (int s = 0; s < 2; ++s) {
-                    Operand<2> y;
-                    y.set(0, v[2 * s]), y.set(1, v[2 * s + 1]);
-                    multiply(c + 4 * j, x[s], y);
-                }
+                Operand<2> y;
+                y.set(0, __uint_as_float(pair[2 * s])), y.set(1, __uint_as_float(pair[2 * s + 1]));
+                multiply(c + 4 * (j + s), x, y);
             }
         }
     }
 }
 
-// o += p b: p as `along` leaves it, 8 N rows of b. o[4 (4 c + e) + k] is row `group + 8 (k / 2)`, column
-// `32 c + 8 member + 4 (k % 2) + e`.
+// o += p b: p as `along` leaves it, 8 N rows of b. o[4 j + e] is row `group + 8 (e / 2)`, column `8 j + 2 member + e % 2`.
 template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const float (&p)[4 * N], const float* b) {
-    b += 2 * member() * PITCH + 4 * group();
+    b += 2 * member() * PITCH + group();
 #pragma unroll
-    for (int k = 0; k < N; ++k) {
+    for (int k = 0; k < N; ++k, b += 8 * PITCH) {
+        // A thread's two neighbouring rows of b take the places of rows four apart.
         Operand<4> x;
         x.set(0, p[4 * k]), x.set(1, p[4 * k + 2]), x.set(2, p[4 * k + 1]), x.set(3, p[4 * k + 3]);
 #pragma unroll
-        for (int c = 0; c < WIDTH / 32; ++c) {
-            float even[4], odd[4];
-            load4(even, b + 8 * k * PITCH + 32 * c), load4(odd, b + (8 * k + 1) * PITCH + 32 * c);
-#pragma unroll
-            for (int e = 0; e < 4; ++e) {
-                Operand<2> y;
-                y.set(0, even[e]), y.set(1, odd[e]);
-                multiply(o + 4 * (4 * c + e), x, y);
-            }
+        for (int j = 0; j < WIDTH / 8; ++j) {
+            Operand<2> y;
+            y.set(0, b[8 * j]), y.set(1, b[PITCH + 8 * j]);
+            multiply(o + 4 * j, x, y);
         }
     }
 }
@@ -158,18 +157,16 @@ __device__ __forceinline__ void write_rows(const float (&o)[WIDTH / 2], float up
         int at = row + group() + 8 * half;
         if (at >= t) continue;
         float factor = half ? lower : upper;
-        float* line = to + (long long)at * pitch;
+        float* line = to + (long long)at * pitch + 2 * member();
 #pragma unroll
-        for (int c = 0; c < WIDTH / 8; ++c) {
-            int col = c / 2 * 32 + 8 * member() + 4 * (c % 2);
-            float v[4];
-#pragma unroll
-            for (int e = 0; e < 4; ++e) v[e] = o[4 * (c / 2 * 4 + e) + 2 * half + c % 2] * factor;
-            if (width % 4 == 0 && col + 4 <= width) *(float4*)(line + col) = make_float4(v[0], v[1], v[2], v[3]);
-            else
-#pragma unroll
-                for (int e = 0; e < 4; ++e)
-                    if (col + e < width) line[col + e] = v[e];
+        for (int j = 0; j < WIDTH / 8; ++j) {
+            int left = width - 8 * j - 2 * member();
+            float first = o[4 * j + 2 * half] * factor, second = o[4 * j + 2 * half + 1] * factor;
+            if (width % 2 == 0 && left >= 2) *(float2*)(line + 8 * j) = make_float2(first, second);
+            else if (left >= 1) {
+                line[8 * j] = first;
+                if (left >= 2) line[8 * j + 1] = second;
+            }
         }
     }
 }
@@ -226,6 +223,8 @@ KERNEL attention_forward(const float* __restrict__ qkv, const u32* __restrict__ 
     fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, width, nullptr);
     float out[WIDTH / 2], top[2] = {HIDDEN, HIDDEN}, sum[2] = {0.0f, 0.0f};
     clear(out);
+    // Scores are kept as products; powers of two of `unit` times them are the exponentials.
+    float unit = head.scale * LOG2E;
     auto fill = [&](int tile, float* k, float* v) {
         fill_rows<SEEN>(k, head.k, head.pitch, tile * SEEN, t, width, head.present);
         fill_rows<SEEN>(v, head.v, head.pitch, tile * SEEN, t, width, head.present);
@@ -236,27 +235,27 @@ KERNEL attention_forward(const float* __restrict__ qkv, const u32* __restrict__ 
         float s[SEEN / 2];
         clear(s);
         along<SEEN / 8>(s, mine, k);
-        float high[2] = {top[0], top[1]};
-        bool all = !head.present && tile * SEEN + SEEN <= (causal ? row + 1 : t);
+        if (head.present || tile * SEEN + SEEN > (causal ? row + 1 : t)) {
 #pragma unroll
-        for (int e = 0; e < SEEN / 2; ++e) {
-            int key = tile * SEEN + e / 4 * 8 + 2 * member() + e % 2;
-            s[e] = all || head.visible(query[e / 2 % 2], key) ? s[e] * head.scale : HIDDEN;
-            high[e / 2 % 2] = fmaxf(high[e / 2 % 2], s[e]);
+            for (int e = 0; e < SEEN / 2; ++e)
+                if (!head.visible(query[e / 2 % 2], tile * SEEN + e / 4 * 8 + 2 * member() + e % 2)) s[e] = HIDDEN;
         }
         float base[2];
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-            high[r] = quad_max(high[r]);
-            base[r] = high[r] == HIDDEN ? 0.0f : high[r];
-            float shrink = power((top[r] - base[r]) * LOG2E);
-            sum[r] *= shrink, top[r] = high[r];
+            float high = top[r];
 #pragma unroll
-            for (int e = 0; e < WIDTH / 2; e += 4) out[e + 2 * r] *= shrink, out[e + 2 * r + 1] *= shrink;
+            for (int e = 2 * r; e < SEEN / 2; e += 4) high = fmaxf(high, fmaxf(s[e], s[e + 1]));
+            high = quad_max(high);
+            base[r] = high == HIDDEN ? 0.0f : high * unit;
+            float shrink = power(top[r] * unit - base[r]);
+            sum[r] *= shrink, top[r] = high;
+#pragma unroll
+            for (int e = 2 * r; e < WIDTH / 2; e += 4) out[e] *= shrink, out[e + 1] *= shrink;
         }
 #pragma unroll
         for (int e = 0; e < SEEN / 2; ++e) {
-            s[e] = weight(power((s[e] - base[e / 2 % 2]) * LOG2E));
+            s[e] = weight(power(fmaf(s[e], unit, -base[e / 2 % 2])));
             sum[e / 2 % 2] += s[e];
         }
         across<SEEN / 8>(out, s, v);
@@ -268,7 +267,7 @@ KERNEL attention_forward(const float* __restrict__ qkv, const u32* __restrict__ 
         bool blind = sum[r] == 0.0f;
         scale[r] = blind ? 0.0f : 1.0f / sum[r];
         if (member() == 0 && query[r] < t) {
-            sums[(long long)at * 2 * t + query[r]] = blind ? 0.0f : top[r];
+            sums[(long long)at * 2 * t + query[r]] = blind ? 0.0f : top[r] * head.scale;
             sums[((long long)at * 2 + 1) * t + query[r]] = scale[r];
         }
     }
@@ -276,27 +275,29 @@ KERNEL attention_forward(const float* __restrict__ qkv, const u32* __restrict__ 
     write_rows(out, scale[0], scale[1], y + (long long)(at / heads) * t * d + at % heads * width, d, row, t, width);
 }
 
-// means [n, heads, t]: every query's inner product of output and its gradient, which is the mean that softmax's gradient
-// subtracts. One warp a query.
-KERNEL attention_means(const float* __restrict__ dy, const float* __restrict__ y, int n, int t, int heads, int width, float* __restrict__ means) {
+// terms [n, heads, t, 2]: what the exponent of every query's weights is shifted by (in powers of two; infinite where it sees nobody), and
+// the inner product of its output and its gradient, which is the mean that softmax's gradient subtracts. One warp a query.
+KERNEL attention_terms(const float* __restrict__ dy, const float* __restrict__ y, const float* __restrict__ sums, int n, int t, int heads, int width, float* __restrict__ terms) {
     long long at = (blockIdx.x * (long long)blockDim.x + threadIdx.x) / 32;
     if (at >= (long long)n * t * heads) return;
-    float sum = 0.0f;
-    for (int c = threadIdx.x % 32; c < width; c += 32) sum = fmaf(dy[at * width + c], y[at * width + c], sum);
+    float mean = 0.0f;
+    for (int c = threadIdx.x % 32; c < width; c += 32) mean = fmaf(dy[at * width + c], y[at * width + c], mean);
 #pragma unroll
-    for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
-    long long row = at / heads;
-    if (threadIdx.x % 32 == 0) means[((row / t) * heads + at % heads) * t + row % t] = sum;
+    for (int step = 16; step > 0; step /= 2) mean += __shfl_xor_sync(0xffffffffu, mean, step);
+    if (threadIdx.x % 32 != 0) return;
+    long long row = at / heads, head = row / t * heads + at % heads, query = row % t;
+    const float* kept = sums + head * 2 * t + query;
+    ((float2*)terms)[head * t + query] = make_float2(kept[0] * LOG2E - log2f(kept[t]), mean);
 }
 
 // The parts of dqkv [n, t, 3 d] that belong to keys and values. One block for every ROWS keys of every head.
-KERNEL attention_backward_keys(const float* __restrict__ dy, const float* __restrict__ qkv, const float* __restrict__ sums, const float* __restrict__ means, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, float* __restrict__ dqkv) {
+KERNEL attention_backward_keys(const float* __restrict__ dy, const float* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, float* __restrict__ dqkv) {
     extern __shared__ __align__(16) float tiles[];
     int at = blockIdx.x % (n * heads), first = blockIdx.x / (n * heads) * ROWS, d = heads * width;
     Head head = head_of(qkv, present, t, heads, width, causal, at);
     const float* outer = dy + (long long)(at / heads) * t * d + at % heads * width;
-    const float *tops = sums + (long long)at * 2 * t, *scales = tops + t;
-    means += (long long)at * t;
+    const float2* term = (const float2*)terms + (long long)at * t;
+    float unit = head.scale * LOG2E;
     float *keys = tiles + threadIdx.x / 32 * 16 * PITCH, *values = keys + ROWS * PITCH;
     int row = first + threadIdx.x / 32 * 16;
     fill_rows<ROWS>(tiles, head.k, head.pitch, first, t, width, head.present);
@@ -314,12 +315,14 @@ KERNEL attention_backward_keys(const float* __restrict__ dy, const float* __rest
         clear(p), clear(ds);
         along<SHARED / 8>(p, keys, q);
         along<SHARED / 8>(ds, values, g);
+        bool some = head.present || row + 16 > t || (causal && row + 15 > tile * SHARED);
 #pragma unroll
         for (int e = 0; e < SHARED / 2; ++e) {
             int query = tile * SHARED + e / 4 * 8 + 2 * member() + e % 2, key = row + group() + 8 * (e / 2 % 2);
-            bool seen = query < t && head.visible(query, key);
-            p[e] = seen ? power((p[e] * head.scale - tops[query]) * LOG2E) * scales[query] : 0.0f;
-            ds[e] = seen ? p[e] * (ds[e] - means[query]) : 0.0f;
+            float2 its = query < t ? term[query] : make_float2(-HIDDEN, 0.0f);
+            p[e] = power(fmaf(p[e], unit, -its.x));
+            if (some && !head.visible(query, key)) p[e] = 0.0f;
+            ds[e] = p[e] * (ds[e] - its.y);
         }
         across<SHARED / 8>(dv, p, g);
         across<SHARED / 8>(dk, ds, q);
@@ -330,7 +333,7 @@ KERNEL attention_backward_keys(const float* __restrict__ dy, const float* __rest
 }
 
 // The part of dqkv [n, t, 3 d] that belongs to queries. One block for every ROWS queries of every head, the last first.
-KERNEL attention_backward_queries(const float* __restrict__ dy, const float* __restrict__ qkv, const float* __restrict__ sums, const float* __restrict__ means, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, float* __restrict__ dqkv) {
+KERNEL attention_backward_queries(const float* __restrict__ dy, const float* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, float* __restrict__ dqkv) {
     extern __shared__ __align__(16) float tiles[];
     int blocks = (t + ROWS - 1) / ROWS, at = blockIdx.x % (n * heads), first = (blocks - 1 - blockIdx.x / (n * heads)) * ROWS, d = heads * width;
     Head head = head_of(qkv, present, t, heads, width, causal, at);
@@ -339,13 +342,11 @@ KERNEL attention_backward_queries(const float* __restrict__ dy, const float* __r
     int row = first + threadIdx.x / 32 * 16, query[2] = {row + group(), row + group() + 8};
     fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, width, nullptr);
     fill_rows<ROWS>(tiles + ROWS * PITCH, outer, d, first, t, width, nullptr);
-    float top[2], scale[2], mean[2];
+    float shift[2], mean[2], unit = head.scale * LOG2E;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-        bool real = query[r] < t;
-        top[r] = real ? sums[(long long)at * 2 * t + query[r]] : 0.0f;
-        scale[r] = real ? sums[((long long)at * 2 + 1) * t + query[r]] : 0.0f;
-        mean[r] = real ? means[(long long)at * t + query[r]] : 0.0f;
+        float2 its = query[r] < t ? ((const float2*)terms)[(long long)at * t + query[r]] : make_float2(-HIDDEN, 0.0f);
+        shift[r] = its.x, mean[r] = its.y;
     }
     float dq[WIDTH / 2];
     clear(dq);
@@ -360,11 +361,12 @@ KERNEL attention_backward_queries(const float* __restrict__ dy, const float* __r
         clear(p), clear(ds);
         along<SHARED / 8>(p, queries, k);
         along<SHARED / 8>(ds, grads, v);
+        bool some = head.present || tile * SHARED + SHARED > (causal ? row + 1 : t);
 #pragma unroll
         for (int e = 0; e < SHARED / 2; ++e) {
-            int r = e / 2 % 2, key = tile * SHARED + e / 4 * 8 + 2 * member() + e % 2;
-            float share = power((p[e] * head.scale - top[r]) * LOG2E) * scale[r];
-            ds[e] = head.visible(query[r], key) ? share * (ds[e] - mean[r]) : 0.0f;
+            int r = e / 2 % 2;
+            ds[e] = power(fmaf(p[e], unit, -shift[r])) * (ds[e] - mean[r]);
+            if (some && !head.visible(query[r], tile * SHARED + e / 4 * 8 + 2 * member() + e % 2)) ds[e] = 0.0f;
         }
         across<SHARED / 8>(dq, ds, k);
     });

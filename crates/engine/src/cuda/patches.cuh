@@ -19,6 +19,11 @@ __device__ __forceinline__ void find_lines(int2* lines, const Window& window, in
     }
 }
 
+// Whether positions are the image's pixels, whose lines are copied as they are.
+__device__ __forceinline__ bool plain(const Window& w) {
+    return w.kh * w.kw == 1 && w.sh * w.sw == 1 && w.ph + w.pw == 0;
+}
+
 // Fills a tile of BN lines with positions `from` .. `from + BK` of the image x.
 __device__ __forceinline__ void fill_patches(u32* tile, const element* x, const int2* lines, const Window& window, int from) {
     constexpr int STEP = THREADS / BK;

@@ -27,7 +27,8 @@ KERNEL patches_norms(const element* __restrict__ x, const element* __restrict__ 
     auto fill = [&](int step, int stage) {
         u32* to = stages + stage * STAGE_WORDS;
         fill_lines<BM, BK, 0>(to, b + step * BK, t, p - row, t - step * BK);
-        fill_patches(to + A_WORDS, x, lines, window, step * BK);
+        if (plain(window)) fill_lines<BN, BK, 0>(to + A_WORDS, x + (long long)col * t + step * BK, t, d - col, t - step * BK);
+        else fill_patches(to + A_WORDS, x, lines, window, step * BK);
     };
     pipeline((t + BK - 1) / BK, fill, [&](int, int stage) {
         multiply(acc, stages + stage * STAGE_WORDS, stages + stage * STAGE_WORDS + A_WORDS);

@@ -18,7 +18,9 @@ KERNEL patches_sum(const element* __restrict__ x, const element* __restrict__ b,
     auto fill = [&](int i, int step, int stage) {
         u32* to = stages + stage * STAGE_WORDS;
         fill_lines<BM, BK, 0>(to, b + ((long long)i * p + row) * t + step * BK, t, p - row, t - step * BK);
-        fill_patches(to + A_WORDS, x + (long long)i * window.c * window.h * window.w, lines, window, step * BK);
+        const element* image = x + (long long)i * window.c * window.h * window.w;
+        if (plain(window)) fill_lines<BN, BK, 0>(to + A_WORDS, image + (long long)col * t + step * BK, t, d - col, t - step * BK);
+        else fill_patches(to + A_WORDS, image, lines, window, step * BK);
     };
     int from = (long long)split * n / splits, to = (long long)(split + 1) * n / splits;
     weighted_sum(sum, weights, from, to, (t + BK - 1) / BK, stages, fill);

@@ -88,41 +88,89 @@ __device__ __forceinline__ void mma(float* c, const u32* a, const u32* b) {
 __device__ __forceinline__ u32 high(float x) { return PRECISION == 0 ? __float_as_uint(x) & 0xffffe000u : __float_as_uint(x); }
 __device__ __forceinline__ u32 low(float x) { return __float_as_uint(x - __uint_as_float(high(x))) + 0x1000u; }
 
-// acc += b x^T over one stage.
+// acc (of one 16 x 8 part) += b x^T. In f32 the parts of a step are added apart, and then to the rest, to nearest.
+__device__ __forceinline__ void multiply(float* acc, const float* left, const float* right) {
+    u32 a[4], b[2] = {high(right[0]), high(right[1])};
+#pragma unroll
+    for (int e = 0; e < 4; ++e) a[e] = high(left[e]);
+#if PRECISION == 0
+    float step[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+    u32 less[4] = {low(left[0]), low(left[1]), low(left[2]), low(left[3])}, rest[2] = {low(right[0]), low(right[1])};
+    mma(step, less, b), mma(step, a, rest), mma(step, a, b);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) acc[e] += step[e];
+#else
+    mma(acc, a, b);
+#endif
+}
+
+// One thread's share of b at eight positions.
+__device__ __forceinline__ void load(float (&left)[MI][4], const float* a, int pitch) {
+#pragma unroll
+    for (int i = 0; i < MI; ++i)
+#pragma unroll
+        for (int e = 0; e < 4; ++e) left[i][e] = a[(16 * i + e % 2 * 8) * pitch + e / 2 * 4];
+}
+
+// acc += b x^T over one stage, eight positions at a time; the next share of b is on its way meanwhile (after the last one it is
+// whatever lies behind, and not used).
 __device__ __forceinline__ void multiply(const Stencil& s, float (&acc)[ACCUMULATORS], const float* stage) {
     int warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
     const float* a = stage + (warp / WARPS_C * 16 * MI + group) * s.a_pitch + member;
     const float* x = stage + BM * s.a_pitch + (warp % WARPS_C * 8 + group) * s.x_pitch + LEFT - s.pw + member * SW;
-    for (int row = 0; row < s.r; ++row, x += SH * s.pitch)
-        for (int col = 0; col < s.span; col += 8, a += 8) {
-            float part[MI][4];
-            u32 left[MI][4];
+    int steps = s.r * s.span / 8, col = 0;
+    float even[MI][4], odd[MI][4];
+    auto taps = [&](const float (&left)[MI][4]) {
 #pragma unroll
-            for (int i = 0; i < MI; ++i)
+        for (int tap = 0; tap < TAPS; ++tap) {
+            const float* at = x + tap / KW * s.pitch + tap % KW;
+            float right[2] = {at[0], at[4 * SW]};
 #pragma unroll
-                for (int e = 0; e < 4; ++e) part[i][e] = a[(16 * i + e % 2 * 8) * s.a_pitch + e / 2 * 4], left[i][e] = high(part[i][e]);
-#pragma unroll
-            for (int tap = 0; tap < TAPS; ++tap) {
-                const float* at = x + tap / KW * s.pitch + col * SW + tap % KW;
-                float pair[2] = {at[0], at[4 * SW]};
-                u32 right[2] = {high(pair[0]), high(pair[1])};
-#if PRECISION == 0
-                u32 rest[2] = {low(pair[0]), low(pair[1])};
-#pragma unroll
-                for (int i = 0; i < MI; ++i) {
-                    u32 less[4] = {low(part[i][0]), low(part[i][1]), low(part[i][2]), low(part[i][3])};
-                    mma(acc + 4 * (i * TAPS + tap), less, right), mma(acc + 4 * (i * TAPS + tap), left[i], rest);
-                }
-#endif
-#pragma unroll
-                for (int i = 0; i < MI; ++i) mma(acc + 4 * (i * TAPS + tap), left[i], right);
-            }
+            for (int i = 0; i < MI; ++i) multiply(acc + 4 * (i * TAPS + tap), left[i], right);
         }
+        col += 8, x += 8 * SW;
+        if (col == s.span) col = 0, x += SH * s.pitch - s.span * SW;
+    };
+    load(even, a, s.a_pitch);
+    for (int step = 0; step < steps; step += 2, a += 16) {
+        load(odd, a + 8, s.a_pitch);
+        taps(even);
+        if (step + 1 == steps) break;
+        load(even, a + 16, s.a_pitch);
+        taps(odd);
+    }
 }
 
 __device__ __forceinline__ void clear(float (&acc)[ACCUMULATORS]) {
 #pragma unroll
     for (int e = 0; e < ACCUMULATORS; ++e) acc[e] = 0.0f;
+}
+
+// Makes the gradients of examples `from` .. `to`, one after the other, in `acc`, and hands over each: `take(i)`.
+template <class Take>
+__device__ __forceinline__ void stream(const Stencil& s, float* stages, const float* x, const float* b, int m, int k, int from, int to,
+                                       float (&acc)[ACCUMULATORS], const Take& take) {
+    clear_stages(s, stages);
+    int steps = s.steps(), ahead = from, ahead_step = 0, stage = 0;
+    auto next = [&]() {
+        if (ahead < to)
+            fill(s, stages + stage * s.stage, x + (long long)ahead * s.c * s.h * s.w, b + (long long)ahead * s.p * s.oh * s.ow, m, k, ahead_step * s.r);
+        commit();
+        if (++ahead_step == steps) ahead_step = 0, ++ahead;
+        stage ^= 1;
+    };
+    next();
+    for (int i = from; i < to; ++i) {
+        for (int step = 0; step < steps; ++step) {
+            next();
+            wait<1>();
+            __syncthreads();
+            multiply(s, acc, stages + stage * s.stage);
+            __syncthreads();
+        }
+        take(i);
+        clear(acc);
+    }
 }
 
 // Writes the block's part of a gradient [p, c, KH, KW] whose outputs begin at `m` and channels at `k`.

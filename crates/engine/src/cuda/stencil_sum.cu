@@ -9,32 +9,13 @@ KERNEL stencil_sum(const float* __restrict__ x, const float* __restrict__ b, con
     Stencil s(c, h, w, ph, pw, oh, ow, p, r);
     int across = (c + BC - 1) / BC, tiles = across * ((p + BM - 1) / BM), split = blockIdx.x / tiles;
     int m = blockIdx.x % tiles / across * BM, k = blockIdx.x % tiles % across * BC;
-    int from = (long long)split * n / splits, to = (long long)(split + 1) * n / splits, steps = s.steps();
     float acc[ACCUMULATORS], sum[ACCUMULATORS];
     clear(acc), clear(sum);
-    clear_stages(s, stages);
-    int ahead = from, ahead_step = 0, stage = 0;
-    auto next = [&]() {
-        if (ahead < to) fill(s, stages + stage * s.stage, x + (long long)ahead * c * h * w, b + (long long)ahead * p * oh * ow, m, k, ahead_step * r);
-        commit();
-        if (++ahead_step == steps) ahead_step = 0, ++ahead;
-        stage ^= 1;
-    };
-    next();
-    for (int i = from; i < to; ++i) {
-        for (int step = 0; step < steps; ++step) {
-            next();
-            wait<1>();
-            __syncthreads();
-            multiply(s, acc, stages + stage * s.stage);
-            __syncthreads();
-        }
+    stream(s, stages, x, b, m, k, (long long)split * n / splits, (long long)(split + 1) * n / splits, acc, [&](int i) {
         float weight = weights[i];
-        if (weight != 0.0f) {
+        if (weight == 0.0f) return;
 #pragma unroll
-            for (int e = 0; e < ACCUMULATORS; ++e) sum[e] = fmaf(weight, acc[e], sum[e]);
-        }
-        clear(acc);
-    }
+        for (int e = 0; e < ACCUMULATORS; ++e) sum[e] = fmaf(weight, acc[e], sum[e]);
+    });
     write(s, sum, parts + (long long)split * p * c * TAPS, m, k);
 }

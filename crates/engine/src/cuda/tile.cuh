@@ -199,88 +199,80 @@ __device__ __forceinline__ int col_of(int at) { return warp_n() * WN + at % TN /
 #else
 constexpr int MI = WM / 16, NI = WN / 8;
 
+// What a warp's tensor-core products of one step are made of, in the registers that they take it from.
+struct Step {
+    u32 x[MI][4], y[NI][2];
+};
+
+#if ALONG || PRECISION == 2
+__device__ __forceinline__ void load_matrices(u32* r, const void* from) {
 #if ALONG
-// Four words of a line are one thread's share of two steps: any order of the inner dimension will do, as long as both
-// operands have the same.
-__device__ __forceinline__ void multiply(float (&acc)[ACCUMULATORS], const u32* a, const u32* b) {
-    int group = lane() / 4, m = warp_m() * WM + group, n = warp_n() * WN + group;
-#pragma unroll
-    for (int half = 0; half < LINE / 16; ++half) {
-        int chunk = 4 * half + lane() % 4;
-        u32 x[2 * MI][4], y[NI][4];
-#pragma unroll
-        for (int i = 0; i < 2 * MI; ++i) load4(x[i], a + place(m + 8 * i, chunk));
-#pragma unroll
-        for (int j = 0; j < NI; ++j) load4(y[j], b + place(n + 8 * j, chunk));
-#pragma unroll
-        for (int s = 0; s < 4; s += 2)
-#pragma unroll
-            for (int i = 0; i < MI; ++i)
-#pragma unroll
-                for (int j = 0; j < NI; ++j)
-                    mma(acc + 4 * (i * NI + j), x[2 * i][s], x[2 * i + 1][s], x[2 * i][s + 1], x[2 * i + 1][s + 1], y[j][s],
-                        y[j][s + 1]);
-    }
-}
-#define STRAIGHT 1
-#elif PRECISION == 2
-__device__ __forceinline__ void load_across(u32* r, const element* from) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+#else
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+#endif
                  : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                  : "r"(shared_address(from)));
 }
-__device__ __forceinline__ void multiply(float (&acc)[ACCUMULATORS], const u32* a, const u32* b) {
-    int matrix = lane() / 8, line = lane() % 8;
+#endif
+
+#if ALONG
+constexpr int STEPS = LINE / 8;
+__device__ __forceinline__ void load(Step& s, const u32* a, const u32* b, int step) {
+    int matrix = lane() / 8, line = lane() % 8, m = warp_m() * WM + matrix % 2 * 8 + line, n = warp_n() * WN + matrix / 2 * 8 + line;
+#pragma unroll
+    for (int i = 0; i < MI; ++i) load_matrices(s.x[i], a + 16 * i * LINE + place(m, 2 * step + matrix / 2));
+#pragma unroll
+    for (int j = 0; j < NI; j += 2) load_matrices(s.y[j], b + 8 * j * LINE + place(n, 2 * step + matrix % 2));
+}
+#elif PRECISION == 2
+constexpr int STEPS = BK / 16;
+__device__ __forceinline__ void load(Step& s, const u32* a, const u32* b, int step) {
+    int matrix = lane() / 8, line = lane() % 8 + 16 * step;
     const element* la = (const element*)a + (matrix / 2 * 8 + line) * 2 * A_PITCH + warp_m() * WM + matrix % 2 * 8;
     const element* lb = (const element*)b + (matrix % 2 * 8 + line) * 2 * B_PITCH + warp_n() * WN + matrix / 2 * 8;
 #pragma unroll
-    for (int k = 0; k < BK; k += 16) {
-        u32 x[MI][4], y[NI / 2][4];
+    for (int i = 0; i < MI; ++i) load_matrices(s.x[i], la + 16 * i);
 #pragma unroll
-        for (int i = 0; i < MI; ++i) load_across(x[i], la + k * 2 * A_PITCH + 16 * i);
-#pragma unroll
-        for (int j = 0; j < NI / 2; ++j) load_across(y[j], lb + k * 2 * B_PITCH + 16 * j);
-#pragma unroll
-        for (int i = 0; i < MI; ++i)
-#pragma unroll
-            for (int j = 0; j < NI; ++j)
-                mma(acc + 4 * (i * NI + j), x[i][0], x[i][1], x[i][2], x[i][3], y[j / 2][j % 2 * 2], y[j / 2][j % 2 * 2 + 1]);
-    }
+    for (int j = 0; j < NI; j += 2) load_matrices(s.y[j], lb + 8 * j);
 }
-#define STRAIGHT 1
 #else
-// Four neighbouring rows are one thread's share of four groups of eight: rows may be dealt out in any order.
-__device__ __forceinline__ void multiply(float (&acc)[ACCUMULATORS], const u32* a, const u32* b) {
-    int group = lane() / 4, step = lane() % 4;
-    a += step * A_PITCH + warp_m() * WM + 4 * group, b += step * B_PITCH + warp_n() * WN + 4 * group;
+constexpr int STEPS = BK / 8;
+// Two neighbouring rows are one thread's: rows may be dealt out in any order.
+__device__ __forceinline__ void load(Step& s, const u32* a, const u32* b, int step) {
+    int group = lane() / 4, line = lane() % 4 + 8 * step;
+    a += line * A_PITCH + warp_m() * WM + 2 * group, b += line * B_PITCH + warp_n() * WN + group;
 #pragma unroll
-    for (int k = 0; k < BK; k += 8) {
-        u32 x[2][2 * MI], y[2][NI];
-#pragma unroll
-        for (int s = 0; s < 2; ++s) {
-#pragma unroll
-            for (int i = 0; i < 2 * MI; i += 4) load4(x[s] + i, a + (k + 4 * s) * A_PITCH + 8 * i);
-#pragma unroll
-            for (int j = 0; j < NI; j += 4) load4(y[s] + j, b + (k + 4 * s) * B_PITCH + 8 * j);
-        }
-#pragma unroll
-        for (int i = 0; i < MI; ++i)
-#pragma unroll
-            for (int j = 0; j < NI; ++j)
-                mma(acc + 4 * (i * NI + j), x[0][2 * i], x[0][2 * i + 1], x[1][2 * i], x[1][2 * i + 1], y[0][j], y[1][j]);
+    for (int i = 0; i < MI; ++i) {
+        uint2 near = *(const uint2*)(a + 16 * i), far = *(const uint2*)(a + 4 * A_PITCH + 16 * i);
+        s.x[i][0] = near.x, s.x[i][1] = near.y, s.x[i][2] = far.x, s.x[i][3] = far.y;
     }
+#pragma unroll
+    for (int j = 0; j < NI; ++j) s.y[j][0] = b[8 * j], s.y[j][1] = b[8 * j + 4 * B_PITCH];
 }
-#define STRAIGHT 0
 #endif
 
+// acc += a b^T over one stage; the next step is on its way from shared memory while one is multiplied.
+__device__ __forceinline__ void multiply(float (&acc)[ACCUMULATORS], const u32* a, const u32* b) {
+    Step steps[2];
+    load(steps[0], a, b, 0);
+#pragma unroll
+    for (int k = 0; k < STEPS; ++k) {
+        if (k + 1 < STEPS) load(steps[(k + 1) % 2], a, b, k + 1);
+        Step& s = steps[k % 2];
+#pragma unroll
+        for (int i = 0; i < MI; ++i)
+#pragma unroll
+            for (int j = 0; j < NI; ++j)
+                mma(acc + 4 * (i * NI + j), s.x[i][0], s.x[i][1], s.x[i][2], s.x[i][3], s.y[j][0], s.y[j][1]);
+    }
+}
+
 __device__ __forceinline__ int row_of(int at) {
-    int group = 2 * (at / 4 / NI) + at % 4 / 2, slot = lane() / 4;
-    return warp_m() * WM + (STRAIGHT ? 8 * group + slot : group / 4 * 32 + 4 * slot + group % 4);
+    int slot = lane() / 4, half = at % 4 / 2;
+    return warp_m() * WM + at / 4 / NI * 16 + (ALONG || PRECISION == 2 ? slot + 8 * half : 2 * slot + half);
 }
-__device__ __forceinline__ int col_of(int at) {
-    int group = at / 4 % NI, slot = lane() % 4 * 2 + at % 2;
-    return warp_n() * WN + (STRAIGHT ? 8 * group + slot : group / 4 * 32 + 4 * slot + group % 4);
-}
+__device__ __forceinline__ int col_of(int at) { return warp_n() * WN + at / 4 % NI * 8 + lane() % 4 * 2 + at % 2; }
 #endif
 
 __device__ __forceinline__ void clear(float (&acc)[ACCUMULATORS]) {

@@ -179,12 +179,13 @@ mod tests {
         ("attention", "WIDTH=128 PRECISION=1"),
         ("patches_norms", "ALONG=1 LINE=32 STAGES=3 PRECISION=0 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=4"),
         ("patches_norms", "ALONG=1 LINE=32 STAGES=3 PRECISION=1 ALIGNED=1 WM=64 WN=64 WARPS_M=2 WARPS_N=2 BLOCKS=2"),
-        ("patches_sum", "ALONG=1 LINE=32 STAGES=3 PRECISION=0 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=3"),
-        ("patches_sum", "ALONG=1 LINE=32 STAGES=3 PRECISION=1 ALIGNED=1 WM=64 WN=32 WARPS_M=2 WARPS_N=4 BLOCKS=1"),
-        ("stencil_norms", "KH=3 KW=3 SH=1 SW=1 PRECISION=0 ALIGNED=0 MI=2 WARPS_M=1 WARPS_C=4 BLOCKS=3"),
-        ("stencil_norms", "KH=3 KW=3 SH=2 SW=2 PRECISION=1 ALIGNED=1 MI=4 WARPS_M=1 WARPS_C=4 BLOCKS=2"),
-        ("stencil_sum", "KH=3 KW=3 SH=1 SW=1 PRECISION=1 ALIGNED=1 MI=2 WARPS_M=2 WARPS_C=4 BLOCKS=1"),
-        ("stencil_sum", "KH=1 KW=1 SH=2 SW=2 PRECISION=0 ALIGNED=1 MI=2 WARPS_M=1 WARPS_C=4 BLOCKS=2"),
+        ("patches_sum", "ALONG=1 LINE=32 STAGES=3 PRECISION=0 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=2"),
+        ("patches_sum", "ALONG=1 LINE=16 STAGES=3 PRECISION=1 ALIGNED=1 WM=64 WN=64 WARPS_M=2 WARPS_N=2 BLOCKS=2"),
+        ("stencil_norms", "KH=3 KW=3 SH=1 SW=1 PRECISION=0 ALIGNED=0 MI=2 WARPS_M=1 WARPS_C=4"),
+        ("stencil_norms", "KH=3 KW=3 SH=2 SW=2 PRECISION=1 ALIGNED=1 MI=4 WARPS_M=1 WARPS_C=4"),
+        ("stencil_norms", "KH=4 KW=3 SH=2 SW=1 PRECISION=1 ALIGNED=0 MI=1 WARPS_M=1 WARPS_C=1"),
+        ("stencil_sum", "KH=3 KW=3 SH=1 SW=1 PRECISION=1 ALIGNED=1 MI=2 WARPS_M=2 WARPS_C=4"),
+        ("stencil_sum", "KH=1 KW=1 SH=2 SW=2 PRECISION=0 ALIGNED=1 MI=2 WARPS_M=1 WARPS_C=4"),
     ];
 
     /// Every program compiles for Hopper; no device is needed, only NVRTC.

@@ -1,20 +1,23 @@
-// Softmax cross-entropy of rows of logits: loss and gradient, reading the row twice. A block makes a row.
+// Softmax cross-entropy of rows of logits: loss and gradient, reading a row twice. A block makes a row.
 
-// The loss of a row, and `weight` times its gradient, which may take the logits' place.
+// The loss of a row, and `weight` times its gradient, which may take the logits' place. The largest logit and the sum of
+// exponentials are found together: a sum is scaled down when a larger logit turns up.
 __device__ float row_loss(const float* z, float* g, int k, int label, float weight) {
-    float top = -INFINITE;
-    for (int j = threadIdx.x; j < k; j += blockDim.x) top = z[j] > top ? z[j] : top;
-    top = block_max(top);
-    float wanted = z[label] - top;
-    // One minus a probability near 1 would lose its digits: the others sum to it exactly.
-    double others = 0.0;
-    for (int j = threadIdx.x; j < k; j += blockDim.x)
-        if (j != label) others += expf(z[j] - top);
-    others = block_sum(others);
-    double sum = others + expf(wanted);
-    float scale = weight / (float)sum, own = -((float)(others / sum) * weight);
+    float mine = -INFINITE, sum = 0.0f;
+    for (int j = threadIdx.x; j < k; j += blockDim.x) {
+        // One minus a probability near 1 would lose its digits: the others sum to it exactly, so the label is left out.
+        float x = z[j];
+        if (x > mine) {
+            sum *= expf(mine - x);
+            mine = x;
+        }
+        if (j != label && x != -INFINITE) sum += expf(x - mine);
+    }
+    float wanted = z[label], top = block_max(mine);
+    double others = block_sum(sum == 0.0f ? 0.0 : (double)sum * expf(mine - top)), all = others + expf(wanted - top);
+    float scale = weight / (float)all, own = -((float)(others / all) * weight);
     for (int j = threadIdx.x; j < k; j += blockDim.x) g[j] = j == label ? own : expf(z[j] - top) * scale;
-    return (float)(log(sum) - wanted);
+    return (float)(log(all) - (wanted - top));
 }
 
 KERNEL cross_entropy_rows(const float* logits, const u32* labels, float* losses, float* gradient, int k) {

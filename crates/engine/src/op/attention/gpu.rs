@@ -65,11 +65,11 @@ fn fused(gpu: &'static Gpu, qkv: &Tensor, sizes: Sizes, flags: u64) -> (Tensor, 
 fn fused_backward(gpu: &'static Gpu, [dy, qkv, y, sums]: [&Tensor; 4], sizes: Sizes, flags: u64) -> Tensor {
     let Sizes { n, t, heads, width, causal } = sizes;
     let gradient = Tensor::unfilled_on(qkv.device(), qkv.shape());
-    let (means, (defines, rounded)) = (Buffer::of(gpu, n * heads * t), variant(gpu, width));
-    let list = arguments![dy, y, n, t, heads, width, &means];
-    gpu.launch_variant("attention_means", &defines, Grid::over(32 * n * t * heads), list);
+    let (terms, (defines, rounded)) = (Buffer::of(gpu, 2 * n * heads * t), variant(gpu, width));
+    let list = arguments![dy, y, sums, n, t, heads, width, &terms];
+    gpu.launch_variant("attention_terms", &defines, Grid::over(32 * n * t * heads), list);
     for kernel in ["attention_backward_keys", "attention_backward_queries"] {
-        let list = arguments![dy, qkv, sums, &means, flags, n, t, heads, width, causal, &gradient];
+        let list = arguments![dy, qkv, &terms, flags, n, t, heads, width, causal, &gradient];
         gpu.launch_variant(kernel, &defines, grid(sizes, rounded, 2 * ROWS + 4 * 32), list);
     }
     gradient

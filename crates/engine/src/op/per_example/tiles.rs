@@ -55,52 +55,57 @@ impl<'a> Images<'a> {
 
     /// The tile for norms or for sums.
     fn tile(&self, sums: bool) -> (Way, Tile) {
-        let [h, w, oh, ow, kh, kw, sh, sw, ph, pw] = self.numbers;
-        let few = kh * kw <= 9 && self.c >= 8 && pw <= 4 && ph <= 4 && sh <= 2 && sw <= 2;
-        let stencil = self.stencil(sums, [w, oh, ow, kh, kw, sh, sw, pw]);
-        if few && h > 0 && stencil.1.shared <= SHARED { stencil } else { (Way::Patches, self.patches(sums, oh * ow)) }
+        let [_, w, _, ow, kh, kw, sh, sw, ph, pw] = self.numbers;
+        let (mi, warps_m, warps_c) = match (sums, self.c, self.factors.p) {
+            (_, ..=8, ..=16) => (1, 1, 1),
+            (_, ..=8, _) => (2, 1, 1),
+            (false, _, p) => (if p > 32 && kh * kw <= 9 { 4 } else { 2 }, 1, 4),
+            (true, _, p) => (2, if p > 32 { 2 } else { 1 }, 4),
+        };
+        let widest = if warps_c == 1 { 128 } else { 512 };
+        let fits = kh * kw * mi <= 36 && ph.max(pw) <= 4 && w.max(ow) <= widest && sh.max(sw) <= 2;
+        let (way, tile) = self.stencil([mi, warps_m, warps_c]);
+        if fits && tile.shared <= SHARED { (way, tile) } else { (Way::Patches, self.patches(sums)) }
     }
 
-    fn stencil(&self, sums: bool, [w, oh, ow, kh, kw, sh, sw, pw]: [usize; 8]) -> (Way, Tile) {
-        let p = self.factors.p;
-        let (mi, warps, blocks) = match (sums, p > 32) {
-            (false, true) => (4, 1, 2),
-            (false, false) => (2, 1, 3),
-            (true, true) => (2, 2, 1),
-            (true, false) => (2, 1, 2),
-        };
-        let (m, c) = (16 * mi * warps, 32);
+    fn stencil(&self, [mi, warps_m, warps_c]: [usize; 3]) -> (Way, Tile) {
+        let [_, w, oh, ow, kh, kw, sh, sw, _, pw] = self.numbers;
+        let (m, c, threads) = (16 * mi * warps_m, 8 * warps_c, 32 * warps_m * warps_c);
         let span = ow.next_multiple_of(8);
-        let r = (64 / span).clamp(1, oh.max(1));
-        let rows = (r - 1) * sh + kh;
-        let pitch = (4 + w).max((4 + (span - 1) * sw + kw).saturating_sub(pw)).next_multiple_of(4);
+        let lines = (64 / span.max(1)).clamp(1, oh.max(1));
+        let rows = (lines - 1) * sh + kh;
+        let pitch = (4 + w).max((4 + span.max(1) * sw - sw + kw).saturating_sub(pw)).next_multiple_of(4);
         let aligned = u8::from(w.is_multiple_of(4) && ow.is_multiple_of(4));
         let defines = format!(
-            "KH={kh} KW={kw} SH={sh} SW={sw} PRECISION={} ALIGNED={aligned} MI={mi} WARPS_M={warps} WARPS_C=4 BLOCKS={blocks}",
+            "KH={kh} KW={kw} SH={sh} SW={sw} PRECISION={} ALIGNED={aligned} MI={mi} WARPS_M={warps_m} WARPS_C={warps_c}",
             self.precision
         );
-        let shared = 8 * (m * (r * span + 4) + c * ((rows * pitch) | 4));
-        let count = p.div_ceil(m) * self.c.div_ceil(c);
-        (Way::Stencil(r), Tile { defines, threads: 128 * warps, count, shared, blocks })
+        let shared = 8 * (m * (lines * span + 4) + c * ((rows * pitch) | 4));
+        let count = self.factors.p.div_ceil(m) * self.c.div_ceil(c);
+        let blocks = match threads {
+            256.. => 1,
+            128.. => 2,
+            _ => 8,
+        };
+        (Way::Stencil(lines), Tile { defines, threads, count, shared, blocks })
     }
 
-    fn patches(&self, sums: bool, positions: usize) -> Tile {
-        let Factors { p, d, .. } = *self.factors;
-        let ([wm, wn, warps_m, warps_n], blocks) = match (sums, p) {
-            (false, 65..) => ([64, 64, 2, 2], 2),
-            (true, 65..) => ([64, 32, 2, 4], 1),
-            (_, 33..) => ([32, 64, 2, 2], if sums { 2 } else { 3 }),
-            _ => ([32, 32, 1, 4], if sums { 3 } else { 4 }),
+    fn patches(&self, sums: bool) -> Tile {
+        let Factors { p, d, t, .. } = *self.factors;
+        let ([wm, wn, warps_m, warps_n], blocks, line) = match (sums, p) {
+            (_, 65..) => ([64, 64, 2, 2], 2, if sums { 16 } else { 32 }),
+            (_, 33..) => ([32, 64, 2, 2], if sums { 2 } else { 3 }, 32),
+            _ => ([32, 32, 1, 4], if sums { 2 } else { 4 }, 32),
         };
         let (m, n) = (wm * warps_m, wn * warps_n);
+        let aligned = u8::from(t.is_multiple_of(4));
         let defines = format!(
-            "ALONG=1 LINE=32 STAGES=3 PRECISION={} ALIGNED={} WM={wm} WN={wn} WARPS_M={warps_m} WARPS_N={warps_n} \
-             BLOCKS={blocks}",
-            self.precision,
-            u8::from(positions.is_multiple_of(4))
+            "ALONG=1 LINE={line} STAGES=3 PRECISION={} ALIGNED={aligned} WM={wm} WN={wn} WARPS_M={warps_m} \
+             WARPS_N={warps_n} BLOCKS={blocks}",
+            self.precision
         );
-        let threads = 32 * warps_m * warps_n;
-        Tile { defines, threads, count: p.div_ceil(m) * d.div_ceil(n), shared: 3 * (m + n) * 32 * 4, blocks }
+        let shared = 3 * (m + n) * line * 4 + if sums { 4 * m * n } else { 0 };
+        Tile { defines, threads: 32 * warps_m * warps_n, count: p.div_ceil(m) * d.div_ceil(n), shared, blocks: 2 }
     }
 }
 
@@ -115,16 +120,17 @@ pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, window: Window) -> N
     let images = Images::new(gpu, factors, window);
     let (way, tile) = images.tile(false);
     let (&Factors { n, p, a, b, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
-    let (parts, out, none) = (Numbers::new(gpu, n * tile.count), Numbers::new(gpu, n), 0u64);
-    let (grid, c) = (tile.grid(n * tile.count), images.c);
+    let (parts, out, none, c) = (Numbers::new(gpu, n * tile.count), Numbers::new(gpu, n), 0u64, images.c);
     match way {
         Way::Stencil(r) => {
-            let list = arguments![a, b, c, h, w, ph, pw, oh, ow, p, r, none, parts.at()];
-            gpu.launch_variant("stencil_norms", &tile.defines, grid, list);
+            // Small gradients are made several to a block, as long as there are enough blocks.
+            let each = 16usize.div_ceil(oh.div_ceil(r)).min(n * tile.count / (8 * PROCESSORS)).max(1);
+            let list = arguments![a, b, n, c, h, w, ph, pw, oh, ow, p, r, each, none, parts.at()];
+            gpu.launch_variant("stencil_norms", &tile.defines, tile.grid(n.div_ceil(each) * tile.count), list);
         }
         Way::Patches => {
             let list = arguments![a, b, c, h, w, kh, kw, sh, sw, ph, pw, oh, ow, p, none, parts.at()];
-            gpu.launch_variant("patches_norms", &tile.defines, grid, list);
+            gpu.launch_variant("patches_norms", &tile.defines, tile.grid(n * tile.count), list);
         }
     }
     let list = arguments![parts.at(), n, tile.count, 0u32, none, out.at()];

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use cudarc::cublas::{result, sys};
 
 use super::error::{DeviceError, fail};
-use super::{Gpu, Precision, library};
+use super::{Gpu, Precision, aligned, library};
 
 /// What NVIDIA recommends for Hopper.
 const WORKSPACE: usize = 32 << 20;
@@ -55,6 +55,7 @@ impl Matrix {
 }
 
 /// `out = alpha a b + beta out` for `batch` products of `[m, k]` by `[k, n]`.
+#[derive(Clone, Copy)]
 pub(crate) struct Product {
     pub(crate) size: [usize; 3],
     pub(crate) batch: usize,
@@ -89,8 +90,16 @@ impl Blas {
         }
     }
 
-    /// See [`Product`]; `out` is row major, its `step` the distance of results.
-    pub(crate) fn product(&self, gpu: &Gpu, out: Matrix, a: Matrix, b: Matrix, how: &Product) {
+    /// See [`Product`]; `out` is row major, its `step` the distance of results. Large products of rounded factors whose rows
+    /// are not multiples of 16 bytes go by way of copies that are.
+    pub(crate) fn product(&self, gpu: &'static Gpu, out: Matrix, a: Matrix, b: Matrix, how: &Product) {
+        if !aligned::by_copies(self, gpu, [out, a, b], how) {
+            self.plain(gpu, out, a, b, how);
+        }
+    }
+
+    /// By cuBLAS as it is.
+    pub(super) fn plain(&self, gpu: &Gpu, out: Matrix, a: Matrix, b: Matrix, how: &Product) {
         let &Product { size: [m, n, k], batch, alpha, beta, precision } = how;
         if m * n * batch == 0 {
             return;

@@ -48,6 +48,8 @@ pub(crate) struct Data {
 /// An algorithm, by cuDNN's number, its scratch memory and its arithmetic.
 #[derive(Clone, Copy)]
 struct Choice {
+    /// Milliseconds that it took.
+    time: f32,
     algorithm: u32,
     memory: usize,
     math: sys::cudnnMathType_t,
@@ -123,6 +125,12 @@ impl Dnn {
         done.unwrap_or_else(|e| fail(format!("{gpu:?}: cuDNN, {pass:?} of {shape:?}: {e:?}")));
     }
 
+    /// How long a pass takes, in ms; infinite where cuDNN cannot carry it out.
+    pub(crate) fn time(&self, gpu: &'static Gpu, shape: Shape, pass: Pass, data: Data) -> f32 {
+        gpu.enter();
+        self.choice(gpu, shape, pass, data).map_or(f32::INFINITY, |(_, choice)| choice.time)
+    }
+
     fn choice(
         &self,
         gpu: &'static Gpu,
@@ -175,7 +183,7 @@ impl Dnn {
                 let same = |p: &&$Perf| works(p) && p.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC;
                 let all = &all[..found as usize];
                 let best = all.iter().find(same).or_else(|| all.iter().find(works));
-                best.map(|p| Choice { algorithm: p.algo as u32, memory: p.memory, math: p.mathType })
+                best.map(|p| Choice { time: p.time, algorithm: p.algo as u32, memory: p.memory, math: p.mathType })
             }};
         }
         let best = match pass {

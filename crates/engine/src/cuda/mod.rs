@@ -5,6 +5,7 @@
 //! cuBLAS, convolutions to cuDNN. There is one stream, so that memory can be reused as soon as the host lets go of it, and
 //! nothing waits for the GPU except reading a result.
 
+mod aligned;
 mod arena;
 pub(crate) mod blas;
 mod compile;

@@ -16,6 +16,14 @@ KERNEL unfold_images(const float* x, float* cols, i64 n, int c, WINDOW) {
     cols[at] = inside ? x[((image * c + channel) * h + row) * w + column] : 0.0f;
 }
 
+// Weights `[o, c, cells]` with channels swapped and both axes turned round: `[c, o, cells]`.
+KERNEL turn_weights(const float* w, float* turned, int n, int o, int c, int cells) {
+    int at = (int)THREAD;
+    if (at >= n) return;
+    int cell = at % cells, output = at / cells % o, channel = at / (cells * o);
+    turned[at] = w[(output * c + channel) * cells + cells - 1 - cell];
+}
+
 // The adjoint: a thread gathers for a pixel, window cells in row-major order.
 KERNEL fold_images(const float* cols, float* x, i64 n, int c, WINDOW) {
     i64 at = THREAD;

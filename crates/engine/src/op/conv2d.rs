@@ -96,6 +96,22 @@ fn conv2d_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, wind
     y
 }
 
+/// The convolution that the input gradient of one with stride 1 is (see [`turn_round`]).
+fn turned_shape(input: &[usize], outputs: usize, window: Window) -> Option<Shape> {
+    let (Window { kernel: [kh, kw], padding: [ph, pw], stride }, (oh, ow)) = (window, window.fit(input[2], input[3]));
+    let turned = || Window { kernel: [kh, kw], stride, padding: [kh - 1 - ph, kw - 1 - pw] };
+    let fits = stride == [1, 1] && ph < kh && pw < kw;
+    fits.then(|| Shape { n: input[0], input: [outputs, oh, ow], outputs: input[1], window: turned() })
+}
+
+/// Its weights.
+fn turned_weights(gpu: &'static Gpu, w: &Tensor) -> Tensor {
+    let &[o, c, kh, kw] = w.shape() else { unreachable!("the weight was checked") };
+    let turned = Tensor::unfilled_on(w.device(), [c, o, kh, kw]);
+    gpu.launch("turn_weights", Grid::over(w.len()), arguments![w, &turned, w.len(), o, c, kh * kw]);
+    turned
+}
+
 fn conv2d_backward_on(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, input: &[usize], window: Window) -> Tensor {
     let mut dx = Tensor::zeros_on(dy.device(), input);
     if dy.is_empty() || dx.is_empty() {
@@ -104,7 +120,18 @@ fn conv2d_backward_on(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, input: &[usize
     match gpu.dnn() {
         Some(dnn) => {
             let data = Data { x: dx.address_mut(), w: w.address(), y: dy.address() };
-            dnn.run(gpu, shape(input, w.rows(), window), Pass::Input, data);
+            let (straight, turned) = (shape(input, w.rows(), window), turned_shape(input, w.rows(), window));
+            let turned = turned.map(|shape| (shape, turned_weights(gpu, w)));
+            // Which of the two is faster differs by shape.
+            if let Some((shape, weights)) = turned {
+                let forward = Data { x: data.y, w: weights.address(), y: data.x };
+                let time = dnn.time(gpu, straight, Pass::Input, data);
+                if dnn.time(gpu, shape, Pass::Forward, forward) < time {
+                    dnn.run(gpu, shape, Pass::Forward, forward);
+                    return dx;
+                }
+            }
+            dnn.run(gpu, straight, Pass::Input, data);
         }
         None => unfold::fold_parts(gpu, &dx, window, |first, images, cols, [d, t]| {
             let o = w.rows();

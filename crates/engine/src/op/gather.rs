@@ -67,11 +67,12 @@ pub fn pad_rows(x: &Tensor, rest: usize) -> Tensor {
 /// If it is shorter.
 #[must_use]
 pub fn add_to_each(mut x: Tensor, shift: &Tensor) -> Tensor {
-    let (width, len) = (x.row_len(), x.len());
+    let width = x.row_len();
     assert!(shift.len() >= width, "add_to_each: {x:?}, {shift:?}");
     if let Some(gpu) = x.gpu() {
         let at = x.address_mut();
-        gpu.launch("add_row", Grid::over(len), arguments![at, shift, at, len, width]);
+        let grid = Grid::blocks(x.rows(), width.div_ceil(1024), 256);
+        gpu.launch("add_row", grid, arguments![at, shift, at, width]);
         return x;
     }
     let rows = x.data_mut().chunks_exact_mut(width.max(1));

@@ -51,9 +51,16 @@ fn linear_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> T
     let (o, i) = weight(w);
     let y = times(gpu, x, Matrix::new(w.address(), i).t(), o);
     if let Some(b) = b {
-        gpu.launch("add_row", Grid::over(y.len()), arguments![&y, b, &y, y.len(), o]);
+        add_row(gpu, y.address(), b, outer(&y));
     }
     y
+}
+
+/// Adds `shift` to each of the `rows` rows at `at`, which are as long as it, on a GPU.
+pub(super) fn add_row(gpu: &Gpu, at: u64, shift: &Tensor, rows: usize) {
+    let width = shift.len();
+    let grid = Grid::blocks(rows, width.div_ceil(1024), 256);
+    gpu.launch("add_row", grid, arguments![at, shift, at, width]);
 }
 
 /// The rows of `x` times a matrix of `columns` columns.

@@ -11,13 +11,13 @@ use privacy::{Key, Purpose};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The first GPU, for one test at a time.
-pub struct Turn {
-    pub gpu: &'static Gpu,
+pub(crate) struct Turn {
+    pub(crate) gpu: &'static Gpu,
     _turn: MutexGuard<'static, ()>,
 }
 
 /// Waits for the GPU; none without one.
-pub fn gpu() -> Option<Turn> {
+pub(crate) fn gpu() -> Option<Turn> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     match "cuda".parse::<Device>() {
@@ -33,7 +33,7 @@ pub fn gpu() -> Option<Turn> {
 }
 
 /// Numbers around zero.
-pub fn numbers(shape: &[usize], seed: u64) -> Tensor {
+pub(crate) fn numbers(shape: &[usize], seed: u64) -> Tensor {
     let stream = Key::from_seed(seed).stream(Purpose::Init, 3, 0);
     let mut data = vec![0.0; shape.iter().product()];
     stream.fill_normal(0, &mut data);
@@ -41,7 +41,7 @@ pub fn numbers(shape: &[usize], seed: u64) -> Tensor {
 }
 
 /// The largest difference, relative to the largest number; infinite where one is a number and the other is not.
-pub fn gap(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn gap(a: &[f64], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     let size = a.iter().filter(|x| x.is_finite()).fold(1e-30, |m: f64, x| m.max(x.abs()));
     let apart = |(a, b): (&f64, &f64)| match (a.is_nan(), b.is_nan()) {
@@ -53,17 +53,17 @@ pub fn gap(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(apart).fold(0.0, f64::max)
 }
 
-pub fn wide(x: &Tensor) -> Vec<f64> {
+pub(crate) fn wide(x: &Tensor) -> Vec<f64> {
     x.to_host().data().iter().map(|x| f64::from(*x)).collect()
 }
 
 /// What `work` gives on both devices, and how close that must be.
-pub fn twins(name: &str, tolerance: f64, work: impl Fn(Device) -> Vec<Tensor>) {
+pub(crate) fn twins(name: &str, tolerance: f64, work: impl Fn(Device) -> Vec<Tensor>) {
     let Some(turn) = gpu() else { return };
     twins_on(&turn, name, tolerance, work);
 }
 
-pub fn twins_on(turn: &Turn, name: &str, tolerance: f64, work: impl Fn(Device) -> Vec<Tensor>) {
+pub(crate) fn twins_on(turn: &Turn, name: &str, tolerance: f64, work: impl Fn(Device) -> Vec<Tensor>) {
     let there = engine::guard(|| work(Device::Cuda(turn.gpu))).unwrap_or_else(|e| panic!("{name}: {e}"));
     for (k, (here, there)) in work(Device::Cpu).iter().zip(&there).enumerate() {
         assert_eq!(here.shape(), there.shape(), "{name}, result {k}");

@@ -100,6 +100,20 @@ fn products_and_convolutions() {
     }
 }
 
+/// Large products of rounded factors with rows of an odd length: by copies.
+#[test]
+fn odd_widths() {
+    let Some(turn) = gpu() else { return };
+    turn.gpu.set_precision(engine::Precision::Tf32);
+    crate::twins_on(&turn, "odd", 2e-3, |device| {
+        let (x, w) = (numbers(&[3, 350, 128], 1).to(device), numbers(&[4099, 128], 2).to(device));
+        let (dy, mut sum) = (numbers(&[3, 350, 4099], 3).to(device), numbers(&[4099 * 128], 4).to(device));
+        each::product_sum(Left::Rows { a: &x }, &dy, &[0.5, 1.0, 0.0], &mut sum);
+        let norms = squares(each::product_norms(Left::Rows { a: &x }, &dy));
+        vec![op::linear(&x, &w, None), op::linear_backward(&dy, &w), sum, norms.reshape([3])]
+    });
+}
+
 #[test]
 fn pools_and_means() {
     for window in WINDOWS {

@@ -3,11 +3,15 @@ mod account;
 mod bench;
 mod besides;
 mod calibrate;
+mod compare;
 mod completions;
 mod curve;
+mod diagnose;
 mod number;
 mod plan;
 mod price;
+mod rules;
+mod study;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -38,8 +42,16 @@ enum Verb {
     Account(account::Args),
     /// Find what is missing of a plan (noise, steps, sample rate or delta) from a budget
     Calibrate(calibrate::Args),
+    /// Train with several clip rules at the same epsilon, and compare them
+    Compare(compare::Args),
+    /// List the clip rules: source, cost class, one line each
+    Rules(rules::Args),
     /// Time training steps, private and ordinary, on fixed workloads
     Bench(bench::Args),
+    /// See what clipping does to a model's gradients: norms, angles, bias, symmetry, curvature
+    Diagnose(diagnose::Args),
+    /// Repeat a paper's experiments on clipping; write tables and figures
+    Study(study::Args),
     /// Write a completion script for a shell
     Completions(completions::Args),
 }
@@ -61,7 +73,11 @@ fn main() -> ExitCode {
         Verb::Train(args) => train::run(args),
         Verb::Account(args) => account::run(args),
         Verb::Calibrate(args) => calibrate::run(args),
+        Verb::Compare(args) => compare::run(args),
+        Verb::Rules(args) => rules::run(args),
         Verb::Bench(args) => bench::run(args),
+        Verb::Diagnose(args) => diagnose::run(args),
+        Verb::Study(args) => study::run(args),
         Verb::Completions(args) => completions::run(args),
     };
     match done {

@@ -53,6 +53,22 @@ impl<'a, T: Copy> Part<'a, T> {
         self.len() == 0
     }
 
+    /// A copy on the host.
+    #[must_use]
+    pub fn to_vec(self) -> Vec<T>
+    where
+        T: Default,
+    {
+        match self {
+            Part::Host(slice) => slice.to_vec(),
+            Part::Device(span) => {
+                let mut numbers = vec![T::default(); span.len];
+                span.gpu.read(span.at, &mut numbers);
+                numbers
+            }
+        }
+    }
+
     /// The numbers themselves.
     ///
     /// # Panics
@@ -97,6 +113,20 @@ impl<'a> PartMut<'a> {
         match self {
             PartMut::Host(slice) => PartMut::Host(slice),
             PartMut::Device(span) => PartMut::Device(Span::new(span.gpu, span.at, span.len)),
+        }
+    }
+
+    /// `work` on the numbers, on the host: those on a GPU are copied there and back.
+    pub fn on_host<R>(self, work: impl FnOnce(&mut [f32]) -> R) -> R {
+        match self {
+            PartMut::Host(slice) => work(slice),
+            PartMut::Device(span) => {
+                let mut numbers = vec![0.0; span.len];
+                span.gpu.read(span.at, &mut numbers);
+                let done = work(&mut numbers);
+                span.gpu.write(span.at, &numbers);
+                done
+            }
         }
     }
 

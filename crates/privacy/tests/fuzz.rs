@@ -1,9 +1,18 @@
 //! Random ledgers through every accountant: no panic, nothing that is no number, nothing negative, nothing that falls
 //! where it should grow.
 //!
-//! `SECATEUR_FUZZ=1000000` asks *each* accountant about that many ledgers, five questions each; `SECATEUR_FUZZ_ONLY=gdp,zcdp`
-//! asks those alone; `SECATEUR_FUZZ_FROM=5000` begins at that seed; `SECATEUR_FUZZ_SECONDS=900` stops each accountant after
-//! so long. What was asked and what had a price is printed.
+//! | variable | what it says | else |
+//! | --- | --- | --- |
+//! | `SECATEUR_FUZZ` | how many ledgers *each* accountant is asked about | what fits in a few seconds |
+//! | `SECATEUR_FUZZ_ONLY` | accountants, by commas | all |
+//! | `SECATEUR_FUZZ_FROM` | the first seed: ranges of seeds can run as processes of their own | 0 |
+//! | `SECATEUR_FUZZ_DEARER` | how many of the four dearer ledgers are asked about besides, 1 to 4, in turn | 4 |
+//! | `SECATEUR_FUZZ_THREADS` | threads that share the seeds | 1 |
+//! | `SECATEUR_FUZZ_SECONDS` | no ledger is begun after so long, for each accountant | no limit |
+//!
+//! One line an accountant says which seeds were asked, how many had a price, how many answers there were and how many were
+//! wrong, and which ledger took longest; a line for each wrong one says what is wrong. The test's binary needs no file and no
+//! toolchain: `fuzz-* --nocapture` runs anywhere.
 
 mod common;
 
@@ -11,6 +20,7 @@ use common::accountant;
 use common::dice::Dice;
 use privacy::{Account, Event, Ledger, Neighbouring, Price, Sampling, account};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// What a case asks; changed in one place it must not cost less.
@@ -49,6 +59,12 @@ impl Case {
             _ => case.delta /= 1.0 + by,
         }
         case
+    }
+
+    /// The same with one round of everything.
+    fn once(&self) -> Case {
+        let entries = self.entries.iter().map(|(event, count)| (event.clone(), *count.min(&1))).collect();
+        Case { entries, ..self.clone() }
     }
 
     /// Whether its first event is a round of everybody.
@@ -96,28 +112,34 @@ fn may_fall_to(price: &Price) -> f64 {
     price.lower.map_or(exact, |lower| lower.min(exact))
 }
 
-/// One ledger and four dearer ones: how many had a price, or what is wrong, in words.
-fn trial(account: &(dyn Account + 'static), seed: u64) -> Result<u64, String> {
+/// One ledger, one round of each of its events, and some dearer ones: how many had a price, or what is wrong, in words.
+fn trial(account: &(dyn Account + 'static), seed: u64, dearer: u64) -> Result<u64, String> {
     let case = Case::random(seed);
     let Some(price) = case.ask(account) else { return Ok(0) };
     if !sound(&price) {
-        return Err(format!("{} seed {seed}: {price:?} for {case:?}", account.name()));
+        return Err(format!("{price:?} for {case:?}"));
     }
     let (mut dice, mut answered) = (Dice(!seed), 1);
+    // A limit theorem is at home with many rounds.
+    if let Some(once) = case.once().ask(account).filter(|_| !price.estimate) {
+        answered += 1;
+        if !sound(&once) || price.epsilon < may_fall_to(&once) {
+            return Err(format!("{} is less than {} for one round of each: {case:?}", price.epsilon, once.epsilon));
+        }
+    }
     for (how, what) in DEARER.iter().enumerate() {
-        let other = case.dearer(how, dice.between(1e-3, 3.0));
+        let by = dice.between(1e-3, 3.0);
+        if (how as u64 + seed) % 4 >= dearer {
+            continue;
+        }
+        let other = case.dearer(how, by);
         let Some(dearer) = other.ask(account) else { continue };
         answered += 1;
         // The estimate by a limit theorem has no use at rate 1, where the truth is known and may be less.
         let known = price.estimate && how == 1 && other.of_everybody();
         let falls = !known && dearer.epsilon < may_fall_to(&price);
         if !sound(&dearer) || falls {
-            return Err(format!(
-                "{} seed {seed}: {} became {} by {what}: {case:?} and {other:?}",
-                account.name(),
-                price.epsilon,
-                dearer.epsilon
-            ));
+            return Err(format!("{} became {} by {what}: {case:?} and {other:?}", price.epsilon, dearer.epsilon));
         }
     }
     Ok(answered)
@@ -141,27 +163,75 @@ fn chosen(name: &str) -> bool {
     std::env::var("SECATEUR_FUZZ_ONLY").map_or(true, |only| only.split(',').any(|one| one == name))
 }
 
-/// Asks one accountant, and says what is wrong.
-fn fuzz(name: &str) -> Vec<String> {
-    let account = accountant(name);
-    let from = asked("SECATEUR_FUZZ_FROM").unwrap_or(0);
-    let number = asked("SECATEUR_FUZZ").unwrap_or(few(name));
-    let until = asked("SECATEUR_FUZZ_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let (mut ledgers, mut priced, mut answers, mut wrong) = (0_u64, 0_u64, 0_u64, Vec::new());
-    for seed in (from..from.saturating_add(number)).take_while(|_| until.is_none_or(|end| Instant::now() < end)) {
-        let found = catch_unwind(AssertUnwindSafe(|| trial(account.as_ref(), seed)));
-        ledgers += 1;
-        match found.unwrap_or_else(|_| Err(format!("{name} seed {seed}: panics on {:?}", Case::random(seed)))) {
-            Ok(answered) => {
-                priced += u64::from(answered > 0);
-                answers += answered;
-            }
-            Err(what) => wrong.push(what),
+/// What one thread saw.
+#[derive(Default)]
+struct Seen {
+    ledgers: u64,
+    priced: u64,
+    answers: u64,
+    wrong: Vec<String>,
+    slowest: (Duration, u64),
+}
+
+impl Seen {
+    fn and(mut self, other: Seen) -> Seen {
+        self.wrong.extend(other.wrong);
+        Seen {
+            ledgers: self.ledgers + other.ledgers,
+            priced: self.priced + other.priced,
+            answers: self.answers + other.answers,
+            wrong: self.wrong,
+            slowest: self.slowest.max(other.slowest),
         }
     }
+
+    fn ask(&mut self, name: &str, account: &(dyn Account + 'static), seed: u64, dearer: u64) {
+        let start = Instant::now();
+        let found = catch_unwind(AssertUnwindSafe(|| trial(account, seed, dearer)));
+        self.slowest = self.slowest.max((start.elapsed(), seed));
+        self.ledgers += 1;
+        match found.unwrap_or_else(|_| Err(format!("panics on {:?}", Case::random(seed)))) {
+            Ok(answered) => {
+                self.priced += u64::from(answered > 0);
+                self.answers += answered;
+            }
+            Err(what) => {
+                eprintln!("WRONG {name} seed {seed}: {what}");
+                self.wrong.push(format!("{name} seed {seed}: {what}"));
+            }
+        }
+    }
+}
+
+/// Asks one accountant, and says what is wrong.
+fn fuzz(name: &str) -> Vec<String> {
+    let (account, from) = (accountant(name), asked("SECATEUR_FUZZ_FROM").unwrap_or(0));
+    let end = from.saturating_add(asked("SECATEUR_FUZZ").unwrap_or(few(name)));
+    let (dearer, threads) = (asked("SECATEUR_FUZZ_DEARER").unwrap_or(4), asked("SECATEUR_FUZZ_THREADS").unwrap_or(1));
+    let until = asked("SECATEUR_FUZZ_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let next = AtomicU64::new(from);
+    let thread = || {
+        let mut seen = Seen::default();
+        while until.is_none_or(|until| Instant::now() < until) {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= end {
+                break;
+            }
+            seen.ask(name, account.as_ref(), seed, dearer);
+        }
+        seen
+    };
+    let seen = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(thread)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("panics are caught")).fold(Seen::default(), Seen::and)
+    });
+    let Seen { ledgers, priced, answers, wrong, slowest: (time, slowest) } = seen;
     eprintln!(
-        "{name}: {ledgers} ledgers from seed {from}, {priced} with a price, {answers} answers, {} wrong",
-        wrong.len()
+        "{name}: seeds {from} to {}, {ledgers} ledgers, {priced} with a price, {answers} answers, {} wrong; slowest seed \
+         {slowest}, {:.2} s",
+        from + ledgers,
+        wrong.len(),
+        time.as_secs_f64()
     );
     wrong
 }

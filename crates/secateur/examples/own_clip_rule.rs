@@ -9,6 +9,7 @@ use secateur::{
         each::Each,
         model::{Model, Weights},
         plan::{self, Plan},
+        state::State,
         trainer::Method,
     },
 };
@@ -19,13 +20,15 @@ struct Smooth {
     bound: f64,
 }
 
+impl State for Smooth {}
+
 impl ClipRule for Smooth {
     fn bounds(&self, groups: usize) -> Vec<f64> {
         vec![self.bound / (groups as f64).sqrt(); groups]
     }
     fn weigh(&self, norms: Each) -> Each {
         let c = self.bound;
-        norms.map(|n| c / (n * n + c * c).sqrt())
+        norms.map(move |n| c / (n * n + c * c).sqrt())
     }
 }
 

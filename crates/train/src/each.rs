@@ -11,8 +11,19 @@
 //! ```compile_fail,E0616
 //! fn peek(norms: train::each::Each) -> f64 { norms.rows[0] }
 //! ```
-//! *Tests.* The two above, and `one_row_at_a_time` in `clip/mod.rs`, which runs every rule on a lot and on its examples
-//! one at a time.
+//! Functions of a number are copies without borrowed or shared parts, so that they cannot carry one row's numbers to the
+//! next by themselves:
+//! ```compile_fail
+//! fn largest(norms: train::each::Each) -> f64 {
+//!     let seen = std::cell::Cell::new(0.0);
+//!     let _ = norms.map(|n| { seen.set(n.max(seen.get())); n });
+//!     seen.get()
+//! }
+//! ```
+//! What is left is a rule that goes out of its way, through a global variable.
+//! *Tests.* The three above, and `one_row_at_a_time` in `clip/conformance.rs`, which runs every rule on a lot and on its
+//! examples one at a time.
+use crate::clip::radial::Table;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// `[n, columns]` numbers in f64, one row an example. All operations work on each row by itself.
@@ -38,7 +49,7 @@ impl Each {
     }
 
     /// `f` of every number.
-    pub fn map(mut self, f: impl Fn(f64) -> f64) -> Each {
+    pub fn map(mut self, f: impl Fn(f64) -> f64 + Copy + Send + Sync + 'static) -> Each {
         self.rows.iter_mut().for_each(|x| *x = f(*x));
         self
     }
@@ -50,17 +61,42 @@ impl Each {
 
     /// The smaller of each number and `c`.
     pub fn at_most(self, c: f64) -> Each {
-        self.map(|x| x.min(c))
+        self.map(move |x| x.min(c))
     }
 
     /// The larger of each number and `c`.
     pub fn at_least(self, c: f64) -> Each {
-        self.map(|x| x.max(c))
+        self.map(move |x| x.max(c))
     }
 
     /// 1 where a number is at most `c`, else 0.
     pub fn within(self, c: f64) -> Each {
-        self.map(|x| f64::from(u8::from(x <= c)))
+        self.map(move |x| f64::from(u8::from(x <= c)))
+    }
+
+    /// The weight of every number in a table.
+    pub(crate) fn lookup(mut self, table: &Table) -> Each {
+        self.rows.iter_mut().for_each(|x| *x = table.weight(*x));
+        self
+    }
+
+    /// Another row for each row, of `width` numbers that are zero until `f` fills them in.
+    pub fn map_rows(self, width: usize, f: impl Fn(&[f64], &mut [f64]) + Copy + Send + Sync + 'static) -> Each {
+        let mut rows = vec![0.0; self.rows.len() / self.columns * width];
+        self.rows.chunks(self.columns).zip(rows.chunks_mut(width)).for_each(|(from, to)| f(from, to));
+        Each { rows, columns: width }
+    }
+
+    /// 1 where column `j` is at most `bounds[j]`, else 0.
+    ///
+    /// # Panics
+    /// If `bounds` does not have one entry a column.
+    pub fn within_row(mut self, bounds: &[f64]) -> Each {
+        assert_eq!(bounds.len(), self.columns, "one bound a column");
+        for row in self.rows.chunks_mut(self.columns) {
+            row.iter_mut().zip(bounds).for_each(|(x, c)| *x = f64::from(u8::from(*x <= *c)));
+        }
+        self
     }
 
     /// Column `j` times `by[j]`.
@@ -77,7 +113,7 @@ impl Each {
 }
 
 macro_rules! arithmetic { ($($op:ident :: $f:ident),*) => { $(
-    impl $op<f64> for Each { type Output = Each; fn $f(self, c: f64) -> Each { self.map(|x| $op::$f(x, c)) } }
+    impl $op<f64> for Each { type Output = Each; fn $f(self, c: f64) -> Each { self.map(move |x| $op::$f(x, c)) } }
     impl $op<Each> for Each {
         type Output = Each;
         fn $f(mut self, other: Each) -> Each {

@@ -5,7 +5,10 @@
 use crate::layer::Parameter;
 use engine::{Device, Part, PartMut, Tensor, op};
 use rayon::prelude::*;
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 /// Numbers that a thread works through at a time.
 pub(crate) const BLOCK: usize = 1 << 14;
@@ -76,17 +79,35 @@ impl Layout {
 /// A gradient, a step or noise: one number for each of the model's. Storage is recycled when it is dropped.
 ///
 /// On a GPU, what has an operation of its own (sums, scales, blends) stays there. Whoever asks for the numbers themselves
-/// or brings a closure gets them on the host, where they stay; they move back when they meet numbers on the GPU again.
+/// gets a copy; whoever changes them or brings a closure gets them on the host, where they stay until they meet numbers on
+/// the GPU again.
 #[derive(Clone)]
 pub struct Grads {
     layout: Arc<Layout>,
     flat: Tensor,
+    /// The numbers on the host, where somebody asked for those of a GPU.
+    mirror: OnceLock<Tensor>,
 }
 
 impl Grads {
+    fn of(layout: Arc<Layout>, flat: Tensor) -> Self {
+        Grads { layout, flat, mirror: OnceLock::new() }
+    }
+
+    /// The numbers, about to change.
+    fn changing(&mut self) -> &mut Tensor {
+        self.mirror.take();
+        &mut self.flat
+    }
+
+    /// The numbers on the host.
+    fn host(&self) -> &Tensor {
+        if self.device() == Device::Cpu { &self.flat } else { self.mirror.get_or_init(|| self.flat.to_host()) }
+    }
+
     /// All zeros.
     pub fn zeros(layout: &Arc<Layout>) -> Self {
-        Grads { layout: layout.clone(), flat: Tensor::zeros_on(layout.device, [layout.len()]) }
+        Grads::of(layout.clone(), Tensor::zeros_on(layout.device, [layout.len()]))
     }
 
     /// Wraps a flat buffer.
@@ -95,7 +116,7 @@ impl Grads {
     /// If `flat` does not have the layout's length.
     pub fn new(layout: &Arc<Layout>, flat: Vec<f32>) -> Self {
         assert_eq!(flat.len(), layout.len(), "a buffer of {} numbers for {} parameters", flat.len(), layout.len());
-        Grads { layout: layout.clone(), flat: Tensor::new([flat.len()], flat) }
+        Grads::of(layout.clone(), Tensor::new([flat.len()], flat))
     }
 
     /// The layout.
@@ -110,7 +131,7 @@ impl Grads {
 
     /// The same numbers on `device`.
     pub fn to(self, device: Device) -> Self {
-        Grads { flat: self.flat.to(device), layout: self.layout }
+        Grads::of(self.layout, self.flat.to(device))
     }
 
     /// All numbers, on whatever device.
@@ -120,7 +141,7 @@ impl Grads {
 
     /// All numbers, on whatever device, to change.
     pub fn tensor_mut(&mut self) -> &mut Tensor {
-        &mut self.flat
+        self.changing()
     }
 
     /// A copy of all numbers on the host.
@@ -128,12 +149,9 @@ impl Grads {
         self.flat.to_host().into_data()
     }
 
-    /// All numbers.
-    ///
-    /// # Panics
-    /// If they are on a GPU: see [`Grads::to`].
+    /// All numbers; those on a GPU are copied to the host.
     pub fn flat(&self) -> &[f32] {
-        self.flat.data()
+        self.host().data()
     }
 
     /// All numbers, to change; on the host from now on.
@@ -142,12 +160,9 @@ impl Grads {
         self.flat.data_mut()
     }
 
-    /// Parameter `p`'s numbers.
-    ///
-    /// # Panics
-    /// If they are on a GPU: see [`Grads::to`].
+    /// Parameter `p`'s numbers; those on a GPU are copied to the host.
     pub fn parameter(&self, p: usize) -> &[f32] {
-        &self.flat.data()[self.layout.range(p)]
+        &self.host().data()[self.layout.range(p)]
     }
 
     /// Parameter `p`'s numbers, to change; on the host from now on.
@@ -163,7 +178,8 @@ impl Grads {
 
     /// Parameter `p`'s numbers, on whatever device, to change.
     pub fn part_mut(&mut self, p: usize) -> PartMut<'_> {
-        self.flat.part_mut(self.layout.range(p))
+        let range = self.layout.range(p);
+        self.changing().part_mut(range)
     }
 
     /// The L2 norm, accumulated in f64.
@@ -186,31 +202,32 @@ impl Grads {
 
     /// Every number times `by`.
     pub fn times(mut self, by: f32) -> Self {
-        op::scale(&mut self.flat, f64::from(by));
+        op::scale(self.changing(), f64::from(by));
         self
     }
 
     /// `self = keep self + by other`.
     pub fn blend(&mut self, other: &Grads, keep: f32, by: f32) {
         let other = other.beside(self);
-        op::blend(&mut self.flat, &other, keep, by);
+        op::blend(self.changing(), &other, keep, by);
     }
 
     /// `self = keep self + by other^2`.
     pub fn blend_square(&mut self, other: &Grads, keep: f32, by: f32) {
         let other = other.beside(self);
-        op::blend_square(&mut self.flat, &other, keep, by);
+        op::blend_square(self.changing(), &other, keep, by);
     }
 
     /// Adam's step from its two means, `-rate m / (root sqrt(v) + eps)`, in the storage of `self`.
     pub fn adam_step(self, m: &Grads, v: &Grads, rate: f32, root: f32, eps: f32) -> Self {
         let (m, v) = (m.beside(&self), v.beside(&self));
-        Grads { flat: op::adam_step(self.flat, &m, &v, rate, root, eps), layout: self.layout }
+        Grads::of(self.layout, op::adam_step(self.flat, &m, &v, rate, root, eps))
     }
 
     fn come_home(&mut self) {
         if self.device() != Device::Cpu {
-            self.flat = self.flat.to_host();
+            let kept = self.mirror.take();
+            self.flat = kept.unwrap_or_else(|| self.flat.to_host());
         }
     }
 
@@ -224,21 +241,20 @@ impl Grads {
 }
 
 impl privacy::Sum for Grads {
-    fn add(mut self, other: Self) -> Self {
+    fn add(self, other: Self) -> Self {
         let other = other.beside(&self);
-        self.flat = op::add(self.flat, &other);
-        self
+        Grads::of(self.layout, op::add(self.flat, &other))
     }
     fn scale(mut self, by: f64) -> Self {
-        op::scale(&mut self.flat, by);
+        op::scale(self.changing(), by);
         self
     }
     fn blank(&self) -> Self {
-        Grads { layout: self.layout.clone(), flat: Tensor::zeros_on(self.device(), [self.flat.len()]) }
+        Grads::of(self.layout.clone(), Tensor::zeros_on(self.device(), [self.flat.len()]))
     }
     fn add_scaled(mut self, other: Self, by: f64) -> Self {
         let other = other.beside(&self);
-        op::add_scaled(&mut self.flat, &other, by);
+        op::add_scaled(self.changing(), &other, by);
         self
     }
 }

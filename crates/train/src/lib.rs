@@ -1,19 +1,26 @@
 //! What was done: draw, look at each example, clip, sum, release, step.
 //!
 //! Start at [`trainer`]: the algorithm is on that page. [`run`] goes from a [`config`] to trained weights and a report.
+pub mod auto_rate;
 pub mod checkpoint;
 pub mod clip;
+pub mod compare;
 pub mod config;
 pub mod data;
+pub mod diagnose;
 pub mod each;
 pub mod grads;
 pub mod layer;
+pub mod look;
 pub mod mechanism;
 pub mod model;
 pub mod plan;
 pub mod registry;
 pub mod report;
 pub mod run;
+pub mod sampling;
+pub mod state;
+pub mod study;
 pub mod tap;
 pub mod trainer;
 pub mod update;

@@ -1,6 +1,6 @@
 //! One list a folder: from one word come the module, the configuration's name, the help line and the tests' list.
 //!
-//! `registry! { Config by "rule" as ClipRule: flat::Flat = "flat", ... }` declares the modules, re-exports the types, and makes
+//! `registry! { Config by "rule" as Prepare: flat::Flat = "flat", ... }` declares the modules, re-exports the types, and makes
 //! an enum `Config` that reads and writes `{ rule = "flat", ...the type's own fields }`. Each type is its own
 //! configuration: what serde reads of it is what a user may write, and its first doc line is its help.
 use serde::{Serialize, Serializer, de::DeserializeOwned, ser::Error as _};
@@ -12,10 +12,19 @@ pub struct Entry {
     pub name: &'static str,
     /// What it is.
     pub summary: &'static str,
+    /// Who published it; empty in lists that do not say.
+    pub source: &'static str,
+    /// What it needs of each example's gradient; empty in lists that do not say.
+    pub class: &'static str,
 }
 
-/// Splits `{ tag = "name", rest.. }` into its name and the rest.
-pub(crate) fn untag(mut table: toml::Table, tag: &str, names: &[&str]) -> Result<(String, toml::Table), String> {
+/// Splits `{ tag = "name", rest.. }` into its name and the rest; `"name"` alone has no rest.
+pub(crate) fn untag(value: toml::Value, tag: &str, names: &[&str]) -> Result<(String, toml::Table), String> {
+    let mut table = match value {
+        toml::Value::Table(table) => table,
+        toml::Value::String(name) => return Ok((name, toml::Table::new())),
+        other => return Err(format!("expected {{ {tag} = ... }}, not a {}", other.type_str())),
+    };
     match table.remove(tag) {
         Some(toml::Value::String(name)) => Ok((name, table)),
         Some(other) => Err(format!("`{tag}` is a {}, expected one of {}", other.type_str(), list(names))),
@@ -44,7 +53,7 @@ pub(crate) fn tagged<S: Serializer>(to: S, tag: &str, name: &str, value: &impl S
 }
 
 macro_rules! registry {
-    ($(#[$doc:meta])* $Config:ident by $tag:literal as $Trait:path: $($file:ident :: $Type:ident = $name:literal, $summary:literal;)*) => {
+    ($(#[$doc:meta])* $Config:ident by $tag:literal as $Trait:path: $($file:ident :: $Type:ident = $name:literal, $summary:literal $(, $source:literal, $class:literal)?;)*) => {
         $(pub mod $file; pub use $file::$Type;)*
 
         $(#[$doc])*
@@ -54,7 +63,7 @@ macro_rules! registry {
         impl $Config {
             /// Everything in the list, for help texts and conformance tests.
             pub const ENTRIES: &'static [$crate::registry::Entry] =
-                &[$($crate::registry::Entry { name: $name, summary: $summary }),*];
+                &[$($crate::registry::Entry { name: $name, summary: $summary, source: concat!($($source)?), class: concat!($($class)?) }),*];
             const NAMES: &'static [&'static str] = &[$($name),*];
 
             /// The word that picks this entry in a configuration.
@@ -76,8 +85,8 @@ macro_rules! registry {
         impl<'de> serde::Deserialize<'de> for $Config {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 use serde::de::Error;
-                let table = toml::Table::deserialize(deserializer)?;
-                let (name, rest) = $crate::registry::untag(table, $tag, Self::NAMES).map_err(D::Error::custom)?;
+                let value = toml::Value::deserialize(deserializer)?;
+                let (name, rest) = $crate::registry::untag(value, $tag, Self::NAMES).map_err(D::Error::custom)?;
                 match name.as_str() {
                     $($name => $crate::registry::fields(rest).map($Config::$Type),)*
                     other => Err($crate::registry::unknown($tag, other, Self::NAMES)),

@@ -10,16 +10,18 @@
 //! *Tests.* `a_rehearsal_writes_the_runs_ledger`, `chunks_change_nothing`, `an_empty_lot_is_a_step`,
 //! `ordinary_training_costs_everything`; neighbouring data sets with the same key in `tests/neighbours.rs`.
 use crate::{
-    clip::{self, ClipRule, Lot},
+    auto_rate::AutoRate,
+    clip::{self, ClipRule, Lot, Noise, Residuals},
     data::Examples,
     grads::Grads,
     layer::Coins,
+    look::{self, Look},
     model::{Model, Weights},
-    tap::Taps,
-    update::Update,
+    state::{State, Visit},
+    update::{Now, Update},
 };
-use privacy::{Key, Ledger, LedgerError, Mechanism, Poisson, Secret, Sum};
-use std::sync::Arc;
+use privacy::{Key, Ledger, LedgerError, Privatized, Purpose, Sampler, Secret, Sum};
+use std::{borrow::Cow, sync::Arc};
 
 /// How a sum over a lot becomes something to learn from.
 pub enum Method {
@@ -28,7 +30,9 @@ pub enum Method {
         /// The clip rule.
         rule: Box<dyn ClipRule>,
         /// The noise.
-        mechanism: Box<dyn Mechanism<Grads>>,
+        noise: Noise,
+        /// What the rule remembers of each example, if it remembers anything.
+        residuals: Option<Secret<Residuals>>,
     },
     /// NOT PRIVATE: the plain sum, shown to the world. For baselines.
     Ordinary,
@@ -43,11 +47,13 @@ pub struct Trainer {
     /// The people.
     pub data: Secret<Arc<Examples>>,
     /// Who takes part in a step.
-    pub sampler: Poisson,
+    pub sampler: Box<dyn Sampler>,
     /// How sums are released.
     pub method: Method,
     /// What is made of a released gradient, link by link; the last gives the step.
     pub chain: Vec<Box<dyn Update>>,
+    /// The learning rate that finds itself, if one does.
+    pub auto: Option<AutoRate>,
     /// Where the coins of dropout come from.
     pub key: Arc<Key>,
     /// The book of costs.
@@ -56,8 +62,22 @@ pub struct Trainer {
     pub chunk: usize,
     /// Sums are divided by this: the expected lot size, from the configuration.
     pub normaliser: f64,
+    /// Steps planned.
+    pub steps: u64,
     /// Steps made.
     pub step: u64,
+}
+
+/// What the next step depends on, besides the weights and the key.
+impl State for Trainer {
+    fn state(&mut self, visit: &mut Visit) {
+        visit.count("step", &mut self.step);
+        if let Method::Private { rule, .. } = &mut self.method {
+            visit.part("clip", &mut **rule);
+        }
+        self.auto.iter_mut().for_each(|auto| visit.part("auto", auto));
+        self.chain.iter_mut().enumerate().for_each(|(k, link)| visit.part(&format!("update.{k}"), &mut **link));
+    }
 }
 
 impl Trainer {
@@ -68,43 +88,95 @@ impl Trainer {
     pub fn step(&mut self) -> Result<(), LedgerError> {
         let layout = self.weights.layout().clone();
         let draw = self.sampler.draw(self.step);
+        let looks = self.looks();
 
-        let look = |who| look(&self.model, &self.weights, &self.data, &self.key, self.step, who);
+        let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
+        let look = |who| look::at(&self.model, &self.weights, &looks, &self.data, coins, who);
         let taps = draw.chunks(self.chunk).map(look);
-        let released = match &mut self.method {
-            Method::Private { rule, mechanism } => {
-                let lots = taps.map(|taps| clip::contribute(&**rule, &layout, taps));
+
+        let (point, stream) = (|| self.weights.point(), self.key.stream(Purpose::Update, self.step, 0));
+        let tuned = self.auto.as_ref().map_or(0.0, AutoRate::rate);
+        let (step, steps, weights, stream) = (self.step, self.steps, &point, &stream);
+        let chain = &mut self.chain;
+        let mut chained = |mean: Privatized<Grads>, noise| {
+            let mut now = Now { step, steps, tuned, noise, weights, stream };
+            mean.map(|g| chain.iter_mut().fold(g, |g, link| link.update(g, &mut now)))
+        };
+        let factor = self.ledger.neighbouring().factor();
+        let auto = self.auto.as_mut().filter(|auto| auto.is_due(step));
+        let probe = |auto: &AutoRate, step: &Grads| {
+            auto.probe(&self.model, &self.weights, &self.data, step, draw.chunks(self.chunk))
+        };
+
+        let step = match &mut self.method {
+            Method::Private { rule, noise, residuals } => {
+                rule.begin(step);
+                let lots = taps.map(|taps| clip::contribute(&**rule, &layout, taps, residuals.as_ref()));
                 let lot = lots.reduce(Lot::merge).unwrap_or_else(|| Lot::empty(&**rule, &layout));
-                self.ledger.open(&draw).release(lot.sum, &mut **mechanism)?
+                let (lot, mut round) = (lot.close(&**rule, &layout), self.ledger.open(&draw));
+                let deviation = noise.deviation(&**rule, round.sensitivity(&lot.sum), step) / self.normaliser;
+                let about = (step, self.normaliser);
+                let mean = lot.release(&mut **rule, noise, residuals, &mut round, &layout, about)?;
+                let step = chained(mean, deviation).map(|step| rule.confine(step));
+                match auto {
+                    None => step,
+                    Some(auto) => {
+                        let losses = auto.bounded(probe(auto, step.get()));
+                        auto.learn(step, round.release(losses, &mut auto.mechanism())?, self.normaliser, factor)
+                    }
+                }
             }
             Method::Ordinary => {
                 let sums = taps.map(|taps| taps.map(|taps| clip::plain_sum(&taps)));
                 let sum = sums.reduce(Secret::merge).unwrap_or_else(|| Secret::new(Grads::zeros(&layout)));
-                sum.reveal(&mut self.ledger, "gradients, for ordinary training")?
+                let sum = sum.reveal(&mut self.ledger, "gradients, for ordinary training")?;
+                let step = chained(sum.map(|sum| sum.scale(1.0 / self.normaliser)), 0.0);
+                match auto {
+                    None => step,
+                    Some(auto) => {
+                        let losses = probe(auto, step.get());
+                        let shown = losses.reveal(&mut self.ledger, "losses, for ordinary training")?;
+                        auto.learn(step, shown, self.normaliser, 0.0)
+                    }
+                }
             }
         };
-        let mean = released.map(|sum| sum.scale(1.0 / self.normaliser));
-
-        let (chain, weights) = (&mut self.chain, &self.weights);
-        let here = || weights.point();
-        let step = mean.map(|g| chain.iter_mut().fold(g, |g, link| link.update(g, &here)));
-        self.weights.walk(step);
-        self.step += 1;
+        self.take(step);
         Ok(())
     }
-}
 
-/// The drawn examples' gradients at `weights`.
-fn look(
-    model: &Model,
-    weights: &Weights,
-    data: &Secret<Arc<Examples>>,
-    key: &Arc<Key>,
-    step: u64,
-    who: Secret<Vec<usize>>,
-) -> Secret<Taps> {
-    who.join(data.as_ref()).map(|(who, data)| {
-        let (inputs, targets) = data.gather_on(&who, weights.layout().device());
-        model.taps_with(weights, inputs, &targets, Coins { key: key.clone(), step, who })
-    })
+    /// Takes a step, and tells the updates.
+    fn take(&mut self, step: Privatized<Grads>) {
+        let taken = step.get().clone();
+        self.weights.walk(step);
+        let point = || self.weights.point();
+        self.chain.iter_mut().for_each(|link| link.moved(&taken, &point));
+        if let Method::Private { rule, .. } = &mut self.method {
+            rule.moved(&taken);
+        }
+        self.step += 1;
+    }
+
+    /// Weights to evaluate and to save: the last ones, or an average of released ones that a link keeps.
+    pub fn shown(&self) -> Cow<'_, Weights> {
+        let average = self.chain.iter().rev().find_map(|link| link.average());
+        average.map_or(Cow::Borrowed(&self.weights), |point| Cow::Owned(Weights::from_point(point)))
+    }
+
+    /// Where this step's gradients are taken: as the updates say, and around each of these places as the rule says.
+    fn looks(&self) -> Vec<Look> {
+        let chain = self.chain.iter().fold(Look::here(), |looks, link| look::both(&looks, &link.looks()));
+        match &self.method {
+            Method::Private { rule, .. } => look::both(&chain, &rule.looks()),
+            Method::Ordinary => chain,
+        }
+    }
+
+    /// How far one example may move the clipped sum as the rule stands now; none in ordinary training.
+    pub fn bound(&self) -> Option<f64> {
+        match &self.method {
+            Method::Private { rule, .. } => Some(clip::sensitivity(&**rule, self.weights.layout())),
+            Method::Ordinary => None,
+        }
+    }
 }

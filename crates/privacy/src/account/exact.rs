@@ -21,9 +21,10 @@
 //! Checked by: `tests` (multi-precision values), and `pld::reference` (it lies in the proven interval).
 
 use super::pair::Pair;
+use super::pld::parts::{GREATEST_LOSS, losses};
 use super::pld::{Plan, Pld, PldCurve};
 use super::{Accountant, Price};
-use crate::{Event, Neighbouring};
+use crate::{Event, Neighbouring, gaussian};
 use realfft::num_complex::Complex64;
 use std::f64::consts::PI;
 
@@ -39,6 +40,8 @@ const TAIL: f64 = 1e-30;
 const FINENESS: f64 = 16.0;
 /// The most places along the line of integration.
 const MOST: usize = 40_000;
+/// The most nodes times places of one line: a second or so.
+const WORK: f64 = 6e7;
 
 /// Epsilon, and by how much it may be off.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,10 +80,11 @@ impl Accountant for Exact {
     }
 }
 
-/// Whether a proven interval holds this value.
+/// Whether a proven interval holds this value, and says something.
 fn holds(proven: &Price, epsilon: f64) -> bool {
-    let slack = CLAIM * epsilon.max(1.0);
-    epsilon <= proven.epsilon + slack && epsilon >= proven.lower.unwrap_or(0.0) - slack
+    let (lower, slack) = (proven.lower.unwrap_or(0.0), CLAIM * epsilon.max(1.0));
+    let narrow = proven.epsilon - lower <= 0.1 * proven.epsilon + 1e-6;
+    narrow && epsilon <= proven.epsilon + slack && epsilon >= lower - slack
 }
 
 /// Epsilon of the worse direction.
@@ -97,6 +101,14 @@ fn worst(pairs: &[(Pair, f64)], delta: f64) -> Found {
 
 /// Epsilon of a single release, by integrating its divergence.
 fn single(pair: Pair, mirrored: bool, delta: f64) -> Found {
+    if let Pair::Normal { rate: 1.0, z } = pair {
+        let epsilon = gaussian::epsilon(1.0 / z, delta);
+        return Found { epsilon, error: 1e-11 * epsilon.max(1.0) };
+    }
+    let (low, high) = losses(pair, TAIL * delta);
+    if !(low > -GREATEST_LOSS && high < GREATEST_LOSS) {
+        return Found { epsilon: 0.0, error: f64::INFINITY };
+    }
     let least = |epsilon: f64| super::pld::divergence(pair, mirrored, epsilon, TAIL * delta);
     if least(0.0) <= delta {
         return Found { epsilon: 0.0, error: 1e-12 };
@@ -135,6 +147,7 @@ impl Line {
         let scale = plan.log_moment(Complex64::new(c, 0.0)).re;
         let mut values = Vec::new();
         let mut left_out = 0.0;
+        let most = most.min((WORK / plan.nodes() as f64) as usize);
         while values.len() < most {
             let s = Complex64::new(c, step * values.len() as f64);
             let value = (plan.log_moment(s) - scale).exp() / (s * (s + 1.0));
@@ -188,7 +201,8 @@ impl Line {
             if self.delta(middle) > room(middle) { low = middle } else { high = middle }
         }
         if high == 0.0 {
-            return Found { epsilon: 0.0, error: 1e-12 };
+            let sure = self.delta(0.0) + self.error <= room(0.0);
+            return Found { epsilon: 0.0, error: if sure { 1e-12 } else { f64::INFINITY } };
         }
         // d ln delta / d epsilon is about -c.
         let error = self.error / room(high) / self.c.max(1e-3) + 1e-13 * high;

@@ -5,7 +5,7 @@
 //! there is no threshold to tune. The convergence theory needs symmetric gradients; see `methods` on the counter-example
 //! `a = (-3, -3, 9)`, where small gammas stop far from the optimum. Cost class NORM.
 use super::{Bound, ClipRule, Grouping, split};
-use crate::each::Each;
+use crate::{each::Each, state::State};
 use serde::{Deserialize, Serialize};
 
 fn one() -> Bound {
@@ -29,6 +29,8 @@ pub struct AutoS {
     #[serde(default)]
     pub per: Grouping,
 }
+
+impl State for AutoS {}
 
 impl ClipRule for AutoS {
     fn check(&self) -> Result<(), String> {

@@ -4,7 +4,7 @@
 //! Sensitivity `R`: every summand has length `R` or 0. Has a lazy region: where unit vectors cancel, training stops
 //! although the gradient has not vanished; AUTO-S mends that. Cost class NORM.
 use super::{Bound, ClipRule, Grouping, split};
-use crate::each::Each;
+use crate::{each::Each, state::State};
 use serde::{Deserialize, Serialize};
 
 fn one() -> Bound {
@@ -22,6 +22,8 @@ pub struct AutoV {
     #[serde(default)]
     pub per: Grouping,
 }
+
+impl State for AutoV {}
 
 impl ClipRule for AutoV {
     fn grouping(&self) -> Grouping {

@@ -16,6 +16,13 @@ impl Bound {
     }
 }
 
+/// [`Bound::ONE`].
+impl Default for Bound {
+    fn default() -> Self {
+        Bound::ONE
+    }
+}
+
 /// Zero, negative or not finite.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("a clip bound is a finite number above 0, not {0}")]

@@ -3,7 +3,7 @@
 //! Source: Abadi et al. 2016, arXiv 1607.00133, Algorithm 1. `w = min(1, C / n)`. Sensitivity `C`: every summand
 //! `w g` has norm `min(n, C)`. Cost class NORM.
 use super::{Bound, ClipRule, Grouping, split};
-use crate::each::Each;
+use crate::{each::Each, state::State};
 use serde::{Deserialize, Serialize};
 
 /// `{ rule = "flat", bound = 1.0 }`
@@ -17,6 +17,8 @@ pub struct Flat {
     pub per: Grouping,
 }
 
+impl State for Flat {}
+
 impl ClipRule for Flat {
     fn grouping(&self) -> Grouping {
         self.per
@@ -26,6 +28,11 @@ impl ClipRule for Flat {
     }
     fn weigh(&self, norms: Each) -> Each {
         let bounds = self.bounds(norms.columns());
-        norms.at_least(f64::MIN_POSITIVE).map(f64::recip).times_row(&bounds).at_most(1.0)
+        weights(norms, &bounds)
     }
+}
+
+/// `min(1, C / n)`, column by column: what rules propose that only choose the bound.
+pub(super) fn weights(norms: Each, bounds: &[f64]) -> Each {
+    norms.at_least(f64::MIN_POSITIVE).map(f64::recip).times_row(bounds).at_most(1.0)
 }

@@ -1,38 +1,96 @@
 //! Clip rules. A rule *proposes* weights, seeing one example at a time; [`contribute`] caps them.
 //!
 //! A new rule is one file and one word in the list below. Its file opens with source, formula, sensitivity, cost class.
+//! Cost classes: NORM needs each example's norm; LAYER-NORM a norm for each group; DOT inner products with public directions;
+//! GRAD gradients in other coordinates (without multiplying them out where there is a closed form); K-PASS more passes.
 //!
 //! # Why this is private
-//! *Claim.* Whatever the rule, adding or removing one example moves the lot's sum by at most `Lot::sum`'s bound in L2.
-//! *Argument.* The sum is one summand an example. A rule sees norms through [`Each`], which has no operation across
-//! examples, by `&self`, so an example's weight depends on itself and released values only. `contribute` then caps each
-//! weight at `bound / norm` (and at zero from below; what is not finite counts as zero), so each group of a summand is
-//! no longer than its bound and the whole no longer than the root of their squares. Norms and sums are f32 products:
-//! their rounding is covered by [`ROUNDING`], a margin on the vouched bound that the noise is scaled by.
-//! A norm below [`TINY`] may have underflowed, so weights are capped as if it were `TINY`.
-//! *Tests.* `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out` here; the specifications' vectors in
-//! `clip/tests.rs`.
+//! *Claim.* Whatever the rule, adding or removing one example moves the lot's sum by at most [`Closed::sum`]'s bound in L2,
+//! and its answer by at most the answer's.
+//! *Argument.* The sum is one summand an example. A rule sees norms through [`Each`](crate::each::Each), which has no operation across
+//! examples, by `&self`, so an example's weight depends on itself and released values only. Each weight is then capped at
+//! `bound / norm` (and at zero from below; what is not finite counts as zero), so each group of a summand is no longer than
+//! its bound and the whole no longer than the root of their squares. Norms and sums are f32 products: their rounding is
+//! covered by [`ROUNDING`], a margin on the vouched bound that the noise is scaled by. A norm below [`TINY`] may have
+//! underflowed, so weights are capped as if it were `TINY`. A rule's frame is data, and what is measured in it is what is
+//! added up. Where means of crowds are clipped, one example changes one mean, from one vector of at most the bound to
+//! another: twice the bound. What a rule remembers of an example goes into that example's next gradient alone, before it is
+//! capped: given what was released, a step is still one capped summand of whoever is drawn (`methods`, rule R6).
+//! *Tests.* `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`.
+#[cfg(test)]
+mod audit;
 mod bound;
 #[cfg(test)]
+mod conformance;
+mod eigen;
+mod frame;
+mod grouping;
+mod histogram;
+mod lot;
+mod mask;
+mod question;
+mod release;
+mod rule;
+#[cfg(test)]
 mod tests;
+mod threshold;
+#[cfg(test)]
+mod trial;
 
 use crate::{
-    each::Each,
     grads::{Grads, Layout},
     registry::registry,
     tap::Taps,
 };
 pub use bound::{Bound, BoundError};
-use privacy::{Bounded, Secret};
-use serde::{Deserialize, Serialize};
+pub use frame::{Frame, Projection};
+use grouping::Groups;
+pub use grouping::{Grouping, split};
+use lot::Parts;
+pub(crate) use lot::cap;
+pub use lot::{Crowds, Residuals};
+use privacy::{Bounded, LedgerError, Privatized, Round, Secret};
+pub use question::{Price, Question, SideNoise, share};
+pub use release::{Joint, Noise};
+pub use rule::{ClipRule, News, Prepare, Setting};
 use std::sync::Arc;
 
 registry! {
     /// A clip rule as a configuration names it: `{ rule = "flat", bound = 1.0 }`.
-    ClipConfig by "rule" as ClipRule:
-    flat::Flat = "flat", "shorten gradients longer than the bound (Abadi et al. 2016)";
-    auto_s::AutoS = "auto-s", "normalise by norm + gamma; no threshold to tune (Bu et al. 2022)";
-    auto_v::AutoV = "auto-v", "normalise by the norm alone (Bu et al. 2022)";
+    ClipConfig by "rule" as Prepare:
+    flat::Flat = "flat", "shorten gradients longer than the bound", "Abadi et al. 2016, arXiv 1607.00133", "NORM";
+    auto_s::AutoS = "auto-s", "normalise by norm + gamma; no threshold to tune", "Bu et al. 2022, arXiv 2206.07136", "NORM";
+    auto_v::AutoV = "auto-v", "normalise by the norm alone", "Bu et al. 2022, arXiv 2206.07136", "NORM";
+    nsgd::Nsgd = "nsgd", "normalise by norm + r", "Yang et al. 2022, arXiv 2206.13033", "NORM";
+    norm_fed_avg::NormFedAvg = "norm-fed-avg", "bring every contribution to the same length", "Das et al. 2021, arXiv 2106.07094", "NORM";
+    psac::Psac = "psac", "normalise without blowing up tiny gradients", "Xia et al. 2023, arXiv 2212.00328", "NORM";
+    psasc::Psasc = "psasc", "as psac, compressing large gradients", "Huang et al. 2024, arXiv 2411.03059", "NORM";
+    global::Global = "global", "leave out what is longer than a threshold, scale the rest", "Bu et al. 2021, arXiv 2106.07830", "NORM";
+    v2_s::V2S = "v2-s", "threshold and noise fall by public steps", "Chilukoti et al. 2023, arXiv 2312.02400", "NORM";
+    v2_t::V2T = "v2-t", "threshold and noise fall with the epochs", "Chilukoti et al. 2023, arXiv 2312.02400", "NORM";
+    radial::Radial = "radial", "the mean of pre-clip perturbation, without perturbing", "after Chen et al. 2020, arXiv 2006.15429", "NORM";
+    quantile::Quantile = "quantile", "the bound follows a quantile of norms", "Andrew et al. 2021, arXiv 1905.03871", "NORM";
+    dc_sgd_p::DcSgdP = "dc-sgd-p", "the bound follows a percentile of a noisy histogram of norms", "Wei et al. 2025, arXiv 2503.22988", "NORM";
+    dc_sgd_e::DcSgdE = "dc-sgd-e", "the bound minimises estimated error, from a noisy histogram", "Wei et al. 2025, arXiv 2503.22988", "NORM";
+    slaclip::SlaClip = "slaclip", "the bound follows what clipping leaves of it, at no cost", "SlaClip, ICML 2026", "NORM";
+    slaclip_q::SlaClipQ = "slaclip-q", "as slaclip, following a quantile", "SlaClip, ICML 2026", "NORM";
+    global_adapt::GlobalAdapt = "global-adapt", "flat clipping rescaled, whose threshold follows a count", "Esipova et al. 2023, arXiv 2206.07737", "NORM";
+    per_layer::PerLayer = "per-layer", "clip each layer's gradient by itself", "Bu et al. 2023, arXiv 2310.19215", "LAYER-NORM";
+    parameter_wise::ParameterWise = "parameter-wise", "clip each parameter's gradient by itself", "Bu et al. 2023, arXiv 2310.19215", "LAYER-NORM";
+    block_wise::BlockWise = "block-wise", "clip a few runs of parameters by themselves", "Bu et al. 2023, arXiv 2310.19215", "LAYER-NORM";
+    adaptive_per_layer::AdaptivePerLayer = "adaptive-per-layer", "each layer's bound follows a quantile of its norms", "He et al. 2023, arXiv 2212.01539", "LAYER-NORM";
+    ada_clip::AdaClip = "adaclip", "centre and scale each coordinate by what was released", "Pichapati et al. 2019, arXiv 1908.07643", "GRAD";
+    geo_clip::GeoClip = "geoclip", "turn and scale to the released geometry, full rank", "Gilani et al. 2025, arXiv 2506.06549", "GRAD";
+    geo_clip_k::GeoClipK = "geoclip-k", "turn and scale to the released geometry, a few directions", "Gilani et al. 2025, arXiv 2506.06549", "GRAD";
+    scale_then_privatize::ScaleThenPrivatize = "scale-then-privatize", "scale by the optimizer's own second moments", "Ganesh et al. 2025, arXiv 2507.01129", "GRAD";
+    random_sparsification::RandomSparsification = "random-sparsification", "a random set of coordinates sits out for an epoch", "Zhu & Blaschko 2023, arXiv 2112.00845", "GRAD";
+    pruned::Pruned = "pruned", "train only some coordinates, chosen by public weights or coins", "Watson et al. 2023, arXiv 2311.06839", "GRAD";
+    projected::Projected = "projected", "learn in the span of a public basis, before or after the release", "Zhou et al. 2021, arXiv 2007.03813", "GRAD";
+    perturbed::Perturbed = "perturbed", "noise on each gradient before it is clipped, against bias", "Chen et al. 2020, arXiv 2006.15429", "GRAD";
+    body_tail::BodyTail = "body-tail", "two thresholds, told apart by each gradient itself", "after Sha et al. 2024, arXiv 2405.17529", "DOT";
+    dice_sgd::DiceSgd = "dice-sgd", "what is cut off an example comes with its next gradient", "after Zhang et al. 2024, arXiv 2311.14632", "GRAD";
+    inner_outer::InnerOuter = "inner-outer", "average each example's gradients at the last iterates", "Xiao et al. 2023, IEEE S&P", "K-PASS";
+    micro_batch::MicroBatch = "micro-batch", "clip means of small crowds; one example counts twice", "Ponomareva et al. 2023, arXiv 2303.00654", "NORM";
 }
 
 /// Margin on the vouched bound for the rounding of f32 norms and sums, relative.
@@ -40,115 +98,100 @@ pub const ROUNDING: f64 = 1e-5;
 /// Norms below this are treated as this when weights are capped: their squares may have underflowed in f32.
 pub const TINY: f64 = 1e-12;
 
-/// Over what the norms that a rule sees are taken.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Grouping {
-    /// All parameters together.
-    #[default]
-    Model,
-    /// The parameters of each layer together.
-    Layer,
-    /// Each parameter by itself.
-    Parameter,
-}
-
-impl Grouping {
-    /// The group of each parameter, and how many groups there are.
-    pub fn of(self, layout: &Layout) -> (Vec<usize>, usize) {
-        let names = layout.parameters().iter().map(|p| p.name.as_str());
-        let group = |name: &str| match self {
-            Grouping::Model => String::new(),
-            Grouping::Layer => name.rsplit_once('.').map_or("", |(layer, _)| layer).to_owned(),
-            Grouping::Parameter => name.to_owned(),
-        };
-        let mut seen: Vec<String> = Vec::new();
-        let of = names.map(|name| index(&mut seen, group(name))).collect();
-        (of, seen.len().max(1))
-    }
-}
-
-fn index(seen: &mut Vec<String>, group: String) -> usize {
-    seen.iter().position(|s| *s == group).unwrap_or_else(|| {
-        seen.push(group);
-        seen.len() - 1
-    })
-}
-
-/// One bound shared by `groups` groups so that their squares add up to its own: `C / sqrt(groups)` each.
-pub fn split(bound: Bound, groups: usize) -> Vec<f64> {
-    vec![bound.get() / (groups as f64).sqrt(); groups]
-}
-
-/// Proposes a weight for each example.
-pub trait ClipRule: Send + Sync {
-    /// Whether its settings make sense; says which does not.
-    fn check(&self) -> Result<(), String> {
-        Ok(())
-    }
-    /// Over what norms are taken.
-    fn grouping(&self) -> Grouping {
-        Grouping::Model
-    }
-    /// How far one example may move each group of the sum, in L2: one entry for each of `groups`.
-    fn bounds(&self, groups: usize) -> Vec<f64>;
-    /// Weights `[n, groups]` for norms `[n, groups]`.
-    fn weigh(&self, norms: Each) -> Each;
-}
-
 /// How far one example may move the whole sum under `rule`, in L2, before the margin for rounding.
-pub fn sensitivity(rule: &dyn ClipRule, layout: &Layout) -> f64 {
-    let (_, groups) = rule.grouping().of(layout);
-    rule.bounds(groups).iter().map(|c| c * c).sum::<f64>().sqrt()
+pub fn sensitivity(rule: &dyn ClipRule, layout: &Arc<Layout>) -> f64 {
+    let twice = if rule.crowds().is_some() { 2.0 } else { 1.0 };
+    twice * Groups::new(rule, layout).total()
 }
 
 /// Some of one round's examples, clipped and summed. A physical chunk is a lot; so is another device's share.
 pub struct Lot {
-    /// The sum, with what one example can move it by.
-    pub sum: Bounded<Grads>,
+    parts: Secret<Parts>,
+}
+
+/// A whole lot, with what one example can move it by.
+pub struct Closed {
+    /// The sum of clipped gradients, and of what is beside them.
+    pub sum: Bounded<Joint>,
+    /// The sum of answers, if they are released apart.
+    pub answer: Option<Bounded<Vec<f64>>>,
+    left: Secret<Vec<(usize, Vec<f32>)>>,
 }
 
 impl Lot {
     /// The sum over nobody: what an empty draw contributes.
     pub fn empty(rule: &dyn ClipRule, layout: &Arc<Layout>) -> Lot {
-        let total = sensitivity(rule, layout);
-        Lot { sum: Secret::new(Grads::zeros(layout)).vouch(total * (1.0 + ROUNDING)) }
+        Lot { parts: Secret::new(Parts::empty(rule, &Groups::new(rule, layout))) }
     }
+
     /// Two lots of different examples.
     pub fn merge(self, other: Lot) -> Lot {
-        Lot { sum: self.sum.merge(other.sum) }
+        Lot { parts: self.parts.join(other.parts).map(|(a, b)| a.merge(b)) }
+    }
+
+    /// Nobody else comes: what the rule's bounds and question promise of the sum is vouched for.
+    pub fn close(self, rule: &dyn ClipRule, layout: &Arc<Layout>) -> Closed {
+        let groups = Groups::new(rule, layout);
+        let parts = self.parts.map(|parts| parts.close(rule, &groups));
+        let (sum, rest) = parts.map(|p| (p.sum, (p.answer, p.left))).split();
+        let (answer, left) = rest.split();
+        let bound = sensitivity(rule, layout) * (1.0 + ROUNDING);
+        match rule.ask() {
+            Some(Question { price: Price::Apart { bound: each, .. }, .. }) => {
+                let sum = sum.map(|gradient| Joint { gradient, beside: Vec::new() });
+                Closed { sum: sum.vouch(bound), answer: Some(answer.vouch(each)), left }
+            }
+            _ => {
+                let sum = sum.join(answer).map(|(gradient, beside)| Joint { gradient, beside });
+                Closed { sum: sum.vouch(bound), answer: None, left }
+            }
+        }
     }
 }
 
-/// Weighs each example as `rule` proposes, capped at the rule's bounds, and sums.
-pub fn contribute(rule: &dyn ClipRule, layout: &Layout, taps: Secret<Taps>) -> Lot {
-    let (group_of, groups) = rule.grouping().of(layout);
-    let bounds = rule.bounds(groups);
-    let total = sensitivity(rule, layout);
-    let sum = taps.map(|mut taps| {
-        let norms: Vec<f64> = taps.norms(&group_of, groups).into_iter().map(f64::sqrt).collect();
-        let proposed = rule.weigh(Each::new(norms.clone(), groups)).into_rows();
-        taps.sum(&cap(&proposed, &norms, &bounds), &group_of, groups)
-    });
-    Lot { sum: sum.vouch(total * (1.0 + ROUNDING)) }
+impl Closed {
+    /// Releases the lot, shows it to the rule, and keeps what the rule remembers of each example.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written; then nothing left.
+    pub fn release(
+        mut self,
+        rule: &mut dyn ClipRule,
+        noise: &mut Noise,
+        residuals: &mut Option<Secret<Residuals>>,
+        round: &mut Round,
+        layout: &Arc<Layout>,
+        (step, size): (u64, f64),
+    ) -> Result<Privatized<Grads>, LedgerError> {
+        let left = std::mem::replace(&mut self.left, Secret::new(Vec::new()));
+        let released = noise.release(rule, self, round, layout, (step, size))?;
+        if rule.remembers() {
+            let kept = residuals.take().unwrap_or_else(|| Secret::new(Residuals::default())).join(left);
+            *residuals = Some(kept.map(|(mut kept, left)| {
+                kept.keep(left);
+                kept
+            }));
+        }
+        Ok(released)
+    }
+}
+
+/// Weighs each example as `rule` proposes, capped at the rule's bounds, and sums. `residuals` are what was cut off before.
+pub fn contribute(
+    rule: &dyn ClipRule,
+    layout: &Arc<Layout>,
+    taps: Secret<Taps>,
+    residuals: Option<&Secret<Residuals>>,
+) -> Lot {
+    let groups = Groups::new(rule, layout);
+    let parts = match residuals {
+        None => taps.map(|taps| Parts::of(rule, &groups, taps, None)),
+        Some(residuals) => taps.join(residuals.as_ref()).map(|(taps, r)| Parts::of(rule, &groups, taps, Some(r))),
+    };
+    Lot { parts }
 }
 
 /// NOT PRIVATE: the sum without clipping, for ordinary training. Examples whose loss is not finite are left out here too.
 pub fn plain_sum(taps: &Taps) -> Grads {
     taps.sum_columns(&[taps.finite()], &vec![0; taps.parameters()])
-}
-
-/// Each example's weights, no larger than its bounds allow; all zero if any of its norms or weights is not finite.
-fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
-    let groups = bounds.len();
-    let rows = proposed.chunks(groups).zip(norms.chunks(groups));
-    rows.flat_map(|(weights, norms)| {
-        let finite = weights.iter().chain(norms).all(|x| x.is_finite());
-        let one = move |((w, n), c): ((&f64, &f64), &f64)| match finite {
-            true => w.max(0.0).min(c / n.max(TINY)) as f32,
-            false => 0.0,
-        };
-        weights.iter().zip(norms).zip(bounds).map(one)
-    })
-    .collect()
 }

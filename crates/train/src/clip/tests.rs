@@ -1,84 +1,10 @@
-//! Every rule of the list, through the same questions, and the specifications' own numbers.
-use super::*;
-use crate::{
-    layer::{Init, Parameter},
-    tap::Rows,
+//! The seam itself, and the specifications' own sums on their shared batch.
+use super::{
+    trial::{T0, close, layout, open, rule, sum, taps},
+    *,
 };
-use engine::Tensor;
-use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Stream};
-use proptest::prelude::*;
-use std::sync::Arc;
-
-/// Reads a bounded sum the only way there is: by releasing it, here with a noise multiplier of zero.
-struct Silent;
-impl Mechanism<Grads> for Silent {
-    fn event(&self, _: u64) -> Event {
-        Event::Gaussian { noise_multiplier: 0.0 }
-    }
-    fn unit(&mut self, _: &Stream, blank: Grads) -> Grads {
-        blank
-    }
-}
-
-fn open(lot: Lot) -> Vec<f64> {
-    let draw = Poisson::new(0, 0.5, Key::from_seed(0)).unwrap().draw(0);
-    let mut ledger = Ledger::new(Neighbouring::AddRemove);
-    let released = ledger.open(&draw).release(lot.sum, &mut Silent).unwrap();
-    released.get().flat().iter().map(|x| f64::from(*x)).collect()
-}
-
-fn layout() -> Arc<Layout> {
-    Layout::new(vec![
-        Parameter::new("0.weight", [2], Init::Constant(0.0)),
-        Parameter::new("1.weight", [1], Init::Constant(0.0)),
-    ])
-}
-
-/// Examples of three numbers: two of one layer, one of another.
-fn taps(rows: &[[f32; 3]]) -> Secret<Taps> {
-    let n = rows.len();
-    let mut taps = Taps::new(n, &layout());
-    taps.leave(0, Rows::new(Tensor::new([n, 2], rows.iter().flat_map(|r| [r[0], r[1]]).collect())));
-    taps.leave(1, Rows::new(Tensor::new([n, 1], rows.iter().map(|r| r[2]).collect())));
-    Secret::new(taps)
-}
-
-/// The shared batch T0 of the specifications.
-const T0: [[f32; 3]; 4] = [[3.0, 4.0, 0.0], [0.3, -0.4, 0.0], [1.0, 2.0, 2.0], [-6.0, 2.0, 3.0]];
-
-fn sum(rule: &dyn ClipRule, rows: &[[f32; 3]]) -> Vec<f64> {
-    open(contribute(rule, &layout(), taps(rows)))
-}
-
-fn rule(text: &str) -> Box<dyn ClipRule> {
-    toml::from_str::<ClipConfig>(text).unwrap().into_box()
-}
-
-/// How each entry of the list is tried.
-fn tried(name: &str) -> Vec<Box<dyn ClipRule>> {
-    let with = |fields: &str| rule(&format!("rule = \"{name}\"\n{fields}"));
-    match name {
-        "flat" | "auto-s" | "auto-v" => {
-            vec![with("bound = 1.0"), with("bound = 0.25\nper = \"layer\""), with("bound = 30.0\nper = \"parameter\"")]
-        }
-        other => panic!("say in clip/tests.rs how `{other}` is tried"),
-    }
-}
-
-fn every() -> Vec<Box<dyn ClipRule>> {
-    ClipConfig::ENTRIES.iter().flat_map(|entry| tried(entry.name)).collect()
-}
-
-/// A rule that wants too much for everybody.
-struct Greedy(f64);
-impl ClipRule for Greedy {
-    fn bounds(&self, groups: usize) -> Vec<f64> {
-        vec![1.0; groups]
-    }
-    fn weigh(&self, norms: Each) -> Each {
-        norms.map(|_| self.0)
-    }
-}
+use crate::each::Each;
+use privacy::{Key, Ledger, Neighbouring, Poisson};
 
 #[test]
 fn published_sums_on_t0() {
@@ -87,39 +13,16 @@ fn published_sums_on_t0() {
         ("rule = \"flat\"\nbound = 3.0", [0.5285714286, 4.8571428571, 3.2857142857]),
         ("rule = \"auto-v\"", [0.6761904762, 0.9523809524, 1.0952380952]),
         ("rule = \"auto-s\"", [0.6633434888, 0.9638480001, 1.0924118843]),
+        ("rule = \"nsgd\"\nr = 0.1", [0.5657455167, 1.0444984900, 1.0676965016]),
+        ("rule = \"norm-fed-avg\"", [0.6761904762, 0.9523809524, 1.0952380952]),
+        ("rule = \"psac\"\nr = 0.1", [0.5220217973, 1.1415900303, 1.0872853115]),
+        ("rule = \"psac\"\nr = 0.01", [0.6531154518, 0.9814547207, 1.0944133111]),
+        ("rule = \"psasc\"\nr = 0.1\ns = 2.0", [0.2941904705, 0.5306244483, 0.5456211539]),
+        ("rule = \"global\"\nthreshold = 4.0", [0.325, 0.4, 0.5]),
         ("rule = \"auto-s\"\nper = \"layer\"", [0.4844208410, 0.8628562586, 1.4083464262]),
     ];
     for (text, expected) in cases {
-        for (got, want) in sum(&*rule(text), &T0).into_iter().zip(expected) {
-            assert!((got - want).abs() < 2e-6, "{text}: {got} instead of {want}");
-        }
-    }
-}
-
-#[test]
-fn every_rule_is_capped() {
-    let greedy: Vec<Box<dyn ClipRule>> =
-        [1e6, f64::INFINITY, f64::NAN, -5.0, 1e300].map(|w| Box::new(Greedy(w)) as _).into();
-    let sizes = [0.0f32, 1e-30, 1e-20, 1e-12, 1e-6, 1.0, 1e3, 1e15, 1e18, 1e19, 1e30, f32::MAX];
-    for rule in every().iter().chain(&greedy) {
-        let allowed = sensitivity(&**rule, &layout()) * (1.0 + ROUNDING);
-        for size in sizes {
-            for direction in [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.6, 0.0, 0.8], [-0.5, 0.5, 0.5]] {
-                let moved = sum(&**rule, &[direction.map(|x: f32| x * size)]);
-                let norm = moved.iter().map(|x| x * x).sum::<f64>().sqrt();
-                assert!(norm <= allowed, "an example of size {size:e} moves the sum by {norm}");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_gradient_that_is_not_finite_counts_as_zero() {
-    for rule in every() {
-        let alone = sum(&*rule, &T0[..2]);
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            assert_eq!(sum(&*rule, &[T0[0], [1.0, bad, 0.0], T0[1]]), alone);
-        }
+        close(&sum(&*rule(text), &T0), &expected, 1e-6);
     }
 }
 
@@ -129,56 +32,197 @@ fn bounds_must_be_positive_numbers() {
         let error = toml::from_str::<ClipConfig>(&format!("rule = \"flat\"\nbound = {bad}")).unwrap_err().to_string();
         assert!(error.contains("above 0"), "{error}");
     }
-    assert!(rule("rule = \"auto-s\"\ngamma = -1.0").check().unwrap_err().contains("gamma"));
+    let rule: ClipConfig = toml::from_str("rule = \"auto-s\"\ngamma = -1.0").unwrap();
+    assert!(rule.get().check().unwrap_err().contains("gamma"));
 }
 
 #[test]
 fn merging_lots_is_adding_them() {
     let rule = rule("rule = \"flat\"\nbound = 1.0");
-    let zero = Grads::zeros(&layout());
-    let halves = [&T0[..1], &T0[1..]].map(|rows| contribute(&*rule, &layout(), taps(rows)));
-    let merged = open(halves.into_iter().fold(Lot::empty(&*rule, zero.layout()), Lot::merge));
-    for (a, b) in merged.into_iter().zip(sum(&*rule, &T0)) {
-        assert!((a - b).abs() < 1e-6);
+    let halves = [&T0[..1], &T0[1..]].map(|rows| contribute(&*rule, &layout(), taps(rows), None));
+    let merged = halves.into_iter().fold(Lot::empty(&*rule, &layout()), Lot::merge);
+    close(&open(merged, &*rule).sum, &sum(&*rule, &T0), 1e-6);
+}
+
+#[test]
+fn blocks_are_even() {
+    let (of, groups) = Grouping::Blocks(2).of(&layout());
+    assert_eq!((of, groups), (vec![0, 1], 2));
+    assert_eq!(Grouping::Blocks(9).of(&layout()).1, 2);
+    let read: Grouping =
+        toml::from_str::<toml::Table>("per = { blocks = 3 }").unwrap()["per"].clone().try_into().unwrap();
+    assert_eq!(read, Grouping::Blocks(3));
+}
+
+struct Asks(f64, SideNoise);
+impl crate::state::State for Asks {}
+impl ClipRule for Asks {
+    fn bounds(&self, groups: usize) -> Vec<f64> {
+        vec![1.0; groups]
+    }
+    fn weigh(&self, norms: Each) -> Each {
+        norms.map(|_| 1.0)
+    }
+    fn ask(&self) -> Option<Question> {
+        Some(Question { width: 1, price: Price::Apart { bound: self.0, noise: self.1 } })
+    }
+    fn answer(&self, norms: Each) -> Each {
+        norms
     }
 }
 
-fn size() -> impl Strategy<Value = f32> {
-    prop_oneof![Just(0.0f32), Just(1e-30), Just(1e30), Just(f32::NAN), (-20.0f32..20.0).prop_map(|e| 10f32.powf(e))]
+/// The specification's numbers: what a bit of sensitivity 1/2 or a histogram of sensitivity 1 leaves for the gradient.
+#[test]
+fn published_splits_of_noise() {
+    let cases = [
+        (0.5, 1.1, 5.0, 1.1067160096),
+        (0.5, 1.0, 2.56, 1.0196371300),
+        (0.5, 1.0, 12.8, 1.0007638137),
+        (0.5, 0.8, 12.8, 0.8003909113),
+        (1.0, 1.0, 6.0, 1.0141851057),
+        (1.0, 1.0, 5.0, 1.0206207262),
+        (1.0, 0.8, 5.0, 0.8104408985),
+        (1.0, 1.5, 6.0, 1.5491933385),
+    ];
+    for (bound, z, deviation, want) in cases {
+        let (gradient, answer) = share(&Asks(bound, SideNoise::Deviation(deviation)), z).unwrap();
+        close(&[gradient, answer], &[want, deviation / bound], 1e-10);
+    }
+    // He et al. 2023: r = 0.01 of the budget for 8 counts of sensitivity 1/2 is a deviation of 14.142.
+    let (gradient, answer) = share(&Asks(0.5 * 8f64.sqrt(), SideNoise::Share(0.01)), 1.0).unwrap();
+    close(&[gradient, answer * 0.5 * 8f64.sqrt()], &[1.0050378153, 14.1421356237], 1e-10);
+    let error = share(&Asks(0.5, SideNoise::Deviation(1.0)), 2.0).unwrap_err();
+    assert!(error.contains("above 1.0"), "{error}");
+    assert_eq!(share(&Asks(0.5, SideNoise::Share(0.01)), 0.0), Ok((0.0, 0.0)));
 }
 
-fn example() -> impl Strategy<Value = [f32; 3]> {
-    (size(), -1.0f32..1.0, -1.0f32..1.0, -1.0f32..1.0).prop_map(|(s, a, b, c)| [a * s, b * s, c * s])
+#[test]
+fn an_answer_is_capped() {
+    let rule = Asks(0.5, SideNoise::Share(0.01));
+    // Norms 5, 0.5, 3 and 7, each shortened to 1/2 at most.
+    close(&super::trial::seen(&rule, &T0).answer, &[2.0], 1e-6);
+    assert_eq!(super::trial::seen(&rule, &[[f32::NAN, 0.0, 0.0]]).answer, [0.0]);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+struct Loud;
+impl crate::state::State for Loud {}
+impl ClipRule for Loud {
+    fn bounds(&self, groups: usize) -> Vec<f64> {
+        vec![2.0; groups]
+    }
+    fn weigh(&self, norms: Each) -> Each {
+        norms.map(|_| 0.0)
+    }
+    fn loudness(&self) -> f64 {
+        3.0
+    }
+}
 
-    /// Removing one example moves the noiseless sum by at most the declared bound, whoever else is there.
-    #[test]
-    fn leave_one_out(mut rows in prop::collection::vec(example(), 1..6), twin in any::<bool>()) {
-        if twin {
-            rows.push(rows[0]);
-        }
-        for rule in every() {
-            let (with, without) = (sum(&*rule, &rows), sum(&*rule, &rows[1..]));
-            let moved = with.iter().zip(&without).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
-            prop_assert!(moved <= sensitivity(&*rule, &layout()) * (1.0 + ROUNDING), "moved by {moved}");
+#[test]
+fn louder_noise_is_charged_as_such() {
+    let mut ledger = Ledger::new(Neighbouring::AddRemove);
+    let draw = privacy::Sampler::draw(&Poisson::new(0, 0.5, Key::from_seed(1)).unwrap(), 0);
+    let mut noise = Noise { mechanism: Box::new(super::trial::Scripted(vec![1.0, 1.0, -1.0])), answer: 0.0 };
+    let closed = Lot::empty(&Loud, &layout()).close(&Loud, &layout());
+    let mut round = ledger.open(&draw);
+    let mean = closed.release(&mut Loud, &mut noise, &mut None, &mut round, &layout(), (0, 1.0)).unwrap();
+    close(&mean.get().flat().iter().map(|x| f64::from(*x)).collect::<Vec<_>>(), &[6.0, 6.0, -6.0], 2e-5);
+    drop(round);
+    assert!(ledger.entries()[0].0.to_string().ends_with("gaussian 3"));
+}
+
+/// Each frame against the definition, on rows: what is measured, what is added up, and the way back.
+#[test]
+fn frames_are_the_definition() {
+    let grads = |x: [f32; 3]| Grads::new(&layout(), x.to_vec());
+    let (s, a) = ([2.0f32, 0.0, 0.5], [0.5f32, 1.0, -1.0]);
+    let frame = Frame::Scale { scale: grads(s), shift: Some(grads(a)) };
+    let mut entered = taps(&T0).map(|taps| frame.enter(taps));
+    let want: Vec<[f32; 3]> = T0.iter().map(|g| [0, 1, 2].map(|j| s[j] * (g[j] - a[j]))).collect();
+    entered = entered.map(|mut entered| {
+        let norms = entered.norms(&[0, 0], 1);
+        let exact: Vec<f64> = want.iter().map(|w| w.iter().map(|x| f64::from(*x).powi(2)).sum()).collect();
+        close(&norms, &exact, 1e-6);
+        let sum = entered.sum(&[1.0, 0.5, 0.0, -2.0], &[0, 0], 1);
+        let exact: Vec<f64> = (0..3).map(|j| f64::from(want[0][j] + 0.5 * want[1][j] - 2.0 * want[3][j])).collect();
+        close(&sum.flat().iter().map(|x| f64::from(*x)).collect::<Vec<_>>(), &exact, 1e-5);
+        entered
+    });
+    drop(entered);
+    assert_eq!(frame.leave(grads([2.0, 7.0, 1.0]), &layout()).flat(), [1.5, 1.0, 1.0]);
+
+    let project = Projection::new(vec![grads([0.6, 0.8, 0.0])], vec![grads([0.6, 0.8, 0.0])], Some(grads(a)));
+    let frame = Frame::Project(project);
+    let entered = taps(&T0).map(|taps| frame.enter(taps).rows()[0].data().to_vec());
+    drop(entered.map(|rows| {
+        let want = T0.map(|g| f64::from(0.6 * (g[0] - a[0]) + 0.8 * (g[1] - a[1])));
+        close(&rows.iter().map(|x| f64::from(*x)).collect::<Vec<_>>(), &want, 1e-6);
+    }));
+    let back = frame.leave(Grads::new(&frame.layout(&layout()), vec![2.0]), &layout());
+    close(&back.flat().iter().map(|x| f64::from(*x)).collect::<Vec<_>>(), &[1.7, 2.6, -1.0], 1e-6);
+}
+
+#[test]
+fn looks_are_added_before_they_are_measured() {
+    let (there, here) = (taps(&T0), taps(&T0));
+    drop(here.join(there).map(|(here, there)| {
+        let mut blend = Taps::blended(vec![(2.0, here), (-1.5, there)]);
+        let norms = blend.norms(&[0, 0], 1);
+        close(&norms, &[6.25, 0.0625, 2.25, 12.25], 1e-6);
+        close(
+            &blend.sum(&[1.0; 4], &[0, 0], 1).flat().iter().map(|x| f64::from(*x)).collect::<Vec<_>>(),
+            &[-0.85, 3.8, 2.5],
+            1e-6,
+        );
+    }));
+}
+
+/// Wants more room than clipping left.
+struct Spills(f64);
+impl crate::state::State for Spills {}
+impl ClipRule for Spills {
+    fn bounds(&self, groups: usize) -> Vec<f64> {
+        vec![2.0; groups]
+    }
+    fn weigh(&self, norms: Each) -> Each {
+        norms.map(|_| 0.1)
+    }
+    fn ask(&self) -> Option<Question> {
+        Some(Question { width: 2, price: Price::Room })
+    }
+    fn answer(&self, norms: Each) -> Each {
+        let wanted = self.0;
+        norms.map_rows(2, move |_, row| row.fill(wanted))
+    }
+}
+
+#[test]
+fn what_is_put_beside_a_gradient_fits_into_its_room() {
+    for wanted in [1e6, -3.0, f64::INFINITY, f64::NAN, 0.1] {
+        for size in [0.0f32, 1.0, 10.0, 1e6, 1e30] {
+            let seen = super::trial::seen(&Spills(wanted), &[[size, 0.0, 0.0]]);
+            let joint = seen.sum.iter().chain(&seen.beside).map(|x| x * x).sum::<f64>().sqrt();
+            assert!(joint <= 2.0 * (1.0 + ROUNDING), "{wanted} beside {size}: {joint}");
         }
     }
+    close(&super::trial::seen(&Spills(0.1), &[[5.0, 0.0, 0.0]]).beside, &[0.1, 0.1], 1e-12);
+}
 
-    /// A lot is the sum of its examples taken one at a time: no rule looks across.
-    #[test]
-    fn one_row_at_a_time(rows in prop::collection::vec(example(), 1..6)) {
-        for rule in every() {
-            let whole = sum(&*rule, &rows);
-            let mut parts = vec![0.0; 3];
-            for row in &rows {
-                parts.iter_mut().zip(sum(&*rule, &[*row])).for_each(|(p, x)| *p += x);
-            }
-            for (a, b) in whole.iter().zip(&parts) {
-                prop_assert!((a - b).abs() <= 1e-4 * sensitivity(&*rule, &layout()) * rows.len() as f64);
-            }
+/// Few directions are taken one inner product at a time, many from rows: the same coordinates.
+#[test]
+fn both_ways_to_project_agree() {
+    let stream = Key::from_seed(3).stream(privacy::Purpose::Audit, 0, 0);
+    let direction = |j: u64| Grads::new(&layout(), (0..3).map(|i| stream.normal(3 * j + i) as f32).collect());
+    let frame = |from: u64, to: u64| {
+        let directions: Vec<Grads> = (from..to).map(direction).collect();
+        Frame::Project(Projection::new(directions.clone(), directions, None))
+    };
+    let rows = |frame: Frame| taps(&T0).map(|taps| frame.enter(taps).rows()[0].data().to_vec());
+    let many = rows(frame(0, 20)).join(rows(frame(0, 10)).join(rows(frame(10, 20))));
+    drop(many.map(|(all, (first, last))| {
+        let halves = first.chunks(10).zip(last.chunks(10)).flat_map(|(a, b)| a.iter().chain(b).copied());
+        for (a, b) in all.iter().zip(halves) {
+            assert!((a - b).abs() < 1e-5, "{a} and {b}");
         }
-    }
+    }));
 }

@@ -16,7 +16,7 @@ fn smallest(name: &str) -> String {
 
 #[test]
 fn every_source_survives_a_round_trip() {
-    for crate::registry::Entry { name, summary } in Kind::ENTRIES {
+    for crate::registry::Entry { name, summary, .. } in Kind::ENTRIES {
         let config: DataConfig = toml::from_str(&smallest(name)).unwrap();
         assert_eq!(config.0.name(), *name);
         assert!(!summary.is_empty() && config.declared() > 0);

@@ -169,6 +169,12 @@ impl Model {
         taps
     }
 
+    /// Every example's loss, with nothing dropped out.
+    pub fn losses(&self, weights: &Weights, batch: Batch) -> Vec<f32> {
+        let inputs = inputs(batch.inputs, batch.n, &batch.shape).to(weights.layout().device());
+        self.loss.apply(self.outputs(weights, inputs), &batch.targets).0.into_data()
+    }
+
     /// Mean loss and accuracy over PUBLIC examples.
     pub fn score(&self, weights: &Weights, examples: &Examples) -> Score {
         let (mut loss, mut hits, mut classes) = (0.0, 0, false);

@@ -14,7 +14,7 @@
 //!     w.tensors.clear();
 //! }
 //! ```
-//! [`Weights::public`] and [`Weights::from_public`] are claims about where starting values came from; reports print them.
+//! [`Weights::public`], [`Weights::from_public`] and [`Weights::from_point`] are claims about where starting values came from; reports print them.
 use crate::{
     grads::{Grads, Layout},
     layer::{Init, Parameter},
@@ -24,6 +24,7 @@ use privacy::{Key, Privatized, Purpose, Stream};
 use std::{collections::HashMap, sync::Arc};
 
 /// All of a model's parameters.
+#[derive(Clone)]
 pub struct Weights {
     layout: Arc<Layout>,
     tensors: Vec<Tensor>,
@@ -50,6 +51,19 @@ impl Weights {
             Some(name) => Err(format!("the model has no parameter `{name}`")),
             None => Ok(Weights { layout: layout.clone(), tensors }),
         }
+    }
+
+    /// Weights at a point, as public as the point is.
+    pub fn from_point(point: &Grads) -> Self {
+        let layout = point.layout().clone();
+        let tensor = |(p, parameter): (usize, &Parameter)| {
+            let numbers = point.part(p).to_vec();
+            let tensor =
+                if numbers.is_empty() { Tensor::zeros([0]) } else { Tensor::new(parameter.shape.clone(), numbers) };
+            tensor.to(layout.device())
+        };
+        let tensors = layout.parameters().iter().enumerate().map(tensor).collect();
+        Weights { layout, tensors }
     }
 
     /// Weights with no numbers in them, for a rehearsal.
@@ -79,6 +93,26 @@ impl Weights {
         let mut point = Grads::zeros(&self.layout);
         self.tensors.iter().enumerate().for_each(|(p, tensor)| op::copy(tensor, point.part_mut(p)));
         point
+    }
+
+    /// The same weights from `offset` away, to look at data from there. What is seen there is as secret as here.
+    pub(crate) fn seen_from(&self, offset: &Grads) -> Weights {
+        let shifted = |(p, tensor): (usize, &Tensor)| {
+            let mut tensor = tensor.clone();
+            op::walk(&mut tensor, offset.part(p));
+            tensor
+        };
+        let tensors = self.tensors.iter().enumerate().map(shifted).collect();
+        Weights { layout: self.layout.clone(), tensors }
+    }
+
+    /// Lets `change` have its way with starting values, which are public.
+    pub(crate) fn start(&mut self, change: impl FnOnce(&mut Grads)) {
+        let mut point = self.point();
+        change(&mut point);
+        for (p, tensor) in self.tensors.iter_mut().enumerate() {
+            *tensor = Tensor::new(tensor.shape(), point.parameter(p).to_vec()).to(self.layout.device());
+        }
     }
 
     /// Takes one step.

@@ -7,14 +7,15 @@
 #[cfg(test)]
 mod example;
 mod number;
-mod page;
+pub(crate) mod page;
 pub mod plot;
 mod record;
 mod statement;
-mod words;
+pub(crate) mod words;
 mod write;
 
 pub use self::page::html;
+pub(crate) use self::page::{banner, document, heading, html_with, section, text};
 pub use self::record::{Point, Record, Summary};
 pub use self::statement::{Clip, Neighbouring, Noise, Randomness, Sampling, Statement, Steps, UNIT};
-pub use self::write::{write, write_atomically};
+pub use self::write::{read, write, write_atomically};

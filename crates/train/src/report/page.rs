@@ -9,6 +9,7 @@ mod privacy;
 mod verdict;
 
 use super::record::Record;
+pub(crate) use verdict::banner;
 
 const STYLE: &str = include_str!("page/page.css");
 
@@ -18,33 +19,48 @@ const MARK: &str = "<svg class=\"mark\" viewBox=\"0 0 32 32\" aria-hidden=\"true
 
 /// The page for `record`.
 pub fn html(record: &Record) -> String {
-    let title = text(&record.title);
+    html_with(record, "")
+}
+
+/// The same with further sections (markup) before the statement of privacy.
+pub(crate) fn html_with(record: &Record, sections: &str) -> String {
+    let body = [header(record), main(record, sections), footer(record)].concat();
+    document(&format!("{} - Secateur report", record.title), &body)
+}
+
+/// A whole page of this title around `body`, which is markup.
+pub(crate) fn document(title: &str, body: &str) -> String {
+    let title = text(title);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{title} - Secateur report</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{}{}{}</body>\n</html>\n",
-        header(record),
-        main(record),
-        footer(record)
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
     )
 }
 
 fn header(record: &Record) -> String {
+    heading("training report", &record.title)
+}
+
+/// The head of a page: what kind of page it is, and its title.
+pub(crate) fn heading(kind: &str, title: &str) -> String {
     format!(
-        "<header class=\"top\">\n<p class=\"brand\">{MARK} Secateur <span>training report</span></p>\n<h1>{}</h1>\n</header>\n",
-        text(&record.title)
+        "<header class=\"top\">\n<p class=\"brand\">{MARK} Secateur <span>{}</span></p>\n<h1>{}</h1>\n</header>\n",
+        text(kind),
+        text(title)
     )
 }
 
-fn main(record: &Record) -> String {
+fn main(record: &Record, further: &str) -> String {
     let sections = [
         verdict::banners(record),
         facts::tiles(record),
         privacy::warnings(record),
         charts::learning(record),
         charts::spending(record),
+        further.to_owned(),
         privacy::statement(record),
         privacy::assumptions(record),
         facts::run(record),
@@ -63,7 +79,7 @@ fn footer(record: &Record) -> String {
 }
 
 /// `content` as it may stand in markup, inside an element or a quoted attribute. Control characters are replaced.
-pub(super) fn text(content: &str) -> String {
+pub(crate) fn text(content: &str) -> String {
     let mut out = String::with_capacity(content.len());
     for character in content.chars() {
         match character {
@@ -81,7 +97,7 @@ pub(super) fn text(content: &str) -> String {
 }
 
 /// A section with a heading; its second argument is markup.
-fn section(heading: &str, body: &str) -> String {
+pub(crate) fn section(heading: &str, body: &str) -> String {
     format!("<section>\n<h2>{heading}</h2>\n{body}</section>\n")
 }
 

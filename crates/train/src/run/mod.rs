@@ -1,11 +1,12 @@
 //! A whole run: from a configuration to trained weights, with everything a reader of the result needs.
 mod folder;
 mod record;
+mod resume;
 
 use crate::{
     checkpoint,
     config::{Config, ConfigError, Mode},
-    data::{DataError, Examples},
+    data::{DataError, Examples, Loaded},
     model::{Model, ModelError, Score, Weights},
     plan::{self, Plan, PlanError},
     report::{self, Point, Record},
@@ -13,6 +14,7 @@ use crate::{
 };
 pub use folder::FolderError;
 use privacy::{Key, KeyError, Ledger, LedgerError, Odometer};
+use resume::Behind;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -61,6 +63,12 @@ pub enum RunError {
     /// The device.
     #[error(transparent)]
     Device(#[from] engine::DeviceError),
+    /// A run that cannot be continued.
+    #[error("{0}")]
+    Resume(String),
+    /// Somebody who watches gave up.
+    #[error("{0}")]
+    Look(String),
     /// A ledger that cannot be priced.
     #[error("the ledger cannot be priced: {0}")]
     Price(String),
@@ -83,6 +91,30 @@ pub struct Progress {
 pub trait Watch {
     /// Told after each step; `false` ends the run in good order.
     fn step(&mut self, progress: &Progress) -> bool;
+    /// Shown the model after each step, for those who look closer.
+    ///
+    /// # Errors
+    /// What ends the run, in words.
+    fn look(&mut self, seen: &Seen) -> Result<(), String> {
+        let _ = seen;
+        Ok(())
+    }
+}
+
+/// A model in training, with what is public around it.
+pub struct Seen<'a> {
+    /// Steps made.
+    pub step: u64,
+    /// The configuration.
+    pub config: &'a Config,
+    /// The public numbers.
+    pub plan: &'a Plan,
+    /// The model.
+    pub model: &'a Model,
+    /// The weights, which are released.
+    pub weights: &'a Weights,
+    /// The public evaluation data.
+    pub evaluation: Option<&'a Examples>,
 }
 
 /// Watches nothing and never ends a run.
@@ -102,6 +134,51 @@ pub struct Run {
     trainer: Trainer,
     evaluation: Option<Examples>,
     folder: Option<PathBuf>,
+    root: PathBuf,
+    behind: Behind,
+}
+
+/// What a run starts from, this one or an earlier life of it: the data and the model.
+struct Ground {
+    config: Config,
+    root: PathBuf,
+    data: Loaded,
+    model: Arc<Model>,
+}
+
+impl Ground {
+    fn survey(config: Config, root: &Path) -> Result<Ground, RunError> {
+        config.train.open_device()?;
+        let data = config.data.load(root)?;
+        let kind = data.train.gather(&[]).targets;
+        let model = Arc::new(Model::build(&config.model, data.train.shape(), &kind)?);
+        Ok(Ground { config, root: root.to_owned(), data, model })
+    }
+
+    fn key(&self) -> Result<Arc<Key>, KeyError> {
+        Ok(Arc::new(self.config.train.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?))
+    }
+
+    fn run(
+        self,
+        plan: Plan,
+        weights: Weights,
+        key: Arc<Key>,
+        ledger: Ledger,
+        folder: Option<&Path>,
+    ) -> Result<Run, RunError> {
+        let Ground { config, root, mut data, model } = self;
+        let device = config.train.open_device()?;
+        let weights = engine::guard(|| {
+            data.train.reside(device);
+            weights.to(device)
+        })?;
+        let warnings = record::warnings(&config, &plan, data.notes);
+        let rows = data.train.len();
+        let trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
+        let (folder, behind, evaluation) = (folder.map(Path::to_owned), Behind::default(), data.evaluation);
+        Ok(Run { config, plan, warnings, trainer, evaluation, folder, root, behind })
+    }
 }
 
 /// What a run leaves.
@@ -110,6 +187,8 @@ pub struct Outcome {
     pub record: Record,
     /// The weights.
     pub weights: Weights,
+    /// What was spent, in detail.
+    pub ledger: Ledger,
 }
 
 impl Run {
@@ -121,32 +200,22 @@ impl Run {
     /// # Errors
     /// Anything wrong with the configuration, the data, the model, the budget or the folder.
     pub fn prepare(config: Config, root: &Path, folder: Option<&Path>, force: bool) -> Result<Run, RunError> {
-        let device = config.train.open_device()?;
-        let mut loaded = config.data.load(root)?;
-        let kind = loaded.train.gather(&[]).targets;
-        let model = Arc::new(Model::build(&config.model, loaded.train.shape(), &kind)?);
-        let plan = Plan::new(&config, &model, loaded.declared)?;
-        let key = Arc::new(config.train.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?);
-        let weights = start(&config, &model, root, &key)?;
-        let weights = engine::guard(|| {
-            loaded.train.reside(device);
-            weights.to(device)
-        })?;
-        let warnings = record::warnings(&config, &plan, loaded.notes);
+        let ground = Ground::survey(config, root)?;
+        let plan = Plan::new(&ground.config, &ground.model, ground.data.declared)?;
+        let key = ground.key()?;
+        let weights = start(&ground.config, &ground.model, root, &key)?;
+        let neighbouring = ground.config.privacy.neighbouring;
         let ledger = match folder {
             Some(folder) => {
                 folder::claim(folder, force)?;
                 let path = folder.join("config.toml");
-                let written = report::write_atomically(&path, config.to_toml().as_bytes());
+                let written = report::write_atomically(&path, ground.config.to_toml().as_bytes());
                 written.map_err(|source| RunError::Write { path, source })?;
-                Ledger::create(folder.join("ledger.jsonl"), config.privacy.neighbouring)?
+                Ledger::create(folder.join("ledger.jsonl"), neighbouring)?
             }
-            None => Ledger::new(config.privacy.neighbouring),
+            None => Ledger::new(neighbouring),
         };
-        let rows = loaded.train.len();
-        let trainer = plan.trainer(&config, &model, weights, loaded.train, rows, key, ledger)?;
-        let folder = folder.map(Path::to_owned);
-        Ok(Run { config, plan, warnings, trainer, evaluation: loaded.evaluation, folder })
+        ground.run(plan, weights, key, ledger, folder)
     }
 
     /// Trains, and writes the results.
@@ -154,16 +223,21 @@ impl Run {
     /// # Errors
     /// If the ledger or the results cannot be written. What was spent until then is in the ledger.
     pub fn train(mut self, watch: &mut dyn Watch) -> Result<Outcome, RunError> {
-        let mut points = Points::new(self.folder.as_deref())?;
-        let (start, mut refreshed) = (Instant::now(), Instant::now());
-        let mut training = Duration::ZERO;
+        let mut behind = std::mem::take(&mut self.behind);
+        let mut points = Points::new(self.folder.as_deref(), std::mem::take(&mut behind.points))?;
+        let (mut refreshed, before) = (Instant::now(), behind.elapsed);
+        let start = refreshed;
         let mut odometer = Odometer::new(self.config.privacy.delta);
-        let mut progress = Progress { step: 0, steps: self.plan.steps, epsilon: 0.0, score: self.score() };
-        points.push(self.point(&progress, start))?;
+        let step = self.trainer.step;
+        let mut progress = Progress { step, steps: self.plan.steps, epsilon: self.spent()?, score: self.score() };
+        if points.all.is_empty() {
+            points.push(self.point(&progress, behind.elapsed))?;
+        }
         while progress.step < self.plan.steps {
             let began = Instant::now();
             engine::guard(|| self.trainer.step())??;
-            training += began.elapsed();
+            behind.training += began.elapsed();
+            behind.elapsed = before + start.elapsed();
             progress.step = self.trainer.step;
             let due = self.is_due(progress.step);
             if due {
@@ -174,36 +248,52 @@ impl Run {
             }
             if due {
                 progress.score = self.score();
-                points.push(self.point(&progress, start))?;
+                points.push(self.point(&progress, behind.elapsed))?;
             }
+            let every = self.config.train.checkpoint_every;
+            if every.is_some_and(|n| progress.step.is_multiple_of(n)) && progress.step < self.plan.steps {
+                self.checkpoint(&mut behind)?;
+            }
+            watch.look(&self.seen()).map_err(RunError::Look)?;
             if !watch.step(&progress) {
                 break;
             }
         }
-        self.finish(points, progress, start, training)
+        self.finish(points, progress, behind)
     }
 
-    fn finish(
-        mut self,
-        mut points: Points,
-        mut progress: Progress,
-        start: Instant,
-        training: Duration,
-    ) -> Result<Outcome, RunError> {
+    fn finish(mut self, mut points: Points, mut progress: Progress, mut behind: Behind) -> Result<Outcome, RunError> {
         self.trainer.ledger.close()?;
+        if progress.step < self.plan.steps {
+            self.checkpoint(&mut behind)?;
+        }
         if !self.is_due(progress.step) && progress.step > 0 {
             progress.epsilon = self.spent()?;
             progress.score = self.score();
-            points.push(self.point(&progress, start))?;
+            points.push(self.point(&progress, behind.elapsed))?;
         }
-        let record = record::record(&self, points.all, &progress, training);
+        let record = record::record(&self, points.all, &progress, behind.training);
         if let Some(folder) = &self.folder {
             let path = folder.join("model.safetensors");
-            let bytes = checkpoint::to_bytes(&self.trainer.weights).map_err(RunError::Weights)?;
+            let bytes = checkpoint::to_bytes(&self.trainer.shown()).map_err(RunError::Weights)?;
             report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
             report::write(folder, &record).map_err(|source| RunError::Write { path: folder.clone(), source })?;
+            if progress.step == self.plan.steps {
+                resume::forget(folder)?;
+            }
         }
-        Ok(Outcome { record, weights: self.trainer.weights })
+        Ok(Outcome { record, weights: self.trainer.shown().into_owned(), ledger: self.trainer.ledger })
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            step: self.trainer.step,
+            config: &self.config,
+            plan: &self.plan,
+            model: &self.trainer.model,
+            weights: &self.trainer.weights,
+            evaluation: self.evaluation.as_ref(),
+        }
     }
 
     fn is_due(&self, step: u64) -> bool {
@@ -213,7 +303,7 @@ impl Run {
     }
 
     fn score(&self) -> Option<Score> {
-        self.evaluation.as_ref().map(|public| self.trainer.model.score(&self.trainer.weights, public))
+        self.evaluation.as_ref().map(|public| self.trainer.model.score(&self.trainer.shown(), public))
     }
 
     fn spent(&self) -> Result<f64, RunError> {
@@ -228,15 +318,20 @@ impl Run {
         }
     }
 
-    fn point(&self, progress: &Progress, start: Instant) -> Point {
+    fn point(&self, progress: &Progress, elapsed: Duration) -> Point {
         Point {
             step: progress.step,
             epoch: progress.step as f64 * self.plan.sample_rate,
-            seconds: start.elapsed().as_secs_f64(),
+            seconds: elapsed.as_secs_f64(),
             epsilon: progress.epsilon,
             evaluation_loss: progress.score.map(|s| s.loss),
             evaluation_accuracy: progress.score.and_then(|s| s.accuracy),
         }
+    }
+
+    /// Steps made, by earlier lives of the run too.
+    pub fn step(&self) -> u64 {
+        self.trainer.step
     }
 
     /// Whether the run is private.
@@ -246,7 +341,7 @@ impl Run {
 }
 
 /// Where training starts: fresh weights, or public ones from a file.
-fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
+pub(crate) fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
     let Some(file) = &config.model.weights else { return Ok(Weights::public(model.layout(), key)) };
     let path = root.join(file);
     let named = checkpoint::read(&path).map_err(RunError::Weights)?;
@@ -261,13 +356,18 @@ struct Points {
 }
 
 impl Points {
-    fn new(folder: Option<&Path>) -> Result<Self, RunError> {
+    /// Goes on after `all`.
+    fn new(folder: Option<&Path>, all: Vec<Point>) -> Result<Self, RunError> {
         let open = |folder: &Path| {
             let path = folder.join("metrics.jsonl");
-            let file = std::fs::File::create(&path);
+            let lines: Result<String, _> = all.iter().map(Point::to_line).collect();
+            let written =
+                lines.map_err(io::Error::from).and_then(|text| report::write_atomically(&path, text.as_bytes()));
+            let file = written.and_then(|()| std::fs::OpenOptions::new().append(true).open(&path));
             file.map(|file| (path.clone(), file)).map_err(|source| RunError::Write { path, source })
         };
-        Ok(Points { all: Vec::new(), file: folder.map(open).transpose()? })
+        let file = folder.map(open).transpose()?;
+        Ok(Points { all, file })
     }
 
     fn push(&mut self, point: Point) -> Result<(), RunError> {

@@ -1,7 +1,6 @@
 //! What a run says of itself: numbers, the privacy statement, assumptions, warnings.
 use super::{Progress, Run};
 use crate::{
-    clip,
     config::{Config, Mode},
     plan::Plan,
     report::{self, Clip, Noise, Point, Randomness, Record, Sampling, Statement, Steps, Summary},
@@ -64,8 +63,9 @@ pub(super) fn record(run: &Run, points: Vec<Point>, progress: &Progress, trainin
     }
 }
 
+/// How far one example may move the sum, as the rule stands at the end of the run.
 fn bound(run: &Run) -> f64 {
-    clip::sensitivity(run.config.clip.get(), run.trainer.model.layout())
+    run.trainer.bound().unwrap_or(0.0)
 }
 
 fn statement(run: &Run, progress: &Progress) -> Statement {
@@ -83,7 +83,7 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
         secateur_version: env!("CARGO_PKG_VERSION").into(),
         private: run.is_private(),
         mechanism: run.is_private().then_some(noise),
-        sampling: Sampling { kind: "poisson".into(), sample_rate: plan.sample_rate },
+        sampling: Sampling { kind: config.train.sampling.name().into(), sample_rate: plan.sample_rate },
         steps: Steps { planned: plan.steps, made: progress.step },
         neighbouring,
         neighbouring_definition: neighbouring.definition().into(),

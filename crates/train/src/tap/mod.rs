@@ -12,17 +12,21 @@
 //! sum of its two gradients, by the definition, so cross terms are exact. An example whose norm is not finite gets
 //! weight zero, and a weight of exactly zero removes it from every sum, whatever its factors hold.
 //! *Tests.* `short_cuts_agree_with_rows`, `a_parameter_used_twice_is_measured_whole`, `a_silent_example_adds_nothing`.
+mod blend;
 mod product;
 mod rows;
+mod scaled;
 mod scatter;
 #[cfg(test)]
 mod tests;
 mod tied;
 
 use crate::grads::{Grads, Layout};
-use engine::{Part, PartMut, Tensor, op, op::per_example::Squares};
+pub use blend::Blend;
+use engine::{Device, Part, PartMut, Tensor, op, op::per_example::Squares};
 pub use product::{Factor, Product};
 pub use rows::Rows;
+pub use scaled::Scaled;
 pub use scatter::Scatter;
 use std::sync::Arc;
 pub use tied::Tied;
@@ -38,6 +42,11 @@ pub trait PerExample: Send {
     fn sum(&self, weights: Part, out: PartMut);
     /// Inner product of each row with `v`, `[n]`, without multiplying the rows out where that is cheaper.
     fn dot(&self, v: Part) -> Vec<f64>;
+    /// Squared norm of each row times `scale`, coordinate by coordinate, `[n]`; none where only the rows themselves tell.
+    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
+        let _ = scale;
+        None
+    }
 }
 
 /// What one backward pass left: the gradients of `n` examples with respect to every parameter.
@@ -47,6 +56,8 @@ pub struct Taps {
     taps: Vec<Vec<Box<dyn PerExample>>>,
     /// Each example's loss, `[n]`; where nobody said, all count as finite.
     pub(crate) losses: Option<Tensor>,
+    /// The number of each example in the data set; in order from 0 unless somebody says otherwise.
+    pub who: Vec<usize>,
     /// Whether the layer now at work should compute the gradient with respect to its input.
     pub input_wanted: bool,
 }
@@ -55,7 +66,7 @@ impl Taps {
     /// Room for `n` examples' gradients of `layout`'s parameters.
     pub fn new(n: usize, layout: &Arc<Layout>) -> Self {
         let taps = layout.parameters().iter().map(|_| Vec::new()).collect();
-        Taps { n, layout: layout.clone(), taps, losses: None, input_wanted: true }
+        Taps { n, layout: layout.clone(), taps, losses: None, who: (0..n).collect(), input_wanted: true }
     }
 
     /// Leaves one tap for parameter `id`.
@@ -96,6 +107,58 @@ impl Taps {
             let joined = taps.drain(..).map(|t| t.rows()).reduce(|a, b| op::add(a, &b));
             taps.extend(joined.map(|rows| Box::new(Rows::new(rows)) as Box<dyn PerExample>));
         }
+    }
+
+    /// The same examples' gradients seen from several places, each times its number, as one gradient: what is added up is
+    /// measured whole, like a parameter that was used several times.
+    ///
+    /// # Panics
+    /// If there is no look.
+    pub fn blended(looks: Vec<(f64, Taps)>) -> Taps {
+        let mut looks = looks.into_iter().map(|(by, taps)| taps.times(by));
+        let first = looks.next().unwrap_or_else(|| unreachable!("a gradient is looked at from somewhere"));
+        looks.fold(first, |mut all, look| {
+            all.taps.iter_mut().zip(look.taps).for_each(|(a, b)| a.extend(b));
+            all.losses = match (all.losses.take(), look.losses) {
+                // A sum is finite where both are, but for sums too large, which count as not finite too.
+                (Some(a), Some(b)) => Some(op::add(a, &b)),
+                (a, b) => a.or(b),
+            };
+            all
+        })
+    }
+
+    fn times(mut self, by: f64) -> Taps {
+        if by != 1.0 {
+            let blend = |tap| Box::new(Blend::new(tap, by as f32)) as Box<dyn PerExample>;
+            self.taps = self.taps.into_iter().map(|taps| taps.into_iter().map(blend).collect()).collect();
+        }
+        self
+    }
+
+    /// Every gradient in other coordinates: `scale * (g - shift)`, coordinate by coordinate.
+    pub fn scaled(mut self, scale: &Grads, shift: Option<&Grads>) -> Taps {
+        self.join();
+        let whole = self.taps.into_iter().enumerate().map(|(p, taps)| {
+            let scaled = |tap| {
+                let shift = shift.map(|shift| shift.part(p).to_vec());
+                Scaled::new(tap, &scale.part(p).to_vec(), shift.as_deref())
+            };
+            taps.into_iter().map(|tap| Box::new(scaled(tap)) as Box<dyn PerExample>).collect()
+        });
+        self.taps = whole.collect();
+        self
+    }
+
+    /// The same examples with other gradients, given by rows `[n, p]`: one tensor for each of `layout`'s parameters.
+    pub fn with_rows(self, layout: &Arc<Layout>, rows: Vec<Tensor>) -> Taps {
+        let taps = rows.into_iter().map(|rows| vec![Box::new(Rows::new(rows)) as Box<dyn PerExample>]).collect();
+        Taps { layout: layout.clone(), taps, ..self }
+    }
+
+    /// The parameters that were tapped.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
     }
 
     /// Squared norms, `[n, groups]` row by row, where parameter `p` belongs to group `group_of[p]`.
@@ -141,8 +204,16 @@ impl Taps {
 
     /// Every example's gradient multiplied out, one parameter after the other: `[n, parameters]`.
     pub fn rows(&self) -> Vec<Tensor> {
-        let whole = |taps: &Vec<Box<dyn PerExample>>| taps.iter().map(|t| t.rows()).reduce(|a, b| op::add(a, &b));
-        let blank = |p: usize| Tensor::zeros_on(self.layout.device(), [self.n, self.layout.range(p).len()]);
-        self.taps.iter().enumerate().map(|(p, taps)| whole(taps).unwrap_or_else(|| blank(p))).collect()
+        (0..self.taps.len()).map(|p| self.rows_of(p)).collect()
+    }
+
+    /// The same handed to `f` parameter by parameter, so that only one is multiplied out at a time.
+    pub fn each_rows(&self, mut f: impl FnMut(usize, Tensor)) {
+        (0..self.taps.len()).for_each(|p| f(p, self.rows_of(p)));
+    }
+
+    fn rows_of(&self, p: usize) -> Tensor {
+        let whole = self.taps[p].iter().map(|t| t.rows()).reduce(|a, b| op::add(a, &b));
+        whole.map_or_else(|| Tensor::zeros([self.n, self.layout.range(p).len()]), |rows| rows.to(Device::Cpu))
     }
 }

@@ -1,6 +1,6 @@
 //! Gradients that are a sum of outer products over positions: linear layers, projections, convolutions.
 use super::PerExample;
-use engine::{Part, PartMut, Tensor, Window, op::per_example as op};
+use engine::{Device, Part, PartMut, Tensor, Window, op::per_example as op};
 
 /// The inputs' side of the product.
 pub enum Factor {
@@ -59,5 +59,9 @@ impl PerExample for Product {
     }
     fn dot(&self, v: Part) -> Vec<f64> {
         op::product_dot(self.a.left(), &self.b, v)
+    }
+    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
+        // The closed form is the processor's alone.
+        (self.b.device() == Device::Cpu).then(|| op::product_weighted_norms(self.a.left(), &self.b, scale)).flatten()
     }
 }

@@ -1,6 +1,6 @@
 //! Gradients that are already one row an example: biases, norm scales and shifts, positions. Few numbers each.
 use super::PerExample;
-use engine::{Part, PartMut, Tensor, op::pad_rows, op::per_example as op};
+use engine::{Device, Part, PartMut, Tensor, op::pad_rows, op::per_example as op};
 
 /// `[n, p]`: row `i` is example `i`'s gradient.
 pub struct Rows {
@@ -31,5 +31,8 @@ impl PerExample for Rows {
     }
     fn dot(&self, v: Part) -> Vec<f64> {
         op::rows_dot(&self.g, v)
+    }
+    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
+        Some(op::rows_weighted_norms(&self.g.clone().to(Device::Cpu), scale, None))
     }
 }

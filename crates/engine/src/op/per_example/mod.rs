@@ -20,6 +20,7 @@ mod scatter;
 mod sum;
 mod tied;
 mod tiles;
+mod weighted;
 
 use multiversion::multiversion;
 
@@ -31,6 +32,7 @@ pub use rows::{rows_dot, rows_norms, rows_squares, rows_sum};
 pub use scatter::{scatter_dot, scatter_norms, scatter_rows, scatter_squares, scatter_sum};
 pub use sum::product_sum;
 pub use tied::{tied_norms, tied_squares};
+pub use weighted::{product_weighted_norms, rows_weighted_norms};
 
 /// The sum of squares, in f64.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]

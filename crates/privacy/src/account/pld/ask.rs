@@ -11,19 +11,22 @@
 //!
 //! Checked by: `super::reference`, `tests/quadrature.rs`.
 
-use super::cells::divergence;
+use super::atoms::Atoms;
 use super::invert::Inverse;
 use super::nodes::Nodes;
 use super::plan::Plan;
 use super::seek::{Pace, lower, upper};
 use super::smooth::Smooth;
+use crate::account::Price;
 use crate::account::pair::Pair;
 use std::f64::consts::PI;
 
 /// Nodes of one loss for each standard deviation of the noise, where only a plan is made.
 const NODES: f64 = 8.0;
-/// How wide the interval may be, however large epsilon is.
-const WIDEST: f64 = 1e-3;
+/// How wide the interval may be, however large epsilon is, unless it is beyond all use.
+pub(super) const WIDEST: f64 = 1e-3;
+/// As a share of epsilon, where it is.
+pub(super) const PART: f64 = 1e-6;
 /// So many turns over one over the precision are dear: an interval of 0.3 % will do then.
 const DEAR: f64 = 1.5e4;
 /// The most frequencies at the first attempt.
@@ -51,6 +54,28 @@ pub(super) struct Ends {
     pub(super) upper: f64,
 }
 
+impl Ends {
+    /// Whether the interval is at most this share of epsilon wide.
+    pub(super) fn narrow(self, share: f64) -> bool {
+        self.upper.is_finite() && self.upper - self.lower <= share * self.upper
+    }
+
+    /// Of the greater of two.
+    pub(super) fn or(self, other: Ends) -> Ends {
+        Ends { lower: self.lower.max(other.lower), upper: self.upper.max(other.upper) }
+    }
+
+    pub(super) fn price(self) -> Price {
+        Price::interval(self.lower.min(self.upper), self.upper)
+    }
+
+    /// What is known by another way besides.
+    pub(super) fn and(self, other: Price) -> Price {
+        let lower = self.lower.max(other.lower.unwrap_or(0.0));
+        if self.upper <= other.epsilon { Ends { lower, ..self }.price() } else { Price { lower: Some(lower), ..other } }
+    }
+}
+
 impl Question {
     /// What is known before any line is chosen.
     pub(super) fn plan(&self, mirrored: bool) -> Plan {
@@ -62,12 +87,16 @@ impl Question {
         self.pairs.iter().map(|(_, count)| count).sum::<f64>().max(1.0)
     }
 
-    /// Whether delta alone covers everything: total variation adds up.
+    /// Total variation adds up.
+    pub(super) fn total_variation(&self) -> f64 {
+        let one = |(pair, count): &(Pair, f64)| count * pair.total_variation();
+        let whole = self.pairs.iter().map(one).sum::<f64>() * (1.0 + 1e-9);
+        if self.gaussian > 0.0 { 1.0 } else { whole.min(1.0) }
+    }
+
+    /// Whether delta alone covers everything.
     pub(super) fn covered(&self, delta: f64) -> bool {
-        let one = |(pair, count): &(Pair, f64)| {
-            count * (divergence(*pair, false, 0.0, self.tail) * (1.0 + 1e-9) + pair.outside(self.tail))
-        };
-        self.gaussian == 0.0 && self.pairs.iter().map(one).sum::<f64>() <= delta
+        self.total_variation() <= delta
     }
 
     /// Epsilon of both directions together.
@@ -86,7 +115,7 @@ impl Question {
             return Some(ends);
         }
         let other = self.direction(second, &plans[usize::from(second)], delta)?.0;
-        Some(Ends { lower: ends.lower.max(other.lower), upper: ends.upper.max(other.upper) })
+        Some(ends.or(other))
     }
 
     /// Whether a direction surely costs no more than epsilon: by its greatest loss, or a moment bound.
@@ -107,11 +136,20 @@ impl Question {
 
     /// The greatest loss of all in one direction.
     pub(super) fn most(&self, mirrored: bool) -> f64 {
-        let one = |(pair, count): &(Pair, f64)| match *pair {
-            Pair::Normal { rate, .. } if mirrored && rate < 1.0 => -count * (-rate).ln_1p(),
-            _ => f64::INFINITY,
-        };
-        if self.gaussian > 0.0 { f64::INFINITY } else { self.pairs.iter().map(one).sum::<f64>() * (1.0 + 1e-12) }
+        self.atoms(mirrored, 0.5).upper
+    }
+
+    /// What the greatest losses say of epsilon in one direction.
+    fn atoms(&self, mirrored: bool, delta: f64) -> Ends {
+        if self.gaussian > 0.0 {
+            return Ends { lower: 0.0, upper: f64::INFINITY };
+        }
+        Atoms::new(&self.pairs, mirrored).ends(delta)
+    }
+
+    /// What the greatest losses say of epsilon.
+    pub(super) fn sure(&self, delta: f64) -> Ends {
+        self.atoms(false, delta).or(self.atoms(true, delta))
     }
 
     /// Epsilon of one direction.
@@ -162,7 +200,7 @@ impl Question {
     }
 
     pub(super) fn room(&self, epsilon: f64) -> f64 {
-        (self.precision * epsilon).min(WIDEST)
+        (self.precision * epsilon).min(WIDEST.max(PART * epsilon))
     }
 }
 

@@ -86,7 +86,7 @@ fn total_log_moment(terms: &[Term], s: f64) -> f64 {
 }
 
 /// A length that transforms quickly, at least this.
-fn length(least: f64) -> usize {
+pub(super) fn length(least: f64) -> usize {
     let least = least.max(16.0) as usize;
     let power = least.next_power_of_two();
     [power / 8 * 5, power / 4 * 3].into_iter().find(|n| *n >= least).unwrap_or(power)
@@ -143,9 +143,19 @@ impl Sum {
         self.offset + (self.first + k as i64) as f64 * self.h
     }
 
-    /// The smallest epsilon in the window at which the divergence, with all errors against us, is at most delta.
+    /// The smallest epsilon in the window at which the divergence, with all errors against us, is at most delta; negative
+    /// infinity where it is in all of it, which says nothing of what is below.
     pub(in crate::account) fn epsilon_above(&self, delta: f64) -> f64 {
         self.search(delta - self.infinite, 1.0 + self.share, self.error())
+    }
+
+    /// As [`Sum::epsilon_above`], and where the window says nothing of what is below it, its lower end, or 0 if that was asked.
+    pub(super) fn enough(&self, delta: f64) -> f64 {
+        match self.epsilon_above(delta) {
+            f64::NEG_INFINITY if self.above(0.0) <= delta => 0.0,
+            f64::NEG_INFINITY => self.point(0).max(0.0),
+            epsilon => epsilon.max(0.0),
+        }
     }
 
     /// The smallest epsilon in the window at which the divergence, with all errors for us, is at most delta.
@@ -174,7 +184,7 @@ impl Sum {
             g = self.tilted[k] + g * more;
             d = once * (d + -(-self.h).exp_m1() * g);
         }
-        // Even below the window there is room.
+        // There is room in all of the window.
         f64::NEG_INFINITY
     }
 

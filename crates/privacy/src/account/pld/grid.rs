@@ -11,6 +11,7 @@
 //! Checked by: `super::tests`.
 
 use super::PldCurve;
+use super::ask::{PART, WIDEST};
 use super::cells::{self, Both, divergence};
 use super::compose::{Sum, Term, Window};
 use super::dots::{self, Masses};
@@ -26,9 +27,6 @@ const NODES: f64 = 4.0;
 
 /// The relative error of a divergence that is integrated directly, at most.
 const SINGLE: f64 = 1e-10;
-
-/// How wide the interval may be at most, about, however large epsilon is.
-const WIDEST: f64 = 1e-3;
 
 /// One question about a curve, with a grid of its own.
 #[derive(Clone)]
@@ -63,7 +61,8 @@ impl Query {
         let saddles: Vec<Saddle> = plans.iter().enumerate().map(|(k, plan)| saddle(plan, k)).collect();
         let windows: Vec<Window> = plans.iter().zip(&saddles).map(|(plan, saddle)| plan.window(*saddle)).collect();
         let worst = if saddles.len() == 2 && saddles[1].epsilon > saddles[0].epsilon { 1 } else { 0 };
-        let h = plans[worst].grid(saddles[worst], self.precision.min(WIDEST / saddles[worst].epsilon.abs()));
+        let h =
+            plans[worst].grid(saddles[worst], self.precision.min((WIDEST / saddles[worst].epsilon.abs()).max(PART)));
         let h = windows.iter().try_fold(h, |h, window| plan::fitting(&self.parts, *window, h, self.tail))?;
         let cells: Vec<(Both, f64)> = self.parts.iter().map(|(p, n)| (Both::new(*p, h, self.tail), *n)).collect();
         let mirror = |cells: &[(Both, f64)]| cells.iter().map(|(cells, n)| (cells.mirrored(), *n)).collect();
@@ -113,7 +112,7 @@ impl Query {
     /// The interval found with these saddle points.
     fn interval(&self, delta: f64, saddle: impl Fn(&Plan, usize) -> Saddle) -> Option<Bounds> {
         let sides = self.sides(saddle)?;
-        let upper = |k: usize| sides.get(k).map_or(0.0, |side: &Side| side.upper(delta).max(0.0));
+        let upper = |k: usize| sides.get(k).map_or(0.0, |side: &Side| side.upper(delta));
         let uppers = [upper(0), upper(1)];
         let worst = usize::from(uppers[1] > uppers[0]);
         let lower = sides[worst].sum(below).map_or(0.0, |sum| sum.epsilon_below(delta));
@@ -170,7 +169,7 @@ impl Side {
     }
 
     fn upper(&self, delta: f64) -> f64 {
-        self.sum(above).map_or(f64::INFINITY, |sum| sum.epsilon_above(delta))
+        self.sum(above).map_or(f64::INFINITY, |sum| sum.enough(delta))
     }
 }
 

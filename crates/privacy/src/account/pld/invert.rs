@@ -11,7 +11,7 @@
 use super::nodes::Nodes;
 use super::plan::Course;
 use super::smooth::{Line, Smooth};
-use super::transform::Transform;
+use super::transform::{self, Transform};
 use crate::account::pair::Pair;
 use std::f64::consts::PI;
 
@@ -106,8 +106,8 @@ impl Inverse {
         Inverse { smoothing: times * self.smoothing, ..self.clone() }
     }
 
-    /// How many turns it took.
+    /// What it took, in rotations of one place by one frequency: to make the transforms, and to search along the line.
     pub(super) fn cost(&self) -> f64 {
-        self.parts.iter().map(|part| part.nodes as f64).sum::<f64>() * self.count as f64
+        self.parts.iter().map(|part| transform::cost(part.nodes, self.count)).sum::<f64>() + 100.0 * self.count as f64
     }
 }

@@ -6,7 +6,7 @@
 //! most the epsilon of the dominating pairs.
 //!
 //! Argument: every event has a dominating pair ([`super::pair`]). The characteristic function of its privacy loss is integrated
-//! with an error that is proved ([`nodes`], [`transform`]) and raised to the number of rounds. A little Gaussian loss added
+//! with an error that is proved ([`nodes`], [`transform`], [`spread`]) and raised to the number of rounds. A little Gaussian loss added
 //! makes its inversion finite, dearer than the truth by an amount that is bounded, so that there is a bound on either side
 //! ([`smooth`], [`ask`]). Losses that lie on a lattice are put on a grid twice instead, once above and once below them
 //! ([`dots`]), and composed in the frequency domain with every error on the safe side ([`compose`], [`grid`]). The pairs have
@@ -20,8 +20,10 @@
 //! Checked by: `tests`, `invert_tests`, `reference` (exact values lie in the interval), `tests/quadrature.rs`.
 
 mod ask;
+mod atoms;
 mod cells;
 mod compose;
+mod curve;
 mod dots;
 mod grid;
 mod invert;
@@ -31,6 +33,7 @@ mod plan;
 mod running;
 mod seek;
 mod smooth;
+mod spread;
 mod transform;
 
 use super::crowd::Crowd;
@@ -38,6 +41,7 @@ use super::pair::{Cost, Pair, pair};
 use super::plain::{Passes, passing};
 use super::{Accountant, Curve, Price};
 use crate::{Event, Neighbouring, gaussian};
+use ask::Ends;
 pub(super) use cells::divergence;
 use grid::Query;
 pub(super) use plan::Plan;
@@ -49,6 +53,9 @@ pub(super) mod parts {
     pub(in crate::account) use super::compose::{Sum, Term, Window};
     pub(in crate::account) use super::dots::Masses;
 }
+
+/// How wide, as a share of epsilon, an interval may be without a grid being tried where losses have atoms.
+const NARROW: f64 = 2e-3;
 
 /// The accountant by privacy loss distributions.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -151,6 +158,16 @@ impl PldCurve {
         Ok(PldCurve { parts, gaussian: k * k * self.gaussian, ..self.clone() })
     }
 
+    /// Whether losses are smooth, in the main.
+    fn smooth(&self) -> bool {
+        atoms::smooth(&self.parts, self.unhidden())
+    }
+
+    /// Whether a grid is not worth while after these were found by inversion.
+    fn sharp(&self, ends: Ends) -> bool {
+        ends.narrow(NARROW) || self.parts.iter().all(|(pair, _)| pair.atoms().is_empty())
+    }
+
     /// Whether it costs nothing, or everything.
     pub(super) fn extreme(&self) -> Option<f64> {
         if self.infinite || self.unhidden().is_infinite() {
@@ -184,21 +201,37 @@ impl Accountant for Pld {
         if let Some(price) = query.single(delta) {
             return curve.noted(price);
         }
-        // Losses on a lattice are sharp on a grid; others are smooth.
-        let lattice = curve.parts.iter().any(|(pair, _)| !pair.atoms().is_empty());
-        let smooth = || self.question(curve, delta).epsilon(query.symmetric(), delta);
-        match if lattice { None } else { smooth() } {
-            Some(ends) => curve.noted(Price::interval(ends.lower.min(ends.upper), ends.upper)),
-            None => curve.noted(query.epsilon(delta)),
+        let question = self.question(curve, delta);
+        let sure = question.sure(delta);
+        if sure.narrow(self.precision) {
+            return curve.noted(sure.price());
+        }
+        // Losses in atoms are sharp on a grid; others are smooth.
+        let inverted = if curve.smooth() { question.epsilon(query.symmetric(), delta) } else { None };
+        match inverted {
+            Some(ends) if curve.sharp(ends) => curve.noted(ends.price()),
+            Some(ends) => curve.noted(ends.and(query.epsilon(delta))),
+            None => curve.noted(sure.and(query.epsilon(delta))),
         }
     }
 
     fn delta(&self, curve: &PldCurve, epsilon: f64) -> f64 {
         match curve.extreme() {
-            Some(0.0) => 0.0,
-            Some(_) => 1.0,
-            None => Query::new(curve, 1e-12, self.precision).delta(epsilon),
+            Some(0.0) => return 0.0,
+            Some(_) => return 1.0,
+            None => {}
         }
+        if curve.parts.is_empty() {
+            return gaussian::delta(curve.unhidden().sqrt(), epsilon);
+        }
+        let symmetric = curve.parts.iter().all(|(pair, _)| pair.symmetric());
+        let about = self.question(curve, 1e-12).delta_about(epsilon, symmetric);
+        let question = self.question(curve, about);
+        if curve.smooth() {
+            return question.delta(epsilon, symmetric);
+        }
+        let grid = Query::new(curve, about, self.precision).delta(epsilon);
+        if epsilon >= question.sure(0.5).upper { 0.0 } else { grid.min(question.total_variation()) }
     }
 }
 

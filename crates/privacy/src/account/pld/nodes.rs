@@ -101,12 +101,13 @@ impl Nodes {
             }
             panels(part, (middle - half, middle + half), tilt + highest, |middle, half| {
                 count += 1;
-                if count < MOST {
-                    gauss(part, mirrored, share, (middle, half), |mass, loss| nodes.keep(mass, loss));
-                }
+                gauss(part, mirrored, share, (middle, half), |mass, loss| nodes.keep(mass, loss));
             })?;
+            if count >= MOST {
+                return None;
+            }
         }
-        if count >= MOST || !(excess > -1.0 && excess.is_finite()) {
+        if !(excess > -1.0 && excess.is_finite()) {
             return None;
         }
         nodes.finish(excess, left, highest);
@@ -202,8 +203,12 @@ fn gauss(pair: Pair, mirrored: bool, share: f64, (middle, half): (f64, f64), mut
 
 /// The panels of a component: their middles and half lengths. `None` where there would be too many.
 fn panels(pair: Pair, (from, to): (f64, f64), size: f64, mut each: impl FnMut(f64, f64)) -> Option<()> {
-    let (mut start, mut half) = (from, 0.5 * (to - from));
+    let (mut start, mut half, mut count) = (from, 0.5 * (to - from), 0);
     while start < to {
+        count += 1;
+        if count > MOST {
+            return None;
+        }
         half = (1.5 * half).min(0.5 * (to - start));
         loop {
             let (middle, reach) = (start + half, AROUND * half);

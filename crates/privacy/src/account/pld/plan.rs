@@ -13,7 +13,7 @@ use std::f64::consts::PI;
 /// Tilted mass outside the window, as the power of 1/e.
 const TAILS: f64 = 23.0;
 /// The most points of a window, and of one loss.
-const MOST: f64 = 2_097_152.0;
+const MOST: f64 = 1_048_576.0;
 
 /// Masses and losses at a few nodes, in one direction, so many times.
 struct Sketch {
@@ -153,6 +153,11 @@ impl Plan {
         self.sketches.iter().map(|sketch| sketch.count).sum()
     }
 
+    /// How many nodes its losses have together, at least one.
+    pub(in crate::account) fn nodes(&self) -> usize {
+        self.sketches.iter().map(|sketch| sketch.nodes.len()).sum::<usize>().max(1)
+    }
+
     /// `K` at a complex tilt.
     pub(in crate::account) fn log_moment(&self, s: Complex64) -> Complex64 {
         let normal = s * (s + 1.0) * (0.5 * self.gaussian);
@@ -236,6 +241,13 @@ impl Plan {
         saddle
     }
 
+    /// About what delta is at this epsilon, whose saddle point it is.
+    pub(super) fn delta_at(&self, saddle: Saddle, epsilon: f64) -> f64 {
+        let (s, k) = (saddle.tilt, self.cumulants(saddle.tilt));
+        let width = (2.0 * PI * k.variance).sqrt().max(0.1 / (s + 1.0));
+        (k.value - s * epsilon).exp() / (s * (s + 1.0) * width).max(1.0)
+    }
+
     /// The tilt whose moment bound is best at this epsilon.
     pub(super) fn best_tilt(&self, epsilon: f64) -> f64 {
         self.solve(|_, k| k.mean < epsilon).tilt
@@ -303,7 +315,7 @@ pub(super) fn fitting(parts: &[(Pair, f64)], window: Window, h: f64, tail: f64) 
     let atoms = parts.iter().map(|(pair, _)| pair.atoms()).find(|atoms| atoms.len() == 2);
     if let Some([a, b]) = atoms.as_deref() {
         let gap = b.loss() - a.loss();
-        h = gap / (gap / h).ceil();
+        h = if gap > h { gap / (gap / h).ceil() } else { h };
     }
     (h.is_finite() && h > 0.0 && h < 1.0).then_some(h)
 }

@@ -24,9 +24,8 @@ impl Tally {
     /// As [`super::Pld`]'s epsilon, sooner when asked about hardly other numbers of the same events.
     pub(crate) fn epsilon(&mut self, curve: &PldCurve, delta: f64) -> Price {
         let pld = Pld::default();
-        let lattice = curve.parts.iter().any(|(pair, _)| !pair.atoms().is_empty());
         let count: f64 = curve.parts.iter().map(|(_, count)| count).sum();
-        if lattice || count < 2.0 || curve.extreme().is_some() {
+        if !curve.smooth() || count < 2.0 || curve.extreme().is_some() {
             return pld.epsilon(curve, delta);
         }
         let question = pld.question(curve, delta);
@@ -35,8 +34,8 @@ impl Tally {
         }
         let symmetric = curve.parts.iter().all(|(pair, _)| pair.symmetric());
         match self.running.epsilon(&question, symmetric, delta) {
-            Some(ends) => curve.noted(Price::interval(ends.lower.min(ends.upper), ends.upper)),
-            None => pld.epsilon(curve, delta),
+            Some(ends) if curve.sharp(ends) => curve.noted(ends.price()),
+            _ => pld.epsilon(curve, delta),
         }
     }
 }
@@ -74,7 +73,7 @@ impl Running {
             return Some(first);
         }
         let second = self.direction(asked, true, delta, first.upper)?;
-        Some(Ends { lower: first.lower.max(second.lower), upper: first.upper.max(second.upper) })
+        Some(first.or(second))
     }
 
     /// Epsilon of one direction; or, where that surely is at most `known`, that it is.

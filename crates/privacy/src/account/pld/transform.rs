@@ -5,13 +5,14 @@
 //! Claim: [`Transform::round`] holds `E e^(s loss)` over its value at the real tilt, for `s` with the imaginary parts `k step`,
 //! off by at most [`Transform::error`], if every loss may be off by [`Nodes::wrong`].
 //!
-//! Argument: [`super::nodes`], and rotations of `e^(i w loss) - 1`, whose roundings are in proportion to it: a turn's start is the
+//! Argument: where there are many places and frequencies, [`super::spread`]. Otherwise [`super::nodes`], and rotations of `e^(i w loss) - 1`, whose roundings are in proportion to it: a turn's start is the
 //! fractional part of an exact product, and 64 rotations later it starts afresh. What is wrong with a turn is
 //! proportional to the frequency, which is a wrong loss.
 //!
 //! Checked by: `super::invert_tests`.
 
 use super::nodes::Nodes;
+use super::spread;
 use realfft::num_complex::Complex64;
 use std::f64::consts::PI;
 
@@ -35,28 +36,50 @@ pub(super) struct Transform {
 impl Transform {
     /// At the frequencies `0, step, 2 step, ...`, so many.
     pub(super) fn new(nodes: &Nodes, step: f64, count: usize) -> Self {
-        let mut sums = vec![Complex64::ZERO; count.next_multiple_of(BLOCK)];
-        let turns: Vec<f64> = nodes.losses.iter().map(|loss| (step * loss / (2.0 * PI)).fract()).collect();
-        for (masses, turns) in nodes.tilted.chunks(GROUP).zip(turns.chunks(GROUP)) {
-            for (block, sums) in sums.chunks_mut(BLOCK).enumerate() {
-                let mut group = [([0.0; LANES], [0.0; LANES]); BLOCK];
-                for (masses, turns) in masses.chunks(LANES).zip(turns.chunks(LANES)) {
-                    rotate(masses, turns, block * BLOCK, &mut group);
-                }
-                for (sum, (re, im)) in sums.iter_mut().zip(group) {
-                    *sum += Complex64::new(re.iter().sum(), im.iter().sum());
-                }
-            }
-        }
+        let turn = |loss: &f64| (step * loss / (2.0 * PI)).fract();
+        let turns: Vec<f64> = nodes.losses.iter().map(turn).collect();
+        let (sums, doubt) = if fast(turns.len(), count) {
+            spread::sums(&nodes.tilted, &turns, count)
+        } else {
+            (rotated(&nodes.tilted, &turns, count), 0.0)
+        };
         // Of 1 + x, without losing a small x nor a small sum.
         let polar = |x: &Complex64| {
             let whole = Complex64::new(1.0 + x.re, x.im);
             let size = if whole.norm() < 0.5 { whole.norm().ln() } else { 0.5 * (2.0 * x.re + x.norm_sqr()).ln_1p() };
             (size.clamp(-300.0, 0.0), whole.arg())
         };
-        let round = sums[..count].iter().map(polar).collect();
-        Transform { round, log_moment: nodes.log_moment, error: nodes.error }
+        let round = sums.iter().map(polar).collect();
+        Transform { round, log_moment: nodes.log_moment, error: nodes.error + doubt }
     }
+}
+
+/// Whether spreading is worth its while.
+fn fast(places: usize, count: usize) -> bool {
+    spread::cost(places, count) < 0.5 * (places * count) as f64
+}
+
+/// What a transform costs, in rotations of one place by one frequency.
+pub(super) fn cost(places: usize, count: usize) -> f64 {
+    spread::cost(places, count).min((places * count) as f64)
+}
+
+/// `sum of mass (e^(i k 2 pi turn) - 1)`, by turning every place by itself.
+fn rotated(masses: &[f64], turns: &[f64], count: usize) -> Vec<Complex64> {
+    let mut sums = vec![Complex64::ZERO; count.next_multiple_of(BLOCK)];
+    for (masses, turns) in masses.chunks(GROUP).zip(turns.chunks(GROUP)) {
+        for (block, sums) in sums.chunks_mut(BLOCK).enumerate() {
+            let mut group = [([0.0; LANES], [0.0; LANES]); BLOCK];
+            for (masses, turns) in masses.chunks(LANES).zip(turns.chunks(LANES)) {
+                rotate(masses, turns, block * BLOCK, &mut group);
+            }
+            for (sum, (re, im)) in sums.iter_mut().zip(group) {
+                *sum += Complex64::new(re.iter().sum(), im.iter().sum());
+            }
+        }
+    }
+    sums.truncate(count);
+    sums
 }
 
 /// Adds `mass (e^(i angle) - 1)` of a few nodes to the sums of a block of frequencies, real and imaginary parts apart.

@@ -1,0 +1,54 @@
+//! Comparisons and the list of rules, as a user meets them.
+mod common;
+use common::{answer, json, secateur};
+use predicates::{prelude::PredicateBooleanExt, str::contains};
+use serde_json::Value;
+use std::fs;
+use tempfile::TempDir;
+
+#[test]
+fn rules_are_listed_with_source_and_class() {
+    secateur().arg("rules").assert().success().stdout(contains("auto-s").and(contains("arXiv 2206.07136")));
+    let listed = answer(secateur().args(["rules", "quantile", "micro-batch", "--format", "json"]));
+    assert_eq!(listed.as_array().map(Vec::len), Some(2));
+    for key in ["rule", "class", "source", "summary"] {
+        assert!(listed[0][key].as_str().is_some_and(|text| !text.is_empty()), "{key}");
+    }
+    secateur().args(["rules", "abadi"]).assert().failure().stderr(contains("no clip rule `abadi`"));
+}
+
+#[test]
+fn a_comparison_leaves_a_table_and_a_page() {
+    let top = TempDir::new().unwrap();
+    let out = top.path().join("compared");
+    let mut command = secateur();
+    command.args(["compare", "--quiet", "--rules", "flat,auto-s:gamma=0.1,quantile", "--seeds", "2"]);
+    command.args(["--set", "train.steps=5", "--set", "train.evaluations=2", "--set", "privacy.accountant=rdp"]);
+    command.args(["--tune", "privacy.delta=1e-5,2e-5", "--out"]).arg(&out);
+    command.assert().success().stdout(contains("flat").and(contains("auto-s:gamma=0.1")).and(contains("tried")));
+    let rows = json(&out.join("compare.json"));
+    assert_eq!(rows.as_array().map(Vec::len), Some(3));
+    for row in rows.as_array().unwrap() {
+        let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key} of {row}"));
+        assert!(number("epsilon") <= 1.0 && number("epsilon") > 0.99, "{row}");
+        assert!(number("epsilon_with_tuning") > number("epsilon"), "{row}");
+        assert!(number("accuracy") > 50.0 && number("ms_per_step") > 0.0 && number("deviation") >= 0.0);
+        assert_eq!((&row["combinations"], row["accuracies"].as_array().map(Vec::len)), (&Value::from(2), Some(2)));
+    }
+    let page = fs::read_to_string(out.join("compare.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("quantile") && page.contains("for research"));
+    assert!(fs::read_to_string(out.join("table.txt")).unwrap().contains("accuracy"));
+}
+
+#[test]
+fn arms_that_make_no_sense_are_refused_before_anything_runs() {
+    let fails = |rules: &str, tune: &str, said: &str| {
+        let mut command = secateur();
+        command.args(["compare", "--quiet", "--rules", rules, "--tune", tune]);
+        command.assert().failure().stderr(contains(said));
+    };
+    fails("flat,abadi", "train.lot=100", "no clip rule `abadi`");
+    fails("flat:gamma=1", "train.lot=100", "gamma");
+    fails("flat:gamma", "train.lot=100", "key=value");
+    fails("flat", "train.lot", "KEY=V1,V2");
+}

@@ -1,0 +1,150 @@
+//! Frames: the coordinates in which gradients are clipped and noised, built from released and public numbers alone.
+//!
+//! # Why this is private
+//! *Claim.* Clipping in a frame bounds what one example moves the framed sum by, whatever numbers the frame is made of.
+//! *Argument.* A frame is data (released or public), not code: what is done with it is written here, once. It maps each
+//! example's gradient by itself, before anything is measured; norms, caps, sums and noise all live in its coordinates. The
+//! way back is post-processing of the released sum.
+//! *Tests.* `frames_are_the_definition`, and `clip/conformance.rs` for every rule with a frame.
+use crate::{
+    grads::{Grads, Layout},
+    layer::{Init, Parameter},
+    tap::Taps,
+};
+use engine::{Tensor, op::per_example::rows_dot};
+use privacy::Stream;
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// Up to so many coordinates are taken one inner product at a time (`a^T U b` for a product); more by multiplying gradients
+/// out, one parameter at a time.
+const FEW: usize = 16;
+
+/// The coordinates in which gradients are measured, summed and noised.
+pub enum Frame {
+    /// Each number shifted and scaled: `scale * (g - shift)`. A scale of 0 leaves a coordinate out.
+    Scale {
+        /// What each coordinate is multiplied with.
+        scale: Grads,
+        /// What is subtracted before.
+        shift: Option<Grads>,
+    },
+    /// A few directions: `<u_j, g - shift>` for each of `into`; and back, `sum_j x_j v_j + shift` for each of `back`.
+    Project(Projection),
+    /// Each example's gradient with noise of its own, which buys no privacy: `g + by * zeta`.
+    Shake {
+        /// Standard deviation of each coordinate.
+        by: f64,
+        /// Where the noise comes from: element `i` of example `n` is number `n * parameters + i`.
+        stream: Stream,
+    },
+}
+
+/// Few directions instead of many coordinates.
+pub struct Projection {
+    into: Vec<Grads>,
+    back: Vec<Grads>,
+    shift: Option<Grads>,
+    layout: Arc<Layout>,
+}
+
+impl Projection {
+    /// From directions and the way back, one for each.
+    ///
+    /// # Panics
+    /// If there are not as many ways back as directions.
+    pub fn new(into: Vec<Grads>, back: Vec<Grads>, shift: Option<Grads>) -> Self {
+        assert_eq!(into.len(), back.len(), "one way back for each direction");
+        let layout = Layout::new(vec![Parameter::new("coordinates", [into.len()], Init::Constant(0.0))]);
+        Projection { into, back, shift, layout }
+    }
+
+    /// `[n, k]`: each example's coordinates.
+    fn enter(&self, taps: &Taps) -> Tensor {
+        let (n, k) = (taps.len(), self.into.len());
+        let mut out = vec![0.0f64; n * k];
+        if k <= FEW {
+            for (j, direction) in self.into.iter().enumerate() {
+                out.iter_mut().skip(j).step_by(k.max(1)).zip(taps.dot(direction)).for_each(|(o, x)| *o = x);
+            }
+        } else {
+            taps.each_rows(|p, rows| {
+                for (j, direction) in self.into.iter().enumerate() {
+                    let dots = rows_dot(&rows, direction.parameter(p));
+                    out.iter_mut().skip(j).step_by(k).zip(dots).for_each(|(o, x)| *o += x);
+                }
+            });
+        }
+        if let Some(shift) = &self.shift {
+            let constant: Vec<f64> = self.into.iter().map(|u| dot(shift.flat(), u.flat())).collect();
+            out.chunks_mut(k.max(1)).for_each(|row| row.iter_mut().zip(&constant).for_each(|(x, c)| *x -= c));
+        }
+        Tensor::new([n, k], out.into_iter().map(|x| x as f32).collect())
+    }
+
+    fn leave(&self, mean: &Grads, model: &Arc<Layout>) -> Grads {
+        let mut out = self.shift.clone().unwrap_or_else(|| Grads::zeros(model));
+        for (x, direction) in mean.flat().iter().zip(&self.back) {
+            out.zip_with(direction, |o, v| *o += x * v);
+        }
+        out
+    }
+}
+
+fn dot(x: &[f32], y: &[f32]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+}
+
+impl Frame {
+    /// Where framed sums live, for a model of this layout.
+    pub fn layout(&self, model: &Arc<Layout>) -> Arc<Layout> {
+        match self {
+            Frame::Project(projection) => projection.layout.clone(),
+            Frame::Scale { .. } | Frame::Shake { .. } => model.clone(),
+        }
+    }
+
+    /// Each example's gradient in these coordinates.
+    pub(super) fn enter(&self, taps: Taps) -> Taps {
+        match self {
+            Frame::Scale { scale, shift } => taps.scaled(scale, shift.as_ref()),
+            Frame::Project(projection) => {
+                let rows = projection.enter(&taps);
+                taps.with_rows(&projection.layout, vec![rows])
+            }
+            Frame::Shake { by, stream } => shaken(taps, *by as f32, stream),
+        }
+    }
+
+    /// A released mean, back in the model's coordinates.
+    pub(super) fn leave(&self, mut mean: Grads, model: &Arc<Layout>) -> Grads {
+        match self {
+            Frame::Scale { scale, shift } => {
+                mean.zip_with(scale, |x, s| *x = if s == 0.0 { 0.0 } else { *x / s });
+                if let Some(shift) = shift {
+                    mean.zip_with(shift, |x, a| *x += a);
+                }
+                mean
+            }
+            Frame::Project(projection) => projection.leave(&mean, model),
+            Frame::Shake { .. } => mean,
+        }
+    }
+}
+
+/// Each gradient plus `by` times normals that belong to its example's number alone.
+fn shaken(taps: Taps, by: f32, stream: &Stream) -> Taps {
+    let (mut rows, layout, who) = (taps.rows(), taps.layout().clone(), taps.who.clone());
+    for (p, rows) in rows.iter_mut().enumerate() {
+        let (width, from) = (layout.range(p).len(), layout.range(p).start as u64);
+        if width == 0 {
+            continue;
+        }
+        rows.data_mut().par_chunks_mut(width).zip(&who).for_each(|(row, who)| {
+            let mut noise = vec![0.0; width];
+            stream.fill_normal((*who as u64).wrapping_mul(layout.len() as u64).wrapping_add(from), &mut noise);
+            row.iter_mut().zip(noise).for_each(|(x, z)| *x += by * z);
+        });
+    }
+    taps.with_rows(&layout, rows)
+}

@@ -1,0 +1,69 @@
+//! Where gradients are taken: at the weights, or blended from several places near them.
+//!
+//! # Why this is private
+//! *Claim.* A blended gradient of one example is a function of that example, released values and public numbers.
+//! *Argument.* Offsets come from updates and rules, which hold released values only; each example is looked at from the same
+//! places, and its gradients are added up before anything is measured, so that one person is clipped once, whole.
+//! *Test.* `looks_are_added_before_they_are_measured`.
+use crate::{
+    data::Examples,
+    grads::Grads,
+    layer::Coins,
+    model::{Model, Weights},
+    tap::Taps,
+};
+use privacy::Secret;
+use std::sync::Arc;
+
+/// One of the places, and how much what is seen there counts.
+#[derive(Clone)]
+pub struct Look {
+    /// What its gradient is multiplied with.
+    pub weight: f64,
+    /// Added to the weights; none is the weights themselves.
+    pub offset: Option<Grads>,
+}
+
+impl Look {
+    /// At the weights themselves.
+    pub fn here() -> Vec<Look> {
+        vec![Look { weight: 1.0, offset: None }]
+    }
+}
+
+/// The looks of somebody who looks in turn as `outer` and `inner` say: every pair, offsets added and weights multiplied.
+pub fn both(outer: &[Look], inner: &[Look]) -> Vec<Look> {
+    let pair = |a: &Look, b: &Look| {
+        let offset = match (a.offset.clone(), &b.offset) {
+            (Some(mut a), Some(b)) => {
+                a.zip_with(b, |a, b| *a += b);
+                Some(a)
+            }
+            (a, b) => a.or_else(|| b.clone()),
+        };
+        Look { weight: a.weight * b.weight, offset }
+    };
+    outer.iter().flat_map(|a| inner.iter().map(move |b| pair(a, b))).collect()
+}
+
+/// The drawn examples' gradients, blended from `looks`. Every look flips the same coins.
+pub fn at(
+    model: &Model,
+    weights: &Weights,
+    looks: &[Look],
+    data: &Secret<Arc<Examples>>,
+    coins: impl Fn(Vec<usize>) -> Coins,
+    who: Secret<Vec<usize>>,
+) -> Secret<Taps> {
+    who.join(data.as_ref()).map(|(who, data)| {
+        let one = |look: &Look| {
+            let seen = look.offset.as_ref().map(|offset| weights.seen_from(offset));
+            let seen = seen.as_ref().unwrap_or(weights);
+            let (inputs, targets) = data.gather_on(&who, weights.layout().device());
+            (look.weight, model.taps_with(seen, inputs, &targets, coins(who.clone())))
+        };
+        let mut taps = Taps::blended(looks.iter().map(one).collect());
+        taps.who = who;
+        taps
+    })
+}

@@ -1,0 +1,85 @@
+//! Every clip rule of the list through the trainer: what is planned is what is run, and nothing secret decides how.
+mod common;
+use common::{config, gap, model, people, train, trainer};
+use rayon::prelude::*;
+use train::{clip::ClipConfig, plan::Plan, trainer::Trainer};
+
+/// A run with this rule; its bound is the only setting that every rule has.
+fn with(rule: &str, set: &[&str]) -> train::config::Config {
+    let clip = format!("clip={{rule=\"{rule}\", bound=0.5}}");
+    let accountant = "privacy.accountant=rdp";
+    config(&[&[clip.as_str(), accountant], set].concat())
+}
+
+fn names() -> Vec<&'static str> {
+    ClipConfig::ENTRIES.iter().map(|entry| entry.name).collect()
+}
+
+#[test]
+fn a_rehearsal_writes_the_runs_ledger() {
+    names().par_iter().for_each(|name| {
+        for set in [&[][..], &["privacy.neighbouring=replace-one"]] {
+            let config = with(name, set);
+            let plan = Plan::new(&config, &model(&config), 200).unwrap_or_else(|e| panic!("{name}: {e}"));
+            let rehearsed = plan.rehearse(&config, &model(&config)).unwrap();
+            let run = train(&config, people(200), 200);
+            assert_eq!(rehearsed.entries(), run.ledger.entries(), "{name}");
+            let nobody = train(&config, people(0), 0);
+            assert_eq!(rehearsed.entries(), nobody.ledger.entries(), "{name}: on nobody");
+            assert!(plan.epsilon <= 2.0 && plan.epsilon > 1.99, "{name}: {}", plan.epsilon);
+            assert!(run.weights.point().flat().iter().all(|w| w.is_finite()), "{name}");
+        }
+    });
+}
+
+#[test]
+fn chunks_change_nothing() {
+    let gaps = names().into_par_iter().map(|name| {
+        let straight = train(&with(name, &["train.chunk=1000"]), people(200), 200);
+        let pieces = |chunk: &str| train(&with(name, &[&format!("train.chunk={chunk}")]), people(200), 200);
+        // Rules that take roots of differences see the rounding of sums larger than others do.
+        (name, gap(&straight, &pieces("1")).max(gap(&straight, &pieces("7"))))
+    });
+    let far: Vec<_> = gaps.filter(|(_, gap)| gap.is_nan() || *gap > 1e-4).collect();
+    assert!(far.is_empty(), "{far:?}");
+}
+
+#[test]
+fn threads_change_nothing() {
+    for name in names() {
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| train(&with(name, &[]), people(200), 200).weights.point())
+        };
+        assert_eq!(run(1).flat(), run(3).flat(), "{name}");
+    }
+}
+
+/// One person more moves the release by no more than the bound that the noise was scaled by: the same key gives the same draw
+/// of the others and the same noise, and updates are linear here.
+#[test]
+fn one_person_more_moves_a_step_by_no_more_than_was_promised() {
+    names().par_iter().for_each(|name| {
+        let set = ["update=[{update=\"sgd\", learning_rate=1.0}]", "train.steps=1", "train.lot=200"];
+        let config = with(name, &[&set[..], &["privacy.epsilon=50"]].concat());
+        let step = |n: usize| {
+            let mut run: Trainer = trainer(&config, people(n), n);
+            let bound = run.bound().unwrap();
+            run.step().unwrap();
+            (run.weights.point(), bound)
+        };
+        let ((with, bound), (without, _)) = (step(61), step(60));
+        let mut moved = with;
+        moved.zip_with(&without, |a, b| *a -= b);
+        // Frames scale on the way back, by at most the root of the sum of their scales; those of these rules start at
+        // the root of the number of coordinates.
+        let stretch = match name {
+            &"adaclip" | &"geoclip" | &"geoclip-k" => (moved.flat().len() as f64).sqrt(),
+            &"scale-then-privatize" => 0.01,
+            &"micro-batch" => 4.0,
+            _ => 1.0,
+        };
+        let limit = 200.0 * moved.norm() / (bound * stretch);
+        assert!(limit <= 1.001, "{name}: {limit}");
+    });
+}

@@ -116,13 +116,12 @@ pub(crate) fn compile(name: &str, text: String, architecture: &str) -> Result<Ve
     let options = [format!("--gpu-architecture={architecture}"), "--std=c++17".into(), "-default-device".into()];
     let program = result::create_program(&text, None).map_err(|e| failed(&format!("{e:?}")))?;
     // SAFETY: the program was created above and is destroyed once, below.
-    let code = unsafe {
+    unsafe {
         let compiled = result::compile_program(program, &options);
         let code = compiled.map_err(|_| failed(&log(program))).and_then(|()| cubin(program).map_err(|e| failed(&e)));
         let _ = result::destroy_program(program);
         code
-    };
-    code
+    }
 }
 
 /// # Safety

@@ -55,10 +55,13 @@ struct Choice {
     math: sys::cudnnMathType_t,
 }
 
+/// What was found out about a pass.
+type Known = HashMap<(Shape, Pass, Precision), (Descriptors, Choice)>;
+
 /// cuDNN on the GPU's stream.
 pub(crate) struct Dnn {
     handle: sys::cudnnHandle_t,
-    known: Mutex<HashMap<(Shape, Pass, Precision), (Descriptors, Choice)>>,
+    known: Mutex<Known>,
 }
 
 // SAFETY: as for `Blas`.

@@ -12,6 +12,9 @@ const SCALE: f32 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
 /// The cubic coefficient of the tanh form.
 const CUBE: f32 = 0.044_715;
 
+/// One form on blocks of numbers.
+type Kernel = fn(&mut [f32], &[f32]);
+
 /// Which form of the function (PyTorch's `approximate`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Approximation {
@@ -24,7 +27,7 @@ pub enum Approximation {
 /// `gelu(x)` elementwise; the input stays, since the backward needs it.
 #[must_use]
 pub fn gelu(x: &Tensor, approximation: Approximation) -> Tensor {
-    let (kernel, on_gpu): (fn(&mut [f32], &[f32]), _) = match approximation {
+    let (kernel, on_gpu): (Kernel, _) = match approximation {
         Approximation::Erf => (forward_erf, "gelu_erf_forward"),
         Approximation::Tanh => (forward_tanh, "gelu_tanh_forward"),
     };
@@ -43,7 +46,7 @@ pub fn gelu(x: &Tensor, approximation: Approximation) -> Tensor {
 #[must_use]
 pub fn gelu_backward(x: &Tensor, dy: Tensor, approximation: Approximation) -> Tensor {
     assert!(x.shape() == dy.shape(), "gelu: input {x:?}, gradient {dy:?}");
-    let (kernel, on_gpu): (fn(&mut [f32], &[f32]), _) = match approximation {
+    let (kernel, on_gpu): (Kernel, _) = match approximation {
         Approximation::Erf => (backward_erf, "gelu_erf_backward"),
         Approximation::Tanh => (backward_tanh, "gelu_tanh_backward"),
     };

@@ -6,10 +6,12 @@
 use super::{conformance::tried, lot::UNCAPPED, release::Whole, trial::*, *};
 use crate::{
     each::Each,
-    mechanism::{Gaussian, Noise as _},
+    mechanism::{Gaussian, Noise as _, Stretch},
     state::State,
 };
-use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Purpose, Stream, Sum, account, audit, gaussian};
+use privacy::{
+    Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Purpose, Sampler, Source, Sum, account, audit, gaussian,
+};
 
 const STEPS: u64 = 1500;
 const DELTA: f64 = 1e-5;
@@ -20,8 +22,8 @@ impl Mechanism<Joint> for Half<'_> {
     fn event(&self, step: u64) -> Event {
         self.0.event(step)
     }
-    fn unit(&mut self, stream: &Stream, blank: Joint) -> Joint {
-        self.0.unit(stream, blank).scale(0.5)
+    fn unit(&mut self, source: &Source, blank: Joint) -> Joint {
+        self.0.unit(source, blank).scale(0.5)
     }
 }
 
@@ -121,7 +123,7 @@ fn attack(rule: &dyn ClipRule, half: bool) -> Guesses {
     for t in 0..STEPS {
         let there = coins.uniform(t) < 0.5;
         let closed = lot(rule, if there { &pair.with } else { &pair.without }).close(rule, &layout);
-        let mut mechanism = Gaussian {}.with_multiplier(gradient);
+        let mut mechanism = Gaussian {}.prepare(gradient, &Stretch { first: t, rounds: 1, bins: None }).unwrap();
         let mut ledger = Ledger::new(Neighbouring::AddRemove);
         let mut round = ledger.open(&sampler.draw(t));
         let mut whole = Whole { mechanism: &mut *mechanism, louder: rule.loudness() };

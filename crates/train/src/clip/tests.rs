@@ -121,7 +121,7 @@ impl ClipRule for Loud {
 #[test]
 fn louder_noise_is_charged_as_such() {
     let mut ledger = Ledger::new(Neighbouring::AddRemove);
-    let draw = Poisson::new(0, 0.5, Key::from_seed(1)).unwrap().draw(0);
+    let draw = privacy::Sampler::draw(&Poisson::new(0, 0.5, Key::from_seed(1)).unwrap(), 0);
     let mut noise = Noise { mechanism: Box::new(super::trial::Scripted(vec![1.0, 1.0, -1.0])), answer: 0.0 };
     let closed = Lot::empty(&Loud, &layout()).close(&Loud, &layout());
     let mut round = ledger.open(&draw);

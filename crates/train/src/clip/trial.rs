@@ -6,7 +6,7 @@ use crate::{
     tap::Rows,
 };
 use engine::Tensor;
-use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Stream};
+use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Sampler, Source};
 
 /// Noise that was written down beforehand, at multiplier 1.
 pub struct Scripted(pub Vec<f32>);
@@ -14,7 +14,7 @@ impl Mechanism<Grads> for Scripted {
     fn event(&self, _: u64) -> Event {
         Event::Gaussian { noise_multiplier: 1.0 }
     }
-    fn unit(&mut self, _: &Stream, mut blank: Grads) -> Grads {
+    fn unit(&mut self, _: &Source, mut blank: Grads) -> Grads {
         blank.flat_mut().iter_mut().zip(&self.0).for_each(|(x, z)| *x = *z);
         blank
     }
@@ -92,7 +92,7 @@ impl Mechanism<Joint> for Silent {
     fn event(&self, _: u64) -> Event {
         Event::Gaussian { noise_multiplier: 0.0 }
     }
-    fn unit(&mut self, _: &Stream, blank: Joint) -> Joint {
+    fn unit(&mut self, _: &Source, blank: Joint) -> Joint {
         blank
     }
 }

@@ -6,10 +6,12 @@ mod calibrate;
 mod compare;
 mod completions;
 mod curve;
+mod diagnose;
 mod number;
 mod plan;
 mod price;
 mod rules;
+mod study;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -46,6 +48,10 @@ enum Verb {
     Rules(rules::Args),
     /// Time training steps, private and ordinary, on fixed workloads
     Bench(bench::Args),
+    /// See what clipping does to a model's gradients: norms, angles, bias, symmetry, curvature
+    Diagnose(diagnose::Args),
+    /// Repeat a paper's experiments on clipping; write tables and figures
+    Study(study::Args),
     /// Write a completion script for a shell
     Completions(completions::Args),
 }
@@ -70,6 +76,8 @@ fn main() -> ExitCode {
         Verb::Compare(args) => compare::run(args),
         Verb::Rules(args) => rules::run(args),
         Verb::Bench(args) => bench::run(args),
+        Verb::Diagnose(args) => diagnose::run(args),
+        Verb::Study(args) => study::run(args),
         Verb::Completions(args) => completions::run(args),
     };
     match done {

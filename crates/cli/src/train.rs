@@ -11,8 +11,9 @@ use std::{
 };
 use train::{
     config::{Config, DEFAULT},
+    diagnose::Live,
     report::Record,
-    run::{Progress, Run, Watch},
+    run::{Progress, Run, Seen, Watch},
 };
 
 /// Train a model.
@@ -51,6 +52,9 @@ pub struct Args {
     /// No progress bar
     #[arg(long, short)]
     quiet: bool,
+    /// Look at gradients of the evaluation data every N steps: diagnose.html in --out, and curves in the report
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    diagnose_every: Option<u64>,
     /// Print the resolved configuration and stop
     #[arg(long)]
     print_config: bool,
@@ -61,29 +65,32 @@ pub fn run(args: Args) -> Result<(), Failure> {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
     if args.print_config {
-        print!("{}", read(&args)?.to_toml());
+        print!("{}", args.read()?.to_toml());
         return Ok(());
     }
     let (run, out) = prepare(&args)?;
     announce(&run);
     let mut bar = Bar::new(&run, args.quiet)?;
+    bar.live = args.diagnose_every.map(|every| Live::new(every, &out));
     let outcome = run.train(&mut bar);
     bar.bar.finish_and_clear();
-    conclude(&outcome?.record, &out)
+    let record = outcome?.record;
+    bar.live.map_or(Ok(()), |live| live.finish(&record))?;
+    conclude(&record, &out)
 }
 
 /// A new run or one to go on with, and its folder.
 fn prepare(args: &Args) -> Result<(Run, PathBuf), Failure> {
     let Some(folder) = &args.resume else {
         let out = args.out.clone().unwrap_or_else(|| free(args.config.as_deref()));
-        return Ok((Run::prepare(read(args)?, &root(args), Some(&out), args.force)?, out));
+        return Ok((Run::prepare(args.read()?, &args.root(), Some(&out), args.force)?, out));
     };
     let asked = match args.config.is_some() {
-        true => Some(read(args)?),
+        true => Some(args.read()?),
         false => changed(args, folder)?,
     };
     let moved = args.config.is_some() || args.data_dir.is_some() || std::env::var_os("SECATEUR_DATA").is_some();
-    let run = Run::resume(folder, asked.as_ref(), moved.then(|| root(args)).as_deref())?;
+    let run = Run::resume(folder, asked.as_ref(), moved.then(|| args.root()).as_deref())?;
     Ok((run, folder.clone()))
 }
 
@@ -93,25 +100,42 @@ fn changed(args: &Args, folder: &Path) -> Result<Option<Config>, Failure> {
         return Ok(None);
     }
     let path = folder.join("config.toml");
-    Ok(Some(read(&Args { config: Some(path), ..args.clone() })?))
+    Ok(Some(Args { config: Some(path), ..args.clone() }.read()?))
 }
 
-fn read(args: &Args) -> Result<Config, Failure> {
-    let mut set = args.set.clone();
-    set.extend(args.seed.map(|seed| format!("train.seed={seed}")));
-    let config = match &args.config {
-        None => Config::read("the default configuration", DEFAULT, &set),
+impl Args {
+    /// The configuration that is asked for, with all changes.
+    fn read(&self) -> Result<Config, Failure> {
+        let mut set = self.set.clone();
+        set.extend(self.seed.map(|seed| format!("train.seed={seed}")));
+        read(self.config.as_deref(), &set)
+    }
+
+    /// Where relative paths of data start.
+    fn root(&self) -> PathBuf {
+        root(self.data_dir.as_deref(), self.config.as_deref())
+    }
+}
+
+/// The configuration in a file, or the default one, with changes.
+pub(crate) fn read(file: Option<&Path>, set: &[String]) -> Result<Config, Failure> {
+    let config = match file {
+        None => Config::read("the default configuration", DEFAULT, set),
         Some(path) => {
             let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-            Config::read(&path.display().to_string(), &text, &set)
+            Config::read(&path.display().to_string(), &text, set)
         }
     };
     Ok(config?)
 }
 
-fn root(args: &Args) -> PathBuf {
-    let from_file = || args.config.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
-    args.data_dir.clone().or_else(|| std::env::var_os("SECATEUR_DATA").map(PathBuf::from)).unwrap_or_else(from_file)
+/// Where relative paths of data start.
+pub(crate) fn root(data_dir: Option<&Path>, config: Option<&Path>) -> PathBuf {
+    let from_file = || config.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
+    data_dir
+        .map(Path::to_owned)
+        .or_else(|| std::env::var_os("SECATEUR_DATA").map(PathBuf::from))
+        .unwrap_or_else(from_file)
 }
 
 fn free(config: Option<&Path>) -> PathBuf {
@@ -137,6 +161,7 @@ fn announce(run: &Run) {
 struct Bar {
     bar: ProgressBar,
     stop: Arc<AtomicBool>,
+    live: Option<Live>,
 }
 
 impl Bar {
@@ -152,7 +177,7 @@ impl Bar {
                 std::process::exit(130);
             }
         })?;
-        Ok(Bar { bar, stop })
+        Ok(Bar { bar, stop, live: None })
     }
 }
 
@@ -164,6 +189,10 @@ impl Watch for Bar {
         self.bar.set_message(format!("{loss}{accuracy}epsilon {:.3}", progress.epsilon));
         self.bar.set_position(progress.step);
         !self.stop.load(Ordering::SeqCst)
+    }
+
+    fn look(&mut self, seen: &Seen) -> Result<(), String> {
+        self.live.as_mut().map_or(Ok(()), |live| live.look(seen)).map_err(|e| e.to_string())
     }
 }
 

@@ -151,9 +151,7 @@ impl Plan {
         ledger: Ledger,
         key: Arc<Key>,
     ) -> Result<Ledger, PlanError> {
-        let nobody = Targets::Values { width: 1, data: Vec::new() };
-        let nobody = Examples::from_floats(Vec::new(), vec![1], nobody, Vec::new());
-        let nobody = nobody.map_err(|e| PlanError::Numbers(e.to_string()))?;
+        let nobody = nobody()?;
         let weights = Weights::hollow(model.layout());
         let mut trainer = self.trainer(config, model, weights, nobody, 0, key, ledger)?;
         trainer.step = step;
@@ -263,6 +261,12 @@ fn shared(price: Result<f64, PlanError>) -> Result<f64, PlanError> {
         Err(PlanError::Share(_)) => Ok(0.0),
         priced => priced,
     }
+}
+
+/// A data set of nobody.
+pub(crate) fn nobody() -> Result<Examples, PlanError> {
+    let nobody = Targets::Values { width: 1, data: Vec::new() };
+    Examples::from_floats(Vec::new(), vec![1], nobody, Vec::new()).map_err(|e| PlanError::Numbers(e.to_string()))
 }
 
 /// What `ledger` has cost so far by the configured accountant.

@@ -154,6 +154,9 @@ impl Trainer {
         }
         let point = || self.weights.point();
         self.chain.iter_mut().for_each(|link| link.moved(&taken, &point));
+        if let Method::Private { rule, .. } = &mut self.method {
+            rule.moved(&taken);
+        }
         self.step += 1;
     }
 

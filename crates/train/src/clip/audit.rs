@@ -123,7 +123,8 @@ fn attack(rule: &dyn ClipRule, half: bool) -> Guesses {
     for t in 0..STEPS {
         let there = coins.uniform(t) < 0.5;
         let closed = lot(rule, if there { &pair.with } else { &pair.without }).close(rule, &layout);
-        let mut mechanism = Gaussian {}.prepare(gradient, &Stretch { first: t, rounds: 1, bins: None }).unwrap();
+        let stretch = Stretch { first: 0, rounds: STEPS, bins: None };
+        let mut mechanism = Gaussian {}.prepare(gradient, &stretch).unwrap();
         let mut ledger = Ledger::new(Neighbouring::AddRemove);
         let mut round = ledger.open(&sampler.draw(t));
         let mut whole = Whole { mechanism: &mut *mechanism, louder: rule.loudness() };

@@ -126,7 +126,7 @@ thread_local! {
 }
 
 /// Each example's weights, no larger than its bounds allow; all zero if any of its norms or weights is not finite.
-fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
+pub(crate) fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
     #[cfg(test)]
     if UNCAPPED.get() {
         return proposed.iter().map(|w| *w as f32).collect();

@@ -47,6 +47,7 @@ pub use frame::{Frame, Projection};
 use grouping::Groups;
 pub use grouping::{Grouping, split};
 use lot::Parts;
+pub(crate) use lot::cap;
 pub use lot::{Crowds, Residuals};
 use privacy::{Bounded, LedgerError, Privatized, Round, Secret};
 pub use question::{Price, Question, SideNoise, share};

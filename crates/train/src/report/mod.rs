@@ -15,6 +15,7 @@ pub(crate) mod words;
 mod write;
 
 pub use self::page::html;
+pub(crate) use self::page::{banner, document, heading, html_with, section, text};
 pub use self::record::{Point, Record, Summary};
 pub use self::statement::{Clip, Neighbouring, Noise, Randomness, Sampling, Statement, Steps, UNIT};
-pub use self::write::{write, write_atomically};
+pub use self::write::{read, write, write_atomically};

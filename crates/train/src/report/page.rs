@@ -9,6 +9,7 @@ mod privacy;
 mod verdict;
 
 use super::record::Record;
+pub(crate) use verdict::banner;
 
 const STYLE: &str = include_str!("page/page.css");
 
@@ -18,7 +19,13 @@ const MARK: &str = "<svg class=\"mark\" viewBox=\"0 0 32 32\" aria-hidden=\"true
 
 /// The page for `record`.
 pub fn html(record: &Record) -> String {
-    document(&format!("{} - Secateur report", record.title), &[header(record), main(record), footer(record)].concat())
+    html_with(record, "")
+}
+
+/// The same with further sections (markup) before the statement of privacy.
+pub(crate) fn html_with(record: &Record, sections: &str) -> String {
+    let body = [header(record), main(record, sections), footer(record)].concat();
+    document(&format!("{} - Secateur report", record.title), &body)
 }
 
 /// A whole page of this title around `body`, which is markup.
@@ -46,13 +53,14 @@ pub(crate) fn heading(kind: &str, title: &str) -> String {
     )
 }
 
-fn main(record: &Record) -> String {
+fn main(record: &Record, further: &str) -> String {
     let sections = [
         verdict::banners(record),
         facts::tiles(record),
         privacy::warnings(record),
         charts::learning(record),
         charts::spending(record),
+        further.to_owned(),
         privacy::statement(record),
         privacy::assumptions(record),
         facts::run(record),

@@ -11,10 +11,12 @@
 mod axis;
 mod frame;
 mod marks;
+mod picture;
 mod scale;
 mod sheet;
 
 pub use self::axis::{Axis, Spread};
+pub use self::picture::{Layer, Mark, Picture};
 pub use self::sheet::sheet;
 
 use self::frame::Frame;
@@ -55,7 +57,10 @@ impl Chart {
         let frame = Frame::new(x, y);
         let marks: String =
             self.series.iter().zip(&lines).map(|(series, line)| marks::line(self, &frame, series, line)).collect();
-        let body = frame.background(self) + &marks + &marks::legend(&self.series) + &frame.note(&self.note(&lines));
+        let body = frame.background(&self.title, &self.x, &self.y)
+            + &marks
+            + &marks::legend(&self.series)
+            + &frame.note(&self.note(&lines));
         frame::envelope(&self.title, &self.description(&lines), &body)
     }
 

@@ -1,6 +1,7 @@
 //! Files that are either the old one or the new one, never half of it.
 
-use super::record::Record;
+use super::record::{Point, Record, Summary};
+use super::statement::Statement;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,21 @@ pub fn write(folder: &Path, record: &Record) -> io::Result<()> {
     write_atomically(&folder.join("privacy.json"), &serde_json::to_vec_pretty(&record.statement)?)?;
     write_atomically(&folder.join("summary.json"), &serde_json::to_vec_pretty(&record.summary)?)?;
     write_atomically(&folder.join("report.html"), super::html(record).as_bytes())
+}
+
+/// Reads back what [`write`] and the run left in `folder`; warnings, which only the page shows, are not among it.
+///
+/// # Errors
+/// When a file is absent or not what a run writes.
+pub fn read(folder: &Path) -> io::Result<Record> {
+    let text = |name: &str| fs::read_to_string(folder.join(name));
+    let statement: Statement = serde_json::from_str(&text("privacy.json")?)?;
+    let summary: Summary = serde_json::from_str(&text("summary.json")?)?;
+    let points = text("metrics.jsonl")?.lines().map(serde_json::from_str).collect::<Result<Vec<Point>, _>>()?;
+    let config_toml = text("config.toml")?;
+    let title = config_toml.parse::<toml::Table>().ok().and_then(|t| Some(t.get("title")?.as_str()?.to_owned()));
+    let (title, private) = (title.unwrap_or_default(), statement.private);
+    Ok(Record { title, private, statement, config_toml, summary, points, warnings: Vec::new() })
 }
 
 /// Replaces the file at `path` by `bytes`, all or nothing.

@@ -63,6 +63,9 @@ pub enum RunError {
     /// A run that cannot be continued.
     #[error("{0}")]
     Resume(String),
+    /// Somebody who watches gave up.
+    #[error("{0}")]
+    Look(String),
     /// A ledger that cannot be priced.
     #[error("the ledger cannot be priced: {0}")]
     Price(String),
@@ -85,6 +88,30 @@ pub struct Progress {
 pub trait Watch {
     /// Told after each step; `false` ends the run in good order.
     fn step(&mut self, progress: &Progress) -> bool;
+    /// Shown the model after each step, for those who look closer.
+    ///
+    /// # Errors
+    /// What ends the run, in words.
+    fn look(&mut self, seen: &Seen) -> Result<(), String> {
+        let _ = seen;
+        Ok(())
+    }
+}
+
+/// A model in training, with what is public around it.
+pub struct Seen<'a> {
+    /// Steps made.
+    pub step: u64,
+    /// The configuration.
+    pub config: &'a Config,
+    /// The public numbers.
+    pub plan: &'a Plan,
+    /// The model.
+    pub model: &'a Model,
+    /// The weights, which are released.
+    pub weights: &'a Weights,
+    /// The public evaluation data.
+    pub evaluation: Option<&'a Examples>,
 }
 
 /// Watches nothing and never ends a run.
@@ -218,6 +245,7 @@ impl Run {
             if every.is_some_and(|n| progress.step.is_multiple_of(n)) && progress.step < self.plan.steps {
                 self.checkpoint(&mut behind)?;
             }
+            watch.look(&self.seen()).map_err(RunError::Look)?;
             if !watch.step(&progress) {
                 break;
             }
@@ -245,8 +273,18 @@ impl Run {
                 resume::forget(folder)?;
             }
         }
-        let weights = self.trainer.shown().into_owned();
-        Ok(Outcome { record, weights, ledger: self.trainer.ledger })
+        Ok(Outcome { record, weights: self.trainer.shown().into_owned(), ledger: self.trainer.ledger })
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            step: self.trainer.step,
+            config: &self.config,
+            plan: &self.plan,
+            model: &self.trainer.model,
+            weights: &self.trainer.weights,
+            evaluation: self.evaluation.as_ref(),
+        }
     }
 
     fn is_due(&self, step: u64) -> bool {
@@ -294,7 +332,7 @@ impl Run {
 }
 
 /// Where training starts: fresh weights, or public ones from a file.
-fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
+pub(crate) fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
     let Some(file) = &config.model.weights else { return Ok(Weights::public(model.layout(), key)) };
     let path = root.join(file);
     let named = checkpoint::read(&path).map_err(RunError::Weights)?;

@@ -105,7 +105,8 @@ pub(super) fn banners(record: &Record) -> String {
     out
 }
 
-fn banner(class: &str, level: &str, headline: &str, sentence: &str) -> String {
+/// A coloured box with an icon; its texts are escaped.
+pub(crate) fn banner(class: &str, level: &str, headline: &str, sentence: &str) -> String {
     let icon = if class == "calm" { SHIELD } else { ALERT };
     format!(
         "<div class=\"banner {class}\" role=\"note\">\n{icon}<div><{level}>{}</{level}>\n<p>{}</p></div>\n</div>\n",

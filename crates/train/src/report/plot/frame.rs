@@ -1,7 +1,7 @@
 //! What every kind of chart shares: the view box, the grid, ticks, titles, and notes.
 
 use super::super::page::text;
-use super::Chart;
+use super::axis::Axis;
 use super::scale::{Scale, Tick};
 
 /// Width of the view box.
@@ -9,8 +9,10 @@ pub(super) const WIDTH: f64 = 480.0;
 /// Height of the view box.
 pub(super) const HEIGHT: f64 = 290.0;
 
-const TOP: f64 = 62.0;
-const BOTTOM: f64 = HEIGHT - 50.0;
+/// The upper edge of the plot area.
+pub(super) const TOP: f64 = 62.0;
+/// The lower edge of the plot area.
+pub(super) const BOTTOM: f64 = HEIGHT - 50.0;
 const RIGHT: f64 = WIDTH - 16.0;
 /// Width of one character of a tick label, and of a title. A guess on the wide side: fonts differ, and so do style
 /// sheets.
@@ -46,23 +48,28 @@ impl Frame {
         BOTTOM - place * (BOTTOM - TOP)
     }
 
+    /// The left and the right edge of the plot area.
+    pub fn sides(&self) -> (f64, f64) {
+        (self.left, RIGHT)
+    }
+
     /// Title, grid, ticks and axis titles.
-    pub fn background(&self, chart: &Chart) -> String {
-        let title = shorten(&chart.title, ((WIDTH - 20.0) / TITLE_CHARACTER) as usize);
+    pub fn background(&self, title: &str, x: &Axis, y: &Axis) -> String {
+        let title = shorten(title, ((WIDTH - 20.0) / TITLE_CHARACTER) as usize);
         let mut out = words("title", 4.0, 18.0, "start", &title);
         match &self.scales {
-            Some((x, y)) => out += &self.axes(chart, &x.ticks(), &y.ticks()),
+            Some((across, up)) => out += &self.axes(&x.caption(), &y.caption(), &across.ticks(), &up.ticks()),
             None => out += &self.nothing(),
         }
         out
     }
 
-    fn axes(&self, chart: &Chart, x: &[Tick], y: &[Tick]) -> String {
+    fn axes(&self, across: &str, up: &str, x: &[Tick], y: &[Tick]) -> String {
         let mut out: String = y.iter().map(|tick| self.y_tick(tick)).collect();
         out.extend(x.iter().map(|tick| self.x_tick(tick)));
         out += &line("axis", (self.left, BOTTOM), (RIGHT, BOTTOM));
-        out += &words("muted", 4.0, 44.0, "start", &shorten(&chart.y.caption(), 28));
-        out + &words("muted", RIGHT, HEIGHT - 10.0, "end", &shorten(&chart.x.caption(), 24))
+        out += &words("muted", 4.0, 44.0, "start", &shorten(up, 28));
+        out + &words("muted", RIGHT, HEIGHT - 10.0, "end", &shorten(across, 40))
     }
 
     fn y_tick(&self, tick: &Tick) -> String {

@@ -25,6 +25,11 @@ impl Segments {
         Self { parts, dropped }
     }
 
+    /// The unbroken parts.
+    pub fn parts(&self) -> impl Iterator<Item = &[(f64, f64)]> {
+        self.parts.iter().map(Vec::as_slice)
+    }
+
     /// All drawable vertices.
     pub fn vertices(&self) -> impl Iterator<Item = (f64, f64)> {
         self.parts.iter().flatten().copied()

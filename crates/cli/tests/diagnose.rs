@@ -1,0 +1,112 @@
+//! `secateur diagnose`, `train --diagnose-every` and `secateur study` as a user meets them.
+mod common;
+use common::{answer, json, secateur};
+use predicates::{prelude::PredicateBooleanExt, str::contains};
+use std::{fs, path::Path};
+use tempfile::TempDir;
+
+fn page(out: &Path) -> String {
+    fs::read_to_string(out.join("diagnose.html")).unwrap()
+}
+
+#[test]
+fn public_data_are_looked_at_without_a_ledger() {
+    let top = TempDir::new().unwrap();
+    let out = top.path().join("d");
+    let mut command = secateur();
+    command.args(["diagnose", "--examples", "300", "--hessian", "3", "--out"]).arg(&out);
+    command.assert().success().stdout(contains("% of examples are clipped").and(contains("largest curvature")));
+    assert!(!out.join("ledger.jsonl").exists());
+    let page = page(&out);
+    assert!(page.contains("Made from public data") && !page.contains("NOT PRIVATE"));
+    assert!(page.contains("<svg") && !page.contains("<script") && !page.contains("NaN"));
+    let found = json(&out.join("diagnose.json"));
+    let names: Vec<&str> =
+        found["visits"][0]["findings"].as_array().unwrap().iter().map(|f| f["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["norms", "angle", "step", "bias", "symmetry", "batch", "tail", "calibration", "hessian"]);
+    assert_eq!((&found["examples"], &found["standing"]["data"]), (&300.into(), &"evaluation".into()));
+}
+
+#[test]
+fn looking_at_private_data_annuls_the_run() {
+    let top = TempDir::new().unwrap();
+    let run = top.path().join("run");
+    let train = ["train", "--quiet", "--set", "train.steps=4", "--set", "train.evaluations=1", "--out"];
+    secateur().args(train).arg(&run).assert().success();
+    secateur().args(["diagnose", "--training", "--examples", "64", "--run"]).arg(&run).assert().success();
+    assert!(page(&run).contains("NOT PRIVATE: this page shows private training data"));
+    let mut priced = secateur();
+    priced.args(["account", "--format", "json", "--delta", "1e-5", "--ledger"]).arg(run.join("ledger.jsonl"));
+    assert_eq!(answer(&mut priced)["epsilon"], "inf");
+    assert_eq!(json(&run.join("privacy.json"))["epsilon"], "inf");
+    assert_eq!(json(&run.join("summary.json"))["epsilon"], "inf");
+    let report = fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(report.contains("NOT PRIVATE: epsilon is infinite") && report.contains("were looked at after this run"));
+}
+
+#[test]
+fn training_here_is_charged_and_every_step_gets_its_visit() {
+    let top = TempDir::new().unwrap();
+    let out = top.path().join("d");
+    let mut command = secateur();
+    command.args(["diagnose", "--steps", "0,2,5", "--examples", "100", "--only", "norms,symmetry", "--out"]).arg(&out);
+    command.assert().success().stdout(contains("step 0").and(contains("step 5")));
+    let found = json(&out.join("diagnose.json"));
+    let steps: Vec<u64> = found["visits"].as_array().unwrap().iter().map(|v| v["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [0, 2, 5]);
+    let mut priced = secateur();
+    priced.args(["account", "--format", "json", "--delta", "1e-5", "--ledger"]).arg(out.join("ledger.jsonl"));
+    assert_eq!(answer(&mut priced)["rounds"], 5);
+    assert!(page(&out).contains("Along training"));
+}
+
+#[test]
+fn what_makes_no_sense_is_named() {
+    let top = TempDir::new().unwrap();
+    let wrong = |args: &[&str], words: &str| {
+        let mut command = secateur();
+        command.arg("diagnose").args(args).arg("--out").arg(top.path().join("d"));
+        command.assert().failure().stderr(contains(words.to_owned()).and(contains("panicked").not()));
+    };
+    wrong(&["--only", "norm"], "no diagnostic is called `norm`: there are norms, angle");
+    wrong(&["--steps", "999999"], "--steps 999999");
+    wrong(&["--checkpoint", "absent.safetensors"], "absent.safetensors");
+    wrong(&["--training", "--declare-public", "x"], "cannot be used with");
+    wrong(&["--run", "no-such-run"], "no-such-run");
+    secateur().args(["study", "nobody1999"]).assert().failure().stderr(contains("chen2020, watson2023, bu2022"));
+    secateur().args(["study", "bu2022", "--studies", "nowhere"]).assert().failure().stderr(contains("--studies"));
+}
+
+#[test]
+fn a_run_that_is_watched_has_its_curves_in_the_report() {
+    let top = TempDir::new().unwrap();
+    let out = top.path().join("run");
+    let train = ["train", "--quiet", "--set", "train.steps=6", "--diagnose-every", "2", "--out"];
+    secateur().args(train).arg(&out).assert().success();
+    let report = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(report.contains("Along training") && report.contains("Disparity"));
+    assert_eq!(json(&out.join("diagnose.json"))["visits"].as_array().unwrap().len(), 3);
+}
+
+/// The parts that need no data but what is in the program; the others say what they lack. With the data they run too.
+#[test]
+fn quick_studies_run() {
+    let studies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../studies");
+    let data = std::env::var_os("SECATEUR_DATA");
+    for name in ["chen2020", "bu2022", "watson2023"] {
+        let top = TempDir::new().unwrap();
+        let mut command = secateur();
+        command.args(["study", name, "--quick", "--studies"]).arg(&studies).arg("--out").arg(top.path());
+        command.arg("--data-dir").arg(data.as_deref().unwrap_or("absent".as_ref()));
+        if name == "watson2023" && data.is_none() {
+            command.assert().failure().stderr(contains("fashion-mnist"));
+            continue;
+        }
+        command.assert().success();
+        let results = json(&top.path().join("results.json"));
+        assert_eq!(results["quick"], true);
+        let page = fs::read_to_string(top.path().join("page.html")).unwrap();
+        assert!(page.contains("<svg") && page.contains("<table>") && !page.contains("<script"));
+        assert!(fs::read_to_string(top.path().join("README.md")).unwrap().contains("A quick run"));
+    }
+}

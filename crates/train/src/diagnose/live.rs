@@ -1,0 +1,54 @@
+//! Looking while a run goes on: the cheap diagnostics every so many steps, on the public evaluation data.
+use super::{DiagnoseError, Diagnosis, Visit, page, source::Standing, visit};
+use crate::{
+    report::{self, Record},
+    run::Seen,
+};
+use std::path::{Path, PathBuf};
+
+/// What was seen of a run so far. After each look `diagnose.html` and `diagnose.json` in the run's folder are brought up to
+/// date; at the end the report gets the curves.
+pub struct Live {
+    every: u64,
+    folder: PathBuf,
+    so_far: Option<Diagnosis>,
+}
+
+impl Live {
+    /// Looks every `every` steps (at least 1).
+    pub fn new(every: u64, folder: &Path) -> Self {
+        Live { every: every.max(1), folder: folder.to_owned(), so_far: None }
+    }
+
+    /// Looks, if it is time.
+    ///
+    /// # Errors
+    /// If there are no evaluation data, or the results cannot be written.
+    pub fn look(&mut self, seen: &Seen) -> Result<(), DiagnoseError> {
+        if !seen.step.is_multiple_of(self.every) {
+            return Ok(());
+        }
+        let none =
+            || DiagnoseError::Ask("--diagnose-every looks at evaluation data, and the configuration names none".into());
+        let public = seen.evaluation.ok_or_else(none)?;
+        let (setting, visit) = visit::cheap(seen.config, seen.model, seen.plan, seen.weights, public, seen.step)?;
+        let blank = || Diagnosis {
+            examples: visit::CHEAPLY.min(public.len()),
+            ..Diagnosis::about(seen.config, seen.model, &setting, Standing::Evaluation)
+        };
+        let diagnosis = self.so_far.get_or_insert_with(blank);
+        diagnosis.visits.push(visit);
+        diagnosis.write(&self.folder)
+    }
+
+    /// Adds the curves to the report of the run, if anything was seen.
+    ///
+    /// # Errors
+    /// If the report cannot be written.
+    pub fn finish(self, record: &Record) -> Result<(), DiagnoseError> {
+        let visits: Vec<Visit> = self.so_far.map_or_else(Vec::new, |d| d.visits);
+        let path = self.folder.join("report.html");
+        let page = report::html_with(record, &page::along(&visits));
+        report::write_atomically(&path, page.as_bytes()).map_err(|source| DiagnoseError::Write { path, source })
+    }
+}

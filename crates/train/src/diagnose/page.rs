@@ -1,0 +1,128 @@
+//! The page of a diagnosis: what it comes to in words, then every figure.
+use super::{ALL, Diagnosis, Finding, Visit, source::Standing};
+use crate::report::{
+    banner, document, heading,
+    plot::{Axis, Layer, Mark, Picture},
+    section, text, words,
+};
+
+/// What is followed along training: a title, an axis, where the number stands, and its factor.
+const FOLLOWED: [(&str, &str, &str, &str, &str, f64); 6] = [
+    ("Share clipped", "examples clipped", "%", "norms", "/share_clipped", 100.0),
+    ("Angle of the clipped mean", "angle", "degrees", "angle", "/degrees", 1.0),
+    ("Agreement", "positive cosine", "%", "angle", "/share_positive", 100.0),
+    ("Distance from symmetry", "distance", "std. dev.", "symmetry", "/sliced_wasserstein/value", 1.0),
+    ("Disparity", "b, relative", "%", "bias", "/relative", 100.0),
+    ("Signal lost in a step", "lost", "%", "step", "/parts/misdirection", 100.0),
+];
+
+/// The page for a diagnosis: self-contained, readable in print and in dark mode.
+pub fn html(diagnosis: &Diagnosis) -> String {
+    let visits: String = diagnosis.visits.iter().map(|v| visit(v, diagnosis.visits.len() > 1)).collect();
+    let body = format!(
+        "<main>\n{}{}{}{visits}</main>\n{}",
+        standing(diagnosis),
+        summary(diagnosis),
+        along(&diagnosis.visits),
+        footer(diagnosis)
+    );
+    let title = format!("{} - Secateur diagnosis", diagnosis.title);
+    document(&title, &(heading("gradient diagnosis", &diagnosis.title) + &body))
+}
+
+fn standing(d: &Diagnosis) -> String {
+    let n = words::count(d.examples as u64);
+    match &d.standing {
+        Standing::Evaluation => banner(
+            "calm",
+            "h2",
+            "Made from public data",
+            &format!("The gradients are those of {n} evaluation examples, which the configuration declares public."),
+        ),
+        Standing::Declared(reason) => banner(
+            "amber",
+            "h2",
+            "Made from training data that were declared public",
+            &format!("{n} training examples. The reason that was given: {reason}"),
+        ),
+        Standing::Revealed => banner(
+            "red",
+            "h2",
+            "NOT PRIVATE: this page shows private training data",
+            &format!(
+                "The gradients are those of {n} private training examples. The ledger says so, at infinite cost: whatever was \
+                 trained on these data has no privacy guarantee once this page, or a choice made from it, is used."
+            ),
+        ),
+    }
+}
+
+fn summary(d: &Diagnosis) -> String {
+    let Some(last) = d.visits.last() else { return String::new() };
+    let sentences = last.findings.iter().filter_map(|f| f.words.first());
+    let list: String = sentences.map(|s| format!("<li>{}</li>\n", text(s))).collect();
+    let advice = last.findings.iter().find(|f| f.name == "step").and_then(|f| f.words.get(1));
+    let lead = advice.map_or_else(String::new, |s| format!("<p class=\"lead\">{}</p>\n", text(s)));
+    let noise = match d.noise_multiplier {
+        0.0 => "no noise".to_owned(),
+        z => format!("noise multiplier {}", words::significant(z, 4)),
+    };
+    let setting = format!(
+        "<p>{} parameters; clip rule {} with bound {}, {noise}, lot {}.</p>\n",
+        words::count(d.parameters as u64),
+        text(&d.rule),
+        words::significant(d.bound, 4),
+        words::significant(d.lot, 5)
+    );
+    section(&format!("What it comes to, at {}", text(&last.label)), &format!("{lead}{setting}<ul>\n{list}</ul>\n"))
+}
+
+/// Key numbers along training, where there are several points.
+pub(super) fn along(visits: &[Visit]) -> String {
+    if visits.len() < 2 {
+        return String::new();
+    }
+    let charts = FOLLOWED.iter().filter_map(|(title, label, unit, name, path, factor)| {
+        let number = |v: &Visit| Some(factor * find(v, name)?.numbers.pointer(path)?.as_f64()?);
+        let x = |k: usize, v: &Visit| v.step.map_or(k as f64, |s| s as f64);
+        let points = visits.iter().enumerate().filter_map(|(k, v)| Some((x(k, v), number(v)?)));
+        let points: Vec<_> = points.collect();
+        (points.len() > 1).then(|| Picture {
+            title: (*title).into(),
+            x: Axis::new(if visits[0].step.is_some() { "step" } else { "checkpoint" }).whole(),
+            y: Axis::new(*label).unit(*unit).including(0.0),
+            layers: vec![Layer::new(*label, Mark::Joined, 1, points)],
+            marks: Vec::new(),
+        })
+    });
+    section("Along training", &figures(&charts.collect::<Vec<_>>()))
+}
+
+fn find<'a>(visit: &'a Visit, name: &str) -> Option<&'a Finding> {
+    visit.findings.iter().find(|f| f.name == name)
+}
+
+fn visit(v: &Visit, several: bool) -> String {
+    let mut out = String::new();
+    for finding in &v.findings {
+        let heading = ALL.iter().find(|e| e.name == finding.name).map_or(finding.name, |e| e.diagnostic.heading());
+        let heading = if several { format!("{heading}, {}", v.label) } else { heading.to_owned() };
+        let sentences: String = finding.words.iter().map(|s| format!("<p>{}</p>\n", text(s))).collect();
+        out += &section(&text(&heading), &(sentences + &figures(&finding.pictures)));
+    }
+    out
+}
+
+/// Charts side by side.
+pub(crate) fn figures(pictures: &[Picture]) -> String {
+    let one = |p: &Picture| format!("<figure class=\"card\">\n{}\n</figure>\n", p.svg());
+    let all: String = pictures.iter().map(one).collect();
+    if all.is_empty() { all } else { format!("<div class=\"charts\">\n{all}</div>\n") }
+}
+
+fn footer(d: &Diagnosis) -> String {
+    format!(
+        "<footer>Written by Secateur {} next to <code>diagnose.json</code>, which holds every number.</footer>\n",
+        text(d.secateur_version)
+    )
+}

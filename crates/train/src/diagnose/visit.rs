@@ -1,0 +1,321 @@
+//! From a question to a diagnosis: load what is needed, go to each point of training, look.
+use super::{
+    ALL, Finding, Scan, Scene, Setting,
+    source::{On, Standing, annul, book, examples},
+};
+use crate::{
+    checkpoint,
+    clip::{self, ClipConfig},
+    config::Config,
+    data::{DataError, Examples},
+    model::{Model, ModelError, Weights},
+    plan::{Plan, PlanError},
+    report,
+};
+use privacy::{Key, KeyError, Ledger, LedgerError};
+use serde::Serialize;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+/// A diagnosis that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DiagnoseError {
+    /// The question makes no sense.
+    #[error("{0}")]
+    Ask(String),
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// No key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A result that cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// What is to be looked at.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Checkpoints, in the order of the page. Where there are none, the configuration is trained up to the last of `steps`.
+    pub checkpoints: Vec<PathBuf>,
+    /// Steps to look at when training here; 0 is before the first.
+    pub steps: Vec<u64>,
+    /// Examples to look at, at most.
+    pub examples: usize,
+    /// Whose.
+    pub on: On,
+    /// Names of diagnostics; all that are not dear where empty.
+    pub only: Vec<String>,
+    /// Eigenvalues of the Hessian; 0 for none.
+    pub eigenvalues: usize,
+    /// The folder of the run that is looked at, whose statement follows its ledger.
+    pub run: Option<PathBuf>,
+    /// The ledger that is charged for training here, and for looking at private data.
+    pub ledger: PathBuf,
+}
+
+/// What was found at one point of training.
+#[derive(Debug, Clone, Serialize)]
+pub struct Visit {
+    /// What the point is called.
+    pub label: String,
+    /// Its step, where known.
+    pub step: Option<u64>,
+    /// How long looking took, in seconds.
+    pub seconds: f64,
+    /// What was found.
+    pub findings: Vec<Finding>,
+}
+
+/// Everything that `diagnose.json` holds and the page shows.
+#[derive(Debug, Clone, Serialize)]
+pub struct Diagnosis {
+    /// The configuration's title.
+    pub title: String,
+    /// The program.
+    pub secateur_version: &'static str,
+    /// Whose gradients these are.
+    pub standing: Standing,
+    /// How many examples were looked at.
+    pub examples: usize,
+    /// The model's parameters.
+    pub parameters: usize,
+    /// The clip rule.
+    pub rule: String,
+    /// How far one example may move the sum.
+    pub bound: f64,
+    /// The noise multiplier; 0 where there is no noise.
+    pub noise_multiplier: f64,
+    /// Examples in a step on average.
+    pub lot: f64,
+    /// What was found, in order of training.
+    pub visits: Vec<Visit>,
+}
+
+impl Diagnosis {
+    /// What is known before anything is looked at.
+    pub(super) fn about(config: &Config, model: &Model, setting: &Setting, standing: Standing) -> Diagnosis {
+        Diagnosis {
+            title: config.title.clone(),
+            secateur_version: env!("CARGO_PKG_VERSION"),
+            standing,
+            examples: 0,
+            parameters: model.layout().len(),
+            rule: config.clip.name().into(),
+            bound: setting.bound,
+            noise_multiplier: setting.noise_multiplier,
+            lot: setting.lot,
+            visits: Vec::new(),
+        }
+    }
+
+    /// Writes `diagnose.json` and `diagnose.html` into `folder`, each all or nothing.
+    ///
+    /// # Errors
+    /// If one cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<(), DiagnoseError> {
+        let json = serde_json::to_vec_pretty(self).map_err(|e| DiagnoseError::Ask(e.to_string()))?;
+        for (name, bytes) in [("diagnose.json", json), ("diagnose.html", super::html(self).into_bytes())] {
+            let path = folder.join(name);
+            report::write_atomically(&path, &bytes).map_err(|source| DiagnoseError::Write { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+/// The diagnostics that are wanted.
+fn wanted(ask: &Ask) -> Result<Vec<super::Entry>, DiagnoseError> {
+    let known = || ALL.iter().map(|e| e.name).collect::<Vec<_>>().join(", ");
+    let entry = |name: &String| {
+        let found = ALL.iter().find(|e| e.name == name).copied();
+        found.ok_or_else(|| DiagnoseError::Ask(format!("no diagnostic is called `{name}`: there are {}", known())))
+    };
+    if !ask.only.is_empty() {
+        return ask.only.iter().map(entry).collect();
+    }
+    Ok(ALL.iter().filter(|e| !e.diagnostic.dear() || ask.eigenvalues > 0).copied().collect())
+}
+
+/// Looks at everything that was asked for. `root` is where relative paths of data start.
+///
+/// # Errors
+/// Anything wrong with the configuration, its data or model, a checkpoint, or the ledger.
+pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, DiagnoseError> {
+    let entries = wanted(ask)?;
+    let loaded = config.data.load(root)?;
+    let model = Arc::new(Model::build(&config.model, loaded.train.shape(), &loaded.train.gather(&[]).targets)?);
+    let plan = Plan::new(config, &model, loaded.declared)?;
+    let points = points(config, root, ask, &plan, &model)?;
+    let (shown, standing) = examples(loaded, &ask.on, &ask.ledger, config.privacy.neighbouring)?;
+    if let (Standing::Revealed, Some(run)) = (&standing, &ask.run) {
+        annul(run)?;
+    }
+    let setting = setting(config, &model, &plan, ask.eigenvalues)?;
+    let who = choose(&shown, ask.examples);
+    let mut visits = Vec::new();
+    for (k, (label, step, weights)) in points.iter().enumerate() {
+        let other = (k > 0).then(|| (&points[0].2, points[0].0.clone()));
+        let scene = Scene { model: &model, weights, other, examples: &shown, who: who.clone(), setting: &setting };
+        visits.push(visit(&scene, label, *step, &entries));
+    }
+    Ok(Diagnosis { examples: who.len(), visits, ..Diagnosis::about(config, &model, &setting, standing) })
+}
+
+fn visit(scene: &Scene, label: &str, step: Option<u64>, entries: &[super::Entry]) -> Visit {
+    let start = Instant::now();
+    let scan = Scan::new(scene);
+    let findings = entries.iter().filter_map(|entry| entry.diagnostic.find(scene, &scan)).collect();
+    Visit { label: label.to_owned(), step, seconds: start.elapsed().as_secs_f64(), findings }
+}
+
+/// Examples that are looked at while a run goes on.
+pub(super) const CHEAPLY: usize = 512;
+
+/// The cheap diagnostics of one point while a run goes on, on public examples.
+pub(super) fn cheap(
+    config: &Config,
+    model: &Model,
+    plan: &Plan,
+    weights: &Weights,
+    public: &Examples,
+    step: u64,
+) -> Result<(Setting, Visit), DiagnoseError> {
+    const CHEAP: [&str; 5] = ["norms", "angle", "step", "bias", "symmetry"];
+    let setting = setting(config, model, plan, 0)?;
+    let who = choose(public, CHEAPLY);
+    let scene = Scene { model, weights, other: None, examples: public, who, setting: &setting };
+    let entries: Vec<_> = ALL.iter().filter(|e| CHEAP.contains(&e.name)).copied().collect();
+    let visit = visit(&scene, &format!("step {step}"), Some(step), &entries);
+    Ok((setting, visit))
+}
+
+fn setting(config: &Config, model: &Model, plan: &Plan, eigenvalues: usize) -> Result<Setting, DiagnoseError> {
+    let own = prepare(&config.clip, plan, model).map_err(|e| DiagnoseError::Ask(format!("clip: {e}")))?;
+    let bound = clip::sensitivity(&*own, model.layout());
+    let named = (config.clip.name().to_owned(), own);
+    let others = ClipConfig::ENTRIES.iter().filter(|entry| entry.name != config.clip.name());
+    let other = |entry: &crate::registry::Entry| {
+        let name = [("rule".to_owned(), entry.name.into())];
+        let bound = [("bound".to_owned(), bound.into())];
+        let tables = [toml::Table::from_iter(name.clone().into_iter().chain(bound)), toml::Table::from_iter(name)];
+        let config = tables.into_iter().find_map(|table| table.try_into::<ClipConfig>().ok())?;
+        Some((entry.name.to_owned(), prepare(&config, plan, model).ok()?))
+    };
+    let rules = std::iter::once(named).chain(others.filter_map(other));
+    Ok(Setting {
+        bound,
+        rules: rules.filter(|(_, rule)| is_plain(&**rule)).collect(),
+        noise_multiplier: plan.noise_multiplier,
+        lot: plan.lot,
+        sample_rate: plan.sample_rate,
+        key: Key::from_seed(2020),
+        chunk: config.train.chunk,
+        eigenvalues,
+    })
+}
+
+/// A rule as it starts out.
+fn prepare(config: &ClipConfig, plan: &Plan, model: &Model) -> Result<Box<dyn clip::ClipRule>, String> {
+    let layout = model.layout().clone();
+    let setting = clip::Setting {
+        parameters: layout.len(),
+        layout,
+        noise_multiplier: plan.noise_multiplier,
+        lot: plan.lot,
+        sample_rate: plan.sample_rate,
+        steps: plan.steps,
+        key: Arc::new(Key::from_seed(0)),
+    };
+    config.get().prepare(&setting)
+}
+
+/// Whether a rule sees nothing but norms of gradients in the model's own coordinates. Others learn or remember, and what they
+/// do to a gradient cannot be said from one look; the page then shows flat clipping at the same bound.
+fn is_plain(rule: &dyn clip::ClipRule) -> bool {
+    rule.frame().is_none()
+        && rule.directions().is_empty()
+        && rule.crowds().is_none()
+        && !rule.remembers()
+        && rule.looks().len() == 1
+}
+
+/// At most `wanted` examples, spread evenly over the data.
+fn choose(examples: &Examples, wanted: usize) -> Vec<usize> {
+    let (n, wanted) = (examples.len(), wanted.min(examples.len()));
+    (0..wanted).map(|k| k * n / wanted).collect()
+}
+
+type Point = (String, Option<u64>, Weights);
+
+fn points(
+    config: &Config,
+    root: &Path,
+    ask: &Ask,
+    plan: &Plan,
+    model: &Arc<Model>,
+) -> Result<Vec<Point>, DiagnoseError> {
+    if ask.checkpoints.is_empty() {
+        return train(config, root, ask, plan, model);
+    }
+    let read = |path: &PathBuf| {
+        let named = checkpoint::read(path).map_err(DiagnoseError::Ask)?;
+        let wrong = |e| DiagnoseError::Ask(format!("{}: {e}", path.display()));
+        let label = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        Ok((label, None, Weights::from_public(model.layout(), named).map_err(wrong)?))
+    };
+    ask.checkpoints.iter().map(read).collect()
+}
+
+/// Trains as the configuration says and keeps the weights at the wanted steps.
+fn train(
+    config: &Config,
+    root: &Path,
+    ask: &Ask,
+    plan: &Plan,
+    model: &Arc<Model>,
+) -> Result<Vec<Point>, DiagnoseError> {
+    let steps = &ask.steps;
+    let last = steps.iter().copied().max().unwrap_or(0);
+    if last > plan.steps {
+        return Err(DiagnoseError::Ask(format!("--steps {last}: the configuration makes {} steps", plan.steps)));
+    }
+    let key = Arc::new(config.train.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?);
+    let weights = crate::run::start(config, model, root, &key).map_err(|e| DiagnoseError::Ask(e.to_string()))?;
+    // Nothing is drawn for step 0, and then nothing is charged.
+    let (data, ledger) = match last {
+        0 => (crate::plan::nobody()?, Ledger::new(config.privacy.neighbouring)),
+        _ => (config.data.load(root)?.train, book(&ask.ledger, config.privacy.neighbouring)?),
+    };
+    let rows = data.len();
+    let mut trainer = plan.trainer(config, model, weights, data, rows, key, ledger)?;
+    let mut points = Vec::new();
+    for step in 0..=last {
+        if steps.contains(&step) || (steps.is_empty() && step == 0) {
+            let copy = super::scene::at(model.layout(), &trainer.weights.point());
+            points.push((format!("step {step}"), Some(step), copy));
+        }
+        if step < last {
+            trainer.step()?;
+        }
+    }
+    trainer.ledger.close()?;
+    Ok(points)
+}

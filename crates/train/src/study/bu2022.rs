@@ -1,0 +1,112 @@
+//! Bu et al. 2022: automatic clipping against a tuned threshold.
+use super::{Ask, Results, StudyError, Table, toy::EXAMPLE_1};
+use crate::{
+    report::plot::{Axis, Layer, Mark, Picture},
+    run::{Run, RunError},
+};
+
+const NAME: &str = "bu2022";
+
+pub(super) fn run(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
+    map(ask, results)?;
+    gamma(ask, results)?;
+    images(ask, results)
+}
+
+/// The test accuracy (%) of one run.
+fn accuracy(ask: &Ask, file: &str, set: &[String]) -> Result<f64, StudyError> {
+    let config = ask.config(NAME, file, set)?;
+    let done = Run::prepare(config, &ask.data, None, false)?.train(&mut ())?;
+    Ok(100.0 * done.record.summary.test_accuracy.unwrap_or(f64::NAN))
+}
+
+/// Accuracy over learning rates and thresholds: a diagonal for flat clipping, a row for AUTO-S.
+fn map(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
+    let (rates, bounds): (&[f64], &[f64]) = match ask.quick {
+        true => (&[0.5, 8.0], &[0.1, 1.0]),
+        false => (&[0.125, 0.5, 2.0, 8.0, 32.0, 128.0], &[0.01, 0.1, 1.0, 10.0]),
+    };
+    let head: Vec<String> = rates.iter().map(|r| format!("step size {r}")).collect();
+    let head: Vec<&str> = std::iter::once("rule").chain(head.iter().map(String::as_str)).collect();
+    let mut table = Table::new("Adult, epsilon 1: test accuracy (%)", &head);
+    let mut layers = Vec::new();
+    let rules = bounds.iter().map(|c| (format!("flat, C = {c}"), format!("clip={{rule=\"flat\", bound={c:?}}}")));
+    let auto = [
+        ("AUTO-S".to_owned(), "clip={rule=\"auto-s\"}".to_owned()),
+        ("AUTO-V".to_owned(), "clip={rule=\"auto-v\"}".to_owned()),
+    ];
+    let looks =
+        [(Mark::Line, 0), (Mark::Dashed, 0), (Mark::Line, 1), (Mark::Dashed, 1), (Mark::Joined, 2), (Mark::Joined, 3)];
+    for (k, (name, rule)) in rules.chain(auto).enumerate() {
+        let end = |rate: &f64| {
+            let update = format!("update=[{{update=\"sgd\", learning_rate={rate:?}}}]");
+            accuracy(ask, "adult.toml", &[rule.clone(), update])
+        };
+        let ends = rates.iter().map(end).collect::<Result<Vec<_>, _>>()?;
+        table.row(std::iter::once(name.clone()).chain(ends.iter().map(|e| format!("{e:.2}"))));
+        let (mark, tone) = looks[k % looks.len()];
+        layers.push(Layer::new(name, mark, tone, rates.iter().copied().zip(ends).collect()));
+    }
+    let picture = Picture {
+        title: "Adult, epsilon 1: accuracy against the step size".into(),
+        x: Axis::new("step size").log(),
+        y: Axis::new("accuracy").unit("%"),
+        layers,
+        marks: Vec::new(),
+    };
+    let words = vec![
+        "The paper shows that flat clipping's accuracy depends on step size times threshold (a diagonal of its heat map), and that AUTO-S needs the step size alone. Here on the Adult census: logistic regression on public buckets, epsilon 1, delta 1e-5, plain SGD, one seed a cell. Cells of flat clipping with the same product, and small thresholds, should agree.".into(),
+    ];
+    results.part("The diagonal and the row", words, vec![table], vec![picture]);
+    Ok(())
+}
+
+/// The stability constant: what it does to the bias on example 1, and to accuracy.
+fn gamma(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
+    let gammas: &[f64] = if ask.quick { &[0.01, 1.0] } else { &[0.0001, 0.01, 0.1, 1.0, 10.0] };
+    let mut table =
+        Table::new("The stability constant", &["gamma", "zero of example 1 (optimum 1)", "Adult, epsilon 1 (%)"]);
+    for g in gammas {
+        let zero = EXAMPLE_1.zero(&|x| x / (x.abs() + g));
+        // For gradients well below gamma the sum shrinks like 1/gamma; the step size undoes that.
+        let rate = 2.0 * (1.0 + g);
+        let set = [
+            format!("clip={{rule=\"auto-s\", gamma={g:?}}}"),
+            format!("update=[{{update=\"sgd\", learning_rate={rate:?}}}]"),
+        ];
+        table.row([format!("{g}"), format!("{zero:.6}"), format!("{:.2}", accuracy(ask, "adult.toml", &set)?)]);
+    }
+    let words = vec!["The convergence theory needs symmetric gradients. On the skewed example 1 the zero of the normalised gradient lies far from the optimum unless gamma is large. Step size 2 (1 + gamma).".into()];
+    results.part("Gamma", words, vec![table], Vec::new());
+    Ok(())
+}
+
+/// AUTO-S and AUTO-V in the place of the tuned threshold, on images.
+fn images(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
+    let mut table = Table::new(
+        "MNIST at epsilon 3, delta 1e-5: test accuracy (%)",
+        &["rule", "here, one seed", "paper, flat", "paper, AUTO-S"],
+    );
+    for rule in ["flat", "auto-s", "auto-v"] {
+        let mut set = vec![format!("clip={{rule=\"{rule}\", bound=0.1}}"), "train.seed=1".to_owned()];
+        set.extend(ask.quick.then(|| "train.epochs=0.3".to_owned()));
+        let end = match accuracy(ask, "mnist.toml", &set) {
+            Err(StudyError::Run(RunError::Data(absent))) => {
+                results.part("Images", vec![format!("Not run, for lack of data: {absent}.")], Vec::new(), Vec::new());
+                return Ok(());
+            }
+            other => other?,
+        };
+        table.row([rule.into(), format!("{end:.2}"), "98.04".into(), "98.15 ± 0.07".into()]);
+    }
+    let words = [
+        "The configuration is that of this repository (tanh CNN of Papernot et al. 2021, 26,010 parameters); for AUTO-S and \
+         AUTO-V one word is changed and the tuned rule's other settings kept, as in the paper, which takes the state of the art \
+         before it and five runs each. CIFAR-10, Adam and LAMB were not run.",
+        "On Fashion-MNIST the repository's README has three seeds of the same comparison: flat 86.19, AUTO-S 86.15, where the \
+         paper has 86.04 and 86.36 ± 0.18. AUTO-S is 0.2 points below, about the spread of seeds; a suspected cause is that the \
+         recipe here was tuned for flat clipping, and the paper's is not known to us.",
+    ];
+    results.part("Images", words.map(str::to_owned).to_vec(), vec![table], Vec::new());
+    Ok(())
+}

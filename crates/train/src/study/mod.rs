@@ -1,0 +1,104 @@
+//! Studies: published experiments, run here, with what the paper reports, what was run, and the difference.
+//!
+//! A study is one file here, one line in the list below, and a folder of configurations in `studies/`. `quick` runs the same
+//! code on less: it finishes within three minutes on two cores and is part of the tests.
+mod bu2022;
+mod chen2020;
+mod networks;
+mod results;
+pub mod toy;
+mod watson2023;
+
+use crate::{config::ConfigError, data::DataError, diagnose::DiagnoseError, run::RunError};
+pub use results::{Results, Table};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// A study that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StudyError {
+    /// A configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A diagnosis.
+    #[error(transparent)]
+    Diagnose(#[from] DiagnoseError),
+    /// Something else, in words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Where a study finds things, and how much of it is made.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Less of everything.
+    pub quick: bool,
+    /// Where relative paths of data start.
+    pub data: PathBuf,
+    /// The folder that holds a folder of configurations for each study.
+    pub studies: PathBuf,
+}
+
+impl Ask {
+    /// The configuration `file` of study `name`, with changes.
+    fn config(&self, name: &str, file: &str, set: &[String]) -> Result<crate::config::Config, StudyError> {
+        let path = self.studies.join(name).join(file);
+        let text = std::fs::read_to_string(&path).map_err(|e| {
+            StudyError::Other(format!("{}: {e} (say where the folder `studies` is with --studies)", path.display()))
+        })?;
+        Ok(crate::config::Config::read(&path.display().to_string(), &text, set)?)
+    }
+}
+
+/// One study.
+pub struct Entry {
+    /// The word that picks it.
+    pub name: &'static str,
+    /// What it repeats, in a line.
+    pub summary: &'static str,
+    run: fn(&Ask, &mut Results) -> Result<(), StudyError>,
+}
+
+/// All of them.
+pub const ALL: [Entry; 3] = [
+    Entry {
+        name: "chen2020",
+        summary: "Understanding Gradient Clipping in Private SGD: A Geometric Perspective (arXiv 2006.15429)",
+        run: chen2020::run,
+    },
+    Entry {
+        name: "watson2023",
+        summary: "Inference and Interference: clipping, pruning and loss landscapes in DP-SGD (arXiv 2311.06839)",
+        run: watson2023::run,
+    },
+    Entry {
+        name: "bu2022",
+        summary: "Automatic Clipping: DP deep learning made easier and stronger (arXiv 2206.07136)",
+        run: bu2022::run,
+    },
+];
+
+/// Makes the study called `name` and writes `results.json`, `README.md` and `page.html` into `out`.
+///
+/// # Errors
+/// If there is no such study, or something that it needs is missing or fails.
+pub fn study(name: &str, ask: &Ask, out: &Path) -> Result<Results, StudyError> {
+    let names = || ALL.iter().map(|e| e.name).collect::<Vec<_>>().join(", ");
+    let entry = ALL.iter().find(|e| e.name == name);
+    let entry =
+        entry.ok_or_else(|| StudyError::Other(format!("no study is called `{name}`: there are {}", names())))?;
+    let start = Instant::now();
+    let mut results = Results::new(entry.name, entry.summary, ask.quick);
+    (entry.run)(ask, &mut results)?;
+    results.seconds = start.elapsed().as_secs_f64();
+    results.write(out).map_err(|e| StudyError::Other(format!("{}: {e}", out.display())))?;
+    Ok(results)
+}

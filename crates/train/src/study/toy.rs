@@ -1,0 +1,257 @@
+//! The small problems on which clipping fails, and their cures, in closed form.
+//!
+//! `clipping-01`, sections 2 and 5 (Chen, Wu, Hong 2020), `clipping-03`, section 1 (Bu et al. 2022) and `clipping-08`. A
+//! problem is a set of quadratics `|x - a_i|^2 / 2`: example `i`'s gradient at `x` is `x - a_i`.
+use privacy::Stream;
+
+/// Where the quadratics of a problem have their minima, one point an example.
+pub struct Problem<const D: usize> {
+    /// Its name.
+    pub name: &'static str,
+    /// The minima.
+    pub minima: &'static [[f64; D]],
+}
+
+/// Clipping pushes away from the optimum, 1, to -2.5.
+pub const EXAMPLE_1: Problem<1> = Problem { name: "example 1", minima: &[[-3.0], [-3.0], [9.0]] };
+/// A flat region: every point of [-2, 2] is fixed.
+pub const EXAMPLE_2: Problem<1> = Problem { name: "example 2", minima: &[[-3.0], [3.0]] };
+/// The same effect in two dimensions.
+pub const PLANE: Problem<2> = Problem { name: "in the plane", minima: &[[4.0, 0.0], [-1.0, 3.0], [-1.0, -2.0]] };
+
+impl<const D: usize> Problem<D> {
+    /// The minimum of the mean loss.
+    pub fn optimum(&self) -> [f64; D] {
+        std::array::from_fn(|j| self.minima.iter().map(|a| a[j]).sum::<f64>() / self.minima.len() as f64)
+    }
+
+    /// The mean over examples of their gradients at `x`, each multiplied by `weight` of its norm.
+    pub fn mean(&self, x: [f64; D], weight: &dyn Fn(f64) -> f64) -> [f64; D] {
+        self.mean_of(x, &mut |_, g| {
+            let w = weight(norm(&g));
+            g.map(|g| w * g)
+        })
+    }
+
+    /// The mean over examples of what `change` makes of their gradients at `x`.
+    pub fn mean_of(&self, x: [f64; D], change: &mut dyn FnMut(usize, [f64; D]) -> [f64; D]) -> [f64; D] {
+        let mut sum = [0.0; D];
+        for (i, a) in self.minima.iter().enumerate() {
+            let g = change(i, std::array::from_fn(|j| x[j] - a[j]));
+            (0..D).for_each(|j| sum[j] += g[j] / self.minima.len() as f64);
+        }
+        sum
+    }
+
+    /// `steps` steps of size `alpha` along minus the mean weighted gradient, all points included.
+    pub fn descend(&self, start: [f64; D], alpha: f64, steps: usize, weight: &dyn Fn(f64) -> f64) -> Vec<[f64; D]> {
+        let mut path = vec![start];
+        for _ in 0..steps {
+            let x = path[path.len() - 1];
+            let g = self.mean(x, weight);
+            path.push(std::array::from_fn(|j| x[j] - alpha * g[j]));
+        }
+        path
+    }
+
+    /// The fixed point that descent reaches from the optimum: long descent, until nothing moves.
+    pub fn fixed_point(&self, weight: &dyn Fn(f64) -> f64) -> [f64; D] {
+        let mut x = self.optimum();
+        for _ in 0..400_000 {
+            let g = self.mean(x, weight);
+            if norm(&g) < 1e-14 {
+                break;
+            }
+            x = std::array::from_fn(|j| x[j] - 0.5 * g[j]);
+        }
+        x
+    }
+}
+
+impl Problem<1> {
+    /// Where the mean of `drift` of the gradients is zero, between -20 and 20, by bisection; `drift` is increasing.
+    pub fn zero(&self, drift: &dyn Fn(f64) -> f64) -> f64 {
+        let at = |x: f64| self.minima.iter().map(|a| drift(x - a[0])).sum::<f64>();
+        let (mut low, mut high) = (-20.0, 20.0);
+        while high - low > 1e-13 {
+            let middle = (low + high) / 2.0;
+            if at(middle) > 0.0 { high = middle } else { low = middle }
+        }
+        (low + high) / 2.0
+    }
+
+    /// The slope of the mean of `drift` at `x`.
+    pub fn slope(&self, x: f64, drift: &dyn Fn(f64) -> f64) -> f64 {
+        let h = 1e-5;
+        let at = |x: f64| self.minima.iter().map(|a| drift(x - a[0])).sum::<f64>() / self.minima.len() as f64;
+        (at(x + h) - at(x - h)) / (2.0 * h)
+    }
+}
+
+/// `min(1, c / n)`.
+pub fn flat(c: f64) -> impl Fn(f64) -> f64 {
+    move |n| if n > c { c / n } else { 1.0 }
+}
+
+/// The mean of `clip(mu + k Z, c)` over a standard normal `Z`, on the line (`clipping-01`, section 5).
+pub fn perturbed(mu: f64, k: f64, c: f64) -> f64 {
+    if k == 0.0 {
+        return mu.clamp(-c, c);
+    }
+    let (a, b) = ((-c - mu) / k, (c - mu) / k);
+    -c * below(a) + c * below(-b) + mu * (below(b) - below(a)) - k * (density(b) - density(a))
+}
+
+/// The same in the plane along the gradient, whose length is `n`: the radial rule of `clipping-08`.
+pub fn radial_plane(n: f64, k: f64, c: f64) -> f64 {
+    const STEPS: usize = 256;
+    let h = 16.0 / STEPS as f64;
+    let nodes: Vec<(f64, f64)> =
+        (0..STEPS).map(|i| -8.0 + (i as f64 + 0.5) * h).map(|z| (k * z, density(z) * h)).collect();
+    let clip = flat(c);
+    let row = |along: f64| nodes.iter().map(|(z, w)| w * clip(along.hypot(*z))).sum::<f64>();
+    nodes.iter().map(|(z, w)| w * (n + z) * row(n + z)).sum()
+}
+
+/// `steps` steps on an example's perturbed and clipped gradient, fresh normals each time: the mean of the last half.
+pub fn sampled(problem: &Problem<1>, stream: &Stream, (alpha, k, c): (f64, f64, f64), steps: usize) -> f64 {
+    let mut x = problem.optimum()[0];
+    let (mut sum, n) = (0.0, problem.minima.len());
+    for t in 0..steps {
+        let noise = |i: usize| stream.normal((t * n + i) as u64);
+        let g = problem.mean_of([x], &mut |i, [g]| [(g + k * noise(i)).clamp(-c, c)]);
+        x -= alpha * g[0];
+        sum += if 2 * t >= steps { x } else { 0.0 };
+    }
+    sum / (steps - steps / 2) as f64
+}
+
+/// The Euclidean norm.
+pub fn norm(x: &[f64]) -> f64 {
+    x.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+fn density(z: f64) -> f64 {
+    (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt()
+}
+
+/// The standard normal distribution function.
+fn below(z: f64) -> f64 {
+    libm::erfc(-z / std::f64::consts::SQRT_2) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use privacy::{Key, Purpose};
+
+    fn close(got: f64, wanted: f64, digits: i32) {
+        assert!((got - wanted).abs() <= 0.6 * 10f64.powi(-digits), "{got} is not {wanted}");
+    }
+
+    #[test]
+    fn clipping_01_section_2_example_1() {
+        let clip = flat(1.0);
+        close(EXAMPLE_1.optimum()[0], 1.0, 12);
+        close(EXAMPLE_1.mean([1.0], &clip)[0], 1.0 / 3.0, 12);
+        let path = EXAMPLE_1.descend([1.0], 0.1, 2000, &clip);
+        close(path[60][0], -1.0, 10);
+        close(path[200][0], -2.499_747_06, 8);
+        close(path[2000][0], -2.5, 10);
+        close(EXAMPLE_1.fixed_point(&clip)[0], -2.5, 10);
+        close(EXAMPLE_1.slope(-2.5, &|g| g.clamp(-1.0, 1.0)), 2.0 / 3.0, 9);
+    }
+
+    #[test]
+    fn clipping_01_section_2_example_2_and_the_plane() {
+        let clip = flat(1.0);
+        for x in [-2.0, -0.7, 0.0, 1.9, 2.0] {
+            close(EXAMPLE_2.mean([x], &clip)[0], 0.0, 12);
+        }
+        for (x, wanted) in [(2.5, 0.25), (3.0, 0.5), (-2.5, -0.25)] {
+            close(EXAMPLE_2.mean([x], &clip)[0], wanted, 12);
+        }
+        let at = PLANE.mean(PLANE.optimum(), &clip);
+        close(at[0], 0.038_733_31, 8);
+        close(at[1], 0.021_746_3, 7);
+        let fixed = PLANE.fixed_point(&clip);
+        close(fixed[0], 0.426_842_4, 7);
+        close(fixed[1], 0.191_484_94, 8);
+    }
+
+    #[test]
+    fn clipping_01_section_5_closed_form() {
+        for (mu, k, wanted) in [(2.0, 1.0, 0.917_066_683_7), (4.0, 2.0, 0.945_394_686_8), (-8.0, 2.0, -0.999_884_426_6)]
+        {
+            close(perturbed(mu, k, 1.0), wanted, 10);
+        }
+    }
+
+    #[test]
+    fn clipping_01_section_5_table() {
+        let table = [
+            (0.0, -2.5, 0.666_67),
+            (0.5, -2.449_899_5, 0.543_28),
+            (1.0, -2.213_532_2, 0.365_02),
+            (2.0, -1.594_812_9, 0.203_44),
+            (3.0, -0.941_773_1, 0.139_19),
+            (5.0, 0.096_315_1, 0.098_52),
+            (8.0, 0.651_130_6, 0.079_08),
+            (10.0, 0.779_708_4, 0.068_42),
+            (20.0, 0.946_189_8, 0.038_33),
+            (50.0, 0.991_454_2, 0.015_86),
+        ];
+        for (k, zero, slope) in table {
+            let drift = |g: f64| perturbed(g, k, 1.0);
+            close(EXAMPLE_1.zero(&drift), zero, 7);
+            close(EXAMPLE_1.slope(zero, &drift), slope, 5);
+        }
+        let slopes = [
+            (0.5, 3.167e-5, 8),
+            (1.0, 0.022_718_5, 7),
+            (2.0, 0.135_905_1, 7),
+            (5.0, 0.132_722_9, 7),
+            (10.0, 0.076_162, 7),
+        ];
+        for (k, wanted, digits) in slopes {
+            close(EXAMPLE_2.slope(0.0, &|g| perturbed(g, k, 1.0)), wanted, digits);
+        }
+    }
+
+    #[test]
+    fn clipping_08_in_the_plane_and_on_the_line() {
+        // Midpoints across the corner of the clip: good to about 1e-5.
+        close(radial_plane(0.5, 1.0, 1.0), 0.288_503_688, 4);
+        close(perturbed(2.0, 1.0, 1.0), 0.917_066_684, 9);
+        close(perturbed(4.0, 2.0, 1.0), 0.945_394_687, 9);
+    }
+
+    #[test]
+    fn clipping_08_sampled_and_radial_meet() {
+        let stream = Key::from_seed(4).stream(Purpose::Audit, 0, 0);
+        for k in [1.0, 2.0] {
+            let got = sampled(&EXAMPLE_1, &stream, (0.01, k, 1.0), 400_000);
+            // The stationary deviation is about 0.1, over some thousand independent times.
+            assert!((got - EXAMPLE_1.zero(&|g| perturbed(g, k, 1.0))).abs() < 0.02, "{got} at k = {k}");
+        }
+    }
+
+    /// `clipping-03`, section 1 (AUTO-S by gamma) and section 4 (PSAC by r).
+    #[test]
+    fn clipping_03_zeros_of_example_1() {
+        let zeros = [
+            (0.01, -2.990_017),
+            (0.1, -2.901_653),
+            (1.0, -2.152_067),
+            (10.0, 0.083_527),
+            (100.0, 0.894_773),
+            (1000.0, 0.989_348),
+        ];
+        for (gamma, wanted) in zeros {
+            close(EXAMPLE_1.zero(&|g| g / (g.abs() + gamma)), wanted, 6);
+        }
+        for (r, wanted) in [(0.01, -2.905), (0.1, -2.731), (1.0, -2.389)] {
+            close(EXAMPLE_1.zero(&|g: f64| g / (g.abs() + r / (g.abs() + r))), wanted, 3);
+        }
+    }
+}

@@ -149,9 +149,6 @@ impl Trainer {
     fn take(&mut self, step: Privatized<Grads>) {
         let taken = step.get().clone();
         self.weights.walk(step);
-        if let Method::Private { rule, .. } = &mut self.method {
-            rule.moved(&taken);
-        }
         let point = || self.weights.point();
         self.chain.iter_mut().for_each(|link| link.moved(&taken, &point));
         if let Method::Private { rule, .. } = &mut self.method {

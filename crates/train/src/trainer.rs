@@ -145,7 +145,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Takes a step, and tells the updates.
+    /// Takes a step, and tells the rule and the updates.
     fn take(&mut self, step: Privatized<Grads>) {
         let taken = step.get().clone();
         self.weights.walk(step);

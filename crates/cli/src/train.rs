@@ -17,19 +17,23 @@ use train::{
 };
 
 /// Train a model.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 #[command(after_help = "\
 Examples:
   secateur train
   secateur train configs/fashion-mnist.toml --data-dir data --out runs/fashion
   secateur train --set privacy.epsilon=0.5 --set clip.rule=auto-s
-  secateur train --set privacy.mode=ordinary         a baseline: NOT private")]
+  secateur train --set privacy.mode=ordinary         a baseline: NOT private
+  secateur train --resume runs/fashion-1             go on after Ctrl-C, or from the last checkpoint")]
 pub struct Args {
     /// A TOML file; without one, the Adult census (see --print-config)
     config: Option<PathBuf>,
     /// Change one key of the configuration; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Go on with the run in this folder, which was stopped; its configuration cannot change
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "force", "print_config"])]
+    resume: Option<PathBuf>,
     /// Folder for the results [default: the first free runs/NAME-1, runs/NAME-2, ...]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -60,15 +64,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
-    let mut set = args.set.clone();
-    set.extend(args.seed.map(|seed| format!("train.seed={seed}")));
-    let config = read(args.config.as_deref(), &set)?;
     if args.print_config {
-        print!("{}", config.to_toml());
+        print!("{}", configured(&args, args.config.as_deref())?.to_toml());
         return Ok(());
     }
-    let out = args.out.clone().unwrap_or_else(|| free(args.config.as_deref()));
-    let run = Run::prepare(config, &root(args.data_dir.as_deref(), args.config.as_deref()), Some(&out), args.force)?;
+    let (run, out) = prepare(&args)?;
     announce(&run);
     let mut bar = Bar::new(&run, args.quiet)?;
     bar.live = args.diagnose_every.map(|every| Live::new(every, &out));
@@ -77,6 +77,37 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let record = outcome?.record;
     bar.live.map_or(Ok(()), |live| live.finish(&record))?;
     conclude(&record, &out)
+}
+
+/// A new run or one to go on with, and its folder.
+fn prepare(args: &Args) -> Result<(Run, PathBuf), Failure> {
+    let Some(folder) = &args.resume else {
+        let out = args.out.clone().unwrap_or_else(|| free(args.config.as_deref()));
+        return Ok((Run::prepare(configured(args, args.config.as_deref())?, &root(args.data_dir.as_deref(), args.config.as_deref()), Some(&out), args.force)?, out));
+    };
+    let asked = match args.config.is_some() {
+        true => Some(configured(args, args.config.as_deref())?),
+        false => changed(args, folder)?,
+    };
+    let moved = args.config.is_some() || args.data_dir.is_some() || std::env::var_os("SECATEUR_DATA").is_some();
+    let run = Run::resume(folder, asked.as_ref(), moved.then(|| root(args.data_dir.as_deref(), args.config.as_deref())).as_deref())?;
+    Ok((run, folder.clone()))
+}
+
+/// What a continued run would be with --set and --seed, which may only repeat what it has.
+fn changed(args: &Args, folder: &Path) -> Result<Option<Config>, Failure> {
+    if args.set.is_empty() && args.seed.is_none() {
+        return Ok(None);
+    }
+    let path = folder.join("config.toml");
+    Ok(Some(configured(args, Some(&path))?))
+}
+
+/// The configuration in a file, or the default one, with the changes of these arguments.
+fn configured(args: &Args, file: Option<&Path>) -> Result<Config, Failure> {
+    let mut set = args.set.clone();
+    set.extend(args.seed.map(|seed| format!("train.seed={seed}")));
+    read(file, &set)
 }
 
 /// The configuration in a file, or the default one, with changes.
@@ -110,6 +141,9 @@ fn announce(run: &Run) {
         true => format!("noise multiplier {:.4}, epsilon {:.4} in the end", plan.noise_multiplier, plan.epsilon),
         false => "NOT PRIVATE".into(),
     };
+    if run.step() > 0 {
+        eprintln!("going on after step {}", run.step());
+    }
     eprintln!("{} steps, sample rate {:.5}, {cost}", plan.steps, plan.sample_rate);
 }
 
@@ -175,8 +209,9 @@ fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
         true => Err(Failure {
             code: 130,
             message: format!(
-                "interrupted after {} steps: what was spent until then is above and in the ledger",
-                s.steps
+                "interrupted after {} steps: what was spent until then is above and in the ledger; go on with --resume {}",
+                s.steps,
+                out.display()
             ),
         }),
     }

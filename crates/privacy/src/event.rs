@@ -72,6 +72,14 @@ pub enum Sampling {
     },
 }
 
+impl Sampling {
+    /// Whether examples come back in order. Two runs of such rounds by different keys are not one longer run: each may
+    /// begin with any example.
+    pub(crate) fn recurs(&self) -> bool {
+        matches!(self, Sampling::BallsInBins { .. } | Sampling::Shuffled { .. })
+    }
+}
+
 impl fmt::Display for Sampling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -140,6 +148,22 @@ pub enum Event {
 }
 
 impl Event {
+    /// Standard deviation of the white Gaussian noise that this event promises on a sum of this sensitivity; zero if it
+    /// promises none.
+    pub fn deviation(&self, sensitivity: f64) -> f64 {
+        match self {
+            Event::Gaussian { noise_multiplier } | Event::Season { noise_multiplier, .. } => {
+                noise_multiplier * sensitivity
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// Whether this is a round whose examples come back in order.
+    pub(crate) fn recurs(&self) -> bool {
+        matches!(self, Event::Round { sampling, .. } if sampling.recurs())
+    }
+
     /// Whether this round is made of the first releases of `other`, from the same sampling: then whoever paid for
     /// `other` has paid for this.
     pub(crate) fn begins(&self, other: &Event) -> bool {

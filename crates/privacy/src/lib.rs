@@ -5,7 +5,7 @@
 //! which writes the charge into the [`Ledger`] before the number leaves.
 //!
 //! ```
-//! use privacy::{Key, Ledger, Neighbouring, Poisson, ScalarGaussian, Secret, account};
+//! use privacy::{Key, Ledger, Neighbouring, Poisson, Sampler, ScalarGaussian, Secret, account};
 //!
 //! let mut ledger = Ledger::new(Neighbouring::AddRemove);
 //! let sampler = Poisson::new(1000, 0.01, Key::from_seed(7))?;
@@ -123,6 +123,7 @@
 pub mod account;
 pub mod audit;
 mod calibrate;
+mod correlated;
 mod event;
 pub mod gaussian;
 mod ledger;
@@ -138,12 +139,13 @@ mod tuning;
 
 pub use account::{Account, AccountError, Accountant, Curve, Price, Unpriced};
 pub use calibrate::{CalibrateError, Calibrated, Found, noise_multiplier, sample_rate, steps};
+pub use correlated::{Correlated, White};
 pub use event::{Event, Neighbouring, Sampling};
 pub use ledger::{Ledger, LedgerError, Round};
-pub use mechanism::{Mechanism, ScalarGaussian};
+pub use mechanism::{Mechanism, ScalarGaussian, Source};
 pub use odometer::{Filter, FilterError, Odometer, rounds_left};
 pub use random::{Key, KeyError, Purpose, Stream};
-pub use sample::{Draw, Poisson, SampleError};
+pub use sample::{BallsInBins, Draw, FixedSize, Poisson, SampleError, Sampler, Shuffled, TruncatedPoisson};
 pub use season::{Strategy, tree_depth};
 pub use state::{Bounded, Privatized, Secret, Sum};
 pub use tuning::{Trials, TuningError};

@@ -9,14 +9,24 @@
 //! `rate * 2^64`, rounded down. The words are independent and uniform (see `random`), so the probability is at most
 //! `rate` and falls short of it by less than `2^-64`. A larger data set does not change the coins of the examples before.
 //! A [`Draw`] has no public constructor, and carries its [`Sampling`] and its key to [`Ledger::open`](crate::Ledger::open).
-//! This is the sampling that amplification by subsampling is proved for (Mironov, Talwar & Zhang 2019); shuffled fixed
-//! batches are not, and are not offered (Chua et al. 2024).
+//! This is the sampling that amplification by subsampling is proved for (Mironov, Talwar & Zhang 2019). The other samplers
+//! say in their files what is proved for them; none is priced as if it were this one (Chua et al. 2024).
 //!
 //! Not claimed: the *time* a round takes. The number of chunks follows the size of the draw, which is a secret under
 //! add/remove; whoever can time the steps sees it. Size chunks so that the usual draw fits in the same number of them.
 //!
 //! Checked by: `tests::the_rate_is_met`, `tests::a_draw_is_a_function_of_key_and_step`,
 //! `tests::nobody_and_everybody_are_exact`, and the `compile_fail` examples of the crate page.
+
+mod balls_in_bins;
+mod fixed_size;
+mod shuffled;
+mod truncated;
+
+pub use balls_in_bins::BallsInBins;
+pub use fixed_size::FixedSize;
+pub use shuffled::Shuffled;
+pub use truncated::TruncatedPoisson;
 
 use crate::{Key, Purpose, Sampling, Secret};
 use std::sync::Arc;
@@ -30,6 +40,38 @@ pub enum SampleError {
     /// The rate is not a probability.
     #[error("sample rate {0} is not in [0, 1]")]
     Rate(f64),
+    /// Nobody fits in.
+    #[error("a batch must hold at least one example, and at most all {examples}: not {batch}")]
+    Batch {
+        /// How many it was to hold.
+        batch: u64,
+        /// How many there are.
+        examples: u64,
+    },
+    /// No batches.
+    #[error("an epoch needs at least one batch")]
+    Batches,
+}
+
+/// Says who takes part in each round. Only this crate can make a [`Draw`], so whoever implements this elsewhere can pass on
+/// another sampler's draws and nothing else.
+pub trait Sampler: Send + Sync {
+    /// Who takes part at this step: a pure function of key and step.
+    fn draw(&self, step: u64) -> Draw;
+}
+
+/// The whole number below `below` that a uniform word stands for; its chance is off by less than `2^-64` of itself.
+fn below(word: u64, below: u64) -> u64 {
+    ((u128::from(word) * u128::from(below)) >> 64) as u64
+}
+
+/// Brings `count` of the items, chosen at random by `words`, to the front in random order (Fisher & Yates).
+fn shuffle<T>(items: &mut [T], count: usize, stream: &crate::Stream) {
+    let mut words = vec![0; count.min(items.len())];
+    stream.fill_words(0, &mut words);
+    for (at, word) in words.into_iter().enumerate() {
+        items.swap(at, at + below(word, (items.len() - at) as u64) as usize);
+    }
 }
 
 /// Poisson sampling: each example takes part with probability `rate`, independently.
@@ -52,8 +94,8 @@ impl Poisson {
         Ok(Poisson { examples, rate, key: key.into() })
     }
 
-    /// Who takes part at this step: a pure function of key, rate and step.
-    pub fn draw(&self, step: u64) -> Draw {
+    /// The rows that take part at this step.
+    fn rows(&self, step: u64) -> Vec<usize> {
         let stream = self.key.stream(Purpose::Sample, step, 0);
         // 2^64 times a double is exact; the cast rounds down, so that nobody is in more often than was charged for.
         let below = (self.rate * 2f64.powi(64)) as u128;
@@ -64,7 +106,14 @@ impl Poisson {
             stream.fill_words(from as u64, words);
             who.extend((from..).zip(words).filter(|(_, word)| u128::from(**word) < below).map(|(row, _)| row));
         }
-        Draw { step, sampling: Sampling::Poisson { rate: self.rate }, who, key: self.key.clone() }
+        who
+    }
+}
+
+impl Sampler for Poisson {
+    fn draw(&self, step: u64) -> Draw {
+        let sampling = Sampling::Poisson { rate: self.rate };
+        Draw { step, sampling, who: self.rows(step), key: self.key.clone() }
     }
 }
 

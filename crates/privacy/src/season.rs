@@ -86,6 +86,42 @@ impl Strategy {
         }
     }
 
+    /// Whether draws made like this keep to the participation that the price assumes, from whichever round they begin.
+    ///
+    /// Examples that are put once into one of `n` batches which recur in order come back after exactly `n` rounds.
+    ///
+    /// # Errors
+    /// What the price assumes of a draw, in words.
+    pub(crate) fn admits(&self, sampling: &Sampling) -> Result<(), &'static str> {
+        let Sampling::BallsInBins { bins } = sampling else {
+            return Err("its examples must come back in order, at the soonest after so many rounds (balls in bins)");
+        };
+        let (fine, why) = match self {
+            Strategy::Tree { rounds, epochs } => {
+                let epoch = rounds.iter().fold(0, |sum: u64, n| sum.saturating_add(*n));
+                (
+                    *epochs == 1 && epoch <= *bins || epoch == *bins,
+                    "the trees of an epoch must hold as many rounds as there are bins",
+                )
+            }
+            Strategy::TreeOfEpochs { batches, .. } => {
+                (batches == bins, "its epochs must have as many rounds as there are bins")
+            }
+            Strategy::Toeplitz { rounds, participations, separation, .. } => (
+                separation <= bins && *participations >= rounds.div_ceil(*bins),
+                "its separation must be at most the number of bins, its participations at least the number of epochs",
+            ),
+        };
+        self.square()?;
+        match self {
+            Strategy::Toeplitz { coefficients, .. } if coefficients.first().is_none_or(|c| *c <= 0.0) => {
+                Err("its first coefficient must be above zero")
+            }
+            _ if fine => Ok(()),
+            _ => Err(why),
+        }
+    }
+
     /// The square of the sensitivity, in units of one share's.
     ///
     /// # Errors

@@ -1,23 +1,148 @@
-//! Weights on disk: safetensors under PyTorch's names and layouts, so that `nn.Sequential` loads them as they are.
-use crate::model::Weights;
+//! Weights on disk, and all that a run needs to go on: safetensors files.
+//!
+//! Weights have PyTorch's names and layouts, so that `nn.Sequential` loads them as they are. A checkpoint is one file, so
+//! that weights and what plug-ins remember cannot come from different steps: weights under `weights/`, what is remembered
+//! under `state/` (points as f32, numbers as f64, counts as u64), and what else is to be known as the file's metadata.
+use crate::{
+    grads::{Grads, Layout},
+    model::Weights,
+    state::{Memory, Value},
+};
 use engine::Tensor;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use std::{collections::HashMap, path::Path};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 /// The weights as the bytes of a safetensors file. Weights are released numbers: free to store and publish.
 ///
 /// # Errors
 /// If the format cannot hold them.
 pub fn to_bytes(weights: &Weights) -> Result<Vec<u8>, String> {
-    let bytes: Vec<Vec<u8>> =
-        weights.tensors().iter().map(|t| t.data().iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
-    let views = weights.layout().parameters().iter().zip(&bytes).map(|(p, bytes)| {
-        let view = TensorView::new(Dtype::F32, p.shape.clone(), bytes).map_err(|e| e.to_string())?;
-        Ok((p.name.clone(), view))
-    });
-    let views = views.collect::<Result<Vec<_>, String>>()?;
-    let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    serialize(named(weights, ""), HashMap::from([("format".to_owned(), "pt".to_owned())]))
+}
+
+/// One tensor to be written.
+struct Item {
+    name: String,
+    kind: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Item {
+    fn new<const N: usize>(name: String, kind: Dtype, shape: Vec<usize>, words: impl Iterator<Item = [u8; N]>) -> Self {
+        Item { name, kind, shape, bytes: words.flatten().collect() }
+    }
+}
+
+fn named(weights: &Weights, prefix: &str) -> Vec<Item> {
+    let pairs = weights.layout().parameters().iter().zip(weights.tensors());
+    let item = |(p, t): (&crate::layer::Parameter, &Tensor)| {
+        let words = t.data().iter().map(|x| x.to_le_bytes());
+        Item::new(format!("{prefix}{}", p.name), Dtype::F32, p.shape.clone(), words)
+    };
+    pairs.map(item).collect()
+}
+
+fn remembered((name, value): (&str, &Value)) -> Item {
+    let name = format!("{STATE}{name}");
+    match value {
+        Value::Numbers(x) => Item::new(name, Dtype::F64, vec![x.len()], x.iter().map(|x| x.to_le_bytes())),
+        Value::Count(n) => Item::new(name, Dtype::U64, vec![1], std::iter::once(n.to_le_bytes())),
+        Value::Grads(g) => {
+            let flat = g.as_ref().map_or(&[][..], Grads::flat);
+            Item::new(name, Dtype::F32, vec![flat.len()], flat.iter().map(|x| x.to_le_bytes()))
+        }
+    }
+}
+
+fn serialize(items: Vec<Item>, about: HashMap<String, String>) -> Result<Vec<u8>, String> {
+    fn view(i: &Item) -> Result<(String, TensorView<'_>), String> {
+        let view = TensorView::new(i.kind, i.shape.clone(), &i.bytes).map_err(|e| e.to_string())?;
+        Ok((i.name.clone(), view))
+    }
+    let views = items.iter().map(view).collect::<Result<Vec<_>, String>>()?;
     safetensors::serialize(views, Some(about)).map_err(|e| e.to_string())
+}
+
+const WEIGHTS: &str = "weights/";
+const STATE: &str = "state/";
+
+/// A moment of a run: released numbers and public ones, nothing secret.
+pub struct Checkpoint {
+    /// The weights.
+    pub weights: Weights,
+    /// What plug-ins and the run itself remember.
+    pub memory: Memory,
+    /// What else is to be known, by name.
+    pub about: HashMap<String, String>,
+}
+
+impl Checkpoint {
+    /// The bytes of its file.
+    ///
+    /// # Errors
+    /// If the format cannot hold it.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let items = named(&self.weights, WEIGHTS).into_iter().chain(self.memory.iter().map(remembered));
+        serialize(items.collect(), self.about.clone())
+    }
+
+    /// What else a checkpoint's file says, without its numbers.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no checkpoint.
+    pub fn about(path: &Path) -> Result<HashMap<String, String>, String> {
+        let bytes = load(path)?;
+        let (_, about) = SafeTensors::read_metadata(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+        about.metadata().clone().ok_or_else(|| format!("{}: not a checkpoint", path.display()))
+    }
+
+    /// A checkpoint from its file, for a model of this layout.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, or is of another model.
+    pub fn read(path: &Path, layout: &Arc<Layout>) -> Result<Checkpoint, String> {
+        let (bytes, about) = (load(path)?, Checkpoint::about(path)?);
+        let wrong = |e: String| format!("{}: {e}", path.display());
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
+        let (mut weights, mut memory) = (HashMap::new(), Memory::default());
+        for (name, view) in file.iter() {
+            if let Some(name) = name.strip_prefix(WEIGHTS) {
+                weights.insert(name.to_owned(), floats(name, &view).map_err(wrong)?);
+            } else if let Some(name) = name.strip_prefix(STATE) {
+                memory.insert(name, value(name, &view, layout).map_err(wrong)?);
+            }
+        }
+        let weights = Weights::from_public(layout, weights).map_err(wrong)?;
+        Ok(Checkpoint { weights, memory, about })
+    }
+}
+
+fn value(name: &str, view: &TensorView, layout: &Arc<Layout>) -> Result<Value, String> {
+    let words = || view.data().as_chunks::<8>().0;
+    match view.dtype() {
+        Dtype::F64 => Ok(Value::Numbers(words().iter().map(|b| f64::from_le_bytes(*b)).collect())),
+        Dtype::U64 if words().len() == 1 => Ok(Value::Count(u64::from_le_bytes(words()[0]))),
+        Dtype::F32 if view.data().is_empty() => Ok(Value::Grads(None)),
+        Dtype::F32 if view.data().len() == 4 * layout.len() => {
+            Ok(Value::Grads(Some(Grads::new(layout, floats(name, view)?.data().to_vec()))))
+        }
+        other => Err(format!("`{name}` holds {} bytes of {other:?}: it is of another model", view.data().len())),
+    }
+}
+
+fn floats(name: &str, view: &TensorView) -> Result<Tensor, String> {
+    match view.dtype() {
+        Dtype::F32 => {
+            let numbers = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            Ok(Tensor::new(view.shape().to_vec(), numbers))
+        }
+        other => Err(format!("`{name}` holds {other:?}, expected F32")),
+    }
+}
+
+fn load(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// Named tensors from a safetensors file of f32 numbers.
@@ -25,17 +150,10 @@ pub fn to_bytes(weights: &Weights) -> Result<Vec<u8>, String> {
 /// # Errors
 /// If the file cannot be read, is not safetensors, or holds other types.
 pub fn read(path: &Path) -> Result<HashMap<String, Tensor>, String> {
-    let bytes = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let bytes = load(path)?;
     let wrong = |e: String| format!("{}: {e}", path.display());
     let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
-    let tensor = |(name, view): (&str, TensorView)| match view.dtype() {
-        Dtype::F32 => {
-            let numbers = view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-            Ok((name.to_owned(), Tensor::new(view.shape().to_vec(), numbers)))
-        }
-        other => Err(wrong(format!("`{name}` holds {other:?}, expected F32"))),
-    };
-    file.iter().map(tensor).collect()
+    file.iter().map(|(name, view)| Ok((name.to_owned(), floats(name, &view).map_err(wrong)?))).collect()
 }
 
 #[cfg(test)]
@@ -62,6 +180,26 @@ mod tests {
         std::fs::write(&path, to_bytes(&before).unwrap()).unwrap();
         let after = Weights::from_public(before.layout(), read(&path).unwrap()).unwrap();
         assert_eq!(before.tensors(), after.tensors());
+    }
+
+    #[test]
+    fn a_checkpoint_comes_back_as_it_went() {
+        let (folder, weights) = (tempfile::tempdir().unwrap(), weights());
+        let (path, layout) = (folder.path().join("c.safetensors"), weights.layout().clone());
+        let mut memory = Memory::default();
+        memory.insert("numbers", Value::Numbers(vec![0.1, -0.0, f64::INFINITY, f64::MIN_POSITIVE]));
+        memory.insert("count", Value::Count(u64::MAX));
+        memory.insert("point", Value::Grads(Some(weights.point())));
+        memory.insert("nothing", Value::Grads(None));
+        let about = HashMap::from([("config".to_owned(), "a = 1\n".to_owned())]);
+        let before = Checkpoint { weights, memory, about };
+        std::fs::write(&path, before.to_bytes().unwrap()).unwrap();
+        let after = Checkpoint::read(&path, &layout).unwrap();
+        assert_eq!((before.weights.tensors(), &before.about), (after.weights.tensors(), &after.about));
+        assert_eq!(before.to_bytes().unwrap(), after.to_bytes().unwrap());
+        let smaller = Layout::new(vec![Parameter::new("0.weight", [2, 3], Init::Constant(0.0))]);
+        assert!(Checkpoint::read(&path, &smaller).is_err());
+        assert!(Checkpoint::about(&folder.path().join("absent")).unwrap_err().contains("absent"));
     }
 
     #[test]

@@ -7,13 +7,16 @@
 //! run cannot drift apart; and calibration returns the side of the bracket that meets the budget.
 //! *Test.* `a_rehearsal_writes_the_runs_ledger`.
 use crate::{
+    auto_rate::AutoRate,
     clip::{self, Noise, Setting},
     config::{Config, Mode},
     data::{Examples, Targets},
+    mechanism::Stretch,
     model::{Model, Weights},
     trainer::{Method, Trainer},
+    update::Rate,
 };
-use privacy::{Event, Key, Ledger, LedgerError, Poisson, Secret, account};
+use privacy::{Event, Key, Ledger, LedgerError, Secret, account};
 use std::sync::Arc;
 
 /// What a run is going to do.
@@ -31,6 +34,8 @@ pub struct Plan {
     pub noise_multiplier: f64,
     /// What the whole run costs; infinite in ordinary training.
     pub epsilon: f64,
+    /// The step at which correlated noise begins: 0, or where the run was taken up by another key.
+    pub first: u64,
 }
 
 /// A run that cannot be planned.
@@ -56,21 +61,28 @@ impl Plan {
     /// # Errors
     /// If the lot is larger than the data, or if no noise meets the budget (says what could be met).
     pub fn new(config: &Config, model: &Arc<Model>, examples: usize) -> Result<Plan, PlanError> {
-        let n = examples as f64;
-        let lot = config.train.lot.unwrap_or_else(|| config.train.sample_rate.unwrap_or(1.0) * n);
-        let sample_rate = config.train.sample_rate.unwrap_or(lot / n);
-        if sample_rate > 1.0 {
-            return Err(PlanError::Numbers(format!("train.lot = {lot} is more than the {examples} declared examples")));
-        }
-        let steps = match (config.train.steps, config.train.epochs) {
-            (Some(steps), _) => steps,
-            (None, epochs) => (epochs.unwrap_or(1.0) / sample_rate).ceil().max(1.0) as u64,
-        };
-        let plan = Plan { examples, sample_rate, lot, steps, noise_multiplier: 0.0, epsilon: f64::INFINITY };
+        let plan = Plan::noiseless(config, examples)?;
         match config.privacy.mode {
             Mode::Ordinary => Ok(plan),
             Mode::Private => plan.with_noise(config, model),
         }
+    }
+
+    /// The numbers that noise does not enter.
+    pub(crate) fn noiseless(config: &Config, examples: usize) -> Result<Plan, PlanError> {
+        let n = examples as f64;
+        let lot = config.train.lot.unwrap_or_else(|| config.train.sample_rate.unwrap_or(1.0) * n);
+        if lot > n {
+            return Err(PlanError::Numbers(format!("train.lot = {lot} is more than the {examples} declared examples")));
+        }
+        let settled = config.train.sampling.get().lot(lot, examples);
+        let sample_rate = config.train.sample_rate.filter(|_| settled == lot).unwrap_or(settled / n);
+        let lot = settled;
+        let steps = match (config.train.steps, config.train.epochs) {
+            (Some(steps), _) => steps,
+            (None, epochs) => (epochs.unwrap_or(1.0) / sample_rate).ceil().max(1.0) as u64,
+        };
+        Ok(Plan { examples, sample_rate, lot, steps, noise_multiplier: 0.0, epsilon: f64::INFINITY, first: 0 })
     }
 
     fn with_noise(self, config: &Config, model: &Arc<Model>) -> Result<Plan, PlanError> {
@@ -79,11 +91,7 @@ impl Plan {
         if let Some(noise_multiplier) = p.noise_multiplier {
             return Ok(Plan { noise_multiplier, epsilon: price(noise_multiplier)?, ..self });
         }
-        // Noise that a side release cannot share is no plan; called cheap, it ends the search where there still is one.
-        let found = privacy::noise_multiplier(p.epsilon.unwrap_or(1.0), |z| match price(z) {
-            Err(PlanError::Share(_)) => Ok(0.0),
-            priced => priced,
-        });
+        let found = privacy::noise_multiplier(p.epsilon.unwrap_or(1.0), |z| shared(price(z)));
         let found = found.map_err(|e| PlanError::Budget(e.to_string()))?;
         if found.epsilon == 0.0 {
             price(found.noise_multiplier)?;
@@ -97,16 +105,57 @@ impl Plan {
         spent(config, &ledger).map_err(PlanError::Price)
     }
 
+    /// What is left of this plan after `step` steps and `spent`: with the noise that it had if that still keeps the
+    /// budget, and otherwise, after a crash whose lost steps were paid for, with as much more as keeps it.
+    ///
+    /// # Errors
+    /// If no noise in the steps that are left keeps the budget.
+    pub fn rest(
+        self,
+        config: &Config,
+        model: &Arc<Model>,
+        step: u64,
+        paid: &Ledger,
+        key: &Arc<Key>,
+    ) -> Result<Plan, PlanError> {
+        let whole = |noise_multiplier: f64| -> Result<f64, PlanError> {
+            let plan = Plan { noise_multiplier, ..self };
+            let ledger = plan.rehearse_on(config, model, step, paid.imagine(), key.clone())?;
+            spent(config, &ledger).map_err(PlanError::Price)
+        };
+        let kept = whole(self.noise_multiplier)?;
+        let budget = config.privacy.epsilon.filter(|_| config.privacy.mode == Mode::Private);
+        if budget.is_none_or(|budget| kept <= budget.max(self.epsilon)) {
+            return Ok(Plan { epsilon: kept, ..self });
+        }
+        let found = privacy::noise_multiplier(budget.unwrap_or(kept), |z| shared(whole(z)));
+        let found = found.map_err(|e| PlanError::Budget(format!("after what was spent: {e}")))?;
+        Ok(Plan { noise_multiplier: found.noise_multiplier, epsilon: found.epsilon, ..self })
+    }
+
     /// The ledger of this plan, written by the trainer itself on nobody's data.
     ///
     /// # Errors
     /// If the configuration cannot be turned into a trainer.
     pub fn rehearse(&self, config: &Config, model: &Arc<Model>) -> Result<Ledger, PlanError> {
+        let ledger = Ledger::new(config.privacy.neighbouring);
+        self.rehearse_on(config, model, 0, ledger, Arc::new(Key::from_seed(0)))
+    }
+
+    /// As [`Plan::rehearse`], of the steps from `step` on, by this key and in this ledger.
+    fn rehearse_on(
+        &self,
+        config: &Config,
+        model: &Arc<Model>,
+        step: u64,
+        ledger: Ledger,
+        key: Arc<Key>,
+    ) -> Result<Ledger, PlanError> {
         let nobody = nobody()?;
         let weights = Weights::hollow(model.layout());
-        let ledger = Ledger::new(config.privacy.neighbouring);
-        let mut trainer = self.trainer(config, model, weights, nobody, 0, Arc::new(Key::from_seed(0)), ledger)?;
-        for _ in 0..self.steps {
+        let mut trainer = self.trainer(config, model, weights, nobody, 0, key, ledger)?;
+        trainer.step = step;
+        while trainer.step < self.steps {
             trainer.step().map_err(|e: LedgerError| PlanError::Price(e.to_string()))?;
         }
         Ok(trainer.ledger)
@@ -127,8 +176,9 @@ impl Plan {
         key: Arc<Key>,
         ledger: Ledger,
     ) -> Result<Trainer, PlanError> {
-        let sampler =
-            Poisson::new(rows, self.sample_rate, key.clone()).map_err(|e| PlanError::Numbers(e.to_string()))?;
+        let sampling = config.train.sampling.get();
+        let sampler = sampling.sampler(rows, self.examples, self.lot, key.clone());
+        let sampler = sampler.map_err(|e| PlanError::Numbers(format!("train.sampling: {e}")))?;
         let chain = config.update.iter().map(|u| u.get().prepare().map_err(|e| format!("update `{}`: {e}", u.name())));
         let chain = chain.collect::<Result<_, _>>().map_err(PlanError::Numbers)?;
         let mut weights = weights;
@@ -136,9 +186,36 @@ impl Plan {
             Mode::Ordinary => Method::Ordinary,
             Mode::Private => self.private(config, model, &mut weights, &key)?,
         };
+        let auto = self.auto(config)?;
         let data = Secret::new(Arc::new(data));
-        let (model, chunk, normaliser) = (model.clone(), config.train.chunk, self.lot);
-        Ok(Trainer { model, weights, data, sampler, method, chain, key, ledger, chunk, normaliser, step: 0 })
+        let (model, chunk, normaliser, steps) = (model.clone(), config.train.chunk, self.lot, self.steps);
+        Ok(Trainer {
+            model,
+            weights,
+            data,
+            sampler,
+            method,
+            chain,
+            auto,
+            key,
+            ledger,
+            chunk,
+            normaliser,
+            steps,
+            step: 0,
+        })
+    }
+
+    /// The learning rate that finds itself, if an update asks for one.
+    fn auto(&self, config: &Config) -> Result<Option<AutoRate>, PlanError> {
+        let rates = config.update.iter().filter_map(|update| update.get().rate());
+        let asked: Vec<_> = rates.filter_map(Rate::auto).collect();
+        let multiplier = self.noise_multiplier / config.privacy.neighbouring.factor();
+        match asked[..] {
+            [] => Ok(None),
+            [one] => Ok(Some(AutoRate::new(one, multiplier))),
+            _ => Err(PlanError::Numbers("update: only one learning rate can find itself".into())),
+        }
     }
 
     /// The rule and the noise of its releases, which together cost what this plan's multiplier does. The rule may change
@@ -163,7 +240,11 @@ impl Plan {
         weights.start(|point| rule.start(point));
         let (gradient, answer) = clip::share(&*rule, self.noise_multiplier).map_err(PlanError::Share)?;
         let factor = config.privacy.neighbouring.factor();
-        let mechanism = config.mechanism.get().with_multiplier(gradient / factor);
+        let bins = config.train.sampling.get().bins(self.lot, self.examples);
+        let stretch = Stretch { first: self.first, rounds: self.steps.saturating_sub(self.first), bins };
+        let mechanism = config.mechanism.get().prepare(gradient / factor, &stretch);
+        let wrong = |e| PlanError::Numbers(format!("mechanism `{}`: {e}", config.mechanism.name()));
+        let mechanism = mechanism.map_err(wrong)?;
         if rule.ask().is_some() && !matches!(mechanism.event(0), Event::Gaussian { .. }) {
             let (rule, mechanism) = (config.clip.name(), config.mechanism.name());
             return Err(PlanError::Numbers(format!(
@@ -178,6 +259,14 @@ impl Plan {
 pub(crate) fn nobody() -> Result<Examples, PlanError> {
     let nobody = Targets::Values { width: 1, data: Vec::new() };
     Examples::from_floats(Vec::new(), vec![1], nobody, Vec::new()).map_err(|e| PlanError::Numbers(e.to_string()))
+}
+
+/// Noise that a side release cannot share is no plan; called cheap, it ends the search where there still is one.
+fn shared(price: Result<f64, PlanError>) -> Result<f64, PlanError> {
+    match price {
+        Err(PlanError::Share(_)) => Ok(0.0),
+        priced => priced,
+    }
 }
 
 /// What `ledger` has cost so far by the configured accountant.

@@ -18,8 +18,13 @@ pub struct Entry {
     pub class: &'static str,
 }
 
-/// Splits `{ tag = "name", rest.. }` into its name and the rest.
-pub(crate) fn untag(mut table: toml::Table, tag: &str, names: &[&str]) -> Result<(String, toml::Table), String> {
+/// Splits `{ tag = "name", rest.. }` into its name and the rest; `"name"` alone has no rest.
+pub(crate) fn untag(value: toml::Value, tag: &str, names: &[&str]) -> Result<(String, toml::Table), String> {
+    let mut table = match value {
+        toml::Value::Table(table) => table,
+        toml::Value::String(name) => return Ok((name, toml::Table::new())),
+        other => return Err(format!("expected {{ {tag} = ... }}, not a {}", other.type_str())),
+    };
     match table.remove(tag) {
         Some(toml::Value::String(name)) => Ok((name, table)),
         Some(other) => Err(format!("`{tag}` is a {}, expected one of {}", other.type_str(), list(names))),
@@ -80,8 +85,8 @@ macro_rules! registry {
         impl<'de> serde::Deserialize<'de> for $Config {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 use serde::de::Error;
-                let table = toml::Table::deserialize(deserializer)?;
-                let (name, rest) = $crate::registry::untag(table, $tag, Self::NAMES).map_err(D::Error::custom)?;
+                let value = toml::Value::deserialize(deserializer)?;
+                let (name, rest) = $crate::registry::untag(value, $tag, Self::NAMES).map_err(D::Error::custom)?;
                 match name.as_str() {
                     $($name => $crate::registry::fields(rest).map($Config::$Type),)*
                     other => Err($crate::registry::unknown($tag, other, Self::NAMES)),

@@ -54,6 +54,20 @@ impl Memory {
         visit.wrong.or(left).map_or(Ok(()), Err)
     }
 
+    /// Takes out what is remembered under names that begin with `part`, without that.
+    pub fn take(&mut self, part: &str) -> Memory {
+        let all = std::mem::take(&mut self.0);
+        let mine = |name: &str| name.strip_prefix(part).and_then(|rest| rest.strip_prefix('.')).map(str::to_owned);
+        let mut taken = Memory::default();
+        for (name, value) in all {
+            match mine(&name) {
+                Some(rest) => taken.insert(rest, value),
+                None => self.insert(name, value),
+            }
+        }
+        taken
+    }
+
     /// What is remembered, in the order of names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
@@ -193,6 +207,10 @@ mod tests {
     fn what_is_saved_comes_back() {
         let memory = Memory::save(&mut Pair(keeper(0.1), keeper(1e-300)));
         assert_eq!(memory.iter().count(), 10);
+        let mut one = memory.clone();
+        let (taken, mut part) = (one.take("b"), Keeper::default());
+        taken.load(&mut part, &layout(3)).unwrap();
+        assert_eq!((part.rate, one.iter().count()), (1e-300, 5));
         let mut fresh = Pair(keeper(7.0), Keeper { never: keeper(1.0).mean, ..Keeper::default() });
         memory.load(&mut fresh, &layout(3)).unwrap();
         for (got, rate) in [(fresh.0, 0.1), (fresh.1, 1e-300)] {

@@ -10,16 +10,18 @@
 //! *Tests.* `a_rehearsal_writes_the_runs_ledger`, `chunks_change_nothing`, `an_empty_lot_is_a_step`,
 //! `ordinary_training_costs_everything`; neighbouring data sets with the same key in `tests/neighbours.rs`.
 use crate::{
+    auto_rate::AutoRate,
     clip::{self, ClipRule, Lot, Noise, Residuals},
     data::Examples,
     grads::Grads,
     layer::Coins,
     look::{self, Look},
     model::{Model, Weights},
-    update::Update,
+    state::{State, Visit},
+    update::{Now, Update},
 };
-use privacy::{Key, Ledger, LedgerError, Poisson, Secret, Sum};
-use std::sync::Arc;
+use privacy::{Key, Ledger, LedgerError, Privatized, Purpose, Sampler, Secret, Sum};
+use std::{borrow::Cow, sync::Arc};
 
 /// How a sum over a lot becomes something to learn from.
 pub enum Method {
@@ -45,11 +47,13 @@ pub struct Trainer {
     /// The people.
     pub data: Secret<Arc<Examples>>,
     /// Who takes part in a step.
-    pub sampler: Poisson,
+    pub sampler: Box<dyn Sampler>,
     /// How sums are released.
     pub method: Method,
     /// What is made of a released gradient, link by link; the last gives the step.
     pub chain: Vec<Box<dyn Update>>,
+    /// The learning rate that finds itself, if one does.
+    pub auto: Option<AutoRate>,
     /// Where the coins of dropout come from.
     pub key: Arc<Key>,
     /// The book of costs.
@@ -58,8 +62,22 @@ pub struct Trainer {
     pub chunk: usize,
     /// Sums are divided by this: the expected lot size, from the configuration.
     pub normaliser: f64,
+    /// Steps planned.
+    pub steps: u64,
     /// Steps made.
     pub step: u64,
+}
+
+/// What the next step depends on, besides the weights and the key.
+impl State for Trainer {
+    fn state(&mut self, visit: &mut Visit) {
+        visit.count("step", &mut self.step);
+        if let Method::Private { rule, .. } = &mut self.method {
+            visit.part("clip", &mut **rule);
+        }
+        self.auto.iter_mut().for_each(|auto| visit.part("auto", auto));
+        self.chain.iter_mut().enumerate().for_each(|(k, link)| visit.part(&format!("update.{k}"), &mut **link));
+    }
 }
 
 impl Trainer {
@@ -75,32 +93,74 @@ impl Trainer {
         let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
         let look = |who| look::at(&self.model, &self.weights, &looks, &self.data, coins, who);
         let taps = draw.chunks(self.chunk).map(look);
-        let mean = match &mut self.method {
+
+        let (point, stream) = (|| self.weights.point(), self.key.stream(Purpose::Update, self.step, 0));
+        let tuned = self.auto.as_ref().map_or(0.0, AutoRate::rate);
+        let (step, steps, weights, stream) = (self.step, self.steps, &point, &stream);
+        let chain = &mut self.chain;
+        let mut chained = |mean: Privatized<Grads>, noise| {
+            let mut now = Now { step, steps, tuned, noise, weights, stream };
+            mean.map(|g| chain.iter_mut().fold(g, |g, link| link.update(g, &mut now)))
+        };
+        let factor = self.ledger.neighbouring().factor();
+        let auto = self.auto.as_mut().filter(|auto| auto.is_due(step));
+        let probe = |auto: &AutoRate, step: &Grads| {
+            auto.probe(&self.model, &self.weights, &self.data, step, draw.chunks(self.chunk))
+        };
+
+        let step = match &mut self.method {
             Method::Private { rule, noise, residuals } => {
-                rule.begin(self.step);
+                rule.begin(step);
                 let lots = taps.map(|taps| clip::contribute(&**rule, &layout, taps, residuals.as_ref()));
                 let lot = lots.reduce(Lot::merge).unwrap_or_else(|| Lot::empty(&**rule, &layout));
                 let (lot, mut round) = (lot.close(&**rule, &layout), self.ledger.open(&draw));
-                lot.release(&mut **rule, noise, residuals, &mut round, &layout, (self.step, self.normaliser))?
+                let deviation = noise.deviation(&**rule, round.sensitivity(&lot.sum), step) / self.normaliser;
+                let about = (step, self.normaliser);
+                let mean = lot.release(&mut **rule, noise, residuals, &mut round, &layout, about)?;
+                let step = chained(mean, deviation).map(|step| rule.confine(step));
+                match auto {
+                    None => step,
+                    Some(auto) => {
+                        let losses = auto.bounded(probe(auto, step.get()));
+                        auto.learn(step, round.release(losses, &mut auto.mechanism())?, self.normaliser, factor)
+                    }
+                }
             }
             Method::Ordinary => {
                 let sums = taps.map(|taps| taps.map(|taps| clip::plain_sum(&taps)));
                 let sum = sums.reduce(Secret::merge).unwrap_or_else(|| Secret::new(Grads::zeros(&layout)));
                 let sum = sum.reveal(&mut self.ledger, "gradients, for ordinary training")?;
-                sum.map(|sum| sum.scale(1.0 / self.normaliser))
+                let step = chained(sum.map(|sum| sum.scale(1.0 / self.normaliser)), 0.0);
+                match auto {
+                    None => step,
+                    Some(auto) => {
+                        let losses = probe(auto, step.get());
+                        let shown = losses.reveal(&mut self.ledger, "losses, for ordinary training")?;
+                        auto.learn(step, shown, self.normaliser, 0.0)
+                    }
+                }
             }
         };
-
-        let (chain, method, weights) = (&mut self.chain, &self.method, &self.weights);
-        let here = || weights.point();
-        let step = mean.map(|g| method.confine(chain.iter_mut().fold(g, |g, link| link.update(g, &here))));
-        self.chain.iter_mut().for_each(|link| link.moved(step.get()));
-        if let Method::Private { rule, .. } = &mut self.method {
-            rule.moved(step.get());
-        }
-        self.weights.walk(step);
-        self.step += 1;
+        self.take(step);
         Ok(())
+    }
+
+    /// Takes a step, and tells the updates.
+    fn take(&mut self, step: Privatized<Grads>) {
+        let taken = step.get().clone();
+        self.weights.walk(step);
+        let point = || self.weights.point();
+        self.chain.iter_mut().for_each(|link| link.moved(&taken, &point));
+        if let Method::Private { rule, .. } = &mut self.method {
+            rule.moved(&taken);
+        }
+        self.step += 1;
+    }
+
+    /// Weights to evaluate and to save: the last ones, or an average of released ones that a link keeps.
+    pub fn shown(&self) -> Cow<'_, Weights> {
+        let average = self.chain.iter().rev().find_map(|link| link.average());
+        average.map_or(Cow::Borrowed(&self.weights), |point| Cow::Owned(Weights::from_point(point)))
     }
 
     /// Where this step's gradients are taken: as the updates say, and around each of these places as the rule says.
@@ -117,15 +177,6 @@ impl Trainer {
         match &self.method {
             Method::Private { rule, .. } => Some(clip::sensitivity(&**rule, self.weights.layout())),
             Method::Ordinary => None,
-        }
-    }
-}
-
-impl Method {
-    fn confine(&self, step: Grads) -> Grads {
-        match self {
-            Method::Private { rule, .. } => rule.confine(step),
-            Method::Ordinary => step,
         }
     }
 }

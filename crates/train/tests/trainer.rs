@@ -116,3 +116,42 @@ fn the_noise_has_the_size_that_was_charged() {
     // 40,003 normals: their deviation is within 1.2 % of 3.0 * 0.5 but once in a thousand keys; the key is fixed.
     assert!((deviation / (3.0 * 0.5) - 1.0).abs() < 0.012, "{deviation}");
 }
+
+const AUTO: &str = "update=[{update=\"adam\", learning_rate=\"auto\"}]";
+
+#[test]
+fn the_losses_of_a_tuned_rate_are_charged() {
+    let config = config(&[AUTO, "privacy.noise_multiplier=1.0"]);
+    let run = train(&config, people(200), 200);
+    let gaussian = |noise_multiplier| privacy::Event::Gaussian { noise_multiplier };
+    let round = |releases| privacy::Event::Round { sampling: privacy::Sampling::Poisson { rate: 0.1 }, releases };
+    let (gradient, losses) = (gaussian(1.0), gaussian(10.0 / 3f64.sqrt()));
+    let both = round(vec![gradient.clone(), losses]);
+    let want = [(both.clone(), 1), (round(vec![gradient.clone()]), 9), (both, 1), (round(vec![gradient]), 1)];
+    assert_eq!(run.ledger.entries(), want);
+    let rehearsed = Plan::new(&config, &model(&config), 200).unwrap().rehearse(&config, &model(&config)).unwrap();
+    assert_eq!(rehearsed.entries(), want);
+}
+
+#[test]
+fn a_tuned_rate_finds_its_size() {
+    // Normalised gradients of plain descent, started far too low; the ordinary run is the limit of little noise.
+    let auto = "update=[{update=\"sgd\", learning_rate={auto=true, start=1e-4, every=5}}]";
+    for mode in ["privacy.mode=private", "privacy.mode=ordinary"] {
+        let config = config(&[auto, mode, "privacy.epsilon=200", "train.steps=200", "clip.rule=auto-s"]);
+        let run = train(&config, people(200), 200);
+        let rate = run.auto.as_ref().unwrap().rate();
+        let score = run.model.score(&run.weights, &people(200));
+        assert!(rate > 1e-2 && rate.is_finite() && score.accuracy.unwrap() > 0.8, "{mode}: rate {rate}, {score:?}");
+    }
+}
+
+#[test]
+fn a_tuned_rate_depends_on_neither_chunks_nor_threads() {
+    let set = |chunk| config(&[AUTO, chunk]);
+    let straight = train(&set("train.chunk=1000"), people(200), 200);
+    let pieces = train(&set("train.chunk=3"), people(200), 200);
+    assert!(gap(&straight, &pieces) < 1e-5, "{}", gap(&straight, &pieces));
+    let two = config(&["update=[{update=\"adam\", learning_rate=\"auto\"}, {update=\"sgd\", learning_rate=\"auto\"}]"]);
+    assert!(Plan::new(&two, &model(&two), 200).unwrap_err().to_string().contains("only one"));
+}

@@ -13,8 +13,8 @@
 //! Checked by: `super::tests::a_crash_never_under_reports` and `super::tests::nothing_leaves_when_the_disk_fails`. The
 //! write-ahead rule is cited on the parent page.
 
-use super::LedgerError;
 use super::line::{self, Header, Line, Read};
+use super::{LedgerError, Live};
 use crate::{Event, Neighbouring};
 use serde::Serialize;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -96,13 +96,30 @@ impl Book {
         Ok(Book { file, path: path.to_owned(), ahead: None, looks: Vec::new(), broken: false })
     }
 
-    /// Makes sure that the open round, as far as it goes, is charged on disk. `last` is the run of rounds before it.
-    pub(super) fn cover(&mut self, round: &Event, last: Option<&(Event, u64)>) -> Result<(), LedgerError> {
+    /// Says that another key draws from here on. What was written ahead belongs to the one before, and is refunded.
+    pub(super) fn draws(&mut self, key: u64) -> Result<(), LedgerError> {
+        self.intact()?;
+        if let Some(Ahead { event, left, .. }) = self.ahead.take() {
+            self.refund(event, left)?;
+        }
+        self.write(&Line::Draws { key })
+    }
+
+    /// Charges a season, durably.
+    pub(super) fn ticket(&mut self, live: &Live) -> Result<(), LedgerError> {
+        self.intact()?;
+        self.write(&Line::Season { event: live.event.clone(), key: live.key, first: live.first })?;
+        self.sync()
+    }
+
+    /// Makes sure that the open round, as far as it goes, is charged on disk. `last` is the run of rounds before it; at
+    /// `most` so many are charged at once.
+    pub(super) fn cover(&mut self, round: &Event, last: Option<&(Event, u64)>, most: u64) -> Result<(), LedgerError> {
         let made = |event: &Event| last.filter(|(other, _)| other == event).map_or(0, |(_, n)| *n);
         self.intact()?;
         match self.ahead.take() {
             Some(ahead) if round.begins(&ahead.event) => {
-                let stride = stride(made(&ahead.event));
+                let stride = stride(made(&ahead.event)).min(most);
                 let ahead = self.ahead.insert(ahead);
                 if ahead.taken || ahead.left > 0 {
                     ahead.left -= u64::from(!ahead.taken);
@@ -113,7 +130,7 @@ impl Book {
                 self.charge(event, stride)
             }
             other => {
-                self.charge(round.clone(), stride(made(round)))?;
+                self.charge(round.clone(), stride(made(round)).min(most))?;
                 other.map_or(Ok(()), |old| self.refund(old.event, old.left + u64::from(old.taken)))
             }
         }

@@ -76,8 +76,8 @@ pub enum LedgerError {
         /// The bound that was vouched for.
         bound: f64,
     },
-    /// The mechanism's event is not one Gaussian with a finite multiplier that is not negative.
-    #[error("{event:?} is not a Gaussian release with a finite noise multiplier >= 0")]
+    /// The mechanism's event is neither a Gaussian nor a season with a finite multiplier that is not negative.
+    #[error("{event:?} is not a Gaussian release, or one of a season, with a finite noise multiplier >= 0")]
     Mechanism {
         /// What the mechanism said it is.
         event: Event,
@@ -87,6 +87,12 @@ pub enum LedgerError {
     Reused {
         /// The step of the draw.
         step: u64,
+    },
+    /// Correlated noise does not pay for what was drawn.
+    #[error("noise that is correlated over rounds does not cover this release: {why}")]
+    Season {
+        /// What the season assumes and this release does not keep.
+        why: &'static str,
     },
     /// More releases from one draw than there are noise streams.
     #[error("a round holds at most 256 releases")]
@@ -108,13 +114,47 @@ impl Open {
     }
 }
 
+/// The season that releases belong to now.
+#[derive(Clone, Debug, PartialEq)]
+struct Live {
+    event: Event,
+    /// The key whose noise it is.
+    key: u64,
+    /// Its first step.
+    first: u64,
+    /// Releases that it still pays for.
+    left: u64,
+}
+
+impl Live {
+    fn new(event: Event, key: u64, first: u64) -> Self {
+        let left = Self::rounds(&event);
+        Live { event, key, first, left }
+    }
+
+    fn rounds(event: &Event) -> u64 {
+        if let Event::Season { strategy, .. } = event { strategy.rounds() } else { 0 }
+    }
+
+    /// Whether it pays for a release at this step by this key.
+    fn pays(&self, event: &Event, key: u64, step: u64) -> bool {
+        let inside = step.checked_sub(self.first).is_some_and(|at| at < Self::rounds(event));
+        self.event == *event && self.key == key && self.left > 0 && inside
+    }
+}
+
 /// What was spent, in order, run-length coded. The round being written is already in it.
 ///
 /// In memory it holds exactly the rounds that were made. On disk it holds at least those: see the module page.
 pub struct Ledger {
     neighbouring: Neighbouring,
     entries: Vec<(Event, u64)>,
+    /// How many of them are by the draws of other keys than the one that draws now.
+    fence: usize,
+    /// The key by whose draws examples come back in order.
+    draws: Option<u64>,
     open: Option<Open>,
+    season: Option<Live>,
     book: Option<Book>,
     /// The last step released from, for each key by its fingerprint.
     last: HashMap<u64, u64>,
@@ -129,7 +169,17 @@ impl Ledger {
 
     /// A ledger of something imagined, to be priced. Nothing is released by it.
     pub fn planned(neighbouring: Neighbouring, entries: Vec<(Event, u64)>) -> Self {
-        Ledger { neighbouring, entries, open: None, book: None, last: HashMap::new(), torn: false }
+        Ledger {
+            neighbouring,
+            fence: 0,
+            draws: None,
+            entries,
+            open: None,
+            season: None,
+            book: None,
+            last: HashMap::new(),
+            torn: false,
+        }
     }
 
     /// A new ledger on disk, locked against other writers until it is dropped.
@@ -163,7 +213,16 @@ impl Ledger {
         let (book, read) = Book::resume(path.as_ref())?;
         let mut ledger = Self::planned(read.neighbouring, read.entries);
         (ledger.book, ledger.torn) = (Some(book), read.torn);
+        (ledger.season, ledger.draws, ledger.fence) = (read.season, read.draws, read.fence);
         Ok(ledger)
+    }
+
+    /// A copy in memory, to imagine on what comes next and price it.
+    #[must_use]
+    pub fn imagine(&self) -> Ledger {
+        let mut copy = Self::planned(self.neighbouring, self.entries());
+        (copy.season, copy.draws, copy.fence) = (self.season.clone(), self.draws, self.fence);
+        copy
     }
 
     /// The relation under which everything here is charged.
@@ -175,7 +234,7 @@ impl Ledger {
     pub fn entries(&self) -> Vec<(Event, u64)> {
         let mut entries = self.entries.clone();
         if let Some(round) = self.open.as_ref().and_then(Open::event) {
-            line::push(&mut entries, round, 1);
+            line::push(&mut entries, self.fence, round, 1);
         }
         entries
     }
@@ -215,14 +274,45 @@ impl Ledger {
         if slot == 0 && self.last.get(&open.key).is_some_and(|last| *last >= open.step) {
             return Err(LedgerError::Reused { step: open.step });
         }
+        if open.sampling.recurs() && self.draws != Some(open.key) {
+            (self.draws, self.fence) = (Some(open.key), self.entries.len());
+            if let Some(book) = &mut self.book {
+                book.draws(open.key)?;
+            }
+        }
+        let release = if matches!(release, Event::Season { .. }) { self.ticket(release)? } else { release };
+        let most = if matches!(release, Event::Prepaid { .. }) { self.season.as_ref().map(|s| s.left) } else { None };
+        let Some(open) = self.open.as_mut() else { unreachable!("it was open before") };
         let releases = open.releases.iter().cloned().chain([release.clone()]).collect();
         let round = Event::Round { sampling: open.sampling.clone(), releases };
         if let Some(book) = &mut self.book {
-            book.cover(&round, self.entries.last())?;
+            book.cover(&round, self.entries.last(), most.map_or(u64::MAX, |left| left + 1))?;
         }
         self.last.insert(open.key, open.step);
         open.releases.push(release);
         Ok(slot)
+    }
+
+    /// Takes one release of the season that pays for the open round, durably bought first if none does.
+    fn ticket(&mut self, season: Event) -> Result<Event, LedgerError> {
+        let (Some(open), Event::Season { strategy, noise_multiplier }) = (&self.open, &season) else {
+            unreachable!("a Round of a season asks")
+        };
+        if open.releases.iter().any(|release| matches!(release, Event::Prepaid { .. })) {
+            return Err(LedgerError::Season { why: "it pays for one release of a round, and this is the second" });
+        }
+        strategy.admits(&open.sampling).map_err(|why| LedgerError::Season { why })?;
+        let prepaid = Event::Prepaid { noise_multiplier: *noise_multiplier };
+        if !self.season.as_ref().is_some_and(|live| live.pays(&season, open.key, open.step)) {
+            let live = Live::new(season.clone(), open.key, open.step);
+            if let Some(book) = &mut self.book {
+                book.ticket(&live)?;
+            }
+            line::push(&mut self.entries, self.fence, season, 1);
+            self.season = Some(live);
+        }
+        self.season.iter_mut().for_each(|live| live.left -= 1);
+        Ok(prepaid)
     }
 
     /// Charges something that is not a round, durably.
@@ -231,7 +321,7 @@ impl Ledger {
         if let Some(book) = &mut self.book {
             book.look(&event)?;
         }
-        line::push(&mut self.entries, event, 1);
+        line::push(&mut self.entries, self.fence, event, 1);
         Ok(())
     }
 
@@ -241,7 +331,7 @@ impl Ledger {
             if let Some(book) = &mut self.book {
                 book.seal(&round);
             }
-            line::push(&mut self.entries, round, 1);
+            line::push(&mut self.entries, self.fence, round, 1);
         }
     }
 }

@@ -3,18 +3,27 @@
 //! # Why this is private
 //!
 //! Claim: [`Round::release`] is the Gaussian mechanism (Dwork & Roth 2014, Theorem A.1) on a sum whose sensitivity is the
-//! vouched bound times [`Neighbouring::factor`](crate::Neighbouring::factor), with the noise multiplier that was charged.
+//! vouched bound times [`Neighbouring::factor`](crate::Neighbouring::factor), with the noise multiplier that was charged;
+//! or one round of a season's mechanism (Denisov et al. 2022) on sums over their sensitivities, which the season's one
+//! charge pays for.
 //!
 //! Argument: the standard deviation is computed here, from the same event that is written into the ledger; the
 //! mechanism contributes unit noise alone, from a stream that no other release has: its nonce holds the step and the
 //! slot, and the ledger refuses a second round of the same key and step. Several releases from one draw are one event,
 //! since the same examples are in all of them (adding their amplified costs would under-report).
+//! *Seasons.* What the strategy assumes of participation is checked against how the draw was made, here and not in the
+//! configuration: recurring batches of one key, no sooner than its separation; a Poisson draw is refused. The ticket is on
+//! disk before the first release, belongs to one key and one stretch of steps, and holds so many releases, one a round;
+//! whoever needs more buys another. Noise of the streams that a season shares is of a purpose of its own. Bounds may change
+//! from round to round: noise is in units of each round's sensitivity, so that what is released is the mechanism's answer
+//! for shares of length one, scaled by public numbers.
 //!
 //! Checked by: `tests::the_noise_charged_is_the_noise_added`, `tests::no_two_releases_share_noise`,
-//! `tests::a_draw_is_released_from_once`, `tests::what_cannot_be_noised_is_refused`.
+//! `tests::a_draw_is_released_from_once`, `tests::what_cannot_be_noised_is_refused`, `tests::a_season_is_bought_once`,
+//! `tests::a_season_is_of_one_key_and_so_many_rounds`, `tests::a_season_wants_batches_that_recur`.
 
 use super::{Ledger, LedgerError};
-use crate::{Bounded, Draw, Event, Key, Mechanism, Privatized, Purpose, Sum};
+use crate::{Bounded, Draw, Event, Key, Mechanism, Privatized, Source, Sum};
 use std::sync::Arc;
 
 /// One draw of the data and all that is released from it. Each release is charged as it is made; dropping the round only
@@ -47,8 +56,7 @@ impl<'a> Round<'a> {
         let (sum, bound) = value.into_parts();
         let deviation = self.deviation(&event, bound)?;
         let slot = self.ledger.charge(event)?;
-        let stream = self.key.stream(Purpose::Noise, self.step, slot);
-        let noise = mechanism.unit(&stream, sum.blank());
+        let noise = mechanism.unit(&Source::new(&self.key, self.step, slot), sum.blank());
         Ok(Privatized::published(sum.add_scaled(noise, deviation)))
     }
 
@@ -60,11 +68,12 @@ impl<'a> Round<'a> {
     /// The standard deviation of the noise that `event` promises for a sum of this bound.
     fn deviation(&self, event: &Event, bound: f64) -> Result<f64, LedgerError> {
         let multiplier = match event {
-            Event::Gaussian { noise_multiplier } if noise_multiplier.is_finite() && *noise_multiplier >= 0.0 => {
-                *noise_multiplier
-            }
-            _ => return Err(LedgerError::Mechanism { event: event.clone() }),
+            Event::Gaussian { noise_multiplier } | Event::Season { noise_multiplier, .. } => *noise_multiplier,
+            _ => f64::NAN,
         };
+        if !(multiplier.is_finite() && multiplier >= 0.0) {
+            return Err(LedgerError::Mechanism { event: event.clone() });
+        }
         let deviation = multiplier * bound * self.ledger.neighbouring.factor();
         if bound >= 0.0 && bound.is_finite() && deviation.is_finite() {
             return Ok(deviation);

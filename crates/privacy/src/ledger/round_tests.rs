@@ -1,7 +1,7 @@
 //! The door.
 
 use super::*;
-use crate::{Neighbouring, Poisson, ScalarGaussian, Secret, Stream};
+use crate::{BallsInBins, Neighbouring, Poisson, Purpose, Sampler, Sampling, ScalarGaussian, Secret, Strategy};
 
 fn draw(step: u64) -> Draw {
     Poisson::new(100, 0.5, Key::from_seed(1)).unwrap().draw(step)
@@ -13,7 +13,7 @@ impl Mechanism<f64> for Says {
     fn event(&self, _step: u64) -> Event {
         self.0.clone()
     }
-    fn unit(&mut self, _stream: &Stream, _blank: f64) -> f64 {
+    fn unit(&mut self, _source: &Source, _blank: f64) -> f64 {
         1.0
     }
 }
@@ -24,7 +24,7 @@ impl Mechanism<Vec<f64>> for Blind {
     fn event(&self, _step: u64) -> Event {
         Event::Gaussian { noise_multiplier: 0.0 }
     }
-    fn unit(&mut self, _stream: &Stream, blank: Vec<f64>) -> Vec<f64> {
+    fn unit(&mut self, _source: &Source, blank: Vec<f64>) -> Vec<f64> {
         assert_eq!(blank, [0.0, 0.0]);
         blank
     }
@@ -130,4 +130,139 @@ fn a_round_has_as_many_releases_as_streams() {
         release().unwrap();
     }
     assert!(matches!(release(), Err(LedgerError::Crowded)));
+}
+
+fn season(rounds: u64, bins: u64) -> Event {
+    let strategy = Strategy::banded(3, rounds, rounds.div_ceil(bins), bins);
+    Event::Season { strategy, noise_multiplier: 2.0 }
+}
+
+#[test]
+fn a_season_is_bought_once() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("ledger");
+    let mut ledger = Ledger::create(&path, Neighbouring::AddRemove).unwrap();
+    let sampler = BallsInBins::new(100, 4, Key::from_seed(1)).unwrap();
+    for step in 0..8 {
+        let out = ledger.open(&sampler.draw(step)).release(Secret::new(10.0).vouch(0.5), &mut Says(season(8, 4)));
+        assert_eq!(*out.unwrap().get(), 10.0 + 2.0 * 0.5, "unit noise of one, scaled by what is charged");
+        let on_disk = Ledger::read(&path).unwrap().entries();
+        assert_eq!(on_disk[0], (season(8, 4), 1), "paid before the first release");
+        let tickets: u64 = on_disk[1..].iter().map(|(_, n)| n).sum();
+        assert!((step + 1..=8).contains(&tickets), "{tickets} at {step}: never ahead of what the season holds");
+    }
+    ledger.close().unwrap();
+    let round = Event::Round {
+        sampling: Sampling::BallsInBins { bins: 4 },
+        releases: vec![Event::Prepaid { noise_multiplier: 2.0 }],
+    };
+    for entries in [ledger.entries(), Ledger::read(&path).unwrap().entries()] {
+        assert_eq!(entries, [(season(8, 4), 1), (round.clone(), 8)]);
+    }
+    // Two participations of unit length in a banded matrix of unit columns: a Gaussian at 2 / sqrt(2).
+    let gdp = crate::account::by_name("gdp").unwrap();
+    let whole = Event::Gaussian { noise_multiplier: 2.0 / 2f64.sqrt() };
+    let want = gdp.spent(&Ledger::planned(Neighbouring::AddRemove, vec![(whole, 1)]), 1e-5).unwrap();
+    assert!((gdp.spent(&ledger, 1e-5).unwrap() - want).abs() < 1e-9);
+}
+
+#[test]
+fn a_season_is_of_one_key_and_so_many_rounds() {
+    let mut ledger = Ledger::new(Neighbouring::AddRemove);
+    let sampler = |seed| BallsInBins::new(100, 4, Key::from_seed(seed)).unwrap();
+    let mut release = |seed, step, event: &Event| {
+        ledger.open(&sampler(seed).draw(step)).release(Secret::new(0.0).vouch(1.0), &mut Says(event.clone())).unwrap();
+        ledger.entries().iter().filter(|(e, _)| matches!(e, Event::Season { .. })).map(|(_, n)| n).sum::<u64>()
+    };
+    let short = season(4, 4);
+    assert_eq!([release(1, 3, &short), release(1, 4, &short), release(1, 6, &short)], [1, 1, 1]);
+    assert_eq!(release(1, 7, &short), 2, "past its last step");
+    assert_eq!(release(2, 8, &short), 3, "another key has other noise and other bins");
+    assert_eq!(release(2, 9, &season(5, 4)), 4, "another season");
+}
+
+#[test]
+fn a_season_wants_batches_that_recur() {
+    let mut ledger = Ledger::new(Neighbouring::AddRemove);
+    let mut release = |sampler: &dyn Sampler, step, strategy: Strategy| {
+        let mut says = Says(Event::Season { strategy, noise_multiplier: 2.0 });
+        ledger.open(&sampler.draw(step)).release(Secret::new(0.0).vouch(1.0), &mut says).map(|_| ())
+    };
+    let refused = |outcome| assert!(matches!(outcome, Err(LedgerError::Season { .. })), "{outcome:?}");
+    let bins = BallsInBins::new(100, 4, Key::from_seed(1)).unwrap();
+    let banded = |participations, separation| Strategy::banded(2, 8, participations, separation);
+    refused(release(&Poisson::new(100, 0.25, Key::from_seed(1)).unwrap(), 0, banded(2, 4)));
+    refused(release(&bins, 0, banded(2, 5)));
+    refused(release(&bins, 0, banded(1, 4)));
+    refused(release(&bins, 0, Strategy::Tree { rounds: vec![5], epochs: 2 }));
+    refused(release(&bins, 0, Strategy::Tree { rounds: vec![3], epochs: 2 }));
+    refused(release(&bins, 0, Strategy::TreeOfEpochs { batches: 3, epochs: 2, completed: false }));
+    refused(release(
+        &bins,
+        0,
+        Strategy::Toeplitz { coefficients: vec![], rounds: 8, participations: 2, separation: 4 },
+    ));
+    refused(release(
+        &bins,
+        0,
+        Strategy::Toeplitz { coefficients: vec![1.0, 2.0], rounds: 8, participations: 2, separation: 4 },
+    ));
+    release(&bins, 0, banded(2, 4)).unwrap();
+    release(&bins, 1, Strategy::Tree { rounds: vec![1, 3], epochs: 2 }).unwrap();
+    let draw = bins.draw(2);
+    let mut round = ledger.open(&draw);
+    let mut again = || round.release(Secret::new(0.0).vouch(1.0), &mut Says(season(8, 4)));
+    again().unwrap();
+    assert!(matches!(again(), Err(LedgerError::Season { .. })), "its noise would be used twice");
+}
+
+#[test]
+fn a_season_goes_on_after_a_stop_for_its_own_key_alone() {
+    for (seed, bought) in [(1, 1), (2, 2)] {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("ledger");
+        let release = |ledger: &mut Ledger, seed, step| {
+            let sampler = BallsInBins::new(100, 4, Key::from_seed(seed)).unwrap();
+            ledger.open(&sampler.draw(step)).release(Secret::new(0.0).vouch(1.0), &mut Says(season(8, 4))).unwrap();
+        };
+        let mut ledger = Ledger::create(&path, Neighbouring::AddRemove).unwrap();
+        (0..5).for_each(|step| release(&mut ledger, 1, step));
+        drop(ledger);
+        let mut ledger = Ledger::resume(&path).unwrap();
+        let mut imagined = ledger.imagine();
+        (5..8).for_each(|step| release(&mut imagined, seed, step));
+        (5..8).for_each(|step| release(&mut ledger, seed, step));
+        assert_eq!(imagined.entries(), ledger.entries());
+        let seasons =
+            ledger.entries().iter().filter(|(e, _)| matches!(e, Event::Season { .. })).map(|(_, n)| n).sum::<u64>();
+        assert_eq!(seasons, bought);
+        // Steps that are made again after a crash are not in the price of the first season.
+        drop(ledger);
+        let mut ledger = Ledger::resume(&path).unwrap();
+        (4..8).for_each(|step| release(&mut ledger, 1, step));
+        assert!(crate::account::by_name("gdp").unwrap().spent(&ledger, 1e-5).is_ok(), "every round has its ticket");
+    }
+}
+
+#[test]
+fn rounds_that_recur_do_not_go_on_in_another_life() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("ledger");
+    let live = |ledger: &mut Ledger, seed, steps: u64| {
+        let sampler = BallsInBins::new(100, 10, Key::from_seed(seed)).unwrap();
+        for step in 0..steps {
+            let mut noise = ScalarGaussian { noise_multiplier: 2.0 };
+            ledger.open(&sampler.draw(step)).release(Secret::new(0.0).vouch(1.0), &mut noise).unwrap();
+        }
+    };
+    let mut ledger = Ledger::create(&path, Neighbouring::AddRemove).unwrap();
+    live(&mut ledger, 1, 5);
+    drop(ledger);
+    let mut ledger = Ledger::resume(&path).unwrap();
+    live(&mut ledger, 2, 5);
+    ledger.close().unwrap();
+    for ledger in [ledger, Ledger::read(&path).unwrap()] {
+        let counts: Vec<u64> = ledger.entries().iter().map(|(_, n)| *n).collect();
+        assert_eq!(counts, [5, 5], "ten rounds of one life would hold each example once; these may hold one twice");
+    }
 }

@@ -1,7 +1,7 @@
 //! What the book says, on disk and off, whatever happens.
 
 use super::*;
-use crate::{Key, Poisson, Privatized, ScalarGaussian, Secret, account};
+use crate::{Key, Poisson, Privatized, Sampler, ScalarGaussian, Secret, account};
 use proptest::prelude::*;
 use std::sync::Arc;
 

@@ -51,6 +51,10 @@ pub enum Purpose {
     Audit = 7,
     /// Perturbations of single gradients before they are clipped, which buy no privacy.
     Perturb = 8,
+    /// Noise that an update adds of its own, on top of what was released.
+    Update = 9,
+    /// The noise that the releases of a season share.
+    Season = 10,
 }
 
 /// No random bytes could be had from the operating system.

@@ -39,7 +39,18 @@ fn the_cipher_is_rfc_8439() {
 #[test]
 fn no_two_streams_meet() {
     let key = Key::from_seed(1);
-    let purposes = [Purpose::Sample, Purpose::Noise, Purpose::Init, Purpose::Permute, Purpose::Dropout, Purpose::Audit];
+    let purposes = [
+        Purpose::Sample,
+        Purpose::Noise,
+        Purpose::Init,
+        Purpose::Permute,
+        Purpose::Dropout,
+        Purpose::Augment,
+        Purpose::Audit,
+        Purpose::Perturb,
+        Purpose::Update,
+        Purpose::Season,
+    ];
     let mut seen = HashSet::new();
     for purpose in purposes {
         for step in [0, 1, 2, 255, 256, NEAR - 1, NEAR, NEAR + 1, 2 * NEAR, u64::MAX] {

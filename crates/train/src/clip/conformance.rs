@@ -199,6 +199,23 @@ fn a_gradient_that_is_not_finite_counts_as_zero() {
     }
 }
 
+/// A rule that is given another's memory goes on as that one does.
+#[test]
+fn a_memory_is_all_that_matters() {
+    for text in ClipConfig::ENTRIES.iter().flat_map(|entry| tried(entry.name)) {
+        let mut straight = aged(&text, 4);
+        let mut resumed = rule(&text);
+        carry(&mut *straight, &mut *resumed);
+        let mut coins = Coins::new(78);
+        for t in 4..7 {
+            let rows: Vec<[f32; 3]> = (0..4).map(|_| [(); 3].map(|()| 2.0 * coins.normal())).collect();
+            let noise: Vec<f32> = (0..64).map(|_| coins.normal()).collect();
+            let [a, b] = [&mut straight, &mut resumed].map(|rule| step(&mut **rule, t, &rows, &noise, 4.0));
+            assert_eq!(a, b, "{text}");
+        }
+    }
+}
+
 /// What is written is read back, and nothing else is accepted.
 #[test]
 fn settings_are_written_and_read() {

@@ -40,8 +40,7 @@ impl ClipRule for DiceSgd {
 #[cfg(test)]
 mod tests {
     use super::super::{Residuals, contribute, trial::*};
-    use super::*;
-    use privacy::{Key, Ledger, Neighbouring, Poisson, Secret};
+    use privacy::{Key, Ledger, Neighbouring, Poisson, Sampler, Secret};
 
     /// `steps` steps on what `rows` says of the step, starting with empty memories; the means.
     fn run(steps: u64, bound: f64, mut rows: impl FnMut(&[f64]) -> Vec<[f32; 3]>) -> Vec<Vec<f64>> {

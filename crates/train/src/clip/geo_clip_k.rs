@@ -9,7 +9,7 @@
 //! Cost class GRAD (inner products with `k` directions).
 use super::{
     Bound, ClipRule, Frame, News, Prepare, Setting, eigen, flat,
-    geo_clip::{Turn, beta1, cap, check, floor},
+    geo_clip::{Turn, beta1, cap, check},
 };
 use crate::{
     each::Each,
@@ -26,11 +26,14 @@ fn rank() -> usize {
 fn beta3() -> f64 {
     0.99
 }
+fn floor() -> f64 {
+    1e-6
+}
 fn yes() -> bool {
     true
 }
 
-/// `{ rule = "geoclip-k", bound = 1.0, rank = 16, beta1 = 0.99, beta3 = 0.99, floor = 1e-15, cap = 10.0 }`
+/// `{ rule = "geoclip-k", bound = 1.0, rank = 16, beta1 = 0.99, beta3 = 0.99, floor = 1e-6, cap = 10.0 }`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GeoClipK {
@@ -115,6 +118,17 @@ pub(super) fn orthonormal(vectors: Vec<Vec<f64>>, d: usize) -> Vec<Vec<f64>> {
     done
 }
 
+/// Eigenvalues held in falling order, a hundredth apart, so that which direction is which does not hang on the last digit.
+fn apart(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut most = f64::INFINITY;
+    let next = |l: f64| {
+        let l = l.min(most);
+        most = 0.99 * l;
+        l
+    };
+    values.map(next).collect()
+}
+
 /// The turn of `vectors` that comes nearest to `reference`: the orthogonal part of their inner products.
 fn towards(vectors: &[Vec<f64>], reference: &[Vec<f64>]) -> Vec<Vec<f64>> {
     let k = vectors.len();
@@ -155,7 +169,7 @@ impl ClipRule for Rule {
         let d = self.like.flat().len();
         let mut vectors: Vec<Vec<f64>> = self.vectors.chunks(d.max(1)).map(<[f64]>::to_vec).collect();
         vectors.resize(self.rank, vec![0.0; d]);
-        let values: Vec<f64> = self.values.iter().map(|l| l.clamp(self.settings.floor, self.settings.cap)).collect();
+        let values = apart(self.values.iter().map(|l| l.clamp(self.settings.floor, self.settings.cap)));
         if self.rank < d {
             vectors[self.rank - 1] = self.drawn(step, 0);
         }

@@ -7,7 +7,7 @@
 //! *Tests.* `the_noise_has_the_size_that_was_charged`, `louder_noise_is_charged_as_such`.
 use super::{ClipRule, Closed, News};
 use crate::grads::{Grads, Layout};
-use privacy::{Event, LedgerError, Mechanism, Privatized, Round, ScalarGaussian, Stream, Sum};
+use privacy::{Event, LedgerError, Mechanism, Privatized, Round, ScalarGaussian, Source, Sum};
 use std::sync::Arc;
 
 /// Where the noise of what is beside a gradient lies in its stream: far from the gradient's own.
@@ -63,14 +63,19 @@ impl Mechanism<Joint> for Whole<'_> {
             _ => Event::Gaussian { noise_multiplier: f64::NAN },
         }
     }
-    fn unit(&mut self, stream: &Stream, blank: Joint) -> Joint {
+    fn unit(&mut self, source: &Source, blank: Joint) -> Joint {
         let mut beside = blank.beside;
-        stream.fill_normal_f64(BESIDE, &mut beside);
-        Joint { gradient: self.mechanism.unit(stream, blank.gradient), beside }
+        source.stream().fill_normal_f64(BESIDE, &mut beside);
+        Joint { gradient: self.mechanism.unit(source, blank.gradient), beside }
     }
 }
 
 impl Noise {
+    /// Standard deviation of the noise on a sum of this sensitivity.
+    pub fn deviation(&self, rule: &dyn ClipRule, sensitivity: f64, step: u64) -> f64 {
+        self.mechanism.event(step).deviation(sensitivity) * rule.loudness()
+    }
+
     /// Releases a lot and shows it to the rule: the mean gradient, in coordinates of `layout`.
     ///
     /// # Errors
@@ -85,11 +90,7 @@ impl Noise {
     ) -> Result<Privatized<Grads>, LedgerError> {
         let louder = rule.loudness();
         let whole = &mut Whole { mechanism: &mut *self.mechanism, louder };
-        let multiplier = match whole.event(step) {
-            Event::Gaussian { noise_multiplier } => noise_multiplier,
-            _ => 0.0,
-        };
-        let deviation = multiplier * round.sensitivity(&lot.sum);
+        let deviation = whole.event(step).deviation(round.sensitivity(&lot.sum));
         let sum = round.release(lot.sum, whole)?;
         let answer = lot
             .answer

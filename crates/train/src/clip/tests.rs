@@ -121,7 +121,7 @@ impl ClipRule for Loud {
 #[test]
 fn louder_noise_is_charged_as_such() {
     let mut ledger = Ledger::new(Neighbouring::AddRemove);
-    let draw = Poisson::new(0, 0.5, Key::from_seed(1)).unwrap().draw(0);
+    let draw = privacy::Sampler::draw(&Poisson::new(0, 0.5, Key::from_seed(1)).unwrap(), 0);
     let mut noise = Noise { mechanism: Box::new(super::trial::Scripted(vec![1.0, 1.0, -1.0])), answer: 0.0 };
     let closed = Lot::empty(&Loud, &layout()).close(&Loud, &layout());
     let mut round = ledger.open(&draw);
@@ -174,5 +174,55 @@ fn looks_are_added_before_they_are_measured() {
             &[-0.85, 3.8, 2.5],
             1e-6,
         );
+    }));
+}
+
+/// Wants more room than clipping left.
+struct Spills(f64);
+impl crate::state::State for Spills {}
+impl ClipRule for Spills {
+    fn bounds(&self, groups: usize) -> Vec<f64> {
+        vec![2.0; groups]
+    }
+    fn weigh(&self, norms: Each) -> Each {
+        norms.map(|_| 0.1)
+    }
+    fn ask(&self) -> Option<Question> {
+        Some(Question { width: 2, price: Price::Room })
+    }
+    fn answer(&self, norms: Each) -> Each {
+        let wanted = self.0;
+        norms.map_rows(2, move |_, row| row.fill(wanted))
+    }
+}
+
+#[test]
+fn what_is_put_beside_a_gradient_fits_into_its_room() {
+    for wanted in [1e6, -3.0, f64::INFINITY, f64::NAN, 0.1] {
+        for size in [0.0f32, 1.0, 10.0, 1e6, 1e30] {
+            let seen = super::trial::seen(&Spills(wanted), &[[size, 0.0, 0.0]]);
+            let joint = seen.sum.iter().chain(&seen.beside).map(|x| x * x).sum::<f64>().sqrt();
+            assert!(joint <= 2.0 * (1.0 + ROUNDING), "{wanted} beside {size}: {joint}");
+        }
+    }
+    close(&super::trial::seen(&Spills(0.1), &[[5.0, 0.0, 0.0]]).beside, &[0.1, 0.1], 1e-12);
+}
+
+/// Few directions are taken one inner product at a time, many from rows: the same coordinates.
+#[test]
+fn both_ways_to_project_agree() {
+    let stream = Key::from_seed(3).stream(privacy::Purpose::Audit, 0, 0);
+    let direction = |j: u64| Grads::new(&layout(), (0..3).map(|i| stream.normal(3 * j + i) as f32).collect());
+    let frame = |from: u64, to: u64| {
+        let directions: Vec<Grads> = (from..to).map(direction).collect();
+        Frame::Project(Projection::new(directions.clone(), directions, None))
+    };
+    let rows = |frame: Frame| taps(&T0).map(|taps| frame.enter(taps).rows()[0].data().to_vec());
+    let many = rows(frame(0, 20)).join(rows(frame(0, 10)).join(rows(frame(10, 20))));
+    drop(many.map(|(all, (first, last))| {
+        let halves = first.chunks(10).zip(last.chunks(10)).flat_map(|(a, b)| a.iter().chain(b).copied());
+        for (a, b) in all.iter().zip(halves) {
+            assert!((a - b).abs() < 1e-5, "{a} and {b}");
+        }
     }));
 }

@@ -2,11 +2,11 @@
 use super::*;
 use crate::{
     layer::{Init, Parameter},
-    state::Memory,
+    state::{Memory, State, Value, Visit},
     tap::Rows,
 };
 use engine::Tensor;
-use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Stream};
+use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Sampler, Source};
 
 /// Noise that was written down beforehand, at multiplier 1.
 pub struct Scripted(pub Vec<f32>);
@@ -14,7 +14,7 @@ impl Mechanism<Grads> for Scripted {
     fn event(&self, _: u64) -> Event {
         Event::Gaussian { noise_multiplier: 1.0 }
     }
-    fn unit(&mut self, _: &Stream, mut blank: Grads) -> Grads {
+    fn unit(&mut self, _: &Source, mut blank: Grads) -> Grads {
         blank.flat_mut().iter_mut().zip(&self.0).for_each(|(x, z)| *x = *z);
         blank
     }
@@ -92,7 +92,7 @@ impl Mechanism<Joint> for Silent {
     fn event(&self, _: u64) -> Event {
         Event::Gaussian { noise_multiplier: 0.0 }
     }
-    fn unit(&mut self, _: &Stream, blank: Joint) -> Joint {
+    fn unit(&mut self, _: &Source, blank: Joint) -> Joint {
         blank
     }
 }
@@ -115,35 +115,36 @@ pub fn step(rule: &mut dyn ClipRule, step: u64, rows: &[[f32; 3]], noise: &[f32]
     let mut noise = Noise { mechanism: Box::new(Scripted(noise.to_vec())), answer: 0.0 };
     let mut round = ledger.open(&draw);
     let mean = closed.release(rule, &mut noise, &mut None, &mut round, &layout, (step, lot)).unwrap();
+    rule.moved(mean.get());
     mean.get().flat().iter().map(|x| f64::from(*x)).collect()
+}
+
+/// A rule as something that remembers.
+struct Keeper<'a>(&'a mut dyn ClipRule);
+impl State for Keeper<'_> {
+    fn state(&mut self, visit: &mut Visit) {
+        self.0.state(visit);
+    }
 }
 
 /// What a rule remembers, by name.
 pub fn remembered(rule: &mut dyn ClipRule) -> std::collections::BTreeMap<String, Vec<f64>> {
-    struct Whole<'a>(&'a mut dyn ClipRule);
-    impl crate::state::State for Whole<'_> {
-        fn state(&mut self, visit: &mut crate::state::Visit) {
-            self.0.state(visit);
-        }
-    }
-    let memory = Memory::save(&mut Whole(rule));
-    let flat = |value: &crate::state::Value| match value {
-        crate::state::Value::Numbers(x) => x.clone(),
-        crate::state::Value::Count(x) => vec![*x as f64],
-        crate::state::Value::Grads(g) => g.iter().flat_map(|g| g.flat().iter().map(|x| f64::from(*x))).collect(),
+    let flat = |value: &Value| match value {
+        Value::Numbers(x) => x.clone(),
+        Value::Count(x) => vec![*x as f64],
+        Value::Grads(g) => g.iter().flat_map(|g| g.flat().iter().map(|x| f64::from(*x))).collect(),
     };
-    memory.iter().map(|(name, value)| (name.to_owned(), flat(value))).collect()
+    Memory::save(&mut Keeper(rule)).iter().map(|(name, value)| (name.to_owned(), flat(value))).collect()
 }
 
 /// Gives a rule the memory that somebody else shows.
-pub fn load(rule: &mut dyn ClipRule, from: &mut dyn crate::state::State) {
-    struct Whole<'a>(&'a mut dyn ClipRule);
-    impl crate::state::State for Whole<'_> {
-        fn state(&mut self, visit: &mut crate::state::Visit) {
-            self.0.state(visit);
-        }
-    }
-    Memory::save(from).load(&mut Whole(rule), &layout()).unwrap();
+pub fn load(rule: &mut dyn ClipRule, from: &mut dyn State) {
+    Memory::save(from).load(&mut Keeper(rule), &layout()).unwrap();
+}
+
+/// Gives a rule another one's memory.
+pub fn carry(from: &mut dyn ClipRule, to: &mut dyn ClipRule) {
+    load(to, &mut Keeper(from));
 }
 
 #[track_caller]

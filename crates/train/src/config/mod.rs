@@ -4,7 +4,10 @@
 //! configuration (the Adult census). Unknown keys are errors that name the line and the nearest known key.
 mod read;
 
-use crate::{clip::ClipConfig, data::DataConfig, mechanism::MechanismConfig, model::ModelConfig, update::UpdateConfig};
+use crate::{
+    clip::ClipConfig, data::DataConfig, mechanism::MechanismConfig, model::ModelConfig, sampling::SamplingConfig,
+    update::UpdateConfig,
+};
 use privacy::Neighbouring;
 pub use read::ConfigError;
 use serde::{Deserialize, Serialize};
@@ -62,9 +65,15 @@ pub struct TrainConfig {
     pub chunk: usize,
     /// Evaluations on the public evaluation data, spread evenly over the run.
     pub evaluations: u64,
+    /// Write a checkpoint every so many steps; without it, only a run that is stopped can be continued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<u64>,
     /// A fixed seed makes a run reproducible and NOT private: whoever knows it can subtract the noise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// How the examples of a step are chosen.
+    #[serde(default)]
+    pub sampling: SamplingConfig,
 }
 
 /// A whole run.
@@ -105,6 +114,13 @@ impl Config {
         toml::to_string(self).unwrap_or_else(|e| format!("# this configuration cannot be written: {e}\n"))
     }
 
+    /// The first key in which another configuration differs, with both values; none if they ask for the same run.
+    pub fn difference(&self, other: &Config) -> Option<String> {
+        let tables = [self, other].map(|config| toml::Value::try_from(config).ok());
+        let [Some(mine), Some(theirs)] = tables else { return Some("a value that cannot be written".into()) };
+        differ("", &mine, &theirs)
+    }
+
     fn check(&self) -> Result<(), String> {
         let one_of = |a: (&str, bool), b: (&str, bool)| match (a.1, b.1) {
             (true, false) | (false, true) => Ok(()),
@@ -139,6 +155,7 @@ impl Config {
             ("train.lot", t.lot, "a finite number above 0", positive),
             ("train.epochs", t.epochs, "a finite number above 0", positive),
             ("train.steps", t.steps.map(|s| s as f64), "at least 1", |v| v >= 1.0),
+            ("train.checkpoint_every", t.checkpoint_every.map(|s| s as f64), "at least 1", |v| v >= 1.0),
             ("train.chunk", Some(t.chunk as f64), "at least 1", |v| v >= 1.0),
         ];
         for (name, value, want, fine) in rules {
@@ -152,5 +169,29 @@ impl Config {
         known
             .then_some(())
             .ok_or_else(|| format!("privacy.accountant = \"{}\": expected one of {}", p.accountant, names()))
+    }
+}
+
+/// The first place in which two values differ.
+fn differ(path: &str, a: &toml::Value, b: &toml::Value) -> Option<String> {
+    use toml::Value::{Array, Table};
+    let inside = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    let said =
+        |path: &str, value: Option<&toml::Value>| value.map_or(format!("no {path}"), |v| format!("{path} = {v}"));
+    let pair = |key: &str, a: Option<&toml::Value>, b: Option<&toml::Value>| match (a, b) {
+        (Some(a), Some(b)) => differ(&inside(key), a, b),
+        (a, b) => Some(format!("{}, not {}", said(&inside(key), a), said(&inside(key), b))),
+    };
+    match (a, b) {
+        _ if a == b => None,
+        (Table(a), Table(b)) => {
+            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+            keys.filter(|key| a.get(*key) != b.get(*key)).find_map(|key| pair(key, a.get(key), b.get(key)))
+        }
+        (Array(a), Array(b)) => (0..a.len().max(b.len())).find_map(|k| {
+            let (a, b) = (a.get(k), b.get(k));
+            if a == b { None } else { pair(&k.to_string(), a, b) }
+        }),
+        _ => Some(format!("{path} = {a}, not {b}")),
     }
 }

@@ -11,7 +11,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn new(place: &str, what: impl Into<String>) -> Self {
+    pub(crate) fn new(place: &str, what: impl Into<String>) -> Self {
         ConfigError { place: place.into(), what: what.into() }
     }
 }

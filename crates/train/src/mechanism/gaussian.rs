@@ -6,9 +6,9 @@
 //! *Argument.* It is element `i` of the stream that the ledger derived for this release; blocks are split over threads by
 //! a fixed size, and an element does not depend on the split.
 //! *Test.* `noise_does_not_depend_on_threads`; the statistics of streams are tested in the privacy crate.
-use super::Noise;
+use super::{Noise, Stretch};
 use crate::grads::{BLOCK, Grads};
-use privacy::{Event, Mechanism, Stream};
+use privacy::{Event, Mechanism, Source, Stream};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 pub struct Gaussian {}
 
 impl Noise for Gaussian {
-    fn with_multiplier(&self, noise_multiplier: f64) -> Box<dyn Mechanism<Grads>> {
-        Box::new(Independent { noise_multiplier })
+    fn prepare(&self, noise_multiplier: f64, _: &Stretch) -> Result<Box<dyn Mechanism<Grads>>, String> {
+        Ok(Box::new(Independent { noise_multiplier }))
     }
 }
 
@@ -31,11 +31,16 @@ impl Mechanism<Grads> for Independent {
     fn event(&self, _: u64) -> Event {
         Event::Gaussian { noise_multiplier: self.noise_multiplier }
     }
-    fn unit(&mut self, stream: &Stream, mut noise: Grads) -> Grads {
-        let blocks = noise.flat_mut().par_chunks_mut(BLOCK).enumerate();
-        blocks.for_each(|(k, block)| stream.fill_normal((k * BLOCK) as u64, block));
-        noise
+    fn unit(&mut self, source: &Source, noise: Grads) -> Grads {
+        white(&source.stream(), noise)
     }
+}
+
+/// Number `i` is element `i` of the stream.
+pub(super) fn white(stream: &Stream, mut noise: Grads) -> Grads {
+    let blocks = noise.flat_mut().par_chunks_mut(BLOCK).enumerate();
+    blocks.for_each(|(k, block)| stream.fill_normal((k * BLOCK) as u64, block));
+    noise
 }
 
 #[cfg(test)]
@@ -50,10 +55,12 @@ mod tests {
     #[test]
     fn noise_does_not_depend_on_threads() {
         let layout = Layout::new(vec![Parameter::new("w", [3 * BLOCK + 77], Init::Constant(0.0))]);
-        let stream = Key::from_seed(1).stream(Purpose::Noise, 3, 0);
+        let key = Key::from_seed(1);
+        let (source, stream) = (Source::first(&key, 3), key.stream(Purpose::Noise, 3, 0));
         let draw = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| Gaussian {}.with_multiplier(1.0).unit(&stream, Grads::zeros(&layout)))
+            let mut gaussian = Independent { noise_multiplier: 1.0 };
+            pool.install(|| gaussian.unit(&source, Grads::zeros(&layout)))
         };
         let (one, many) = (draw(1), draw(4));
         assert_eq!(one.flat(), many.flat());

@@ -168,6 +168,12 @@ impl Model {
         taps
     }
 
+    /// Every example's loss, with nothing dropped out.
+    pub fn losses(&self, weights: &Weights, batch: Batch) -> Vec<f32> {
+        let outputs = self.outputs(weights, inputs(batch.inputs, batch.n, &batch.shape));
+        self.loss.apply(&outputs, &batch.targets).0
+    }
+
     /// Mean loss and accuracy over PUBLIC examples.
     pub fn score(&self, weights: &Weights, examples: &Examples) -> Score {
         let (mut loss, mut hits, mut classes) = (0.0, 0, false);

@@ -14,7 +14,7 @@
 //!     w.tensors.clear();
 //! }
 //! ```
-//! [`Weights::public`] and [`Weights::from_public`] are claims about where starting values came from; reports print them.
+//! [`Weights::public`], [`Weights::from_public`] and [`Weights::from_point`] are claims about where starting values came from; reports print them.
 use crate::{
     grads::{BLOCK, Grads, Layout},
     layer::{Init, Parameter},
@@ -25,6 +25,7 @@ use rayon::prelude::*;
 use std::{collections::HashMap, sync::Arc};
 
 /// All of a model's parameters.
+#[derive(Clone)]
 pub struct Weights {
     layout: Arc<Layout>,
     tensors: Vec<Tensor>,
@@ -51,6 +52,17 @@ impl Weights {
             Some(name) => Err(format!("the model has no parameter `{name}`")),
             None => Ok(Weights { layout: layout.clone(), tensors }),
         }
+    }
+
+    /// Weights at a point, as public as the point is.
+    pub fn from_point(point: &Grads) -> Self {
+        let layout = point.layout().clone();
+        let tensor = |(p, parameter): (usize, &Parameter)| {
+            let numbers = point.parameter(p).to_vec();
+            if numbers.is_empty() { Tensor::zeros([0]) } else { Tensor::new(parameter.shape.clone(), numbers) }
+        };
+        let tensors = layout.parameters().iter().enumerate().map(tensor).collect();
+        Weights { layout, tensors }
     }
 
     /// Weights with no numbers in them, for a rehearsal.

@@ -21,8 +21,15 @@ pub enum FolderError {
 }
 
 /// What a run writes, besides the ledger.
-const RESULTS: [&str; 6] =
-    ["metrics.jsonl", "model.safetensors", "config.toml", "privacy.json", "summary.json", "report.html"];
+const RESULTS: [&str; 7] = [
+    "metrics.jsonl",
+    "model.safetensors",
+    "config.toml",
+    "privacy.json",
+    "summary.json",
+    "report.html",
+    super::resume::CHECKPOINT,
+];
 
 /// Makes `folder`, or with `force` clears an earlier run's results out of it; an earlier ledger is renamed, not removed.
 pub(super) fn claim(folder: &Path, force: bool) -> Result<(), FolderError> {

@@ -1,11 +1,12 @@
 //! A whole run: from a configuration to trained weights, with everything a reader of the result needs.
 mod folder;
 mod record;
+mod resume;
 
 use crate::{
     checkpoint,
     config::{Config, ConfigError, Mode},
-    data::{DataError, Examples},
+    data::{DataError, Examples, Loaded},
     model::{Model, ModelError, Score, Weights},
     plan::{self, Plan, PlanError},
     report::{self, Point, Record},
@@ -13,6 +14,7 @@ use crate::{
 };
 pub use folder::FolderError;
 use privacy::{Key, KeyError, Ledger, LedgerError, Odometer};
+use resume::Behind;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -61,6 +63,9 @@ pub enum RunError {
     /// Somebody who watches gave up.
     #[error("{0}")]
     Look(String),
+    /// A run that cannot be continued.
+    #[error("{0}")]
+    Resume(String),
     /// A ledger that cannot be priced.
     #[error("the ledger cannot be priced: {0}")]
     Price(String),
@@ -126,6 +131,45 @@ pub struct Run {
     trainer: Trainer,
     evaluation: Option<Examples>,
     folder: Option<PathBuf>,
+    root: PathBuf,
+    behind: Behind,
+}
+
+/// What a run starts from, this one or an earlier life of it: the data and the model.
+struct Ground {
+    config: Config,
+    root: PathBuf,
+    data: Loaded,
+    model: Arc<Model>,
+}
+
+impl Ground {
+    fn survey(config: Config, root: &Path) -> Result<Ground, RunError> {
+        let data = config.data.load(root)?;
+        let kind = data.train.gather(&[]).targets;
+        let model = Arc::new(Model::build(&config.model, data.train.shape(), &kind)?);
+        Ok(Ground { config, root: root.to_owned(), data, model })
+    }
+
+    fn key(&self) -> Result<Arc<Key>, KeyError> {
+        Ok(Arc::new(self.config.train.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?))
+    }
+
+    fn run(
+        self,
+        plan: Plan,
+        weights: Weights,
+        key: Arc<Key>,
+        ledger: Ledger,
+        folder: Option<&Path>,
+    ) -> Result<Run, RunError> {
+        let Ground { config, root, data, model } = self;
+        let warnings = record::warnings(&config, &plan, data.notes);
+        let rows = data.train.len();
+        let trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
+        let (folder, behind, evaluation) = (folder.map(Path::to_owned), Behind::default(), data.evaluation);
+        Ok(Run { config, plan, warnings, trainer, evaluation, folder, root, behind })
+    }
 }
 
 /// What a run leaves.
@@ -147,27 +191,22 @@ impl Run {
     /// # Errors
     /// Anything wrong with the configuration, the data, the model, the budget or the folder.
     pub fn prepare(config: Config, root: &Path, folder: Option<&Path>, force: bool) -> Result<Run, RunError> {
-        let loaded = config.data.load(root)?;
-        let kind = loaded.train.gather(&[]).targets;
-        let model = Arc::new(Model::build(&config.model, loaded.train.shape(), &kind)?);
-        let plan = Plan::new(&config, &model, loaded.declared)?;
-        let key = Arc::new(config.train.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?);
-        let weights = start(&config, &model, root, &key)?;
-        let warnings = record::warnings(&config, &plan, loaded.notes);
+        let ground = Ground::survey(config, root)?;
+        let plan = Plan::new(&ground.config, &ground.model, ground.data.declared)?;
+        let key = ground.key()?;
+        let weights = start(&ground.config, &ground.model, root, &key)?;
+        let neighbouring = ground.config.privacy.neighbouring;
         let ledger = match folder {
             Some(folder) => {
                 folder::claim(folder, force)?;
                 let path = folder.join("config.toml");
-                let written = report::write_atomically(&path, config.to_toml().as_bytes());
+                let written = report::write_atomically(&path, ground.config.to_toml().as_bytes());
                 written.map_err(|source| RunError::Write { path, source })?;
-                Ledger::create(folder.join("ledger.jsonl"), config.privacy.neighbouring)?
+                Ledger::create(folder.join("ledger.jsonl"), neighbouring)?
             }
-            None => Ledger::new(config.privacy.neighbouring),
+            None => Ledger::new(neighbouring),
         };
-        let rows = loaded.train.len();
-        let trainer = plan.trainer(&config, &model, weights, loaded.train, rows, key, ledger)?;
-        let folder = folder.map(Path::to_owned);
-        Ok(Run { config, plan, warnings, trainer, evaluation: loaded.evaluation, folder })
+        ground.run(plan, weights, key, ledger, folder)
     }
 
     /// Trains, and writes the results.
@@ -175,16 +214,21 @@ impl Run {
     /// # Errors
     /// If the ledger or the results cannot be written. What was spent until then is in the ledger.
     pub fn train(mut self, watch: &mut dyn Watch) -> Result<Outcome, RunError> {
-        let mut points = Points::new(self.folder.as_deref())?;
-        let (start, mut refreshed) = (Instant::now(), Instant::now());
-        let mut training = Duration::ZERO;
+        let mut behind = std::mem::take(&mut self.behind);
+        let mut points = Points::new(self.folder.as_deref(), std::mem::take(&mut behind.points))?;
+        let (mut refreshed, before) = (Instant::now(), behind.elapsed);
+        let start = refreshed;
         let mut odometer = Odometer::new(self.config.privacy.delta);
-        let mut progress = Progress { step: 0, steps: self.plan.steps, epsilon: 0.0, score: self.score() };
-        points.push(self.point(&progress, start))?;
+        let step = self.trainer.step;
+        let mut progress = Progress { step, steps: self.plan.steps, epsilon: self.spent()?, score: self.score() };
+        if points.all.is_empty() {
+            points.push(self.point(&progress, behind.elapsed))?;
+        }
         while progress.step < self.plan.steps {
             let began = Instant::now();
             self.trainer.step()?;
-            training += began.elapsed();
+            behind.training += began.elapsed();
+            behind.elapsed = before + start.elapsed();
             progress.step = self.trainer.step;
             let due = self.is_due(progress.step);
             if due {
@@ -195,37 +239,41 @@ impl Run {
             }
             if due {
                 progress.score = self.score();
-                points.push(self.point(&progress, start))?;
+                points.push(self.point(&progress, behind.elapsed))?;
+            }
+            let every = self.config.train.checkpoint_every;
+            if every.is_some_and(|n| progress.step.is_multiple_of(n)) && progress.step < self.plan.steps {
+                self.checkpoint(&mut behind)?;
             }
             watch.look(&self.seen()).map_err(RunError::Look)?;
             if !watch.step(&progress) {
                 break;
             }
         }
-        self.finish(points, progress, start, training)
+        self.finish(points, progress, behind)
     }
 
-    fn finish(
-        mut self,
-        mut points: Points,
-        mut progress: Progress,
-        start: Instant,
-        training: Duration,
-    ) -> Result<Outcome, RunError> {
+    fn finish(mut self, mut points: Points, mut progress: Progress, mut behind: Behind) -> Result<Outcome, RunError> {
         self.trainer.ledger.close()?;
+        if progress.step < self.plan.steps {
+            self.checkpoint(&mut behind)?;
+        }
         if !self.is_due(progress.step) && progress.step > 0 {
             progress.epsilon = self.spent()?;
             progress.score = self.score();
-            points.push(self.point(&progress, start))?;
+            points.push(self.point(&progress, behind.elapsed))?;
         }
-        let record = record::record(&self, points.all, &progress, training);
+        let record = record::record(&self, points.all, &progress, behind.training);
         if let Some(folder) = &self.folder {
             let path = folder.join("model.safetensors");
-            let bytes = checkpoint::to_bytes(&self.trainer.weights).map_err(RunError::Weights)?;
+            let bytes = checkpoint::to_bytes(&self.trainer.shown()).map_err(RunError::Weights)?;
             report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
             report::write(folder, &record).map_err(|source| RunError::Write { path: folder.clone(), source })?;
+            if progress.step == self.plan.steps {
+                resume::forget(folder)?;
+            }
         }
-        Ok(Outcome { record, weights: self.trainer.weights, ledger: self.trainer.ledger })
+        Ok(Outcome { record, weights: self.trainer.shown().into_owned(), ledger: self.trainer.ledger })
     }
 
     fn seen(&self) -> Seen<'_> {
@@ -246,7 +294,7 @@ impl Run {
     }
 
     fn score(&self) -> Option<Score> {
-        self.evaluation.as_ref().map(|public| self.trainer.model.score(&self.trainer.weights, public))
+        self.evaluation.as_ref().map(|public| self.trainer.model.score(&self.trainer.shown(), public))
     }
 
     fn spent(&self) -> Result<f64, RunError> {
@@ -261,15 +309,20 @@ impl Run {
         }
     }
 
-    fn point(&self, progress: &Progress, start: Instant) -> Point {
+    fn point(&self, progress: &Progress, elapsed: Duration) -> Point {
         Point {
             step: progress.step,
             epoch: progress.step as f64 * self.plan.sample_rate,
-            seconds: start.elapsed().as_secs_f64(),
+            seconds: elapsed.as_secs_f64(),
             epsilon: progress.epsilon,
             evaluation_loss: progress.score.map(|s| s.loss),
             evaluation_accuracy: progress.score.and_then(|s| s.accuracy),
         }
+    }
+
+    /// Steps made, by earlier lives of the run too.
+    pub fn step(&self) -> u64 {
+        self.trainer.step
     }
 
     /// Whether the run is private.
@@ -294,13 +347,18 @@ struct Points {
 }
 
 impl Points {
-    fn new(folder: Option<&Path>) -> Result<Self, RunError> {
+    /// Goes on after `all`.
+    fn new(folder: Option<&Path>, all: Vec<Point>) -> Result<Self, RunError> {
         let open = |folder: &Path| {
             let path = folder.join("metrics.jsonl");
-            let file = std::fs::File::create(&path);
+            let lines: Result<String, _> = all.iter().map(Point::to_line).collect();
+            let written =
+                lines.map_err(io::Error::from).and_then(|text| report::write_atomically(&path, text.as_bytes()));
+            let file = written.and_then(|()| std::fs::OpenOptions::new().append(true).open(&path));
             file.map(|file| (path.clone(), file)).map_err(|source| RunError::Write { path, source })
         };
-        Ok(Points { all: Vec::new(), file: folder.map(open).transpose()? })
+        let file = folder.map(open).transpose()?;
+        Ok(Points { all, file })
     }
 
     fn push(&mut self, point: Point) -> Result<(), RunError> {

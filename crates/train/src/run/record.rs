@@ -83,7 +83,7 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
         secateur_version: env!("CARGO_PKG_VERSION").into(),
         private: run.is_private(),
         mechanism: run.is_private().then_some(noise),
-        sampling: Sampling { kind: "poisson".into(), sample_rate: plan.sample_rate },
+        sampling: Sampling { kind: config.train.sampling.name().into(), sample_rate: plan.sample_rate },
         steps: Steps { planned: plan.steps, made: progress.step },
         neighbouring,
         neighbouring_definition: neighbouring.definition().into(),

@@ -9,7 +9,7 @@ use crate::{
     model::{Model, Weights},
     tap::Taps,
 };
-use privacy::{Key, Ledger, Neighbouring, Poisson, Purpose, Secret, Sum};
+use privacy::{Key, Ledger, Neighbouring, Poisson, Purpose, Sampler, Secret, Sum};
 use std::sync::Arc;
 
 /// What of a private step is done.

@@ -1,5 +1,5 @@
 //! Adam (Kingma & Ba 2015, arXiv 1412.6980), with PyTorch's meaning of every setting (`torch.optim.Adam`).
-use super::{Here, Prepare, Update, within};
+use super::{Now, Prepare, Rate, Update, within};
 use crate::{
     grads::Grads,
     state::{State, Visit},
@@ -21,7 +21,7 @@ pub(super) fn eps() -> f64 {
 #[serde(deny_unknown_fields)]
 pub struct Adam {
     /// Step size.
-    pub learning_rate: f64,
+    pub learning_rate: Rate,
     /// Share of the mean gradient that is kept.
     #[serde(default = "beta1")]
     pub beta1: f64,
@@ -37,15 +37,21 @@ pub struct Adam {
 }
 
 impl Prepare for Adam {
+    fn rate(&self) -> Option<&Rate> {
+        Some(&self.learning_rate)
+    }
+
     fn prepare(&self) -> Result<Box<dyn Update>, String> {
+        self.learning_rate.check()?;
         within("weight_decay", self.weight_decay, 0.0..)?;
-        let moments = Moments::new(self.learning_rate, self.beta1, self.beta2, self.eps)?;
-        Ok(Box::new(Link { decay: self.weight_decay as f32, moments }))
+        within("eps", self.eps, 0.0..)?;
+        let moments = Moments::new(self.beta1, self.beta2)?;
+        Ok(Box::new(Link { settings: self.clone(), moments }))
     }
 }
 
 struct Link {
-    decay: f32,
+    settings: Adam,
     moments: Moments,
 }
 
@@ -56,20 +62,19 @@ impl State for Link {
 }
 
 impl Update for Link {
-    fn update(&mut self, mut g: Grads, here: Here) -> Grads {
-        if self.decay != 0.0 {
-            g.zip_with(&here(), |g, w| *g += self.decay * w);
+    fn update(&mut self, mut g: Grads, now: &mut Now) -> Grads {
+        let [decay, eps] = [self.settings.weight_decay, self.settings.eps].map(|x| x as f32);
+        if decay != 0.0 {
+            g.zip_with(&(now.weights)(), |g, w| *g += decay * w);
         }
-        self.moments.step(g)
+        self.moments.step(g, -self.settings.learning_rate.at(now), |v| v.sqrt() + eps)
     }
 }
 
-/// The two running means that Adam and AdamW share.
+/// The two running means that Adam and its kin share.
 pub(super) struct Moments {
-    pub(super) rate: f64,
     beta1: f64,
     beta2: f64,
-    eps: f64,
     count: u64,
     mean: Option<Grads>,
     square: Option<Grads>,
@@ -84,27 +89,34 @@ impl State for Moments {
 }
 
 impl Moments {
-    pub(super) fn new(rate: f64, beta1: f64, beta2: f64, eps: f64) -> Result<Self, String> {
-        within("learning_rate", rate, 0.0..)?;
+    pub(super) fn new(beta1: f64, beta2: f64) -> Result<Self, String> {
         within("beta1", beta1, 0.0..1.0)?;
         within("beta2", beta2, 0.0..1.0)?;
-        within("eps", eps, 0.0..)?;
-        Ok(Moments { rate, beta1, beta2, eps, count: 0, mean: None, square: None })
+        Ok(Moments { beta1, beta2, count: 0, mean: None, square: None })
     }
 
-    /// `-rate * m_hat / (sqrt(v_hat) + eps)`.
-    pub(super) fn step(&mut self, mut g: Grads) -> Grads {
+    /// `scale * m_hat / denominator(v_hat)`, where the hats stand for Adam's correction of early steps.
+    pub(super) fn step(&mut self, mut g: Grads, scale: f64, denominator: impl Fn(f32) -> f32 + Sync) -> Grads {
         self.count += 1;
         let m = self.mean.get_or_insert_with(|| privacy::Sum::blank(&g));
         let v = self.square.get_or_insert_with(|| privacy::Sum::blank(&g));
-        let [keep1, keep2, eps] = [self.beta1, self.beta2, self.eps].map(|x| x as f32);
+        let [keep1, keep2] = [self.beta1, self.beta2].map(|x| x as f32);
         m.zip_with(&g, |m, g| *m = keep1 * *m + (1.0 - keep1) * g);
         v.zip_with(&g, |v, g| *v = keep2 * *v + (1.0 - keep2) * g * g);
-        let count = i32::try_from(self.count).unwrap_or(i32::MAX);
-        let rate = (self.rate / (1.0 - self.beta1.powi(count))) as f32;
-        let root = (1.0 / (1.0 - self.beta2.powi(count)).sqrt()) as f32;
-        g.zip_with(m, |g, m| *g = -rate * m);
-        g.zip_with(v, |g, v| *g /= v.sqrt() * root + eps);
+        let scale = (scale / young(self.beta1, self.count)) as f32;
+        let grown = (1.0 / young(self.beta2, self.count)) as f32;
+        g.zip_with(m, |g, m| *g = scale * m);
+        g.zip_with(v, |g, v| *g /= denominator(v * grown));
         g
     }
+
+    /// Steps made.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+/// What a running mean that keeps `beta` has seen of a constant after `count` steps: `1 - beta^count`.
+pub(super) fn young(beta: f64, count: u64) -> f64 {
+    1.0 - beta.powi(i32::try_from(count).unwrap_or(i32::MAX))
 }

@@ -1,5 +1,5 @@
 //! AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101), with PyTorch's meaning of every setting (`torch.optim.AdamW`).
-use super::{Here, Prepare, Update, adam, adam::Moments, within};
+use super::{Now, Prepare, Rate, Update, adam, adam::Moments, within};
 use crate::{
     grads::Grads,
     state::{State, Visit},
@@ -15,7 +15,7 @@ fn decay() -> f64 {
 #[serde(deny_unknown_fields)]
 pub struct AdamW {
     /// Step size.
-    pub learning_rate: f64,
+    pub learning_rate: Rate,
     /// Share of the mean gradient that is kept.
     #[serde(default = "adam::beta1")]
     pub beta1: f64,
@@ -31,15 +31,21 @@ pub struct AdamW {
 }
 
 impl Prepare for AdamW {
+    fn rate(&self) -> Option<&Rate> {
+        Some(&self.learning_rate)
+    }
+
     fn prepare(&self) -> Result<Box<dyn Update>, String> {
+        self.learning_rate.check()?;
         within("weight_decay", self.weight_decay, 0.0..)?;
-        let moments = Moments::new(self.learning_rate, self.beta1, self.beta2, self.eps)?;
-        Ok(Box::new(Link { decay: (self.weight_decay * self.learning_rate) as f32, moments }))
+        within("eps", self.eps, 0.0..)?;
+        let moments = Moments::new(self.beta1, self.beta2)?;
+        Ok(Box::new(Link { settings: self.clone(), moments }))
     }
 }
 
 struct Link {
-    decay: f32,
+    settings: AdamW,
     moments: Moments,
 }
 
@@ -50,9 +56,11 @@ impl State for Link {
 }
 
 impl Update for Link {
-    fn update(&mut self, g: Grads, here: Here) -> Grads {
-        let mut step = self.moments.step(g);
-        step.zip_with(&here(), |s, w| *s -= self.decay * w);
+    fn update(&mut self, g: Grads, now: &mut Now) -> Grads {
+        let (rate, eps) = (self.settings.learning_rate.at(now), self.settings.eps as f32);
+        let mut step = self.moments.step(g, -rate, |v| v.sqrt() + eps);
+        let decay = (self.settings.weight_decay * rate) as f32;
+        step.zip_with(&(now.weights)(), |s, w| *s -= decay * w);
         step
     }
 }

@@ -1,5 +1,5 @@
 //! Stochastic gradient descent, with PyTorch's meaning of every setting (`torch.optim.SGD`).
-use super::{Here, Prepare, Update, within};
+use super::{Now, Prepare, Rate, Update, within};
 use crate::{
     grads::Grads,
     state::{State, Visit},
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Sgd {
     /// Step size.
-    pub learning_rate: f64,
+    pub learning_rate: Rate,
     /// Share of the last direction that is kept.
     #[serde(default)]
     pub momentum: f64,
@@ -29,8 +29,12 @@ struct Link {
 }
 
 impl Prepare for Sgd {
+    fn rate(&self) -> Option<&Rate> {
+        Some(&self.learning_rate)
+    }
+
     fn prepare(&self) -> Result<Box<dyn Update>, String> {
-        within("learning_rate", self.learning_rate, 0.0..)?;
+        self.learning_rate.check()?;
         within("momentum", self.momentum, 0.0..1.0)?;
         within("weight_decay", self.weight_decay, 0.0..)?;
         Ok(Box::new(Link { settings: self.clone(), velocity: None }))
@@ -44,11 +48,12 @@ impl State for Link {
 }
 
 impl Update for Link {
-    fn update(&mut self, mut g: Grads, here: Here) -> Grads {
-        let Sgd { learning_rate, momentum, nesterov, weight_decay } = self.settings;
-        let [rate, momentum, decay] = [learning_rate, momentum, weight_decay].map(|x| x as f32);
+    fn update(&mut self, mut g: Grads, now: &mut Now) -> Grads {
+        let Sgd { momentum, nesterov, weight_decay, .. } = self.settings;
+        let rate = self.settings.learning_rate.at(now) as f32;
+        let [momentum, decay] = [momentum, weight_decay].map(|x| x as f32);
         if decay != 0.0 {
-            g.zip_with(&here(), |g, w| *g += decay * w);
+            g.zip_with(&(now.weights)(), |g, w| *g += decay * w);
         }
         let mut direction = match (&mut self.velocity, momentum != 0.0) {
             (_, false) => g,

@@ -1,13 +1,17 @@
 //! Norms of per-example gradients whose coordinates are scaled, without forming the gradients of linear maps of one position.
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::factors::{Factors, Left};
+use super::inner;
 use crate::memory::Scratch;
 use crate::{Mat, Tensor, Threads, product};
 
 /// Examples that are multiplied together.
 const ROWS: usize = 64;
+/// Scales that a thread squares at a time.
+const BLOCK: usize = 1 << 14;
 /// A sum of normalised squares below this may have lost terms to underflow in f32: it is taken again in f64.
 const FAINT: f64 = 1e-25;
 
@@ -46,38 +50,50 @@ pub fn product_weighted_norms(left: Left, b: &Tensor, scale: &[f32]) -> Option<V
         return None;
     }
     let (n, d, p) = (factors.n, factors.d, factors.p);
-    let (scales, largest) = normalised(scale, scale.len());
-    let squares: Vec<f32> = scales.iter().map(|s| s * s).collect();
+    let blocks = scale.par_chunks(BLOCK);
+    let most = blocks.clone().map(largest).reduce(|| 0.0, f32::max);
+    let mut squares = vec![0.0; scale.len()];
+    squares.par_chunks_mut(BLOCK).zip(blocks).for_each(|(to, from)| fill_squares(to, from, most));
     let mut norms = vec![0.0; n];
-    norms.par_chunks_mut(ROWS).enumerate().for_each_init(Scratch::new, |image, (block, norms)| {
+    let scratch = || [const { Scratch::new() }; 3];
+    norms.par_chunks_mut(ROWS).enumerate().for_each_init(scratch, |[image, left, right], (block, norms)| {
         let rows = block * ROWS..block * ROWS + norms.len();
-        let (a, a_most) = normalised(&factors.a.data()[rows.start * d..rows.end * d], d);
-        let (b, b_most) = normalised(&factors.b.data()[rows.start * p..rows.end * p], p);
-        let a_squares: Vec<f32> = a.iter().map(|x| x * x).collect();
-        let image = image.of(norms.len() * p);
-        let lot = Mat::new(&a_squares, norms.len(), d);
+        let (a, b) = (&factors.a.data()[rows.start * d..rows.end * d], &factors.b.data()[rows.start * p..rows.end * p]);
+        let (left, right, image) = (left.of(a.len()), right.of(b.len()), image.of(norms.len() * p));
+        let (a_most, b_most) = (normalised(left, a, d), normalised(right, b, p));
+        let lot = Mat::new(left, norms.len(), d);
         product(image, lot, Mat::new(&squares, p, d).t(), false, Threads::One);
         for (i, norm) in norms.iter_mut().enumerate() {
-            let (a, b, image) = (&a[i * d..][..d], &b[i * p..][..p], &image[i * p..][..p]);
-            let sum: f64 = image.iter().zip(b).map(|(x, b)| f64::from(*x) * f64::from(*b).powi(2)).sum();
-            let sum = if sum < FAINT { slow(a, b, &scales) } else { sum };
-            *norm = sum * (a_most[i] * b_most[i] * largest[0]).powi(2);
+            let sum = inner(&image[i * p..][..p], &right[i * p..][..p]);
+            *norm = match sum < FAINT {
+                true => slow(&a[i * d..][..d], &b[i * p..][..p], scale),
+                false => sum * (f64::from(a_most[i]) * f64::from(b_most[i]) * f64::from(most)).powi(2),
+            };
         }
     });
     Some(norms)
 }
 
-/// Each stretch of `len` numbers divided by its largest size, and those sizes; a stretch of zeros stays as it is. What is not
-/// finite stays so.
-fn normalised(x: &[f32], len: usize) -> (Vec<f32>, Vec<f64>) {
-    let largest = |row: &[f32]| row.iter().fold(0.0f32, |m, x| if x.is_nan() { f32::NAN } else { m.max(x.abs()) });
+/// The largest size of an element; not a number if any is none.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn largest(x: &[f32]) -> f32 {
+    let most = x.iter().fold(0.0f32, |most, x| if x.abs() > most { x.abs() } else { most });
+    if x.iter().any(|x| x.is_nan()) { f32::NAN } else { most }
+}
+
+/// The squares of elements over `most`; if that is 0, zeros.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn fill_squares(to: &mut [f32], from: &[f32], most: f32) {
+    let by = if most > 0.0 { f64::from(most).recip() } else { 1.0 };
+    to.iter_mut().zip(from).for_each(|(to, x)| *to = (f64::from(*x) * by).powi(2) as f32);
+}
+
+/// The same for each row of `len` elements; their largest sizes.
+fn normalised(to: &mut [f32], x: &[f32], len: usize) -> Vec<f32> {
     let most: Vec<f32> = x.chunks(len.max(1)).map(largest).collect();
-    let rows = x.chunks(len.max(1)).zip(&most);
-    let numbers = rows.flat_map(|(row, most)| {
-        let by = if *most > 0.0 { f64::from(*most) } else { 1.0 };
-        row.iter().map(move |x| (f64::from(*x) / by) as f32)
-    });
-    (numbers.collect(), most.into_iter().map(f64::from).chain(x.is_empty().then_some(0.0)).collect())
+    let rows = to.chunks_mut(len.max(1)).zip(x.chunks(len.max(1)));
+    rows.zip(&most).for_each(|((to, x), most)| fill_squares(to, x, *most));
+    most
 }
 
 /// The sum of squares of `scale b a^T`, in f64.

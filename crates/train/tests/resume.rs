@@ -1,0 +1,239 @@
+//! Stop and continue: what a run's second life may and may not change.
+mod common;
+use privacy::{Event, Ledger};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use tempfile::TempDir;
+use train::{
+    config::Config,
+    report::Point,
+    run::{Progress, Run, Watch},
+};
+
+const LINKS: [&str; 5] = [
+    "[{update=\"sgd\", learning_rate={peak=0.3, schedule=\"cosine\"}, momentum=0.9}]",
+    "[{update=\"doppler\"}, {update=\"adam-bc\", learning_rate=0.05, floor=1e-4}, {update=\"ema\", decay=0.9}]",
+    "[{update=\"adam\", learning_rate={auto=true, every=3}}]",
+    "[{update=\"disk\", gamma=0.5}, {update=\"sgd\", learning_rate=0.3}]",
+    "[{update=\"sgld\", learning_rate=0.05, temperature=1e-3}]",
+];
+
+/// A table of made-up people, and a run on it.
+struct Place {
+    top: TempDir,
+    set: Vec<String>,
+}
+
+impl Place {
+    fn new(set: &[&str]) -> Self {
+        let top = TempDir::new().unwrap();
+        let (inputs, labels) = common::rows(200);
+        let head = "a,b,c,d,e,f,y\n".to_owned();
+        let lines = inputs.chunks(common::WIDTH).zip(labels).map(|(x, y)| {
+            let cells: Vec<String> = x.iter().map(|x| format!("{:.4}", x.clamp(-4.0, 4.0))).collect();
+            format!("{},{}\n", cells.join(","), ["p", "q", "r"][y as usize])
+        });
+        fs::write(top.path().join("people.csv"), head + &lines.collect::<String>()).unwrap();
+        Place { top, set: set.iter().map(|s| (*s).to_owned()).collect() }
+    }
+
+    fn config(&self, more: &[&str]) -> Config {
+        let columns: String = "abcdef"
+            .chars()
+            .map(|c| format!("[[data.features]]\nname = \"{c}\"\nkind = \"numeric\"\nrange = [-4, 4]\n"))
+            .collect();
+        let text = format!(
+            r#"
+            title = "made up"
+            model = {{ layers = [{{ layer = "linear", features = 5 }}, {{ layer = "tanh" }}, {{ layer = "linear", features = 3 }}] }}
+            privacy = {{ epsilon = 2.0, delta = 1e-3 }}
+            train = {{ lot = 20, steps = 12, chunk = 7, evaluations = 4 }}
+            [data]
+            source = "csv"
+            train = "people.csv"
+            test = "people.csv"
+            examples = 200
+            {columns}
+            [data.target]
+            name = "y"
+            classes = ["p", "q", "r"]
+            "#
+        );
+        let set: Vec<String> = self.set.iter().cloned().chain(more.iter().map(|s| (*s).to_owned())).collect();
+        Config::read("test", &text, &set).unwrap()
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.top.path().join(name)
+    }
+
+    fn start(&self, name: &str) -> Run {
+        Run::prepare(self.config(&[]), self.top.path(), Some(&self.folder(name)), false).unwrap()
+    }
+
+    fn resume(&self, name: &str) -> Run {
+        Run::resume(&self.folder(name), None, None).unwrap()
+    }
+}
+
+/// Ends a run after so many steps.
+struct Until(u64);
+
+impl Watch for Until {
+    fn step(&mut self, progress: &Progress) -> bool {
+        progress.step < self.0
+    }
+}
+
+fn model(folder: &Path) -> Vec<u8> {
+    fs::read(folder.join("model.safetensors")).unwrap()
+}
+
+fn ledger(folder: &Path) -> Vec<(Event, u64)> {
+    Ledger::read(folder.join("ledger.jsonl")).unwrap().entries()
+}
+
+#[test]
+fn with_a_seed_a_continued_run_is_the_straight_one_to_the_bit() {
+    for links in LINKS {
+        let place = Place::new(&["train.seed=4", &format!("update={links}")]);
+        place.start("straight").train(&mut ()).unwrap();
+        for stop in [1, 5, 11] {
+            let name = format!("stopped at {stop}");
+            place.start(&name).train(&mut Until(stop)).unwrap();
+            assert_ne!(model(&place.folder(&name)), model(&place.folder("straight")));
+            // And stopped once more on the way.
+            place.resume(&name).train(&mut Until(stop + 1)).unwrap();
+            if stop + 1 < 12 {
+                let outcome = place.resume(&name).train(&mut ()).unwrap();
+                assert_eq!(outcome.record.summary.steps, 12);
+            }
+            let [a, b] = ["straight", &name].map(|name| place.folder(name));
+            assert_eq!(model(&a), model(&b), "{links} {stop}");
+            assert_eq!(ledger(&a), ledger(&b));
+            let epsilon = |folder: &Path| fs::read_to_string(folder.join("privacy.json")).unwrap();
+            assert_eq!(epsilon(&a), epsilon(&b));
+            let points = Point::from_lines(&fs::read_to_string(b.join("metrics.jsonl")).unwrap()).unwrap();
+            assert!(points.windows(2).all(|pair| pair[0].step < pair[1].step && pair[0].seconds <= pair[1].seconds));
+            assert_eq!(points.last().unwrap().step, 12);
+            assert!(!b.join("checkpoint.safetensors").exists());
+        }
+    }
+}
+
+#[test]
+fn every_mechanism_and_sampling_continues() {
+    let bins = "train.sampling=balls-in-bins";
+    for set in [
+        vec!["train.sampling=shuffled"],
+        vec![bins],
+        vec![bins, "mechanism.mechanism=tree"],
+        vec![bins, "mechanism={mechanism=\"banded\", bands=3}"],
+    ] {
+        let mut seeded = set.clone();
+        seeded.push("train.seed=4");
+        let place = Place::new(&seeded);
+        place.start("straight").train(&mut ()).unwrap();
+        place.start("a").train(&mut Until(5)).unwrap();
+        place.resume("a").train(&mut ()).unwrap();
+        assert_eq!(model(&place.folder("a")), model(&place.folder("straight")), "{set:?}");
+        // By another key: other bins and other noise, paid for once more and within the budget.
+        let place = Place::new(&set);
+        place.start("a").train(&mut Until(5)).unwrap();
+        let run = place.resume("a");
+        let planned = run.plan.epsilon;
+        let summary = run.train(&mut ()).unwrap().record.summary;
+        assert!(summary.epsilon <= 2.0 && (summary.epsilon - planned).abs() < 1e-9, "{set:?}: {}", summary.epsilon);
+        let seasons = ledger(&place.folder("a")).iter().filter(|(e, _)| matches!(e, Event::Season { .. })).count();
+        assert_eq!(seasons, if set.len() > 1 { 2 } else { 0 }, "{set:?}");
+    }
+}
+
+#[test]
+fn without_a_seed_the_key_is_another_and_nothing_secret_is_on_disk() {
+    let place = Place::new(&["train.checkpoint_every=3"]);
+    place.start("a").train(&mut Until(6)).unwrap();
+    fs::create_dir(place.folder("b")).unwrap();
+    for file in fs::read_dir(place.folder("a")).unwrap() {
+        let file = file.unwrap().path();
+        fs::copy(&file, place.folder("b").join(file.file_name().unwrap())).unwrap();
+    }
+    // Two continuations of one moment: were the key on disk, their noise would be the same.
+    let [a, b] = ["a", "b"].map(|name| {
+        place.resume(name).train(&mut ()).unwrap();
+        model(&place.folder(name))
+    });
+    assert_ne!(a, b);
+    assert_eq!(ledger(&place.folder("a")), ledger(&place.folder("b")));
+}
+
+#[test]
+fn lost_steps_stay_charged_and_the_budget_holds() {
+    let place = Place::new(&["train.checkpoint_every=4"]);
+    place.start("a").train(&mut Until(8)).unwrap();
+    let early = fs::read(place.folder("a").join("checkpoint.safetensors")).unwrap();
+    place.resume("a").train(&mut Until(11)).unwrap();
+    // As after a crash: the ledger knows of eleven rounds, the checkpoint of eight steps.
+    fs::write(place.folder("a").join("checkpoint.safetensors"), early).unwrap();
+    let run = place.resume("a");
+    assert!(run.warnings.iter().any(|w| w.starts_with("3 more rounds")), "{:?}", run.warnings);
+    assert!(run.warnings.iter().any(|w| w.contains("noise was raised")), "{:?}", run.warnings);
+    let planned = run.plan.epsilon;
+    let summary = run.train(&mut ()).unwrap().record.summary;
+    assert!(summary.epsilon <= 2.0 && (summary.epsilon - planned).abs() < 1e-9, "{}", summary.epsilon);
+    let rounds: u64 = ledger(&place.folder("a")).iter().map(|(_, n)| n).sum();
+    assert_eq!((rounds, summary.steps), (15, 12));
+}
+
+#[test]
+fn what_is_not_the_same_run_is_refused() {
+    let place = Place::new(&[]);
+    let folder = place.folder("a");
+    let refused = |asked: Option<&Config>| Run::resume(&folder, asked, None).err().unwrap().to_string();
+    assert!(refused(None).contains("no checkpoint"));
+    place.start("a").train(&mut Until(5)).unwrap();
+    for (change, key) in [
+        ("privacy.epsilon=8", "privacy.epsilon"),
+        ("clip.bound=2.0", "clip.bound"),
+        ("train.seed=1", "train.seed"),
+        ("update=[{update=\"sgd\", learning_rate=1.0}]", "update.0"),
+    ] {
+        let error = refused(Some(&place.config(&[change])));
+        assert!(error.contains(key), "{change}: {error}");
+    }
+    assert!(Run::resume(&folder, Some(&place.config(&[])), None).is_ok());
+    // A ledger that knows of fewer rounds than the checkpoint has steps is not this run's.
+    let other = Place::new(&[]);
+    other.start("a").train(&mut Until(2)).unwrap();
+    fs::copy(other.folder("a").join("ledger.jsonl"), folder.join("ledger.jsonl")).unwrap();
+    assert!(refused(None).contains("the ledger"));
+    place.start("b").train(&mut ()).unwrap();
+    assert!(Run::resume(&place.folder("b"), None, None).err().unwrap().to_string().contains("finished"));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named() {
+    let place = Place::new(&[]);
+    place.start("a").train(&mut Until(5)).unwrap();
+    let path = place.folder("a").join("checkpoint.safetensors");
+    let whole = fs::read(&path).unwrap();
+    for length in [0, 7, 100, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        let error = Run::resume(&place.folder("a"), None, None).err().unwrap().to_string();
+        assert!(error.contains("checkpoint.safetensors"), "{length}: {error}");
+    }
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(place.resume("a").step(), 5);
+}
+
+#[test]
+fn ordinary_training_continues_too() {
+    let place = Place::new(&["train.seed=4", "privacy.mode=ordinary"]);
+    place.start("straight").train(&mut ()).unwrap();
+    place.start("a").train(&mut Until(7)).unwrap();
+    let summary = place.resume("a").train(&mut ()).unwrap().record.summary;
+    assert!(summary.epsilon.is_infinite() && !summary.private);
+    assert_eq!(model(&place.folder("a")), model(&place.folder("straight")));
+}

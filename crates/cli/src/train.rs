@@ -83,14 +83,26 @@ pub fn run(args: Args) -> Result<(), Failure> {
 fn prepare(args: &Args) -> Result<(Run, PathBuf), Failure> {
     let Some(folder) = &args.resume else {
         let out = args.out.clone().unwrap_or_else(|| free(args.config.as_deref()));
-        return Ok((Run::prepare(configured(args, args.config.as_deref())?, &root(args.data_dir.as_deref(), args.config.as_deref()), Some(&out), args.force)?, out));
+        return Ok((
+            Run::prepare(
+                configured(args, args.config.as_deref())?,
+                &root(args.data_dir.as_deref(), args.config.as_deref()),
+                Some(&out),
+                args.force,
+            )?,
+            out,
+        ));
     };
     let asked = match args.config.is_some() {
         true => Some(configured(args, args.config.as_deref())?),
         false => changed(args, folder)?,
     };
     let moved = args.config.is_some() || args.data_dir.is_some() || std::env::var_os("SECATEUR_DATA").is_some();
-    let run = Run::resume(folder, asked.as_ref(), moved.then(|| root(args.data_dir.as_deref(), args.config.as_deref())).as_deref())?;
+    let run = Run::resume(
+        folder,
+        asked.as_ref(),
+        moved.then(|| root(args.data_dir.as_deref(), args.config.as_deref())).as_deref(),
+    )?;
     Ok((run, folder.clone()))
 }
 
@@ -125,7 +137,10 @@ pub(crate) fn read(file: Option<&Path>, set: &[String]) -> Result<Config, Failur
 /// Where relative paths of data start.
 pub(crate) fn root(data_dir: Option<&Path>, config: Option<&Path>) -> PathBuf {
     let from_file = || config.and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
-    data_dir.map(Path::to_owned).or_else(|| std::env::var_os("SECATEUR_DATA").map(PathBuf::from)).unwrap_or_else(from_file)
+    data_dir
+        .map(Path::to_owned)
+        .or_else(|| std::env::var_os("SECATEUR_DATA").map(PathBuf::from))
+        .unwrap_or_else(from_file)
 }
 
 fn free(config: Option<&Path>) -> PathBuf {

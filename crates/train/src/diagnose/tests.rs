@@ -85,7 +85,8 @@ fn near(got: f64, wanted: f64, what: &str) {
 
 #[test]
 fn a_scan_agrees_with_gradients_multiplied_out_whatever_the_chunks() {
-    let rows: Vec<Vec<f64>> = normals(37, 5, 1).into_iter().map(|r| r.iter().map(|x| x * 0.7 + 0.3).collect()).collect();
+    let rows: Vec<Vec<f64>> =
+        normals(37, 5, 1).into_iter().map(|r| r.iter().map(|x| x * 0.7 + 0.3).collect()).collect();
     let n = rows.len() as f64;
     let v: Vec<f64> = (0..5).map(|j| rows.iter().map(|r| r[j]).sum::<f64>() / n).collect();
     for chunk in [1, 8, 64] {
@@ -124,7 +125,8 @@ fn examples_that_are_not_finite_are_left_out_and_counted() {
 #[test]
 fn disparity_is_nothing_for_symmetric_and_exact_for_skewed_gradients() {
     let shift = [0.8, -0.4, 0.2, 0.0];
-    let rows: Vec<Vec<f64>> = normals(4000, 4, 3).iter().map(|r| r.iter().zip(shift).map(|(x, s)| x + s).collect()).collect();
+    let rows: Vec<Vec<f64>> =
+        normals(4000, 4, 3).iter().map(|r| r.iter().zip(shift).map(|(x, s)| x + s).collect()).collect();
     let symmetric = scan(&rows, &setting(1.0, 512));
     let got = clipped::disparity(&symmetric.norms, &symmetric.dots, symmetric.mean_norm(), 1.0);
     assert!(got.b.abs() < 4.0 * got.error && got.error < 0.01, "{got:?}");
@@ -184,9 +186,8 @@ fn the_test_of_symmetry_has_its_size_and_power() {
 #[test]
 fn skewness_has_its_closed_form() {
     let stream = Key::from_seed(3).stream(Purpose::Audit, 0, 0);
-    let draw = |from: u64| -> Vec<f64> {
-        (0..200_000).map(|i| -stream.uniform(from + i).max(1e-300).ln() - 1.0).collect()
-    };
+    let draw =
+        |from: u64| -> Vec<f64> { (0..200_000).map(|i| -stream.uniform(from + i).max(1e-300).ln() - 1.0).collect() };
     let (x, y) = (draw(0), draw(1 << 32));
     let got = symmetry::skewness(&[&x, &y]);
     assert!((got - 8.0).abs() < 0.5, "{got}");
@@ -205,7 +206,8 @@ fn a_hessian_vector_product_by_differences() {
     let (w, v) = (point([0.3, 0.1, -0.2]), point([0.5f32.sqrt(), 0.5f32.sqrt(), 0.0]));
     let weights: Weights = scene::at(model.layout(), &w);
     let setting = setting(1.0, 4);
-    let scene = Scene { model: &model, weights: &weights, other: None, examples: &data, who: vec![0], setting: &setting };
+    let scene =
+        Scene { model: &model, weights: &weights, other: None, examples: &data, who: vec![0], setting: &setting };
     use privacy::Sum;
     let ahead = scene.gradient_at(&w.clone().add_scaled(v.clone(), 1e-2));
     let behind = scene.gradient_at(&w.clone().add_scaled(v, -1e-2));

@@ -57,7 +57,10 @@ impl Chart {
         let frame = Frame::new(x, y);
         let marks: String =
             self.series.iter().zip(&lines).map(|(series, line)| marks::line(self, &frame, series, line)).collect();
-        let body = frame.background(&self.title, &self.x, &self.y) + &marks + &marks::legend(&self.series) + &frame.note(&self.note(&lines));
+        let body = frame.background(&self.title, &self.x, &self.y)
+            + &marks
+            + &marks::legend(&self.series)
+            + &frame.note(&self.note(&lines));
         frame::envelope(&self.title, &self.description(&lines), &body)
     }
 

@@ -161,14 +161,14 @@ fn arms(ground: &Ground, model: &Model, results: &mut Results) -> Result<Vec<(Ar
         table.row([arm.name().into(), format!("{}", rate(ground, arm)), spread(&last), spread(&half)]);
         ends.push((arm, last));
         layers.push(Layer::new(
-            arm.name(),
+            short(arm),
             mark,
             tone,
             runs[0].curve.iter().map(|(s, a)| (*s as f64, 100.0 * a)).collect(),
         ));
     }
     let picture = Picture {
-        title: "The four arms and the rescaled one, seed 0".into(),
+        title: "The four arms and clipping rescaled, seed 0".into(),
         x: Axis::new("step").whole(),
         y: Axis::new("accuracy").unit("%"),
         layers,
@@ -181,6 +181,11 @@ fn arms(ground: &Ground, model: &Model, results: &mut Results) -> Result<Vec<(Ar
         vec![picture],
     );
     Ok(ends)
+}
+
+/// An arm's name where room is short.
+fn short(arm: Arm) -> &'static str {
+    ["SGD", "clip", "rescaled", "noise", "DP"][arm as usize]
 }
 
 /// What is gained or lost by what came first: (from, to, share of steps before the switch, final accuracy).
@@ -259,7 +264,9 @@ fn widths(ground: &Ground, results: &mut Results) -> Result<Vec<Wide>, StudyErro
     };
     results.part(
         "Dimension",
-        vec!["Step sizes picked for each width and arm from the same grid as before; same C, multiplier and lot.".into()],
+        vec![
+            "Step sizes picked for each width and arm from the same grid as before; same C, multiplier and lot.".into(),
+        ],
         vec![table],
         vec![picture],
     );
@@ -462,7 +469,8 @@ fn wider(widths: &[Wide]) -> [String; 3] {
     let grows = |arm: Arm| verdict(&lost(arm, last), &lost(arm, first));
     let verdicts = [grows(Arm::Clip), grows(Arm::Noise)];
     let whole = if verdicts[0] == verdicts[1] { verdicts[0] } else { "undecided" };
-    let numbers = |arm: Arm| format!("{} at x{first}, {} at x{last}", spread(&lost(arm, first)), spread(&lost(arm, last)));
+    let numbers =
+        |arm: Arm| format!("{} at x{first}, {} at x{last}", spread(&lost(arm, first)), spread(&lost(arm, last)));
     [
         "C3: both grow with the dimension".into(),
         whole.into(),
@@ -481,7 +489,12 @@ fn masks(pruned: &[Pruned]) -> [String; 3] {
     [
         "C4: magnitude pruning can raise the accuracy of DP-SGD (and beats a random mask)".into(),
         if verdicts[0] == verdicts[1] { verdicts[0].to_owned() } else { verdicts.join("; against random: ") },
-        format!("best magnitude mask {}, best random mask {}, no mask {}", spread(heavy), spread(random), spread(whole)),
+        format!(
+            "best magnitude mask {}, best random mask {}, no mask {}",
+            spread(heavy),
+            spread(random),
+            spread(whole)
+        ),
     ]
 }
 

@@ -40,10 +40,8 @@ impl Diagnostic for Interpolation {
             name: "interpolation",
             numbers: json!({ "from": name, "distance": distance, "barrier": barrier, "line": points }),
             words: vec![match barrier > 1e-3 {
-                true => {
-                    format!("Between {name} and here the loss rises by a barrier of {barrier:.3} nats: two basins.")
-                }
-                false => format!("There is no barrier between {name} and here: one basin, {distance:.2} apart."),
+                true => format!("On the line from {name} the loss rises {barrier:.3} nats above the chord: a barrier."),
+                false => format!("There is no barrier between {name} and here, {distance:.2} apart."),
             }],
             pictures: vec![picture],
         })

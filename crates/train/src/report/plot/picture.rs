@@ -193,7 +193,8 @@ fn swatch(mark: Mark, left: f64) -> String {
         )
     };
     match mark {
-        Mark::Line | Mark::Joined => line(""),
+        Mark::Line => line(""),
+        Mark::Joined => line("") + &format!("<circle cx=\"{middle:.1}\" cy=\"39.5\" r=\"2.8\"/>"),
         Mark::Dashed => line(" stroke-dasharray=\"6 5\""),
         Mark::Dots => format!("<circle cx=\"{middle:.1}\" cy=\"39.5\" r=\"3.2\"/>"),
         Mark::Rings => {

@@ -7,7 +7,7 @@ use crate::{Event, Stream};
 /// It never sees a secret: `blank` has the shape of the sum and zeros for its values. It returns *unit* noise, and the
 /// release multiplies that by the noise multiplier in `event` and by the sensitivity, so that the number charged is the
 /// number used.
-pub trait Mechanism<T> {
+pub trait Mechanism<T>: Send {
     /// What one release at this step costs. Only [`Event::Gaussian`] with a finite multiplier `>= 0` is accepted; it
     /// promises that [`Mechanism::unit`] is standard normal in every coordinate, independently.
     fn event(&self, step: u64) -> Event;

@@ -239,7 +239,8 @@ fn tiles(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Mat, Threads, product};
+    use super::{Extra, Mat, Threads, general_product, product};
+    use crate::kernel::Scale;
 
     fn numbers(len: usize) -> Vec<f32> {
         (0..len).map(|i| ((i * 7919 + 13) % 1009) as f32 / 500.0 - 1.0).collect()
@@ -265,6 +266,26 @@ mod tests {
         close(&out, &naive(a, b), 10.0);
         product(&mut out, a, b, true, Threads::One);
         close(&out, &naive(a, b).iter().map(|v| 2.0 * v).collect::<Vec<_>>(), 10.0);
+    }
+
+    /// Both layouts of the right factor, over several depths and a panel that is not full.
+    #[test]
+    fn weighted_steps_and_a_start() {
+        let (rows, depth, cols) = (15, 800, 39);
+        let (a, b, start) = (numbers(rows * depth), numbers(depth * cols), numbers(cols));
+        let weights: Vec<f32> = numbers(depth / 4).iter().map(|w| w + 1.5).collect();
+        for b in [Mat::new(&b, depth, cols), Mat::new(&b, cols, depth).t()] {
+            let a = Mat::new(&a, rows, depth);
+            let weighted: Vec<f32> = (0..depth * cols)
+                .map(|kj| weights[kj / cols / 4] * b.data[kj / cols * b.row_stride + kj % cols * b.col_stride])
+                .collect();
+            let mut want = naive(a, Mat::new(&weighted, depth, cols));
+            want.iter_mut().enumerate().for_each(|(ij, w)| *w += f64::from(start[ij % cols]));
+            let mut out = vec![f32::NAN; rows * cols];
+            let extra = Extra { scale: Scale::Steps { weights: &weights, every: 4 }, start: Some(&start) };
+            general_product(&mut out, a, b, extra, false, Threads::Many);
+            close(&out, &want, 100.0);
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ const BLOCKS: usize = 16;
 const PARTIAL: usize = 1 << 25;
 /// A gradient of more elements than this is summed by products that themselves use all threads.
 const LARGE: usize = 1 << 18;
+/// Images that are worth a block.
+const IMAGES: usize = 2;
 /// Rows of a linear map that are worth a block.
 const ROWS: usize = 256;
 /// Elements of partial sums that are added together.
@@ -72,7 +74,7 @@ fn add_in_order(out: &mut [f32], parts: &[Tensor]) {
 fn blocks(factors: &Factors) -> usize {
     let room = (PARTIAL / factors.size().max(1)).clamp(1, BLOCKS).min(factors.n.max(1));
     match factors.unfolding {
-        Some(_) => room,
+        Some(_) => room.min(factors.n.div_ceil(IMAGES)),
         None if factors.size() > LARGE => 1,
         None => (factors.n * factors.t / ROWS).clamp(1, room),
     }

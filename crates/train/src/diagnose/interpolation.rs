@@ -59,7 +59,7 @@ pub fn barrier(losses: &[(f64, f64)]) -> f64 {
     let inside: Vec<_> = losses.iter().filter(|(t, _)| (-1e-9..=1.0 + 1e-9).contains(t)).collect();
     let (Some(first), Some(last)) = (inside.first(), inside.last()) else { return 0.0 };
     let height = |(t, loss): &&(f64, f64)| loss - ((1.0 - t) * first.1 + t * last.1);
-    inside.iter().map(|p| height(p)).fold(0.0, f64::max)
+    inside.iter().map(height).fold(0.0, f64::max)
 }
 
 #[cfg(test)]

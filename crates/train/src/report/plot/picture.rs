@@ -123,7 +123,7 @@ impl Picture {
                 break;
             }
             let swatch = swatch(layer.mark, left);
-            let _ = write!(out, "<g class=\"tone-{}\">{swatch}</g>\n", layer.tone);
+            let _ = writeln!(out, "<g class=\"tone-{}\">{swatch}</g>", layer.tone);
             out += &frame::words("muted", left + 25.0, 44.0, "start", &name);
             right = left - 10.0;
         }

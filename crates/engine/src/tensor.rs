@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use crate::cuda::Buffer;
 use crate::part::{Part, PartMut, Span};
 use crate::{Device, Gpu, memory};
@@ -110,7 +112,7 @@ impl Tensor {
     pub fn clear(&mut self) {
         let bytes = self.len() * 4;
         match &mut self.data {
-            Storage::Host(data) => data.fill(0.0),
+            Storage::Host(data) => pieces(data).for_each(|piece| piece.fill(0.0)),
             Storage::Device(_) => {
                 let at = self.address_mut();
                 self.gpu().into_iter().for_each(|gpu| gpu.clear(at, bytes));
@@ -277,6 +279,13 @@ impl Tensor {
     }
 }
 
+/// Elements that a thread copies at a time.
+const PIECE: usize = 1 << 16;
+
+fn pieces(data: &mut [f32]) -> rayon::slice::ChunksMut<'_, f32> {
+    data.par_chunks_mut(PIECE)
+}
+
 /// Number of elements of a shape.
 pub(crate) fn volume(shape: &[usize]) -> usize {
     shape.iter().product()
@@ -288,7 +297,7 @@ impl Clone for Tensor {
             Storage::Device(buffer) => Storage::Device(buffer.clone()),
             Storage::Host(from) => {
                 let mut data = memory::take(from.len());
-                data.copy_from_slice(from);
+                pieces(&mut data).zip(from.par_chunks(PIECE)).for_each(|(to, from)| to.copy_from_slice(from));
                 Storage::Host(data)
             }
         };

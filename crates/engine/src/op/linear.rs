@@ -1,10 +1,9 @@
 //! Affine map of the last dimension.
 
-use rayon::prelude::*;
-
-use super::each;
 use crate::cuda::blas::{Matrix, Product};
 use crate::cuda::{Grid, arguments};
+use crate::kernel::Scale;
+use crate::matmul::{Extra, general_product};
 use crate::{Gpu, Mat, Tensor, Threads, product};
 
 /// `y = x w^T + b`: `x` is `[.., i]`, `w` is `[o, i]` (PyTorch's layout), `b` is `[o]`; the result is `[.., o]`.
@@ -20,14 +19,9 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
         return linear_on(gpu, x, w, b);
     }
     let mut y = Tensor::unfilled(with_last(x.shape(), o));
-    if let Some(b) = b {
-        let rows = each::rows_at_least(o);
-        y.data_mut().par_chunks_mut((rows * o).max(1)).for_each(|rows| {
-            rows.chunks_exact_mut(o).for_each(|row| row.copy_from_slice(b.data()));
-        });
-    }
-    let rows = outer(x);
-    product(y.data_mut(), Mat::new(x.data(), rows, i), Mat::new(w.data(), o, i).t(), b.is_some(), Threads::Many);
+    let extra = Extra { scale: Scale::All(1.0), start: b.map(Tensor::data) };
+    let (x, w) = (Mat::new(x.data(), outer(x), i), Mat::new(w.data(), o, i).t());
+    general_product(y.data_mut(), x, w, extra, false, Threads::Many);
     y
 }
 

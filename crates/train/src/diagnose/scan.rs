@@ -366,8 +366,12 @@ pub(super) fn weights_of(rule: &dyn ClipRule, norms: &[f64], groups: usize) -> V
 
 /// Norms spread over the range of these, and how long a rule leaves them.
 fn lengths(rule: &dyn ClipRule, ascending: &[f64]) -> Vec<(f64, f64)> {
-    let (low, high) = (quantile(ascending, 0.005).max(1e-12), quantile(ascending, 1.0).max(1e-12));
-    if rule.grouping() != Grouping::Model || !(high > low) {
+    if rule.grouping() != Grouping::Model {
+        return Vec::new();
+    }
+    let (short, high) = (quantile(ascending, 0.005).max(1e-12), quantile(ascending, 1.0).max(1e-12));
+    let low = short.min(rule.bounds(1)[0] / 10.0).max(high * 1e-6);
+    if high <= low {
         return Vec::new();
     }
     let norms: Vec<f64> = (0..=48).map(|k| low * (high / low).powf(f64::from(k) / 48.0)).collect();
@@ -379,8 +383,8 @@ fn lengths(rule: &dyn ClipRule, ascending: &[f64]) -> Vec<(f64, f64)> {
 fn grid(ascending: &[f64], bound: f64) -> Vec<f64> {
     let positive = ascending.iter().copied().find(|n| *n > 0.0);
     let (Some(low), Some(high)) = (positive, ascending.last().copied()) else { return vec![bound] };
-    let low = quantile(ascending, 0.02).max(low).max(high * 1e-4) / 4.0;
-    let high = high * 1.05;
+    let low = (quantile(ascending, 0.02).max(low).max(high * 1e-4) / 4.0).min(bound / 2.0);
+    let high = (high * 1.05).max(bound * 1.05);
     let at = |k: usize| low * (high / low).powf(k as f64 / (THRESHOLDS - 1) as f64);
     sorted(&(0..THRESHOLDS).map(at).chain([bound]).filter(|c| c.is_finite()).collect::<Vec<_>>())
 }

@@ -152,7 +152,8 @@ impl Taps {
 
     /// The same examples with other gradients, given by rows `[n, p]`: one tensor for each of `layout`'s parameters.
     pub fn with_rows(self, layout: &Arc<Layout>, rows: Vec<Tensor>) -> Taps {
-        let taps = rows.into_iter().map(|rows| vec![Box::new(Rows::new(rows)) as Box<dyn PerExample>]).collect();
+        let rows = rows.into_iter().map(|rows| rows.to(layout.device()));
+        let taps = rows.map(|rows| vec![Box::new(Rows::new(rows)) as Box<dyn PerExample>]).collect();
         Taps { layout: layout.clone(), taps, ..self }
     }
 

@@ -1,27 +1,28 @@
 //! Gradients that are already one row an example: biases, norm scales and shifts, positions. Few numbers each.
 use super::PerExample;
 use engine::{Device, Part, PartMut, Tensor, op::pad_rows, op::per_example as op};
+use std::sync::Arc;
 
 /// `[n, p]`: row `i` is example `i`'s gradient.
 pub struct Rows {
-    g: Tensor,
+    g: Arc<Tensor>,
 }
 
 impl Rows {
     /// Wraps `[n, p]`.
-    pub fn new(g: Tensor) -> Self {
-        Rows { g }
+    pub fn new(g: impl Into<Arc<Tensor>>) -> Self {
+        Rows { g: g.into() }
     }
 
     /// Wraps `[n, p]`, the gradients of the first `p` numbers of a parameter; those of the `rest` are zero.
     pub fn padded(g: Tensor, rest: usize) -> Self {
-        Rows { g: if rest == 0 { g } else { pad_rows(&g, rest) } }
+        if rest == 0 { Rows::new(g) } else { Rows::new(pad_rows(&g, rest)) }
     }
 }
 
 impl PerExample for Rows {
     fn rows(&self) -> Tensor {
-        self.g.clone()
+        Tensor::clone(&self.g)
     }
     fn norms(&mut self) -> op::Squares {
         op::rows_squares(&self.g)
@@ -33,6 +34,6 @@ impl PerExample for Rows {
         op::rows_dot(&self.g, v)
     }
     fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
-        Some(op::rows_weighted_norms(&self.g.clone().to(Device::Cpu), scale, None))
+        Some(op::rows_weighted_norms(&Tensor::clone(&self.g).to(Device::Cpu), scale, None))
     }
 }

@@ -4,11 +4,13 @@ use engine::{Device, Precision};
 use privacy::{Key, Purpose};
 use std::sync::Arc;
 use train::{
+    clip::ClipConfig,
     config::{Config, Mode},
     data::Targets,
     layer::Coins,
     model::{Model, Weights},
     trainer::Trainer,
+    update::UpdateConfig,
     workload::Workload,
 };
 
@@ -133,4 +135,40 @@ fn rounded_products_are_near() {
             assert!(gaps.iter().all(|gap| *gap < tolerance), "{precision:?}, {layers}: apart by {gaps:?}");
         }
     }
+}
+
+/// One step with every rule and every update that needs no more than its name (and a rate): what has no operation of its own on
+/// a GPU goes by way of the host.
+#[test]
+fn every_rule_and_update_takes_a_step() {
+    let Some(_turn) = gpu() else { return };
+    let workload = Workload::by_name("W1").unwrap_or_else(|| panic!("no W1"));
+    let rules = ClipConfig::ENTRIES.iter().map(|entry| vec![format!("clip.rule={}", entry.name)]);
+    let update = |name: &str, fields: &str| vec![format!("update=[{{ update = \"{name}\"{fields} }}]")];
+    let updates = UpdateConfig::ENTRIES.iter().flat_map(|entry| {
+        let last = ", { update = \"sgd\", learning_rate = 0.1 }]";
+        let filter = vec![format!("update=[{{ update = \"{}\" }}{last}", entry.name)];
+        [update(entry.name, ", learning_rate = 0.01"), filter]
+    });
+    let (mut tried, mut failed) = (0, Vec::new());
+    for set in rules.chain(updates) {
+        let all = [&set[..], &["train.device=cuda".to_owned(), "train.chunk=24".to_owned()]].concat();
+        let Ok(config) = workload.config(Mode::Private, &all) else { continue };
+        let step = || {
+            let mut trainer = workload.trainer(&config, 32).map_err(|e| e.to_string())?;
+            for _ in 0..2 {
+                engine::guard(|| trainer.step()).map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+            }
+            let finite = wide(trainer.weights.point().tensor()).iter().all(|w| w.is_finite());
+            finite.then_some(()).ok_or_else(|| "weights are not finite".to_owned())
+        };
+        tried += 1;
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)) {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => failed.push(format!("{set:?}: {e}")),
+            Err(_) => failed.push(format!("{set:?}: panicked")),
+        }
+    }
+    assert!(tried > 15, "only {tried} were tried");
+    assert!(failed.is_empty(), "{failed:#?}");
 }

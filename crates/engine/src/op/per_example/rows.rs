@@ -7,8 +7,10 @@ use super::gpu::{self, Squares};
 use super::{inner, square};
 use crate::{Part, PartMut, Tensor};
 
-/// Columns that are summed together.
+/// The most columns that are summed together.
 const COLUMNS: usize = 1024;
+/// Parts that few columns are cut into, so that all threads have some.
+const PARTS: usize = 8;
 /// Examples whose sum is taken in one go before it is added to the others.
 const BLOCK: usize = 64;
 
@@ -60,12 +62,13 @@ pub fn rows_sum<'a>(g: &Tensor, weights: impl Into<Part<'a>>, out: impl Into<Par
     }
     let (g, weights, out) = (g.data(), weights.host(), out.host());
     let used: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] != 0.0).collect();
-    out.par_chunks_mut(COLUMNS).enumerate().for_each(|(index, sum)| {
+    let columns = p.div_ceil(PARTS).next_multiple_of(32).clamp(32, COLUMNS);
+    out.par_chunks_mut(columns).enumerate().for_each(|(index, sum)| {
         let mut part = [0.0; COLUMNS];
         let part = &mut part[..sum.len()];
         for block in used.chunks(BLOCK) {
             part.fill(0.0);
-            add_block(part, block, weights, &g[index * COLUMNS..], p);
+            add_block(part, block, weights, &g[index * columns..], p);
             sum.iter_mut().zip(&*part).for_each(|(s, p)| *s += p);
         }
     });

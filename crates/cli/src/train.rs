@@ -65,7 +65,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
     if args.print_config {
-        print!("{}", configured(&args, args.config.as_deref())?.to_toml());
+        print!("{}", args.read()?.to_toml());
         return Ok(());
     }
     let (run, out) = prepare(&args)?;
@@ -83,26 +83,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
 fn prepare(args: &Args) -> Result<(Run, PathBuf), Failure> {
     let Some(folder) = &args.resume else {
         let out = args.out.clone().unwrap_or_else(|| free(args.config.as_deref()));
-        return Ok((
-            Run::prepare(
-                configured(args, args.config.as_deref())?,
-                &root(args.data_dir.as_deref(), args.config.as_deref()),
-                Some(&out),
-                args.force,
-            )?,
-            out,
-        ));
+        return Ok((Run::prepare(args.read()?, &args.root(), Some(&out), args.force)?, out));
     };
     let asked = match args.config.is_some() {
-        true => Some(configured(args, args.config.as_deref())?),
+        true => Some(args.read()?),
         false => changed(args, folder)?,
     };
     let moved = args.config.is_some() || args.data_dir.is_some() || std::env::var_os("SECATEUR_DATA").is_some();
-    let run = Run::resume(
-        folder,
-        asked.as_ref(),
-        moved.then(|| root(args.data_dir.as_deref(), args.config.as_deref())).as_deref(),
-    )?;
+    let run = Run::resume(folder, asked.as_ref(), moved.then(|| args.root()).as_deref())?;
     Ok((run, folder.clone()))
 }
 
@@ -112,14 +100,21 @@ fn changed(args: &Args, folder: &Path) -> Result<Option<Config>, Failure> {
         return Ok(None);
     }
     let path = folder.join("config.toml");
-    Ok(Some(configured(args, Some(&path))?))
+    Ok(Some(Args { config: Some(path), ..args.clone() }.read()?))
 }
 
-/// The configuration in a file, or the default one, with the changes of these arguments.
-fn configured(args: &Args, file: Option<&Path>) -> Result<Config, Failure> {
-    let mut set = args.set.clone();
-    set.extend(args.seed.map(|seed| format!("train.seed={seed}")));
-    read(file, &set)
+impl Args {
+    /// The configuration that is asked for, with all changes.
+    fn read(&self) -> Result<Config, Failure> {
+        let mut set = self.set.clone();
+        set.extend(self.seed.map(|seed| format!("train.seed={seed}")));
+        read(self.config.as_deref(), &set)
+    }
+
+    /// Where relative paths of data start.
+    fn root(&self) -> PathBuf {
+        root(self.data_dir.as_deref(), self.config.as_deref())
+    }
 }
 
 /// The configuration in a file, or the default one, with changes.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use rayon::prelude::*;
+
 use crate::memory;
 
 /// A shape and its elements in row-major order.
@@ -30,7 +32,7 @@ impl Tensor {
     #[must_use]
     pub fn zeros(shape: impl Into<Vec<usize>>) -> Self {
         let mut tensor = Self::unfilled(shape);
-        tensor.data.fill(0.0);
+        pieces(&mut tensor.data).for_each(|piece| piece.fill(0.0));
         tensor
     }
 
@@ -117,6 +119,13 @@ impl Tensor {
     }
 }
 
+/// Elements that a thread copies at a time.
+const PIECE: usize = 1 << 16;
+
+fn pieces(data: &mut [f32]) -> rayon::slice::ChunksMut<'_, f32> {
+    data.par_chunks_mut(PIECE)
+}
+
 /// Number of elements of a shape.
 pub(crate) fn volume(shape: &[usize]) -> usize {
     shape.iter().product()
@@ -125,7 +134,7 @@ pub(crate) fn volume(shape: &[usize]) -> usize {
 impl Clone for Tensor {
     fn clone(&self) -> Self {
         let mut data = memory::take(self.len());
-        data.copy_from_slice(&self.data);
+        pieces(&mut data).zip(self.data.par_chunks(PIECE)).for_each(|(to, from)| to.copy_from_slice(from));
         Self { shape: self.shape.clone(), data }
     }
 }

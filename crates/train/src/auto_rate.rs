@@ -3,8 +3,8 @@
 //! Source: Bu & Liu, ICLR 2025, arXiv 2503.00703. Every few steps the drawn examples' losses are taken at `w - e m` for
 //! `e = -eta, 0, eta` along the step `-eta m` just made of their gradients; each is cut at `R`, summed and noised. The
 //! parabola `L(e) = L_0 - b e + a e^2 / 2` through the three released means has its least at `b / a`, which is the new rate.
-//! `R` is the mean loss released last.
-//! Ours is what happens where noise hides the parabola. The paper keeps the rate if `a <= 0` or `b <= 0`; noise alone passes
+//! Ours is the cut, twice the mean loss released last (once that mean, as published, can never rise again, since means of cut
+//! losses are below the cut; a mean near the cut says that the loss has doubled, and the rate falls), and what happens where noise hides the parabola. The paper keeps the rate if `a <= 0` or `b <= 0`; noise alone passes
 //! that test one time in four, and its `b / a` is below the rate four times in five, so that a rate that starts low never
 //! rises. The deviation of the noise is public: a bend that is not above it says that the probes are too close, and the rate
 //! grows, unless they go visibly uphill. A new rate is at most four times and at least a quarter of the old.
@@ -30,6 +30,8 @@ use std::sync::Arc;
 
 /// The least and the largest cut of a loss.
 const CUT: std::ops::RangeInclusive<f64> = 1e-3..=1e6;
+/// The share of the cut above which a mean loss says that most losses were cut.
+const FULL: f64 = 0.9;
 /// By how much a rate may change at once.
 const CHANGE: f64 = 4.0;
 
@@ -53,7 +55,7 @@ impl AutoRate {
     /// A rate beside gradients whose noise has this multiplier over the sensitivity.
     pub fn new(settings: &Auto, noise_multiplier: f64) -> Self {
         let (noise, rate) = (settings.loss_noise * noise_multiplier, settings.start);
-        AutoRate { settings: settings.clone(), noise, rate, cut: 1.0 }
+        AutoRate { settings: settings.clone(), noise, rate, cut: settings.cut }
     }
 
     /// The rate.
@@ -107,9 +109,10 @@ impl AutoRate {
         step.zip(sums).map(|(step, sums)| {
             let [before, here, after] = [0, 1, 2].map(|k| sums[k] / lot);
             let deviation = self.noise * factor * self.cut / lot;
-            let change = change(before, here, after, deviation);
+            let full = here > FULL * self.cut;
+            let change = if full { 1.0 / CHANGE } else { change(before, here, after, deviation) };
             self.rate *= change;
-            self.cut = here.clamp(*CUT.start(), *CUT.end());
+            self.cut = (2.0 * here).clamp(*CUT.start(), *CUT.end());
             step.scale(change)
         })
     }

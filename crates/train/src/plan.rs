@@ -255,18 +255,18 @@ impl Plan {
     }
 }
 
-/// A data set of nobody.
-pub(crate) fn nobody() -> Result<Examples, PlanError> {
-    let nobody = Targets::Values { width: 1, data: Vec::new() };
-    Examples::from_floats(Vec::new(), vec![1], nobody, Vec::new()).map_err(|e| PlanError::Numbers(e.to_string()))
-}
-
 /// Noise that a side release cannot share is no plan; called cheap, it ends the search where there still is one.
 fn shared(price: Result<f64, PlanError>) -> Result<f64, PlanError> {
     match price {
         Err(PlanError::Share(_)) => Ok(0.0),
         priced => priced,
     }
+}
+
+/// A data set of nobody.
+pub(crate) fn nobody() -> Result<Examples, PlanError> {
+    let nobody = Targets::Values { width: 1, data: Vec::new() };
+    Examples::from_floats(Vec::new(), vec![1], nobody, Vec::new()).map_err(|e| PlanError::Numbers(e.to_string()))
 }
 
 /// What `ledger` has cost so far by the configured accountant.

@@ -1,8 +1,7 @@
 //! Affine map of the last dimension.
 
-use rayon::prelude::*;
-
-use super::each;
+use crate::kernel::Scale;
+use crate::matmul::{Extra, general_product};
 use crate::{Mat, Tensor, Threads, product};
 
 /// `y = x w^T + b`: `x` is `[.., i]`, `w` is `[o, i]` (PyTorch's layout), `b` is `[o]`; the result is `[.., o]`.
@@ -15,14 +14,9 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
     assert!(x.last() == i, "linear: input {x:?}, weight {w:?}");
     assert!(b.is_none_or(|b| b.shape() == [o]), "linear: weight {w:?}, bias {b:?}");
     let mut y = Tensor::unfilled(with_last(x.shape(), o));
-    if let Some(b) = b {
-        let rows = each::rows_at_least(o);
-        y.data_mut().par_chunks_mut((rows * o).max(1)).for_each(|rows| {
-            rows.chunks_exact_mut(o).for_each(|row| row.copy_from_slice(b.data()));
-        });
-    }
-    let rows = outer(x);
-    product(y.data_mut(), Mat::new(x.data(), rows, i), Mat::new(w.data(), o, i).t(), b.is_some(), Threads::Many);
+    let extra = Extra { scale: Scale::All(1.0), start: b.map(Tensor::data) };
+    let (x, w) = (Mat::new(x.data(), outer(x), i), Mat::new(w.data(), o, i).t());
+    general_product(y.data_mut(), x, w, extra, false, Threads::Many);
     y
 }
 

@@ -4,11 +4,7 @@
 //! what the number of right guesses proves (`privacy::audit`) must stay below what the ledger claims. For a build with half the
 //! noise, and for one with a greedy rule and no cap, it must not: two switches that exist in tests alone.
 use super::{conformance::tried, lot::UNCAPPED, release::Whole, trial::*, *};
-use crate::{
-    each::Each,
-    mechanism::{Gaussian, Noise as _, Stretch},
-    state::State,
-};
+use crate::{each::Each, mechanism::Gaussian, state::State};
 use privacy::{
     Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Purpose, Sampler, Source, Sum, account, audit, gaussian,
 };
@@ -123,8 +119,7 @@ fn attack(rule: &dyn ClipRule, half: bool) -> Guesses {
     for t in 0..STEPS {
         let there = coins.uniform(t) < 0.5;
         let closed = lot(rule, if there { &pair.with } else { &pair.without }).close(rule, &layout);
-        let stretch = Stretch { first: 0, rounds: STEPS, bins: None };
-        let mut mechanism = Gaussian {}.prepare(gradient, &stretch).unwrap();
+        let mut mechanism = Gaussian::independent(gradient);
         let mut ledger = Ledger::new(Neighbouring::AddRemove);
         let mut round = ledger.open(&sampler.draw(t));
         let mut whole = Whole { mechanism: &mut *mechanism, louder: rule.loudness() };

@@ -27,6 +27,11 @@ pub fn tried(name: &str) -> Vec<String> {
         "geoclip" => vec![with("bound = 1.0"), with("subtract_noise = false\nbeta2 = 0.5")],
         "geoclip-k" => vec![with("rank = 2"), with("bound = 0.5\nrank = 9")],
         "scale-then-privatize" => vec![with("bound = 1.0"), with("bound = 5.0\neps = 1e-4\nbeta2 = 0.9")],
+        "dp2" => vec![
+            with("plain = 2\nscaled = 2"),
+            with("bound = 0.5\nscaled_bound = 3.0\nplain = 1\nscaled = 1\neps = 1e-4"),
+        ],
+        "dpdr" => vec![with("bound = 1.0"), with("bound = 0.3\ncommon_bound = 2.0\ncommon_noise = 2.0")],
         "random-sparsification" => vec![with("bound = 1.0\nepochs = 0.2"), with("bound = 0.3")],
         "pruned" => vec![with("bound = 1.0\nkeep = 0.67"), with("keep = 0.5\nscore = \"random\"\nrest = \"freeze\"")],
         "projected" => vec![with("bound = 1.0\nrank = 2"), with("bound = 0.5\nrank = 1\nwhen = \"after\"")],

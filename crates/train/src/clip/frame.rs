@@ -31,6 +31,13 @@ pub enum Frame {
     },
     /// A few directions: `<u_j, g - shift>` for each of `into`; and back, `sum_j x_j v_j + shift` for each of `back`.
     Project(Projection),
+    /// What lies along a direction of length one as a number of its own, times `scale`, after what is left without it.
+    Apart {
+        /// The direction.
+        direction: Grads,
+        /// What its number is multiplied with.
+        scale: f64,
+    },
     /// Each example's gradient with noise of its own, which buys no privacy: `g + by * zeta`.
     Shake {
         /// Standard deviation of each coordinate.
@@ -100,6 +107,7 @@ impl Frame {
     pub fn layout(&self, model: &Arc<Layout>) -> Arc<Layout> {
         match self {
             Frame::Project(projection) => projection.layout.clone(),
+            Frame::Apart { .. } => apart(model),
             Frame::Scale { .. } | Frame::Shake { .. } => model.clone(),
         }
     }
@@ -112,6 +120,7 @@ impl Frame {
                 let rows = projection.enter(&taps);
                 taps.with_rows(&projection.layout, vec![rows])
             }
+            Frame::Apart { direction, scale } => split(taps, direction, *scale),
             Frame::Shake { by, stream } => shaken(taps, *by as f32, stream),
         }
     }
@@ -127,9 +136,39 @@ impl Frame {
                 mean
             }
             Frame::Project(projection) => projection.leave(&mean, model),
+            Frame::Apart { direction, scale } => rejoin(&mean, direction, *scale, model),
             Frame::Shake { .. } => mean,
         }
     }
+}
+
+/// A model's parameters in one group, and the number along a direction in another.
+fn apart(model: &Layout) -> Arc<Layout> {
+    let rest = |p: &Parameter| Parameter::new(&format!("rest.{}", p.name.replace('.', "/")), p.shape.clone(), p.init);
+    let common = Parameter::new("common.number", [1], Init::Constant(0.0));
+    let all = model.parameters().iter().map(rest).chain([common]).collect();
+    if model.is_empty() { Layout::new(all).hollow() } else { Layout::new(all) }
+}
+
+fn split(taps: Taps, direction: &Grads, scale: f64) -> Taps {
+    let (along, mut rows, layout) = (taps.dot(direction), taps.rows(), apart(taps.layout()));
+    for (p, rows) in rows.iter_mut().enumerate() {
+        let v = direction.parameter(p);
+        rows.data_mut().par_chunks_mut(v.len().max(1)).zip(&along).for_each(|(row, by)| {
+            row.iter_mut().zip(v).for_each(|(g, v)| *g = (f64::from(*g) - by * f64::from(*v)) as f32);
+        });
+    }
+    rows.push(Tensor::new([along.len(), 1], along.into_iter().map(|x| (scale * x) as f32).collect()));
+    taps.with_rows(&layout, rows)
+}
+
+/// The way back; what noise put along the direction into the rest is dropped.
+fn rejoin(mean: &Grads, direction: &Grads, scale: f64, model: &Arc<Layout>) -> Grads {
+    let (rest, common) = mean.flat().split_at(model.len());
+    let mut out = Grads::new(model, rest.to_vec());
+    let by = common.first().map_or(0.0, |p| f64::from(*p) / scale) - dot(rest, direction.flat());
+    out.zip_with(direction, |o, v| *o = (f64::from(*o) + by * f64::from(v)) as f32);
+    out
 }
 
 /// Each gradient plus `by` times normals that belong to its example's number alone.

@@ -83,6 +83,8 @@ registry! {
     geo_clip::GeoClip = "geoclip", "turn and scale to the released geometry, full rank", "Gilani et al. 2025, arXiv 2506.06549", "GRAD";
     geo_clip_k::GeoClipK = "geoclip-k", "turn and scale to the released geometry, a few directions", "Gilani et al. 2025, arXiv 2506.06549", "GRAD";
     scale_then_privatize::ScaleThenPrivatize = "scale-then-privatize", "scale by the optimizer's own second moments", "Ganesh et al. 2025, arXiv 2507.01129", "GRAD";
+    delayed::Delayed = "dp2", "scale by second moments of earlier, averaged releases, in turns", "Li et al. 2023, arXiv 2212.00309", "GRAD";
+    dpdr::Dpdr = "dpdr", "what is common with the last gradient is measured by one number", "Liu et al. 2024, arXiv 2406.02744", "GRAD";
     random_sparsification::RandomSparsification = "random-sparsification", "a random set of coordinates sits out for an epoch", "Zhu & Blaschko 2023, arXiv 2112.00845", "GRAD";
     pruned::Pruned = "pruned", "train only some coordinates, chosen by public weights or coins", "Watson et al. 2023, arXiv 2311.06839", "GRAD";
     projected::Projected = "projected", "learn in the span of a public basis, before or after the release", "Zhou et al. 2021, arXiv 2007.03813", "GRAD";

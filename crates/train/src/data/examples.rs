@@ -7,7 +7,11 @@
 
 use super::error::DataError;
 use engine::Tensor;
+use rayon::prelude::*;
 use std::{fmt, sync::Arc};
+
+/// Examples that a thread copies at a time.
+const BLOCK: usize = 64;
 
 /// What is to be predicted, one entry an example.
 pub enum Targets {
@@ -223,7 +227,10 @@ impl Examples {
     pub fn gather(&self, who: &[usize]) -> Batch {
         // From the engine's store, to which it returns as a tensor.
         let mut inputs = Tensor::zeros([who.len() * self.width]).into_data();
-        inputs.chunks_exact_mut(self.width).zip(who).for_each(|(row, &i)| self.copy(i, row));
+        let blocks = inputs.par_chunks_mut(self.width * BLOCK).zip(who.par_chunks(BLOCK));
+        blocks.for_each(|(rows, who)| {
+            rows.chunks_exact_mut(self.width).zip(who).for_each(|(row, &i)| self.copy(i, row));
+        });
         Batch { inputs, n: who.len(), shape: self.shape.clone(), targets: self.targets.gather(who) }
     }
 

@@ -17,9 +17,16 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Gaussian {}
 
+impl Gaussian {
+    /// Noise of `noise_multiplier` times the sensitivity.
+    pub fn independent(noise_multiplier: f64) -> Box<dyn Mechanism<Grads>> {
+        Box::new(Independent { noise_multiplier })
+    }
+}
+
 impl Noise for Gaussian {
     fn prepare(&self, noise_multiplier: f64, _: &Stretch) -> Result<Box<dyn Mechanism<Grads>>, String> {
-        Ok(Box::new(Independent { noise_multiplier }))
+        Ok(Gaussian::independent(noise_multiplier))
     }
 }
 

@@ -60,12 +60,12 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
-    /// Somebody who watches gave up.
-    #[error("{0}")]
-    Look(String),
     /// A run that cannot be continued.
     #[error("{0}")]
     Resume(String),
+    /// Somebody who watches gave up.
+    #[error("{0}")]
+    Look(String),
     /// A ledger that cannot be priced.
     #[error("the ledger cannot be priced: {0}")]
     Price(String),

@@ -1,6 +1,7 @@
 //! Gradients that are a sum of outer products over positions: linear layers, projections, convolutions.
 use super::PerExample;
 use engine::{Tensor, Window, op::per_example as op};
+use std::sync::Arc;
 
 /// The inputs' side of the product.
 pub enum Factor {
@@ -31,14 +32,14 @@ impl Factor {
 /// sum: "BK-MixOpt" of Bu et al. 2022, arXiv 2210.00038.
 pub struct Product {
     a: Factor,
-    b: Tensor,
+    b: Arc<Tensor>,
     kept: Option<op::Kept>,
 }
 
 impl Product {
     /// From the two sides; `a` says how `b` is laid out.
-    pub fn new(a: Factor, b: Tensor) -> Self {
-        Product { a, b, kept: None }
+    pub fn new(a: Factor, b: impl Into<Arc<Tensor>>) -> Self {
+        Product { a, b: b.into(), kept: None }
     }
 }
 

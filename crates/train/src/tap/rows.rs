@@ -1,23 +1,24 @@
 //! Gradients that are already one row an example: biases, norm scales and shifts, positions. Few numbers each.
 use super::PerExample;
 use engine::{Tensor, op::per_example as op};
+use std::sync::Arc;
 
 /// `[n, p]`: row `i` is example `i`'s gradient.
 pub struct Rows {
-    g: Tensor,
+    g: Arc<Tensor>,
 }
 
 impl Rows {
     /// Wraps `[n, p]`.
-    pub fn new(g: Tensor) -> Self {
-        Rows { g }
+    pub fn new(g: impl Into<Arc<Tensor>>) -> Self {
+        Rows { g: g.into() }
     }
 
     /// Wraps `[n, p]`, the gradients of the first `p` numbers of a parameter; those of the `rest` are zero.
     pub fn padded(g: Tensor, rest: usize) -> Self {
         let (n, p) = (g.rows(), g.row_len());
         if rest == 0 {
-            return Rows { g };
+            return Rows::new(g);
         }
         let mut whole = Tensor::zeros([n, p + rest]);
         whole
@@ -25,13 +26,13 @@ impl Rows {
             .chunks_mut(p + rest)
             .zip(g.data().chunks(p.max(1)))
             .for_each(|(to, from)| to[..p].copy_from_slice(from));
-        Rows { g: whole }
+        Rows::new(whole)
     }
 }
 
 impl PerExample for Rows {
     fn rows(&self) -> Tensor {
-        self.g.clone()
+        Tensor::clone(&self.g)
     }
     fn norms(&mut self) -> Vec<f64> {
         op::rows_norms(&self.g)

@@ -19,7 +19,7 @@ pub enum Rate {
     Auto(Auto),
 }
 
-/// `"auto"`, or `{ auto = true, start = 0.001, every = 10, loss_noise = 10.0 }`
+/// `"auto"`, or `{ auto = true, start = 0.001, every = 10, loss_noise = 10.0, cut = 4.0 }`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Auto {
@@ -31,11 +31,13 @@ pub struct Auto {
     pub every: u64,
     /// Noise of each loss, over the cut of losses, in units of the gradient's noise multiplier.
     pub loss_noise: f64,
+    /// At what losses are cut before the first look at them: above the loss that training starts from.
+    pub cut: f64,
 }
 
 impl Default for Auto {
     fn default() -> Self {
-        Auto { auto: true, start: 1e-3, every: 10, loss_noise: 10.0 }
+        Auto { auto: true, start: 1e-3, every: 10, loss_noise: 10.0, cut: 4.0 }
     }
 }
 
@@ -136,6 +138,7 @@ impl Rate {
 impl Auto {
     fn check(&self) -> Result<(), String> {
         within("learning_rate.start", self.start, f64::MIN_POSITIVE..)?;
+        within("learning_rate.cut", self.cut, f64::MIN_POSITIVE..)?;
         within("learning_rate.loss_noise", self.loss_noise, f64::MIN_POSITIVE..)?;
         match (self.auto, self.every) {
             (false, _) => Err("learning_rate.auto = false: give a number instead".into()),

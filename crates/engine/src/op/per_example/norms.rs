@@ -115,8 +115,8 @@ fn formed(factors: &Factors, i: usize, buffers: &mut Buffers) -> f64 {
     square(factors.any_gradient(i, buffers))
 }
 
-/// Rows of a Gram matrix that are made together: one panel of the product kernel, so that what lies beyond the diagonal is
-/// mostly left out.
+/// Columns of a Gram matrix that are made together: one panel of the product kernel, which is packed once, and below whose
+/// diagonal all is made.
 const GRAM: usize = 32;
 
 /// The norm by Gram matrices: their lower halves, since they are symmetric.
@@ -124,13 +124,13 @@ fn ghost(factors: &Factors, i: usize, buffers: &mut Buffers, [left, right]: &mut
     let (a, b) = factors.example(i, buffers);
     let (mut sum, mut size) = (0.0, 0.0);
     for from in (0..factors.t).step_by(GRAM) {
-        let to = (from + GRAM).min(factors.t);
-        let aa = gram(a, from, to, left);
-        let bb = gram(b, from, to, right);
-        for (row, (aa, bb)) in aa.chunks_exact(to).zip(bb.chunks_exact(to)).enumerate() {
-            let term = |j: usize| f64::from(aa[j]) * f64::from(bb[j]);
-            let diagonal = from + row;
-            for term in (0..diagonal).map(|j| 2.0 * term(j)).chain([term(diagonal)]) {
+        let width = GRAM.min(factors.t - from);
+        let (aa, bb) = (gram(a, from, width, left), gram(b, from, width, right));
+        for (row, (aa, bb)) in aa.chunks_exact(width).zip(bb.chunks_exact(width)).enumerate() {
+            let terms = aa.iter().zip(bb).map(|(a, b)| f64::from(*a) * f64::from(*b));
+            // Twice what lies below the diagonal, once what lies on it.
+            for (column, term) in terms.enumerate().take(row + 1) {
+                let term = if column < row { 2.0 * term } else { term };
                 sum += term;
                 size += term.abs();
             }
@@ -139,11 +139,10 @@ fn ghost(factors: &Factors, i: usize, buffers: &mut Buffers, [left, right]: &mut
     if sum < CANCELLED * size { formed(factors, i, buffers) } else { sum }
 }
 
-/// Rows `from..to` of `m^T m`, up to column `to`.
-fn gram<'s>(m: Mat, from: usize, to: usize, scratch: &'s mut Scratch) -> &'s [f32] {
-    let out = scratch.of((to - from) * to);
-    let columns = Mat { cols: to, ..m };
-    let rows = Mat { data: &m.data[from * m.col_stride..], cols: to - from, ..m };
-    product(out, rows.t(), columns, false, Threads::One);
+/// Columns `from..from + width` of `m^T m`, from the diagonal down.
+fn gram<'s>(m: Mat, from: usize, width: usize, scratch: &'s mut Scratch) -> &'s [f32] {
+    let below = Mat { data: &m.data[from * m.col_stride..], cols: m.cols - from, ..m };
+    let out = scratch.of(below.cols * width);
+    product(out, below.t(), Mat { cols: width, ..below }, false, Threads::One);
     out
 }

@@ -6,8 +6,10 @@ use rayon::prelude::*;
 use super::{inner, square};
 use crate::Tensor;
 
-/// Columns that are summed together.
+/// The most columns that are summed together.
 const COLUMNS: usize = 1024;
+/// Parts that few columns are cut into, so that all threads have some.
+const PARTS: usize = 8;
 /// Examples whose sum is taken in one go before it is added to the others.
 const BLOCK: usize = 64;
 
@@ -37,12 +39,13 @@ pub fn rows_sum(g: &Tensor, weights: &[f32], out: &mut [f32]) {
     let (p, g) = (g.row_len(), g.data());
     assert!(out.len() == p, "gradients of {p} elements into {}", out.len());
     let used: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] != 0.0).collect();
-    out.par_chunks_mut(COLUMNS).enumerate().for_each(|(index, sum)| {
+    let columns = p.div_ceil(PARTS).next_multiple_of(32).clamp(32, COLUMNS);
+    out.par_chunks_mut(columns).enumerate().for_each(|(index, sum)| {
         let mut part = [0.0; COLUMNS];
         let part = &mut part[..sum.len()];
         for block in used.chunks(BLOCK) {
             part.fill(0.0);
-            add_block(part, block, weights, &g[index * COLUMNS..], p);
+            add_block(part, block, weights, &g[index * columns..], p);
             sum.iter_mut().zip(&*part).for_each(|(s, p)| *s += p);
         }
     });

@@ -61,7 +61,8 @@ impl Query {
         let saddles: Vec<Saddle> = plans.iter().enumerate().map(|(k, plan)| saddle(plan, k)).collect();
         let windows: Vec<Window> = plans.iter().zip(&saddles).map(|(plan, saddle)| plan.window(*saddle)).collect();
         let worst = if saddles.len() == 2 && saddles[1].epsilon > saddles[0].epsilon { 1 } else { 0 };
-        let h = plans[worst].grid(saddles[worst], self.precision.min((WIDEST / saddles[worst].epsilon.abs()).max(PART)));
+        let h =
+            plans[worst].grid(saddles[worst], self.precision.min((WIDEST / saddles[worst].epsilon.abs()).max(PART)));
         let h = windows.iter().try_fold(h, |h, window| plan::fitting(&self.parts, *window, h, self.tail))?;
         let cells: Vec<(Both, f64)> = self.parts.iter().map(|(p, n)| (Both::new(*p, h, self.tail), *n)).collect();
         let mirror = |cells: &[(Both, f64)]| cells.iter().map(|(cells, n)| (cells.mirrored(), *n)).collect();

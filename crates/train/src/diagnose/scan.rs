@@ -177,8 +177,11 @@ impl First {
 
     fn take(&mut self, who: &[usize], taps: &Taps, squares: &[f64], groups: usize) {
         let norms: Vec<f64> = squares.chunks(groups).map(|row| row.iter().sum::<f64>().sqrt()).collect();
-        let fine: Vec<bool> =
-            norms.iter().zip(taps.finite().into_data()).map(|(n, f)| n.is_finite() && f > 0.0).collect();
+        let fine: Vec<bool> = norms
+            .iter()
+            .zip(taps.finite().into_data())
+            .map(|(n, f)| *n < f64::from(f32::MAX).sqrt() && f > 0.0)
+            .collect();
         let weigh = |w: &dyn Fn(f64) -> f64| -> Vec<f32> {
             norms.iter().zip(&fine).map(|(n, fine)| if *fine { w(*n) as f32 } else { 0.0 }).collect()
         };

@@ -23,7 +23,8 @@ fn squares(norms: Vec<f64>) -> Tensor {
 #[test]
 fn elementwise() {
     let odd = [3, 7, 11];
-    let one: [(&str, fn(Tensor, Tensor) -> Vec<Tensor>); 7] = [
+    type Work = fn(Tensor, Tensor) -> Vec<Tensor>;
+    let one: [(&str, Work); 7] = [
         ("relu", |x, dy| {
             let y = op::relu(x);
             vec![op::relu_backward(&y, dy), y]

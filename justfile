@@ -20,6 +20,11 @@ kernel:
 bench:
     cargo bench --workspace
 
+# The GPU against the processor (skipped without one): operations, layers, bounds, whole steps; and all kernels compile
+gpu:
+    cargo test -p secateur-train --release --test gpu
+    cargo test -p secateur-engine --release --lib cuda::
+
 # What continuous integration runs
 ci:
     .ci/run

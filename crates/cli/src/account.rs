@@ -33,7 +33,8 @@ pub struct Args {
         required_unless_present_any = ["ledger", "phase"])]
     sample_rate: Option<f64>,
     /// Steps
-    #[arg(long, value_name = "T", required_unless_present_any = ["ledger", "phase"])]
+    #[arg(long, value_name = "T", value_parser = number::steps, allow_negative_numbers = true,
+        required_unless_present_any = ["ledger", "phase"])]
     steps: Option<u64>,
     /// Steps with their own noise multiplier and sample rate; may be repeated
     #[arg(long, value_name = "z=..,q=..,steps=..", value_parser = plan::phase,
@@ -47,6 +48,9 @@ pub struct Args {
     /// Who prices it, or `all`
     #[arg(long, value_name = "NAME", default_value = account::DEFAULT, value_parser = number::accountant_or_all)]
     accountant: String,
+    /// How wide the interval of pld may be, as a share of epsilon: smaller is slower [default: 2e-4]
+    #[arg(long, value_name = "SHARE", value_parser = number::precision, allow_negative_numbers = true)]
+    precision: Option<f64>,
     /// How to print the answer
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -67,7 +71,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         one => vec![one],
     };
     let rows: Vec<(&str, Result<Price, String>)> =
-        rows.into_iter().map(|name| (name, price::price(&ledger, name, args.delta))).collect();
+        rows.into_iter().map(|name| (name, price::sharper(&ledger, name, args.delta, args.precision))).collect();
     match args.format {
         Format::Json => print_json(&args, &ledger, &rows, &notes)?,
         Format::Text => print_text(&args, &ledger, &rows, &notes)?,

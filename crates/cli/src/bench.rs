@@ -27,14 +27,18 @@ Examples:
   secateur bench --workload W2,W3 --private             two of them, private only
   secateur bench --workload W4 --batch 2,4,8 --plot batch.svg     how cost grows, with a picture
   secateur bench --workload W4 --length 64,128,256 --threads 1
-  secateur bench --workload W1 --private --set clip.rule=auto-s")]
+  secateur bench --workload W1 --private --set clip.rule=auto-s
+  secateur bench --device cuda --precision tf32         all workloads on the first GPU")]
 pub struct Args {
     /// W1 to W6, or all
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "all", value_parser = named)]
     workload: Vec<String>,
-    /// Where to run
-    #[arg(long, value_parser = ["cpu"], default_value = "cpu")]
+    /// Where to run: cpu, cuda (the first GPU) or cuda:N
+    #[arg(long, default_value = "cpu")]
     device: String,
+    /// How a GPU makes products: f32, tf32 or bf16
+    #[arg(long, value_parser = ["f32", "tf32", "bf16"], default_value = "f32")]
+    precision: String,
     /// Threads; by default as many as there are processors
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
@@ -92,6 +96,12 @@ struct Row {
     examples_per_s: f64,
     /// The process's largest resident set; not known on every system.
     peak_rss_mb: Option<f64>,
+    /// The most memory in use on the GPU at one time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak_device_mb: Option<f64>,
+    /// Where, by the device's own name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
 }
 
 /// What one row is about.
@@ -104,6 +114,16 @@ struct Job {
 }
 
 impl Args {
+    /// The changes to a workload's configuration. On a GPU the whole batch is looked at together, unless told otherwise.
+    fn settings(&self, batch: usize) -> Vec<String> {
+        let mut set = vec![format!("train.device={}", self.device), format!("train.precision={}", self.precision)];
+        if self.device != "cpu" {
+            set.push(format!("train.chunk={batch}"));
+        }
+        set.extend(self.set.iter().cloned());
+        set
+    }
+
     /// One job for each workload, size and mode that was asked for.
     fn jobs(&self) -> Vec<Job> {
         let all = self.workload.iter().any(|name| name == "ALL");
@@ -114,7 +134,8 @@ impl Args {
         };
         let mut jobs = Vec::new();
         for workload in workload::ALL.into_iter().filter(|w| all || self.workload.iter().any(|name| name == w.name)) {
-            let batches = if self.batch.is_empty() { vec![workload.batch as u32] } else { self.batch.clone() };
+            let usual = if self.device == "cpu" { workload.batch } else { workload.gpu_batch };
+            let batches = if self.batch.is_empty() { vec![usual as u32] } else { self.batch.clone() };
             let lengths: Vec<_> = self.length.iter().map(|l| Some(*l as usize)).collect();
             let lengths = if lengths.is_empty() { vec![None] } else { lengths };
             for (mode, batch) in modes.iter().flat_map(|mode| batches.iter().map(move |batch| (*mode, *batch as usize)))
@@ -186,7 +207,7 @@ fn head() -> String {
 
 fn line(r: &Row) -> String {
     let length = r.length.map_or("-".into(), |l| l.to_string());
-    let peak = r.peak_rss_mb.map_or("-".into(), |mb| format!("{mb:.0}"));
+    let peak = r.peak_device_mb.or(r.peak_rss_mb).map_or("-".into(), |mb| format!("{mb:.0}"));
     format!(
         "{:<9}{:<10}{:>6}{length:>8}{:>12.3}{:>10.3}{:>10.3}{:>14.1}{peak:>12}",
         r.workload, r.mode, r.batch, r.ms_median, r.ms_p10, r.ms_p90, r.examples_per_s
@@ -199,6 +220,7 @@ fn elsewhere(args: &Args, job: Job) -> Result<Row, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bench", "--workload", name, "--format", "json", "--batch", &job.batch.to_string()]);
     command.arg(format!("--{mode}"));
+    command.args(["--device", &args.device, "--precision", &args.precision]);
     let numbers = [
         ("--threads", args.threads.map(u64::from)),
         ("--steps", args.steps.map(u64::from)),
@@ -223,14 +245,17 @@ fn time(args: &Args, job: Job) -> Result<Row, Failure> {
         rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
     }
     let Job { workload, mode, batch, length } = job;
-    let config = workload.config(mode, &args.set)?;
+    let config = workload.config(mode, &args.settings(batch))?;
+    let gpu = config.train.open_device()?.gpu();
     let mut trainer = workload.trainer_of(&config, batch, length)?;
     let mut step = || -> Result<Duration, Failure> {
         let start = Instant::now();
-        trainer.step()?;
+        train::guard(|| trainer.step())??;
+        gpu.into_iter().for_each(train::Gpu::wait);
         Ok(start.elapsed())
     };
     let warm_up = (0..3).map(|_| step()).collect::<Result<Vec<_>, _>>()?;
+    gpu.into_iter().for_each(train::Gpu::forget_peak);
     let one = warm_up.last().map_or(1e-3, Duration::as_secs_f64).max(1e-6);
     let steps = args.steps.map_or((3.0 / one).clamp(10.0, 300.0) as usize, |s| s as usize);
     let mut ms = (0..steps).map(|_| Ok(step()?.as_secs_f64() * 1e3)).collect::<Result<Vec<f64>, Failure>>()?;
@@ -248,6 +273,8 @@ fn time(args: &Args, job: Job) -> Result<Row, Failure> {
         ms_p90: at(0.9),
         examples_per_s: batch as f64 / at(0.5) * 1e3,
         peak_rss_mb: peak_rss_mb(),
+        peak_device_mb: gpu.map(|gpu| gpu.usage().peak as f64 / f64::from(1 << 20)),
+        device: gpu.map(|gpu| gpu.name().to_owned()),
     })
 }
 

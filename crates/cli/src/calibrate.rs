@@ -29,7 +29,7 @@ pub struct Args {
     #[arg(long, value_name = "Q", value_parser = number::rate, allow_negative_numbers = true)]
     sample_rate: Option<f64>,
     /// Steps
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = number::steps, allow_negative_numbers = true)]
     steps: Option<u64>,
     #[command(flatten)]
     setting: Setting,

@@ -23,6 +23,27 @@ pub fn multiplier(text: &str) -> Result<f64, String> {
     parse(text, "a finite number of at least 0", |v| v.is_finite() && v >= 0.0)
 }
 
+/// The width of an interval over epsilon.
+pub fn precision(text: &str) -> Result<f64, String> {
+    parse(text, "a number from 1e-8 to 0.1", |v| (1e-8..=0.1).contains(&v))
+}
+
+/// A number of steps.
+pub fn steps(text: &str) -> Result<u64, String> {
+    whole(text, 0)
+}
+
+/// A number of examples, or of rows.
+pub fn examples(text: &str) -> Result<u64, String> {
+    whole(text, 1)
+}
+
+fn whole(text: &str, least: u64) -> Result<u64, String> {
+    let most = u64::MAX;
+    let fine = text.parse().ok().filter(|number| *number >= least);
+    fine.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
+}
+
 /// An epsilon to aim for.
 pub fn epsilon(text: &str) -> Result<f64, String> {
     parse(text, "a finite number above 0", |v| v.is_finite() && v > 0.0)
@@ -49,6 +70,8 @@ mod tests {
         assert!(delta("NaN").is_err() && delta("x").unwrap_err().contains("not a number"));
         assert!(rate("1").is_ok() && rate("0").is_ok() && rate("1.01").is_err() && rate("-0.1").is_err());
         assert!(multiplier("0").is_ok() && multiplier("-1").is_err() && multiplier("inf").is_err());
+        assert!(steps("0").is_ok() && steps("-3").unwrap_err().contains("from 0") && steps("1.5").is_err());
+        assert!(examples("0").unwrap_err().contains("from 1") && examples("7") == Ok(7));
         assert!(epsilon("0").is_err() && accountant("rdp").is_ok() && accountant("guess").unwrap_err().contains("rdp"));
     }
 }

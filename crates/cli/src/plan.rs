@@ -44,7 +44,7 @@ pub fn scheme(text: &str) -> Result<Scheme, String> {
         ("balls-in-bins", None) => Ok(Scheme::BallsInBins),
         ("shuffled", None) => Ok(Scheme::Shuffled),
         ("truncated-poisson", Some(cap)) => {
-            cap.parse().map(Scheme::TruncatedPoisson).map_err(|_| "truncated-poisson:B needs a whole number B".into())
+            number::examples(cap).map(Scheme::TruncatedPoisson).map_err(|e| format!("the largest batch B {e}"))
         }
         _ => Err(format!("expected one of {SCHEMES}")),
     }
@@ -66,7 +66,7 @@ pub fn phase(text: &str) -> Result<Phase, String> {
         match key.trim() {
             "z" => phase.0 = Some(number::multiplier(value).map_err(|e| format!("z {e}"))?),
             "q" => phase.1 = Some(number::rate(value).map_err(|e| format!("q {e}"))?),
-            "steps" => phase.2 = Some(value.parse().map_err(|_| "steps must be a whole number")?),
+            "steps" => phase.2 = Some(number::steps(value).map_err(|e| format!("steps {e}"))?),
             other => return Err(format!("unknown key `{other}`, expected z, q and steps")),
         }
     }
@@ -86,7 +86,7 @@ pub struct Setting {
     #[arg(long, value_name = "SCHEME", default_value = "poisson", value_parser = scheme)]
     pub sampling: Scheme,
     /// Number of examples; truncated-poisson and fixed-size need it
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = number::examples, allow_negative_numbers = true)]
     pub examples: Option<u64>,
 }
 
@@ -132,6 +132,7 @@ mod tests {
         assert!(phase("z=1.5").unwrap_err().contains("all needed"));
         assert!(phase("w=1").unwrap_err().contains("unknown key `w`"));
         assert_eq!(scheme("truncated-poisson:300").unwrap(), Scheme::TruncatedPoisson(300));
+        assert!(scheme("truncated-poisson:0").unwrap_err().contains("from 1"));
         assert!(scheme("truncated-poisson").unwrap_err().contains("expected one of"));
         assert!(scheme("shuffle").is_err() && scheme("shuffled").is_ok());
     }

@@ -1,6 +1,6 @@
 //! What `account` and `calibrate` share: accountants by name, and answers as text or JSON.
 use clap::ValueEnum;
-use privacy::{Ledger, Price, account};
+use privacy::{Accountant, Ledger, Price, account};
 use serde::Serialize;
 
 /// How to print an answer.
@@ -16,6 +16,17 @@ pub enum Format {
 pub fn price(ledger: &Ledger, accountant: &str, delta: f64) -> Result<Price, String> {
     let by = account::by_name(accountant).ok_or_else(|| format!("no accountant is called {accountant}"))?;
     by.report(ledger, delta).map_err(|e| e.to_string())
+}
+
+/// The same, with `pld`'s interval at most about this share of epsilon wide, if one was named; other accountants have no such
+/// number.
+pub fn sharper(ledger: &Ledger, accountant: &str, delta: f64, precision: Option<f64>) -> Result<Price, String> {
+    match precision {
+        Some(precision) if accountant == "pld" => {
+            account::Pld { precision }.report(ledger, delta).map_err(|e| e.to_string())
+        }
+        _ => price(ledger, accountant, delta),
+    }
 }
 
 /// A number as JSON holds it: infinity is the string "inf".

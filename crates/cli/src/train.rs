@@ -46,6 +46,9 @@ pub struct Args {
     /// Replace earlier results in --out; their ledger is kept
     #[arg(long)]
     force: bool,
+    /// Where to train: cpu, cuda (the first GPU) or cuda:N [default: as the configuration says]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -108,6 +111,7 @@ impl Args {
     fn read(&self) -> Result<Config, Failure> {
         let mut set = self.set.clone();
         set.extend(self.seed.map(|seed| format!("train.seed={seed}")));
+        set.extend(self.device.iter().map(|device| format!("train.device={device}")));
         read(self.config.as_deref(), &set)
     }
 

@@ -32,6 +32,17 @@ fn account_prices_a_plan() {
 }
 
 #[test]
+fn an_interval_is_tightened_on_request() {
+    let width = |flags: &str| {
+        let priced = account(&format!("{CASE_A}{flags}"));
+        let [lower, upper] = ["epsilon_lower", "epsilon_upper"].map(|key| priced[key].as_f64().unwrap());
+        assert!(lower <= 1.828236666516577 && 1.828236666516577 <= upper + 1e-9, "{priced}");
+        upper - lower
+    };
+    assert!(width(" --precision 1e-6") < 0.02 * width(""));
+}
+
+#[test]
 fn all_accountants_answer_in_rows() {
     let rows = account(&format!("{CASE_A} --accountant all"));
     let row = |name: &str| rows.as_array().unwrap().iter().find(|row| row["accountant"] == name).unwrap().clone();
@@ -62,6 +73,9 @@ fn relations_and_samplings_are_priced_or_refused_with_a_reason() {
     let mut fixed = secateur();
     fixed.arg("account").args(CASE_A.split(' ')).args(["--sampling", "fixed-size"]);
     fixed.assert().failure().stderr(contains("--examples"));
+    let mut fixed = secateur();
+    fixed.arg("account").args(CASE_A.split(' ')).args(["--sampling", "fixed-size", "--examples", "10000"]);
+    fixed.assert().failure().stderr(contains("pld cannot price round (fixed-size 100 of 10000): gaussian 1: "));
     secateur()
         .arg("account")
         .args(CASE_A.split(' '))
@@ -135,7 +149,9 @@ fn numbers_outside_their_range_are_refused_by_name() {
     refuse("account --noise-multiplier -1 --sample-rate 0.01 --steps 10 --delta 1e-5", "--noise-multiplier");
     refuse("account --noise-multiplier 1 --sample-rate 1.01 --steps 10 --delta 1e-5", "from 0 to 1");
     refuse("account --noise-multiplier 1 --sample-rate 0.01 --steps 1.5 --delta 1e-5", "--steps");
+    refuse("account --noise-multiplier 1 --sample-rate 0.01 --steps -3 --delta 1e-5", "whole number from 0");
     refuse("account --noise-multiplier 1 --sample-rate 0.01 --steps 10 --delta 1", "below 1");
+    refuse("account --noise-multiplier 1 --sample-rate 0.01 --steps 10 --delta 0.1 --precision 0", "from 1e-8 to 0.1");
     refuse("account --noise-multiplier nan --sample-rate 0.01 --steps 10 --delta 1e-5", "--noise-multiplier");
     refuse("account --sample-rate 0.01 --steps 10 --delta 1e-5", "--noise-multiplier");
     refuse("calibrate --epsilon 0 --delta 1e-5 --sample-rate 0.01 --steps 10", "above 0");

@@ -53,11 +53,11 @@ impl Network {
         let (p2, at2) = max_pool2d(&t2, POOL);
         let flat = p2.reshape([N, 512]);
         let t3 = tanh(linear(&flat, w3, Some(b3)));
-        let (_, d4) = cross_entropy(&linear(&t3, w4, Some(b4)), &self.labels);
+        let (_, d4) = cross_entropy(linear(&t3, w4, Some(b4)), &self.labels);
         let d3 = tanh_backward(&t3, linear_backward(&d4, w4));
-        let d2 = max_pool2d_backward(&linear_backward(&d3, w3).reshape([N, 32, 4, 4]), &at2, t2.shape());
+        let d2 = max_pool2d_backward(&linear_backward(&d3, w3).reshape([N, 32, 4, 4]), &at2, t2.shape(), POOL);
         let d2 = tanh_backward(&t2, d2);
-        let d1 = max_pool2d_backward(&conv2d_backward(&d2, w2, p1.shape(), CONV2), &at1, t1.shape());
+        let d1 = max_pool2d_backward(&conv2d_backward(&d2, w2, p1.shape(), CONV2), &at1, t1.shape(), POOL);
         let d1 = tanh_backward(&t1, d1);
         Factors { p1, flat, t3, d1, d2, d3, d4 }
     }
@@ -141,7 +141,7 @@ fn pool(bencher: Bencher, layer: usize) {
 fn pool_backward(bencher: Bencher, layer: usize) {
     let x = planes(layer);
     let (y, at) = max_pool2d(&x, POOL);
-    bencher.bench_local(|| max_pool2d_backward(black_box(&y), &at, x.shape()));
+    bencher.bench_local(|| max_pool2d_backward(black_box(&y), &at, x.shape(), POOL));
 }
 
 #[divan::bench]

@@ -13,16 +13,22 @@
 //! Wrong shapes are programmer errors and panic with a message that names them; the layers above validate what users
 //! configure. Work runs on rayon's current thread pool; vector instructions are chosen at run time.
 
+mod cuda;
+mod device;
 mod kernel;
 mod math;
 mod matmul;
 mod memory;
 pub mod op;
+mod part;
 mod tensor;
 mod window;
 
+pub use cuda::{DeviceError, Gpu, Precision, Usage, guard};
+pub use device::Device;
 pub use kernel::Level;
 pub use matmul::{Mat, Threads, product};
 pub use memory::Indices;
+pub use part::{Part, PartMut, Span};
 pub use tensor::Tensor;
 pub use window::Window;

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::kernel::{self, Finish, Inner, Level};
+use crate::kernel::{self, Finish, Inner, Level, MOST, Scale};
 use crate::memory::Scratch;
 
 /// Products below this many multiplications stay on one thread.
@@ -88,17 +88,38 @@ pub fn product(out: &mut [f32], a: Mat, b: Mat, accumulate: bool, threads: Threa
 
 /// As [`product`], with `scale` before `a b`.
 pub(crate) fn scaled_product(out: &mut [f32], a: Mat, b: Mat, scale: f32, accumulate: bool, threads: Threads) {
+    general_product(out, a, b, Extra { scale: Scale::All(scale), start: None }, accumulate, threads);
+}
+
+/// What may be done on the way.
+#[derive(Clone, Copy)]
+pub(crate) struct Extra<'a> {
+    /// What `b` is multiplied with.
+    pub scale: Scale<'a>,
+    /// What every row of the result begins with.
+    pub start: Option<&'a [f32]>,
+}
+
+/// As [`product`], and more.
+///
+/// # Panics
+/// As [`product`], and if `start` has another length than a row of the result or comes with `accumulate`.
+pub(crate) fn general_product(out: &mut [f32], a: Mat, b: Mat, extra: Extra, accumulate: bool, threads: Threads) {
+    assert!(extra.start.is_none_or(|start| start.len() == b.cols && !accumulate), "a start for {a:?} times {b:?}");
     assert!(a.cols == b.rows, "inner dimensions differ: {a:?} times {b:?}");
     assert!(out.len() == a.rows * b.cols, "{a:?} times {b:?} into {} elements", out.len());
     a.check();
     b.check();
     if !accumulate && a.cols == 0 {
-        out.fill(0.0);
+        out.chunks_exact_mut(b.cols.max(1)).for_each(|row| match extra.start {
+            Some(start) => row.copy_from_slice(start),
+            None => row.fill(0.0),
+        });
     }
     if out.is_empty() || a.cols == 0 {
         return;
     }
-    let job = Job { a, b, scale, accumulate, level: Level::current() };
+    let job = Job { a, b, extra, accumulate, level: Level::current() };
     let spread = threads == Threads::Many && a.rows * b.cols * a.cols >= SMALL && rayon::current_num_threads() > 1;
     if spread { job.spread(out) } else { job.part(Out(out.as_mut_ptr()), 0..a.rows, 0..job.panels()) }
 }
@@ -108,7 +129,7 @@ pub(crate) fn scaled_product(out: &mut [f32], a: Mat, b: Mat, scale: f32, accumu
 struct Job<'a> {
     a: Mat<'a>,
     b: Mat<'a>,
-    scale: f32,
+    extra: Extra<'a>,
     accumulate: bool,
     level: Level,
 }
@@ -149,7 +170,7 @@ impl Job<'_> {
                 let size = (steps.1 - steps.0) * width;
                 let packed = kernel::aligned(panel, group.len() * size);
                 for (panel, out) in group.clone().zip(packed.chunks_exact_mut(size)) {
-                    kernel::pack(self.b, self.scale, steps, panel * width, width, out);
+                    kernel::pack(self.b, self.extra.scale, steps, panel * width, width, out);
                 }
                 for tile in tiles(rows.clone()) {
                     let mut pointers = [std::ptr::null(); TILE];
@@ -157,11 +178,13 @@ impl Job<'_> {
                     let inner = self.point(tile.start, steps, group.len(), copy, pointers);
                     for (panel, packed) in group.clone().zip(packed.chunks_exact(size)) {
                         let column = panel * width;
+                        let start = self.start(column, from);
                         let finish = Finish {
                             row_stride: self.b.cols,
                             columns: width.min(self.b.cols - column),
                             accumulate: self.accumulate || from > 0,
                             shift: std::ptr::null(),
+                            start: start.as_ref().map_or(std::ptr::null(), |start| start.as_ptr()),
                         };
                         // SAFETY: the level is the machine's; `check` made sure that every element of `a` lies in its
                         // slice, and `pointers` points at rows of it or of a copy; the tile lies in `out`, which has
@@ -174,6 +197,15 @@ impl Job<'_> {
                 }
             }
         }
+    }
+
+    /// What the columns of a panel begin with, at the first step of the inner dimension.
+    fn start(&self, column: usize, step: usize) -> Option<[f32; MOST]> {
+        let from = &self.extra.start.filter(|_| step == 0)?[column..];
+        let mut start = [0.0; MOST];
+        let len = from.len().min(MOST);
+        start[..len].copy_from_slice(&from[..len]);
+        Some(start)
     }
 
     /// Where rows `first..` of `a` begin and how to walk along them: in place, or in a copy if they are far apart or meet
@@ -207,7 +239,8 @@ fn tiles(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Mat, Threads, product};
+    use super::{Extra, Mat, Threads, general_product, product};
+    use crate::kernel::Scale;
 
     fn numbers(len: usize) -> Vec<f32> {
         (0..len).map(|i| ((i * 7919 + 13) % 1009) as f32 / 500.0 - 1.0).collect()
@@ -233,6 +266,26 @@ mod tests {
         close(&out, &naive(a, b), 10.0);
         product(&mut out, a, b, true, Threads::One);
         close(&out, &naive(a, b).iter().map(|v| 2.0 * v).collect::<Vec<_>>(), 10.0);
+    }
+
+    /// Both layouts of the right factor, over several depths and a panel that is not full.
+    #[test]
+    fn weighted_steps_and_a_start() {
+        let (rows, depth, cols) = (15, 800, 39);
+        let (a, b, start) = (numbers(rows * depth), numbers(depth * cols), numbers(cols));
+        let weights: Vec<f32> = numbers(depth / 4).iter().map(|w| w + 1.5).collect();
+        for b in [Mat::new(&b, depth, cols), Mat::new(&b, cols, depth).t()] {
+            let a = Mat::new(&a, rows, depth);
+            let weighted: Vec<f32> = (0..depth * cols)
+                .map(|kj| weights[kj / cols / 4] * b.data[kj / cols * b.row_stride + kj % cols * b.col_stride])
+                .collect();
+            let mut want = naive(a, Mat::new(&weighted, depth, cols));
+            want.iter_mut().enumerate().for_each(|(ij, w)| *w += f64::from(start[ij % cols]));
+            let mut out = vec![f32::NAN; rows * cols];
+            let extra = Extra { scale: Scale::Steps { weights: &weights, every: 4 }, start: Some(&start) };
+            general_product(&mut out, a, b, extra, false, Threads::Many);
+            close(&out, &want, 100.0);
+        }
     }
 
     #[test]

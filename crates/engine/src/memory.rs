@@ -8,6 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::Gpu;
+use crate::cuda::Buffer;
+use crate::part::{Part, Span};
+
 /// Buffers shorter than this many elements are left to the allocator.
 const SMALL: usize = 1 << 13;
 /// The shelf never holds more elements than this (1 GiB).
@@ -89,34 +93,85 @@ impl Drop for Scratch {
     }
 }
 
-/// Whole numbers in recycled storage.
-pub struct Indices(Vec<f32>);
+/// Whole numbers in recycled storage, on the host or on a GPU.
+pub struct Indices(Words);
+
+enum Words {
+    Host(Vec<f32>),
+    Device(Buffer, usize),
+}
 
 impl Indices {
     /// `len` numbers with unspecified contents.
     pub(crate) fn unfilled(len: usize) -> Self {
-        Self(take(len))
+        Self(Words::Host(take(len)))
+    }
+
+    /// As [`Indices::unfilled`], on a GPU.
+    pub(crate) fn unfilled_on(gpu: &'static Gpu, len: usize) -> Self {
+        Self(Words::Device(Buffer::of(gpu, len), len))
+    }
+
+    /// All of them.
+    pub(crate) fn part(&self) -> Part<'_, u32> {
+        match &self.0 {
+            Words::Host(_) => Part::Host(self),
+            Words::Device(buffer, len) => Part::Device(Span::new(buffer.gpu(), buffer.address(), *len)),
+        }
+    }
+
+    /// How many there are, wherever they are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.part().len()
+    }
+
+    /// A copy on the host.
+    #[must_use]
+    pub fn to_host(&self) -> Vec<u32> {
+        match self.part() {
+            Part::Host(words) => words.to_vec(),
+            Part::Device(span) => {
+                let mut words = vec![0; span.len];
+                span.gpu.read(span.at, &mut words);
+                words
+            }
+        }
     }
 }
 
+impl From<Vec<u32>> for Indices {
+    fn from(words: Vec<u32>) -> Self {
+        let mut indices = Self::unfilled(words.len());
+        indices.copy_from_slice(&words);
+        indices
+    }
+}
+
+/// # Panics
+/// If the numbers are on a GPU.
 impl std::ops::Deref for Indices {
     type Target = [u32];
     fn deref(&self) -> &[u32] {
+        let Words::Host(words) = &self.0 else { panic!("indices on a GPU have no slice") };
         // SAFETY: f32 and u32 have one size and alignment, and every pattern of bits is a value of both.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len()) }
+        unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), words.len()) }
     }
 }
 
 impl std::ops::DerefMut for Indices {
     fn deref_mut(&mut self) -> &mut [u32] {
+        let Words::Host(words) = &mut self.0 else { panic!("indices on a GPU have no slice") };
         // SAFETY: as above; the storage is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len()) }
+        unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), words.len()) }
     }
 }
 
 impl Drop for Indices {
     fn drop(&mut self) {
-        give(std::mem::take(&mut self.0));
+        if let Words::Host(words) = &mut self.0 {
+            give(std::mem::take(words));
+        }
     }
 }
 

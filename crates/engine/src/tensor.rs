@@ -1,21 +1,32 @@
 //! Contiguous `f32` tensors, row major.
 
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
-use crate::memory;
+use rayon::prelude::*;
+
+use crate::cuda::Buffer;
+use crate::part::{Part, PartMut, Span};
+use crate::{Device, Gpu, memory};
 
 /// A shape and its elements in row-major order.
 ///
 /// The first dimension counts rows: in a batch, the examples. `Debug` shows the shape and never the values, which may
-/// derive from people. Storage is recycled when a tensor is dropped.
-#[derive(PartialEq)]
+/// derive from people. Storage is recycled when a tensor is dropped. Elements are on the host or on a GPU; there, clones
+/// share them until one is changed.
 pub struct Tensor {
     shape: Vec<usize>,
-    data: Vec<f32>,
+    data: Storage,
+}
+
+enum Storage {
+    Host(Vec<f32>),
+    Device(Arc<Buffer>),
 }
 
 impl Tensor {
-    /// A tensor of `shape` over `data`.
+    /// A tensor of `shape` over `data`, on the host.
     ///
     /// # Panics
     /// If the number of elements is not the product of the shape.
@@ -23,21 +34,155 @@ impl Tensor {
     pub fn new(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Self {
         let shape = shape.into();
         assert!(volume(&shape) == data.len(), "shape {shape:?} does not hold {} elements", data.len());
-        Self { shape, data }
+        Self { shape, data: Storage::Host(data) }
+    }
+
+    /// A tensor of zeros, on the host.
+    #[must_use]
+    pub fn zeros(shape: impl Into<Vec<usize>>) -> Self {
+        Self::zeros_on(Device::Cpu, shape)
     }
 
     /// A tensor of zeros.
     #[must_use]
-    pub fn zeros(shape: impl Into<Vec<usize>>) -> Self {
-        let mut tensor = Self::unfilled(shape);
-        tensor.data.fill(0.0);
+    pub fn zeros_on(device: Device, shape: impl Into<Vec<usize>>) -> Self {
+        let mut tensor = Self::unfilled_on(device, shape);
+        tensor.clear();
         tensor
     }
 
     /// A tensor with unspecified contents, for kernels that write every element.
     pub(crate) fn unfilled(shape: impl Into<Vec<usize>>) -> Self {
         let shape = shape.into();
-        Self { data: memory::take(volume(&shape)), shape }
+        Self { data: Storage::Host(memory::take(volume(&shape))), shape }
+    }
+
+    /// As [`Tensor::unfilled`], on a device.
+    pub(crate) fn unfilled_on(device: Device, shape: impl Into<Vec<usize>>) -> Self {
+        let shape = shape.into();
+        match device {
+            Device::Cpu => Self::unfilled(shape),
+            Device::Cuda(gpu) => Self { data: Storage::Device(Arc::new(Buffer::of(gpu, volume(&shape)))), shape },
+        }
+    }
+
+    /// Where its elements are.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.gpu().map_or(Device::Cpu, Device::Cuda)
+    }
+
+    /// The GPU that it is on, if any.
+    pub(crate) fn gpu(&self) -> Option<&'static Gpu> {
+        match &self.data {
+            Storage::Host(_) => None,
+            Storage::Device(buffer) => Some(buffer.gpu()),
+        }
+    }
+
+    /// A copy on `device`, or the same tensor if it is there.
+    #[must_use]
+    pub fn to(self, device: Device) -> Self {
+        if self.device() == device {
+            return self;
+        }
+        match device {
+            Device::Cpu => self.to_host(),
+            Device::Cuda(gpu) => {
+                let host = self.to_host();
+                Self { data: Storage::Device(Arc::new(gpu.upload(host.data()))), shape: host.shape.clone() }
+            }
+        }
+    }
+
+    /// A copy on the host.
+    #[must_use]
+    pub fn to_host(&self) -> Self {
+        match &self.data {
+            Storage::Host(_) => self.clone(),
+            Storage::Device(buffer) => {
+                let mut host = Self::unfilled(&*self.shape);
+                buffer.gpu().read(buffer.address(), host.data_mut());
+                host
+            }
+        }
+    }
+
+    /// Sets every element to 0.
+    pub fn clear(&mut self) {
+        let bytes = self.len() * 4;
+        match &mut self.data {
+            Storage::Host(data) => pieces(data).for_each(|piece| piece.fill(0.0)),
+            Storage::Device(_) => {
+                let at = self.address_mut();
+                self.gpu().into_iter().for_each(|gpu| gpu.clear(at, bytes));
+            }
+        }
+    }
+
+    /// The address of its elements.
+    ///
+    /// # Panics
+    /// If they are on the host.
+    pub(crate) fn address(&self) -> u64 {
+        match &self.data {
+            Storage::Host(_) => panic!("{self:?} is on the host, the others on a GPU"),
+            Storage::Device(buffer) => buffer.address(),
+        }
+    }
+
+    /// The address of its elements, which nobody else looks at: shared ones are copied first.
+    pub(crate) fn address_mut(&mut self) -> u64 {
+        let bytes = self.len() * 4;
+        if let Storage::Device(buffer) = &mut self.data
+            && Arc::get_mut(buffer).is_none()
+        {
+            let copy = Buffer::new(buffer.gpu(), bytes);
+            copy.gpu().copy(copy.address(), buffer.address(), bytes);
+            *buffer = Arc::new(copy);
+        }
+        self.address()
+    }
+
+    /// For an operation that works in place: its elements, and a tensor of the same shape to write to, which is this one
+    /// unless somebody shares it.
+    pub(crate) fn in_place(mut self) -> (Part<'static>, Self) {
+        let shared = match &mut self.data {
+            Storage::Device(buffer) => Arc::get_mut(buffer).is_none(),
+            Storage::Host(_) => panic!("{self:?} is on the host"),
+        };
+        let Part::Device(span) = self.part(0..self.len()) else { unreachable!("a device tensor has device parts") };
+        let from = Part::Device(Span::new(span.gpu, span.at, span.len));
+        // The shared elements live on with whoever shares them, and work on the stream is in order.
+        if shared { (from, Self::unfilled_on(self.device(), &*self.shape)) } else { (from, self) }
+    }
+
+    /// The elements `range`.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    #[must_use]
+    pub fn part(&self, range: Range<usize>) -> Part<'_> {
+        assert!(range.start <= range.end && range.end <= self.len(), "elements {range:?} of {self:?}");
+        match &self.data {
+            Storage::Host(data) => Part::Host(&data[range]),
+            Storage::Device(buffer) => {
+                Part::Device(Span::new(buffer.gpu(), buffer.address() + 4 * range.start as u64, range.len()))
+            }
+        }
+    }
+
+    /// The elements `range`, to be changed.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    #[must_use]
+    pub fn part_mut(&mut self, range: Range<usize>) -> PartMut<'_> {
+        assert!(range.start <= range.end && range.end <= self.len(), "elements {range:?} of {self:?}");
+        match self.gpu() {
+            Some(gpu) => PartMut::Device(Span::new(gpu, self.address_mut() + 4 * range.start as u64, range.len())),
+            None => PartMut::Host(&mut self.data_mut()[range]),
+        }
     }
 
     /// The sizes of the dimensions.
@@ -47,33 +192,50 @@ impl Tensor {
     }
 
     /// All elements, row major.
+    ///
+    /// # Panics
+    /// If they are on a GPU: see [`Tensor::to_host`].
     #[must_use]
     pub fn data(&self) -> &[f32] {
-        &self.data
+        match &self.data {
+            Storage::Host(data) => data,
+            Storage::Device(_) => panic!("{self:?} is on {}, not on the host", self.device()),
+        }
     }
 
     /// All elements, row major, to be changed.
+    ///
+    /// # Panics
+    /// If they are on a GPU.
     #[must_use]
     pub fn data_mut(&mut self) -> &mut [f32] {
-        &mut self.data
+        let device = self.device();
+        match &mut self.data {
+            Storage::Host(data) => data,
+            Storage::Device(_) => panic!("a tensor on {device}, not on the host"),
+        }
     }
 
     /// The elements themselves; the tensor is gone.
     #[must_use]
-    pub fn into_data(mut self) -> Vec<f32> {
-        std::mem::take(&mut self.data)
+    pub fn into_data(self) -> Vec<f32> {
+        let mut host = self.to(Device::Cpu);
+        std::mem::take(match &mut host.data {
+            Storage::Host(data) => data,
+            Storage::Device(_) => unreachable!("it was just copied to the host"),
+        })
     }
 
     /// Number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.data.len()
+        volume(&self.shape)
     }
 
     /// Whether there are no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.data.is_empty()
+        self.len() == 0
     }
 
     /// The same elements under another shape.
@@ -108,13 +270,20 @@ impl Tensor {
     pub fn row(&self, i: usize) -> &[f32] {
         assert!(i < self.rows(), "row {i} of shape {:?}", self.shape);
         let len = self.row_len();
-        &self.data[i * len..(i + 1) * len]
+        &self.data()[i * len..(i + 1) * len]
     }
 
     /// The last dimension (1 for a tensor without dimensions).
     pub(crate) fn last(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)
     }
+}
+
+/// Elements that a thread copies at a time.
+const PIECE: usize = 1 << 16;
+
+fn pieces(data: &mut [f32]) -> rayon::slice::ChunksMut<'_, f32> {
+    data.par_chunks_mut(PIECE)
 }
 
 /// Number of elements of a shape.
@@ -124,15 +293,31 @@ pub(crate) fn volume(shape: &[usize]) -> usize {
 
 impl Clone for Tensor {
     fn clone(&self) -> Self {
-        let mut data = memory::take(self.len());
-        data.copy_from_slice(&self.data);
+        let data = match &self.data {
+            Storage::Device(buffer) => Storage::Device(buffer.clone()),
+            Storage::Host(from) => {
+                let mut data = memory::take(from.len());
+                pieces(&mut data).zip(from.par_chunks(PIECE)).for_each(|(to, from)| to.copy_from_slice(from));
+                Storage::Host(data)
+            }
+        };
         Self { shape: self.shape.clone(), data }
+    }
+}
+
+/// # Panics
+/// If one of them is on a GPU.
+impl PartialEq for Tensor {
+    fn eq(&self, other: &Self) -> bool {
+        self.shape == other.shape && self.data() == other.data()
     }
 }
 
 impl Drop for Tensor {
     fn drop(&mut self) {
-        memory::give(std::mem::take(&mut self.data));
+        if let Storage::Host(data) = &mut self.data {
+            memory::give(std::mem::take(data));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The sliding window of convolutions and pools.
 
 /// Size, step and zero border of a window that slides over an image; every pair is (vertical, horizontal).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Height and width of the window.
     pub kernel: [usize; 2],

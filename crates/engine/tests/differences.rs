@@ -106,7 +106,13 @@ fn pools() {
             y
         };
         let (y, argmax) = max_pool2d(&x, window);
-        check(|x| fold(x, f64::NEG_INFINITY, f64::max), &x, &y, &dy, &max_pool2d_backward(&dy, &argmax, x.shape()));
+        check(
+            |x| fold(x, f64::NEG_INFINITY, f64::max),
+            &x,
+            &y,
+            &dy,
+            &max_pool2d_backward(&dy, &argmax, x.shape(), window),
+        );
         let cells = window.cells() as f64;
         let mean = |x: &[f64]| fold(x, 0.0, |a, b| a + b).iter().map(|y| y / cells).collect();
         check(mean, &x, &avg_pool2d(&x, window), &dy, &avg_pool2d_backward(&dy, x.shape(), window));
@@ -228,8 +234,9 @@ fn attentions() {
                 let (how, flags) = (Attention { heads, causal }, present.as_deref());
                 let seen =
                     |i, query, key| (!causal || key <= query) && flags.is_none_or(|flags: &[bool]| flags[i * t + key]);
-                let (y, kept) = attention(&x, how, flags);
-                let dx = attention_backward(&dy, &x, &kept, how, flags);
+                let hidden = flags.map(Present::from);
+                let (y, kept) = attention(&x, how, hidden.as_ref());
+                let dx = attention_backward(&dy, &x, &kept, how, hidden.as_ref());
                 check(|x| attend(x, t, heads, seen), &x, &y, &dy, &dx);
             }
         }
@@ -260,11 +267,11 @@ fn losses() {
     let (labels, t) = ([0u32, 4, 2, 2], wide(&targets));
     let rows =
         |f: &dyn Fn(usize, &[f64]) -> f64, x: &[f64]| x.chunks(5).enumerate().map(|(i, x)| f(i, x)).collect::<Vec<_>>();
-    let run = |f: &dyn Fn(usize, &[f64]) -> f64, (losses, dx): (Vec<f32>, Tensor)| {
-        check(|x| rows(f, x), &x, &Tensor::new([4], losses), &ones, &dx);
+    let run = |f: &dyn Fn(usize, &[f64]) -> f64, (losses, dx): (Tensor, Tensor)| {
+        check(|x| rows(f, x), &x, &losses, &ones, &dx);
     };
     let softmax = |i: usize, x: &[f64]| x.iter().map(|x| x.exp()).sum::<f64>().ln() - x[labels[i] as usize];
-    run(&softmax, cross_entropy(&x, &labels));
+    run(&softmax, cross_entropy(x.clone(), &labels));
     let mean = |f: fn(f64, f64) -> f64, i: usize, x: &[f64]| (0..5).map(|j| f(x[j], t[i * 5 + j])).sum::<f64>() / 5.0;
     run(&|i, x| mean(|x, t| (1.0 + x.exp()).ln() - t * x, i, x), sigmoid_cross_entropy(&x, &targets));
     run(&|i, x| mean(|x, t| (x - t).powi(2), i, x), mean_squared_error(&x, &targets));

@@ -20,8 +20,9 @@ const CAUSAL: Attention = Attention { heads: 2, causal: true };
 
 /// Output and input gradient, one after the other.
 fn attend(qkv: &Tensor, dy: &Tensor, how: Attention, present: Option<&[bool]>) -> [Tensor; 2] {
-    let (y, kept) = attention(qkv, how, present);
-    let dx = attention_backward(dy, qkv, &kept, how, present);
+    let present = present.map(Present::from);
+    let (y, kept) = attention(qkv, how, present.as_ref());
+    let dx = attention_backward(dy, qkv, &kept, how, present.as_ref());
     [y, dx]
 }
 
@@ -245,18 +246,22 @@ fn tokens_that_are_not_counted() {
     // The second example has no counted token, and the second token of the first is padding: both may be anything.
     logits.data_mut()[5..20].fill(f32::NAN);
     logits.data_mut()[20] = 1e30;
-    let (losses, gradient) = token_cross_entropy(&logits, &[2, u32::MAX, u32::MAX, u32::MAX, 0, 1]);
-    let (single, row) = cross_entropy(&Tensor::new([1, 5], logits.data()[..5].to_vec()), &[2]);
-    assert_eq!((losses[0], &gradient.data()[..5]), (single[0], row.data()));
-    assert!(losses[1] == 0.0 && gradient.data()[5..25].iter().all(|&g| g == 0.0));
-    let (single, row) = cross_entropy(&Tensor::new([1, 5], logits.data()[25..].to_vec()), &[1]);
-    assert_eq!(losses[2], single[0] / 2.0);
+    let (losses, gradient) = token_cross_entropy(logits.clone(), &[2, u32::MAX, u32::MAX, u32::MAX, 0, 1]);
+    let (single, row) = cross_entropy(Tensor::new([1, 5], logits.data()[..5].to_vec()), &[2]);
+    assert_eq!((losses.data()[0], &gradient.data()[..5]), (single.data()[0], row.data()));
+    assert!(losses.data()[1] == 0.0 && gradient.data()[5..25].iter().all(|&g| g == 0.0));
+    let (single, row) = cross_entropy(Tensor::new([1, 5], logits.data()[25..].to_vec()), &[1]);
+    assert_eq!(losses.data()[2], single.data()[0] / 2.0);
     gradient.data()[25..].iter().zip(row.data()).for_each(|(g, r)| assert_eq!(*g, r / 2.0));
-    let (losses, gradient) = token_cross_entropy(&Tensor::zeros([0, 2, 5]), &[]);
+    let (losses, gradient) = token_cross_entropy(Tensor::zeros([0, 2, 5]), &[]);
     assert!(losses.is_empty() && gradient.shape() == [0, 2, 5]);
     logits.data_mut()[21] = f32::NAN;
-    let (losses, gradient) = token_cross_entropy(&logits, &[2, u32::MAX, u32::MAX, u32::MAX, 0, 1]);
-    assert!(losses[0].is_finite() && losses[2].is_nan() && gradient.data()[..20].iter().all(|g| g.is_finite()));
+    let (losses, gradient) = token_cross_entropy(logits.clone(), &[2, u32::MAX, u32::MAX, u32::MAX, 0, 1]);
+    assert!(
+        losses.data()[0].is_finite()
+            && losses.data()[2].is_nan()
+            && gradient.data()[..20].iter().all(|g| g.is_finite())
+    );
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl<T: Sum + Clone> Correlated<T> {
     }
 }
 
-impl<T: Sum + Clone> Mechanism<T> for Correlated<T> {
+impl<T: Sum + Clone + Send> Mechanism<T> for Correlated<T> {
     fn event(&self, _step: u64) -> Event {
         Event::Season { strategy: self.strategy.clone(), noise_multiplier: self.noise_multiplier }
     }

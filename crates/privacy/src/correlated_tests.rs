@@ -41,16 +41,16 @@ fn worked_numbers_of_a_banded_inverse() {
 /// `C^-1 C^-T` of a lower triangular Toeplitz matrix, by forward substitution on dense columns.
 fn covariance(c: &[f64], n: usize) -> Vec<Vec<f64>> {
     let entry = |i: usize, j: usize| if i >= j && i - j < c.len() { c[i - j] } else { 0.0 };
-    let column = |column: usize| {
-        let mut x: Vec<f64> = Vec::new();
-        for i in 0..n {
-            let known: f64 = x.iter().enumerate().map(|(j, x)| entry(i, j) * x).sum();
-            x.push((f64::from(u8::from(i == column)) - known) / entry(i, i));
-        }
-        x
+    // Column `k` of the inverse, from the top down.
+    let column = |k: usize| {
+        (0..n).fold(Vec::with_capacity(n), |mut column: Vec<f64>, i| {
+            let known: f64 = column.iter().enumerate().map(|(j, x)| entry(i, j) * x).sum();
+            column.push((f64::from(u8::from(i == k)) - known) / entry(i, i));
+            column
+        })
     };
     let columns: Vec<Vec<f64>> = (0..n).map(column).collect();
-    (0..n).map(|i| (0..n).map(|j| (0..n).map(|k| columns[k][i] * columns[k][j]).sum()).collect()).collect()
+    (0..n).map(|i| (0..n).map(|j| columns.iter().map(|c| c[i] * c[j]).sum()).collect()).collect()
 }
 
 fn measured(make: impl Fn() -> Correlated<f64>, n: usize, keys: u64) -> Vec<Vec<f64>> {

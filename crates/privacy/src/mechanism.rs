@@ -7,7 +7,7 @@ use crate::{Event, Key, Purpose, Stream};
 /// It never sees a secret: `blank` has the shape of the sum and zeros for its values. It returns *unit* noise, and the
 /// release multiplies that by the noise multiplier in `event` and by the sensitivity, so that the number charged is the
 /// number used.
-pub trait Mechanism<T> {
+pub trait Mechanism<T>: Send {
     /// What one release at this step costs, with a finite multiplier `>= 0`. [`Event::Gaussian`] promises that
     /// [`Mechanism::unit`] is standard normal in every coordinate, independently. [`Event::Season`] promises that units
     /// of consecutive steps are correlated as its strategy says: see [`Correlated`](crate::Correlated), which keeps that

@@ -242,3 +242,12 @@ fn random_ledgers_have_sound_prices() {
     let wrong: Vec<String> = names.flat_map(|name| fuzz(name).into_iter().take(20)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Ledgers that once took minutes, had no end, or were answered with nothing.
+#[test]
+fn ledgers_that_went_wrong_before() {
+    for (name, seeds) in [("pld", &[121, 135, 152, 156, 171, 286, 793][..]), ("exact", &[71])] {
+        let account = accountant(name);
+        seeds.iter().for_each(|seed| assert!(trial(account.as_ref(), *seed, 4).expect("a sound price") > 0));
+    }
+}

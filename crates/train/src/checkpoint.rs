@@ -37,7 +37,8 @@ impl Item {
 fn named(weights: &Weights, prefix: &str) -> Vec<Item> {
     let pairs = weights.layout().parameters().iter().zip(weights.tensors());
     let item = |(p, t): (&crate::layer::Parameter, &Tensor)| {
-        let words = t.data().iter().map(|x| x.to_le_bytes());
+        let there = t.to_host();
+        let words = there.data().iter().map(|x| x.to_le_bytes());
         Item::new(format!("{prefix}{}", p.name), Dtype::F32, p.shape.clone(), words)
     };
     pairs.map(item).collect()

@@ -3,18 +3,22 @@
 //! Gradients, steps and noise are all such points. One buffer keeps noise, sums and optimizers to single passes over
 //! memory; the [`Layout`] says which stretch belongs to which parameter.
 use crate::layer::Parameter;
-use engine::Tensor;
+use engine::{Device, Part, PartMut, Tensor, op};
 use rayon::prelude::*;
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 /// Numbers that a thread works through at a time.
 pub(crate) const BLOCK: usize = 1 << 14;
 
-/// Which stretch of a flat buffer belongs to which parameter.
+/// Which stretch of a flat buffer belongs to which parameter, and on which device such buffers are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
     parameters: Vec<Parameter>,
     ranges: Vec<Range<usize>>,
+    device: Device,
 }
 
 impl Layout {
@@ -38,7 +42,17 @@ impl Layout {
                 at - n..at
             })
             .collect();
-        Arc::new(Layout { parameters, ranges })
+        Arc::new(Layout { parameters, ranges, device: Device::Cpu })
+    }
+
+    /// The same layout of buffers on `device`.
+    pub fn on(&self, device: Device) -> Arc<Self> {
+        Arc::new(Layout { device, ..self.clone() })
+    }
+
+    /// Where its buffers are.
+    pub fn device(&self) -> Device {
+        self.device
     }
 
     /// The parameters, in order.
@@ -63,16 +77,37 @@ impl Layout {
 }
 
 /// A gradient, a step or noise: one number for each of the model's. Storage is recycled when it is dropped.
+///
+/// On a GPU, what has an operation of its own (sums, scales, blends) stays there. Whoever asks for the numbers themselves
+/// gets a copy; whoever changes them or brings a closure gets them on the host, where they stay until they meet numbers on
+/// the GPU again.
 #[derive(Clone)]
 pub struct Grads {
     layout: Arc<Layout>,
     flat: Tensor,
+    /// The numbers on the host, where somebody asked for those of a GPU.
+    mirror: OnceLock<Tensor>,
 }
 
 impl Grads {
+    fn of(layout: Arc<Layout>, flat: Tensor) -> Self {
+        Grads { layout, flat, mirror: OnceLock::new() }
+    }
+
+    /// The numbers, about to change.
+    fn changing(&mut self) -> &mut Tensor {
+        self.mirror.take();
+        &mut self.flat
+    }
+
+    /// The numbers on the host.
+    fn host(&self) -> &Tensor {
+        if self.device() == Device::Cpu { &self.flat } else { self.mirror.get_or_init(|| self.flat.to_host()) }
+    }
+
     /// All zeros.
     pub fn zeros(layout: &Arc<Layout>) -> Self {
-        Grads { layout: layout.clone(), flat: Tensor::zeros([layout.len()]) }
+        Grads::of(layout.clone(), Tensor::zeros_on(layout.device, [layout.len()]))
     }
 
     /// Wraps a flat buffer.
@@ -81,7 +116,7 @@ impl Grads {
     /// If `flat` does not have the layout's length.
     pub fn new(layout: &Arc<Layout>, flat: Vec<f32>) -> Self {
         assert_eq!(flat.len(), layout.len(), "a buffer of {} numbers for {} parameters", flat.len(), layout.len());
-        Grads { layout: layout.clone(), flat: Tensor::new([flat.len()], flat) }
+        Grads::of(layout.clone(), Tensor::new([flat.len()], flat))
     }
 
     /// The layout.
@@ -89,59 +124,137 @@ impl Grads {
         &self.layout
     }
 
-    /// All numbers.
-    pub fn flat(&self) -> &[f32] {
-        self.flat.data()
+    /// Where the numbers are.
+    pub fn device(&self) -> Device {
+        self.flat.device()
     }
 
-    /// All numbers, to change.
+    /// The same numbers on `device`.
+    pub fn to(self, device: Device) -> Self {
+        Grads::of(self.layout, self.flat.to(device))
+    }
+
+    /// All numbers, on whatever device.
+    pub fn tensor(&self) -> &Tensor {
+        &self.flat
+    }
+
+    /// All numbers, on whatever device, to change.
+    pub fn tensor_mut(&mut self) -> &mut Tensor {
+        self.changing()
+    }
+
+    /// A copy of all numbers on the host.
+    pub fn to_vec(&self) -> Vec<f32> {
+        self.flat.to_host().into_data()
+    }
+
+    /// All numbers; those on a GPU are copied to the host.
+    pub fn flat(&self) -> &[f32] {
+        self.host().data()
+    }
+
+    /// All numbers, to change; on the host from now on.
     pub fn flat_mut(&mut self) -> &mut [f32] {
+        self.come_home();
         self.flat.data_mut()
     }
 
-    /// Parameter `p`'s numbers.
+    /// Parameter `p`'s numbers; those on a GPU are copied to the host.
     pub fn parameter(&self, p: usize) -> &[f32] {
-        &self.flat.data()[self.layout.range(p)]
+        &self.host().data()[self.layout.range(p)]
     }
 
-    /// Parameter `p`'s numbers, to change.
+    /// Parameter `p`'s numbers, to change; on the host from now on.
     pub fn parameter_mut(&mut self, p: usize) -> &mut [f32] {
+        self.come_home();
         &mut self.flat.data_mut()[self.layout.range(p)]
+    }
+
+    /// Parameter `p`'s numbers, on whatever device.
+    pub fn part(&self, p: usize) -> Part<'_> {
+        self.flat.part(self.layout.range(p))
+    }
+
+    /// Parameter `p`'s numbers, on whatever device, to change.
+    pub fn part_mut(&mut self, p: usize) -> PartMut<'_> {
+        let range = self.layout.range(p);
+        self.changing().part_mut(range)
     }
 
     /// The L2 norm, accumulated in f64.
     pub fn norm(&self) -> f64 {
-        let square = |block: &[f32]| block.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
-        let blocks: Vec<f64> = self.flat.data().par_chunks(BLOCK).map(square).collect();
-        blocks.into_iter().sum::<f64>().sqrt()
+        op::square(&self.flat).sqrt()
     }
 
-    /// `f` applied to each pair of numbers, in place.
+    /// `f` applied to each pair of numbers, in place; on the host.
     pub fn zip_with(&mut self, other: &Grads, f: impl Fn(&mut f32, f32) + Sync) {
-        let blocks = self.flat.data_mut().par_chunks_mut(BLOCK).zip(other.flat.data().par_chunks(BLOCK));
+        self.come_home();
+        let other = other.beside(self);
+        let blocks = self.flat.data_mut().par_chunks_mut(BLOCK).zip(other.data().par_chunks(BLOCK));
         blocks.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| f(a, *b)));
     }
 
-    /// `f` applied to each number, in place.
+    /// `f` applied to each number, in place; on the host.
     pub fn for_each(&mut self, f: impl Fn(&mut f32) + Sync) {
-        self.flat.data_mut().par_chunks_mut(BLOCK).for_each(|block| block.iter_mut().for_each(&f));
+        self.flat_mut().par_chunks_mut(BLOCK).for_each(|block| block.iter_mut().for_each(&f));
+    }
+
+    /// Every number times `by`.
+    pub fn times(mut self, by: f32) -> Self {
+        op::scale(self.changing(), f64::from(by));
+        self
+    }
+
+    /// `self = keep self + by other`.
+    pub fn blend(&mut self, other: &Grads, keep: f32, by: f32) {
+        let other = other.beside(self);
+        op::blend(self.changing(), &other, keep, by);
+    }
+
+    /// `self = keep self + by other^2`.
+    pub fn blend_square(&mut self, other: &Grads, keep: f32, by: f32) {
+        let other = other.beside(self);
+        op::blend_square(self.changing(), &other, keep, by);
+    }
+
+    /// Adam's step from its two means, `-rate m / (root sqrt(v) + eps)`, in the storage of `self`.
+    pub fn adam_step(self, m: &Grads, v: &Grads, rate: f32, root: f32, eps: f32) -> Self {
+        let (m, v) = (m.beside(&self), v.beside(&self));
+        Grads::of(self.layout, op::adam_step(self.flat, &m, &v, rate, root, eps))
+    }
+
+    fn come_home(&mut self) {
+        if self.device() != Device::Cpu {
+            let kept = self.mirror.take();
+            self.flat = kept.unwrap_or_else(|| self.flat.to_host());
+        }
+    }
+
+    /// These numbers on the device of `other`: on a GPU, or where they are already, nothing is copied.
+    fn beside(&self, other: &Grads) -> std::borrow::Cow<'_, Tensor> {
+        match self.device() == other.device() {
+            true => std::borrow::Cow::Borrowed(&self.flat),
+            false => std::borrow::Cow::Owned(self.flat.clone().to(other.device())),
+        }
     }
 }
 
 impl privacy::Sum for Grads {
-    fn add(mut self, other: Self) -> Self {
-        self.zip_with(&other, |a, b| *a += b);
-        self
+    fn add(self, other: Self) -> Self {
+        let other = other.beside(&self);
+        Grads::of(self.layout, op::add(self.flat, &other))
     }
     fn scale(mut self, by: f64) -> Self {
-        self.for_each(|x| *x = (f64::from(*x) * by) as f32);
+        op::scale(self.changing(), by);
         self
     }
     fn blank(&self) -> Self {
-        Grads::zeros(&self.layout)
+        Grads::of(self.layout.clone(), Tensor::zeros_on(self.device(), [self.flat.len()]))
     }
     fn add_scaled(mut self, other: Self, by: f64) -> Self {
-        self.zip_with(&other, |a, b| *a += (f64::from(b) * by) as f32);
+        let other = other.beside(&self);
+        op::add_scaled(self.changing(), &other, by);
         self
     }
 }

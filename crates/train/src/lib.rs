@@ -25,3 +25,5 @@ pub mod tap;
 pub mod trainer;
 pub mod update;
 pub mod workload;
+
+pub use engine::{Gpu, guard};

@@ -59,7 +59,8 @@ pub fn at(
         let one = |look: &Look| {
             let seen = look.offset.as_ref().map(|offset| weights.seen_from(offset));
             let seen = seen.as_ref().unwrap_or(weights);
-            (look.weight, model.taps_with(seen, data.gather(&who), coins(who.clone())))
+            let (inputs, targets) = data.gather_on(&who, weights.layout().device());
+            (look.weight, model.taps_with(seen, inputs, &targets, coins(who.clone())))
         };
         let mut taps = Taps::blended(looks.iter().map(one).collect());
         taps.who = who;

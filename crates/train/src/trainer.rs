@@ -86,6 +86,11 @@ impl Trainer {
     /// # Errors
     /// If the ledger cannot be written; then nothing was released and the weights are as before.
     pub fn step(&mut self) -> Result<(), LedgerError> {
+        // On a thread of the pool: from outside, every parallel loop would wake one up and wait for it.
+        rayon::scope(|_| self.step_here())
+    }
+
+    fn step_here(&mut self) -> Result<(), LedgerError> {
         let layout = self.weights.layout().clone();
         let draw = self.sampler.draw(self.step);
         let looks = self.looks();
@@ -145,7 +150,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Takes a step, and tells the updates.
+    /// Takes a step, and tells the rule and the updates.
     fn take(&mut self, step: Privatized<Grads>) {
         let taken = step.get().clone();
         self.weights.walk(step);

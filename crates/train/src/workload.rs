@@ -27,8 +27,10 @@ enum Made {
 pub struct Workload {
     /// `W1` to `W6`.
     pub name: &'static str,
-    /// Examples in a step, unless told otherwise.
+    /// Examples in a step on a processor, unless told otherwise.
     pub batch: usize,
+    /// Examples in a step on a GPU, unless told otherwise.
+    pub gpu_batch: usize,
     config: &'static str,
     input: &'static [usize],
     made: Made,
@@ -40,12 +42,20 @@ macro_rules! config {
     };
 }
 
-/// All of them, with the batch sizes that fit a CPU.
+/// All of them.
 pub const ALL: [Workload; 6] = [
-    Workload { name: "W1", batch: 1024, config: config!("w1"), input: &[108], made: Made::Numbers { classes: 2 } },
+    Workload {
+        name: "W1",
+        batch: 1024,
+        gpu_batch: 1024,
+        config: config!("w1"),
+        input: &[108],
+        made: Made::Numbers { classes: 2 },
+    },
     Workload {
         name: "W2",
         batch: 512,
+        gpu_batch: 512,
         config: config!("w2"),
         input: &[1, 28, 28],
         made: Made::Numbers { classes: 10 },
@@ -53,13 +63,35 @@ pub const ALL: [Workload; 6] = [
     Workload {
         name: "W3",
         batch: 128,
+        gpu_batch: 1024,
         config: config!("w3"),
         input: &[3, 32, 32],
         made: Made::Numbers { classes: 10 },
     },
-    Workload { name: "W4", batch: 8, config: config!("w4"), input: &[128, 384], made: Made::Numbers { classes: 10 } },
-    Workload { name: "W5", batch: 1, config: config!("w5"), input: &[512], made: Made::Tokens { vocabulary: 50257 } },
-    Workload { name: "W6", batch: 16, config: config!("w6"), input: &[3, 32, 32], made: Made::Numbers { classes: 10 } },
+    Workload {
+        name: "W4",
+        batch: 8,
+        gpu_batch: 64,
+        config: config!("w4"),
+        input: &[128, 384],
+        made: Made::Numbers { classes: 10 },
+    },
+    Workload {
+        name: "W5",
+        batch: 1,
+        gpu_batch: 16,
+        config: config!("w5"),
+        input: &[512],
+        made: Made::Tokens { vocabulary: 50257 },
+    },
+    Workload {
+        name: "W6",
+        batch: 16,
+        gpu_batch: 256,
+        config: config!("w6"),
+        input: &[3, 32, 32],
+        made: Made::Numbers { classes: 10 },
+    },
 ];
 
 /// A workload that cannot be set up: a fault of this program, not of its user.
@@ -77,6 +109,9 @@ pub enum WorkloadError {
     /// Its numbers.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Its device.
+    #[error(transparent)]
+    Device(#[from] engine::DeviceError),
     /// Its examples have no length.
     #[error("{0} is not a workload of texts: it has no length to change")]
     Length(&'static str),
@@ -126,11 +161,15 @@ impl Workload {
             (None, Some(_)) => return Err(WorkloadError::Length(self.name)),
             (_, None) => {}
         }
-        let data = self.data(batch, &input)?;
+        let device = config.train.open_device()?;
+        let mut data = self.data(batch, &input)?;
         let model = Arc::new(Model::build(&config.model, &input, &data.gather(&[]).targets)?);
         let plan = Plan::new(config, &model, batch)?;
         let key = Arc::new(Key::from_seed(1));
-        let weights = Weights::public(model.layout(), &key);
+        let weights = engine::guard(|| {
+            data.reside(device);
+            Weights::public(model.layout(), &key).to(device)
+        })?;
         let ledger = Ledger::new(config.privacy.neighbouring);
         Ok(plan.trainer(config, &model, weights, data, batch, key, ledger)?)
     }

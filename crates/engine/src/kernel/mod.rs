@@ -9,7 +9,7 @@
 mod pack;
 mod vector;
 
-pub(crate) use pack::{MOST, aligned, pack, pack_rows, turn};
+pub(crate) use pack::{MOST, Scale, aligned, pack, pack_rows, turn};
 use std::sync::atomic::{AtomicU8, Ordering};
 use vector::{Plain, Vector};
 
@@ -103,6 +103,8 @@ pub(crate) struct Finish {
     pub accumulate: bool,
     /// What is added to each row, or null.
     pub shift: *const f32,
+    /// What is added to each column, one number for each of the panel's, or null.
+    pub start: *const f32,
 }
 
 /// Rows times a panel: row `i` of the result is the sum over the inner dimension of row `i`'s elements times the panel's
@@ -111,7 +113,7 @@ pub(crate) struct Finish {
 /// # Safety
 /// `level` is at most [`Level::best`]. Each pointer of `rows` is good for every element that `inner` names; `panel` holds
 /// `segments * len` steps of `level.width()`; `out` is good for `rows.len()` rows of `columns`, `row_stride` apart, and nobody
-/// else touches these; `shift` is null or good for as many elements as there are rows.
+/// else touches these; `shift` is null or good for as many elements as there are rows, `start` for the panel's width.
 pub(crate) unsafe fn rows_by_panel(
     level: Level,
     rows: &[*const f32],
@@ -195,7 +197,11 @@ unsafe fn one_tile<V: Vector, const R: usize>(
             V::prefetch(out.wrapping_add(i * finish.row_stride));
             V::prefetch(out.wrapping_add(i * finish.row_stride + V::LANES));
         }
-        let mut sums = [[V::zero(); 2]; R];
+        let start = match finish.start.is_null() {
+            true => [V::zero(); 2],
+            false => [V::load(finish.start), V::load(finish.start.add(V::LANES))],
+        };
+        let mut sums = [start; R];
         let mut panel = panel;
         for segment in 0..inner.segments {
             let mut at = segment * inner.stride;

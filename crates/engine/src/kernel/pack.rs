@@ -15,15 +15,39 @@ pub(crate) fn aligned(scratch: &mut Scratch, len: usize) -> &mut [f32] {
     &mut room[skip..skip + len]
 }
 
-/// Packs steps `from..to` of columns `first..` of `b` (whose rows are steps), `scale` times, into `panel`, `width` a step;
+/// What the right factor is multiplied with as it is packed.
+#[derive(Clone, Copy)]
+pub(crate) enum Scale<'a> {
+    /// One number.
+    All(f32),
+    /// A number for each `every` steps of the inner dimension.
+    Steps { weights: &'a [f32], every: usize },
+}
+
+/// Packs steps `from..to` of columns `first..` of `b` (whose rows are steps), times `scale`, into `panel`, `width` a step;
 /// what lies beyond the columns is 0.
-pub(crate) fn pack(b: Mat, scale: f32, (from, to): (usize, usize), first: usize, width: usize, panel: &mut [f32]) {
+pub(crate) fn pack(b: Mat, scale: Scale, (from, to): (usize, usize), first: usize, width: usize, panel: &mut [f32]) {
     let columns = width.min(b.cols - first);
     let panel = &mut panel[..(to - from) * width];
     let data = &b.data[from * b.row_stride + first * b.col_stride..];
     if b.row_stride == 1 {
-        return turn(data, b.col_stride, columns, scale, width, panel);
+        let all = if let Scale::All(all) = scale { all } else { 1.0 };
+        turn(data, b.col_stride, columns, all, width, panel);
+    } else {
+        copy(b, data, columns, width, panel);
     }
+    match scale {
+        Scale::All(all) if all == 1.0 || b.row_stride == 1 => {}
+        Scale::All(all) => panel.iter_mut().for_each(|x| *x *= all),
+        Scale::Steps { weights, every } => {
+            let weight = (from..to).map(|step| weights[step / every]);
+            panel.chunks_exact_mut(width).zip(weight).for_each(|(x, w)| x.iter_mut().for_each(|x| *x *= w));
+        }
+    }
+}
+
+/// Rows of `data`, `b.row_stride` apart, one a step.
+fn copy(b: Mat, data: &[f32], columns: usize, width: usize, panel: &mut [f32]) {
     if columns < width {
         panel.fill(0.0);
     }
@@ -40,9 +64,6 @@ pub(crate) fn pack(b: Mat, scale: f32, (from, to): (usize, usize), first: usize,
             let column = data[j * b.col_stride..].iter().step_by(b.row_stride);
             panel[j..].iter_mut().step_by(width).zip(column).for_each(|(out, b)| *out = *b);
         }
-    }
-    if scale != 1.0 {
-        panel.iter_mut().for_each(|x| *x *= scale);
     }
 }
 

@@ -5,12 +5,14 @@
 //! which is cheaper than a trip to memory (FlashAttention, Dao et al. 2022, arXiv 2205.14135, does so for the same
 //! reason).
 
+mod gpu;
 mod softmax;
 
 use rayon::prelude::*;
 
 use crate::matmul::scaled_product;
 use crate::memory::Scratch;
+use crate::op::Present;
 use crate::{Mat, Tensor, Threads, product};
 use softmax::{Mask, backward_rows, exp_rows, scale_rows};
 
@@ -34,6 +36,8 @@ pub struct Attended {
     /// Each query's largest score, and one over the sum of the exponentials of its scores less that one, `[n, heads, 2, t]`;
     /// 0 where nobody is present.
     sums: Tensor,
+    /// The output, on a GPU.
+    y: Option<Tensor>,
 }
 
 /// Checked sizes: `n` examples of `t` positions, `heads` of `width`.
@@ -49,11 +53,11 @@ struct Sizes {
 impl Sizes {
     /// # Panics
     /// If the projections or the flags do not fit.
-    fn new(qkv: &Tensor, how: Attention, present: Option<&[bool]>) -> Self {
+    fn new(qkv: &Tensor, how: Attention, present: Option<&Present>) -> Self {
         let Attention { heads, causal } = how;
         let &[n, t, triple] = qkv.shape() else { panic!("attention: projections {qkv:?} are not [n, t, 3 d]") };
         assert!(heads > 0 && triple % (3 * heads) == 0, "attention: projections {qkv:?} for {heads} heads");
-        let flags = present.map_or(n * t, <[bool]>::len);
+        let flags = present.map_or(n * t, Present::count);
         assert!(flags == n * t, "attention: projections {qkv:?}, {flags} flags");
         Self { n, t, heads, width: triple / (3 * heads), causal }
     }
@@ -116,14 +120,18 @@ fn buffers() -> Buffers {
 /// # Panics
 /// If `3 heads` does not divide the last dimension, or there are not `n t` flags.
 #[must_use]
-pub fn attention(qkv: &Tensor, how: Attention, present: Option<&[bool]>) -> (Tensor, Attended) {
+pub fn attention(qkv: &Tensor, how: Attention, present: Option<&Present>) -> (Tensor, Attended) {
     let sizes = Sizes::new(qkv, how, present);
+    if let Some(gpu) = qkv.gpu() {
+        return gpu::attention(gpu, qkv, sizes, present);
+    }
+    let present = present.map(Present::host);
     let Sizes { n, t, heads, width, .. } = sizes;
     let mut y = Tensor::unfilled([n, t, sizes.d()]);
     let mut sums = Tensor::unfilled([n, heads, 2, t]);
     if y.is_empty() {
         sums.data_mut().fill(0.0);
-        return (y, Attended { sums });
+        return (y, Attended { sums, y: None });
     }
     let examples = y.data_mut().par_chunks_mut(t * sizes.d()).zip(sums.data_mut().par_chunks_mut(2 * heads * t));
     examples.enumerate().for_each_init(Scratch::new, |scratch, (i, (y, sums))| {
@@ -137,7 +145,7 @@ pub fn attention(qkv: &Tensor, how: Attention, present: Option<&[bool]>) -> (Ten
             spread(out, y, head * width, sizes.d(), width);
         }
     });
-    (y, Attended { sums })
+    (y, Attended { sums, y: None })
 }
 
 /// The gradient by the projections, `[n, t, 3 d]`, from that by the output, `[n, t, d]`. Zero at queries for which nobody
@@ -151,12 +159,16 @@ pub fn attention_backward(
     qkv: &Tensor,
     kept: &Attended,
     how: Attention,
-    present: Option<&[bool]>,
+    present: Option<&Present>,
 ) -> Tensor {
     let sizes = Sizes::new(qkv, how, present);
     let Sizes { n, t, heads, width, .. } = sizes;
     let fits = dy.shape() == [n, t, sizes.d()] && kept.sums.shape() == [n, heads, 2, t];
     assert!(fits, "attention: gradient {dy:?}, projections {qkv:?}, kept {kept:?}");
+    if let Some(gpu) = qkv.gpu() {
+        return gpu::attention_backward(gpu, dy, qkv, kept, sizes, present);
+    }
+    let present = present.map(Present::host);
     let mut gradient = Tensor::unfilled(qkv.shape());
     if gradient.is_empty() {
         return gradient;

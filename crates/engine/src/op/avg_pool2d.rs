@@ -3,6 +3,8 @@
 use rayon::prelude::*;
 
 use super::each;
+use super::unfold::numbers;
+use crate::cuda::{Grid, arguments};
 use crate::{Tensor, Window};
 
 /// Means of `x` `[n, c, h, w]`: `[n, c, h', w']`. Pixels of the border are zeros and are counted (PyTorch's default).
@@ -13,6 +15,13 @@ use crate::{Tensor, Window};
 pub fn avg_pool2d(x: &Tensor, window: Window) -> Tensor {
     let &[n, c, h, w] = x.shape() else { panic!("avg_pool2d: input {x:?} is not [n, c, h, w]") };
     let (oh, ow) = window.fit(h, w);
+    if let Some(gpu) = x.gpu() {
+        let y = Tensor::unfilled_on(x.device(), [n, c, oh, ow]);
+        let [_, _, _, _, kh, kw, sh, sw, ph, pw] = numbers(h, w, window);
+        let list = arguments![x, &y, y.len(), h, w, oh, ow, kh, kw, sh, sw, ph, pw];
+        gpu.launch("avg_pool_forward", Grid::over(y.len()), list);
+        return y;
+    }
     let mut y = Tensor::unfilled([n, c, oh, ow]);
     let planes = each::rows_at_least(h * w);
     let scale = 1.0 / window.cells() as f32;
@@ -39,6 +48,13 @@ pub fn avg_pool2d_backward(dy: &Tensor, input_shape: &[usize], window: Window) -
     let &[n, c, h, w] = input_shape else { panic!("avg_pool2d: input {input_shape:?} is not [n, c, h, w]") };
     let (oh, ow) = window.fit(h, w);
     assert!(dy.shape() == [n, c, oh, ow], "avg_pool2d: gradient {dy:?} of {input_shape:?}");
+    if let Some(gpu) = dy.gpu() {
+        let dx = Tensor::unfilled_on(dy.device(), input_shape);
+        let [_, _, _, _, kh, kw, sh, sw, ph, pw] = numbers(h, w, window);
+        let list = arguments![dy, &dx, dx.len(), h, w, oh, ow, kh, kw, sh, sw, ph, pw];
+        gpu.launch("avg_pool_backward", Grid::over(dx.len()), list);
+        return dx;
+    }
     let mut dx = Tensor::zeros(input_shape);
     let planes = each::rows_at_least(h * w);
     let scale = 1.0 / window.cells() as f32;

@@ -3,8 +3,9 @@
 use rayon::prelude::*;
 
 use super::each;
-use super::layer_norm::add_rows;
-use crate::Tensor;
+use super::layer_norm::{add_rows, column_sums, warps};
+use crate::cuda::arguments;
+use crate::{Device, Tensor};
 
 /// `[n, .., o]` to `[n, o]`: row `i` is the sum of the rows of example `i` (bias of a linear map). `[n, o]` stays as it is.
 ///
@@ -13,6 +14,9 @@ use crate::Tensor;
 #[must_use]
 pub fn bias_rows_last(dy: &Tensor) -> Tensor {
     assert!(dy.shape().len() >= 2, "bias rows: {dy:?} is not [n, .., o]");
+    if dy.gpu().is_some() {
+        return if dy.shape().len() == 2 { dy.clone() } else { column_sums(dy, None).1 };
+    }
     let (n, o) = (dy.rows(), dy.last());
     let mut rows = Tensor::zeros([n, o]);
     let len = dy.row_len();
@@ -34,12 +38,29 @@ pub fn bias_rows_last(dy: &Tensor) -> Tensor {
 #[must_use]
 pub fn bias_rows_channels(dy: &Tensor) -> Tensor {
     let &[n, o, ..] = dy.shape() else { panic!("bias rows: {dy:?} is not [n, o, ..]") };
+    if dy.gpu().is_some() {
+        return channel_sums(dy, None).1;
+    }
     let mut rows = Tensor::zeros([n, o]);
     let t = dy.row_len().checked_div(o).unwrap_or(0);
     if t > 0 {
         rows.data_mut().iter_mut().zip(dy.data().chunks_exact(t)).for_each(|(s, t)| *s = sum(t));
     }
     rows
+}
+
+/// On a GPU: sums over the positions of each channel of `dy xhat` (empty without `xhat`) and of `dy` `[n, c, ..]`, each
+/// `[n, c]`.
+pub(super) fn channel_sums(dy: &Tensor, xhat: Option<&Tensor>) -> (Tensor, Tensor) {
+    let (n, c) = (dy.rows(), dy.shape()[1]);
+    let new = |wanted: bool| Tensor::unfilled_on(dy.device(), if wanted { [n, c] } else { [0, c] });
+    let (scale, shift) = (new(xhat.is_some()), new(true));
+    if let Device::Cuda(gpu) = dy.device() {
+        let area = dy.row_len().checked_div(c).unwrap_or(0);
+        let list = arguments![dy, xhat, xhat.map(|_| &scale), &shift, n * c, area];
+        gpu.launch("channel_sums", warps(n * c), list);
+    }
+    (scale, shift)
 }
 
 /// A sum in eight lanes.

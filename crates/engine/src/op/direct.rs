@@ -76,7 +76,8 @@ impl Direct {
                 let columns = (positions - first).min(width);
                 self.pack(image, (from, steps), (first, columns), width, panel);
                 let shift = bias.filter(|_| from == 0).map_or(std::ptr::null(), <[f32]>::as_ptr);
-                let finish = Finish { row_stride: positions, columns, accumulate: from > 0, shift };
+                let start = std::ptr::null();
+                let finish = Finish { row_stride: positions, columns, accumulate: from > 0, shift, start };
                 // SAFETY: the level is the machine's. A row of `w` has `patch` elements, of which `steps` are read from
                 // `from`; the panel was packed with as many steps; `y` has `o` rows of `positions`, of which columns
                 // `first..first + columns` are written; the bias has `o` elements.
@@ -171,7 +172,8 @@ impl Direct {
                 let from = &dy[first * self.positions() + line * wide..];
                 turn(from, self.positions(), columns, scale, width, panel);
                 let accumulate = accumulate || line > 0;
-                let finish = Finish { row_stride: o, columns, accumulate, shift: std::ptr::null() };
+                let (shift, start) = (std::ptr::null(), std::ptr::null());
+                let finish = Finish { row_stride: o, columns, accumulate, shift, start };
                 // SAFETY: the level is the machine's. Row `k` walks over the pixels that cell `k` shows at the positions
                 // of `lines` lines, all inside the bordered image; the panel holds as many steps; `out` has `patch` rows
                 // of `o`, of which columns `first..first + columns` are written.

@@ -2,6 +2,9 @@
 
 use rayon::prelude::*;
 
+use crate::Tensor;
+use crate::cuda::{Grid, arguments};
+
 /// Elements in a block: 64 KiB, which stays in cache.
 const BLOCK: usize = 1 << 14;
 
@@ -14,6 +17,35 @@ pub(crate) fn change(y: &mut [f32], kernel: fn(&mut [f32])) {
 pub(crate) fn change_by(y: &mut [f32], x: &[f32], kernel: impl Fn(&mut [f32], &[f32]) + Sync) {
     assert!(y.len() == x.len(), "{} elements beside {}", y.len(), x.len());
     y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).for_each(|(y, x)| kernel(y, x));
+}
+
+/// `kernel(x, y, n)` on the GPU of `x`, into a new tensor.
+pub(crate) fn map(x: &Tensor, kernel: &'static str) -> Option<Tensor> {
+    let gpu = x.gpu()?;
+    let y = Tensor::unfilled_on(x.device(), x.shape());
+    gpu.launch(kernel, fours(x.len()), arguments![x, &y, x.len()]);
+    Some(y)
+}
+
+/// `kernel(x, x, n)` on the GPU of `x`, in place; or `x` again, if it is on the host.
+pub(crate) fn map_in_place(x: Tensor, kernel: &'static str) -> Result<Tensor, Tensor> {
+    let Some(gpu) = x.gpu() else { return Err(x) };
+    let (from, y) = x.in_place();
+    from.on(gpu, |from| gpu.launch(kernel, fours(y.len()), arguments![from, &y, y.len()]));
+    Ok(y)
+}
+
+/// `kernel(x, dy, dx, n)` on the GPU of `dy`, in its storage; or `dy` again, if it is on the host.
+pub(crate) fn zip_in_place(x: &Tensor, dy: Tensor, kernel: &'static str) -> Result<Tensor, Tensor> {
+    let Some(gpu) = dy.gpu() else { return Err(dy) };
+    let (from, dx) = dy.in_place();
+    from.on(gpu, |from| gpu.launch(kernel, fours(dx.len()), arguments![x, from, &dx, dx.len()]));
+    Ok(dx)
+}
+
+/// A thread for every four elements.
+pub(crate) fn fours(n: usize) -> Grid {
+    Grid::over(n.div_ceil(4))
 }
 
 /// How many rows of `row` elements make a task worth starting: at least one.

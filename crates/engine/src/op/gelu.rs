@@ -12,6 +12,9 @@ const SCALE: f32 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
 /// The cubic coefficient of the tanh form.
 const CUBE: f32 = 0.044_715;
 
+/// One form on blocks of numbers.
+type Kernel = fn(&mut [f32], &[f32]);
+
 /// Which form of the function (PyTorch's `approximate`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Approximation {
@@ -24,11 +27,14 @@ pub enum Approximation {
 /// `gelu(x)` elementwise; the input stays, since the backward needs it.
 #[must_use]
 pub fn gelu(x: &Tensor, approximation: Approximation) -> Tensor {
-    let mut y = Tensor::unfilled(x.shape());
-    let kernel = match approximation {
-        Approximation::Erf => forward_erf,
-        Approximation::Tanh => forward_tanh,
+    let (kernel, on_gpu): (Kernel, _) = match approximation {
+        Approximation::Erf => (forward_erf, "gelu_erf_forward"),
+        Approximation::Tanh => (forward_tanh, "gelu_tanh_forward"),
     };
+    if let Some(y) = each::map(x, on_gpu) {
+        return y;
+    }
+    let mut y = Tensor::unfilled(x.shape());
     each::change_by(y.data_mut(), x.data(), kernel);
     y
 }
@@ -38,14 +44,16 @@ pub fn gelu(x: &Tensor, approximation: Approximation) -> Tensor {
 /// # Panics
 /// If the shapes differ.
 #[must_use]
-pub fn gelu_backward(x: &Tensor, mut dy: Tensor, approximation: Approximation) -> Tensor {
+pub fn gelu_backward(x: &Tensor, dy: Tensor, approximation: Approximation) -> Tensor {
     assert!(x.shape() == dy.shape(), "gelu: input {x:?}, gradient {dy:?}");
-    let kernel = match approximation {
-        Approximation::Erf => backward_erf,
-        Approximation::Tanh => backward_tanh,
+    let (kernel, on_gpu): (Kernel, _) = match approximation {
+        Approximation::Erf => (backward_erf, "gelu_erf_backward"),
+        Approximation::Tanh => (backward_tanh, "gelu_tanh_backward"),
     };
-    each::change_by(dy.data_mut(), x.data(), kernel);
-    dy
+    each::zip_in_place(x, dy, on_gpu).unwrap_or_else(|mut dy| {
+        each::change_by(dy.data_mut(), x.data(), kernel);
+        dy
+    })
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]

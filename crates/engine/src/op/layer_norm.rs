@@ -4,7 +4,8 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::{each, lanes};
-use crate::Tensor;
+use crate::cuda::{Grid, arguments};
+use crate::{Device, Tensor};
 
 /// What a normalisation's backward needs.
 #[derive(Clone, Debug)]
@@ -23,9 +24,12 @@ pub struct Normalised {
 pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> (Tensor, Normalised) {
     let d = x.last();
     assert!(gamma.shape() == [d] && beta.shape() == [d], "layer_norm: input {x:?}, scale {gamma:?}, shift {beta:?}");
-    let leading = &x.shape()[..x.shape().len().saturating_sub(1)];
-    let mut y = Tensor::unfilled(x.shape());
-    let mut kept = Normalised { xhat: Tensor::unfilled(x.shape()), rstd: Tensor::unfilled(leading) };
+    let (mut y, mut kept) = unfilled(x);
+    if let Some(gpu) = x.gpu() {
+        let list = arguments![x, gamma, beta, eps, &y, &kept.xhat, &kept.rstd, kept.rstd.len(), d];
+        gpu.launch("layer_norm_forward", warps(kept.rstd.len()), list);
+        return (y, kept);
+    }
     if x.is_empty() {
         kept.rstd.data_mut().fill(0.0);
         return (y, kept);
@@ -51,6 +55,12 @@ pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> (Tenso
 pub fn layer_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Tensor {
     let d = dy.last();
     assert!(dy.shape() == kept.xhat.shape() && gamma.shape() == [d], "layer_norm: gradient {dy:?}, kept {kept:?}");
+    if let Some(gpu) = dy.gpu() {
+        let dx = Tensor::unfilled_on(dy.device(), dy.shape());
+        let list = arguments![dy, gamma, &kept.xhat, &kept.rstd, &dx, kept.rstd.len(), d];
+        gpu.launch("layer_norm_backward", warps(kept.rstd.len()), list);
+        return dx;
+    }
     let mut dx = Tensor::unfilled(dy.shape());
     if dx.is_empty() {
         return dx;
@@ -77,6 +87,9 @@ pub fn layer_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Te
 pub fn layer_norm_rows(dy: &Tensor, xhat: &Tensor) -> (Tensor, Tensor) {
     assert!(dy.shape() == xhat.shape() && dy.shape().len() >= 2, "layer_norm rows: gradient {dy:?}, input {xhat:?}");
     let (n, d) = (dy.rows(), dy.last());
+    if dy.gpu().is_some() {
+        return column_sums(dy, Some(xhat));
+    }
     let (mut gamma, mut beta) = (Tensor::zeros([n, d]), Tensor::zeros([n, d]));
     let len = dy.row_len();
     if len == 0 {
@@ -88,6 +101,30 @@ pub fn layer_norm_rows(dy: &Tensor, xhat: &Tensor) -> (Tensor, Tensor) {
         add_rows(beta, dy);
     });
     (gamma, beta)
+}
+
+/// Room for the output and for what is kept, for a normalisation of the last dimension.
+pub(super) fn unfilled(x: &Tensor) -> (Tensor, Normalised) {
+    let leading = &x.shape()[..x.shape().len().saturating_sub(1)];
+    let new = |shape: &[usize]| Tensor::unfilled_on(x.device(), shape);
+    (new(x.shape()), Normalised { xhat: new(x.shape()), rstd: new(leading) })
+}
+
+/// A warp for each of `rows`.
+pub(super) fn warps(rows: usize) -> Grid {
+    Grid::blocks(rows.div_ceil(8), 1, 256)
+}
+
+/// On a GPU: sums over positions of `dy xhat` (empty without `xhat`) and of `dy` `[n, .., d]`, each `[n, d]`.
+pub(super) fn column_sums(dy: &Tensor, xhat: Option<&Tensor>) -> (Tensor, Tensor) {
+    let (n, d) = (dy.rows(), dy.last());
+    let new = |wanted: bool| Tensor::unfilled_on(dy.device(), if wanted { [n, d] } else { [0, d] });
+    let (scale, shift) = (new(xhat.is_some()), new(true));
+    if let Device::Cuda(gpu) = dy.device() {
+        let list = arguments![dy, xhat, xhat.map(|_| &scale), &shift, dy.row_len().checked_div(d).unwrap_or(0), d];
+        gpu.launch("column_sums", Grid::blocks(n, d.div_ceil(32), 256), list);
+    }
+    (scale, shift)
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]

@@ -1,9 +1,10 @@
 //! Affine map of the last dimension.
 
-use rayon::prelude::*;
-
-use super::each;
-use crate::{Mat, Tensor, Threads, product};
+use crate::cuda::blas::{Matrix, Product};
+use crate::cuda::{Grid, arguments};
+use crate::kernel::Scale;
+use crate::matmul::{Extra, general_product};
+use crate::{Gpu, Mat, Tensor, Threads, product};
 
 /// `y = x w^T + b`: `x` is `[.., i]`, `w` is `[o, i]` (PyTorch's layout), `b` is `[o]`; the result is `[.., o]`.
 ///
@@ -14,15 +15,13 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
     let (o, i) = weight(w);
     assert!(x.last() == i, "linear: input {x:?}, weight {w:?}");
     assert!(b.is_none_or(|b| b.shape() == [o]), "linear: weight {w:?}, bias {b:?}");
-    let mut y = Tensor::unfilled(with_last(x.shape(), o));
-    if let Some(b) = b {
-        let rows = each::rows_at_least(o);
-        y.data_mut().par_chunks_mut((rows * o).max(1)).for_each(|rows| {
-            rows.chunks_exact_mut(o).for_each(|row| row.copy_from_slice(b.data()));
-        });
+    if let Some(gpu) = x.gpu() {
+        return linear_on(gpu, x, w, b);
     }
-    let rows = outer(x);
-    product(y.data_mut(), Mat::new(x.data(), rows, i), Mat::new(w.data(), o, i).t(), b.is_some(), Threads::Many);
+    let mut y = Tensor::unfilled(with_last(x.shape(), o));
+    let extra = Extra { scale: Scale::All(1.0), start: b.map(Tensor::data) };
+    let (x, w) = (Mat::new(x.data(), outer(x), i), Mat::new(w.data(), o, i).t());
+    general_product(y.data_mut(), x, w, extra, false, Threads::Many);
     y
 }
 
@@ -34,9 +33,37 @@ pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
 pub fn linear_backward(dy: &Tensor, w: &Tensor) -> Tensor {
     let (o, i) = weight(w);
     assert!(dy.last() == o, "linear: gradient {dy:?}, weight {w:?}");
+    if let Some(gpu) = dy.gpu() {
+        return times(gpu, dy, Matrix::new(w.address(), i), i);
+    }
     let mut dx = Tensor::unfilled(with_last(dy.shape(), i));
     product(dx.data_mut(), Mat::new(dy.data(), outer(dy), o), Mat::new(w.data(), o, i), false, Threads::Many);
     dx
+}
+
+fn linear_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
+    let (o, i) = weight(w);
+    let y = times(gpu, x, Matrix::new(w.address(), i).t(), o);
+    if let Some(b) = b {
+        add_row(gpu, y.address(), b, outer(&y));
+    }
+    y
+}
+
+/// Adds `shift` to each of the `rows` rows at `at`, which are as long as it, on a GPU.
+pub(super) fn add_row(gpu: &Gpu, at: u64, shift: &Tensor, rows: usize) {
+    let width = shift.len();
+    let grid = Grid::blocks(rows, width.div_ceil(1024), 256);
+    gpu.launch("add_row", grid, arguments![at, shift, at, width]);
+}
+
+/// The rows of `x` times a matrix of `columns` columns.
+fn times(gpu: &'static Gpu, x: &Tensor, w: Matrix, columns: usize) -> Tensor {
+    let y = Tensor::unfilled_on(x.device(), with_last(x.shape(), columns));
+    let (rows, inner) = (outer(x), x.last());
+    let how = Product::new(gpu, rows, columns, inner);
+    gpu.blas().product(gpu, Matrix::new(y.address(), columns), Matrix::new(x.address(), inner), w, &how);
+    y
 }
 
 fn weight(w: &Tensor) -> (usize, usize) {

@@ -4,8 +4,11 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::each;
+use super::unfold::numbers;
+use crate::cuda::{Grid, arguments};
 use crate::memory::Indices;
-use crate::{Tensor, Window};
+use crate::part::Part;
+use crate::{Gpu, Tensor, Window};
 
 /// Maxima of `x` `[n, c, h, w]`, `[n, c, h', w']`, and for each the index of its pixel in its plane (`h w` pixels).
 ///
@@ -17,6 +20,11 @@ use crate::{Tensor, Window};
 #[must_use]
 pub fn max_pool2d(x: &Tensor, window: Window) -> (Tensor, Indices) {
     let (mut y, plane) = output(x, window);
+    if let Some(gpu) = x.gpu() {
+        let argmax = Indices::unfilled_on(gpu, y.len());
+        argmax.part().on(gpu, |argmax| forward_on(gpu, x, &y, argmax, window));
+        return (y, argmax);
+    }
     let mut argmax = Indices::unfilled(y.len());
     let (from, to) = (plane.h * plane.w, plane.oh * plane.ow);
     let planes = each::rows_at_least(from.max(to));
@@ -34,6 +42,10 @@ pub fn max_pool2d(x: &Tensor, window: Window) -> (Tensor, Indices) {
 #[must_use]
 pub fn max_pool2d_only(x: &Tensor, window: Window) -> Tensor {
     let (mut y, plane) = output(x, window);
+    if let Some(gpu) = x.gpu() {
+        forward_on(gpu, x, &y, 0, window);
+        return y;
+    }
     let (from, to) = (plane.h * plane.w, plane.oh * plane.ow);
     let planes = each::rows_at_least(from.max(to));
     if !y.is_empty() {
@@ -43,15 +55,32 @@ pub fn max_pool2d_only(x: &Tensor, window: Window) -> Tensor {
     y
 }
 
-/// The input gradient: each element of `dy` (`[n, c, h', w']`) goes to the pixel of its maximum.
+/// The input gradient: each element of `dy` (`[n, c, h', w']`) goes to the pixel of its maximum. `argmax` is that of
+/// [`max_pool2d`] with this `window`.
 ///
 /// # Panics
 /// If the shapes do not fit each other.
 #[must_use]
-pub fn max_pool2d_backward(dy: &Tensor, argmax: &[u32], input_shape: &[usize]) -> Tensor {
+pub fn max_pool2d_backward<'a>(
+    dy: &Tensor,
+    argmax: impl Into<Part<'a, u32>>,
+    input_shape: &[usize],
+    window: Window,
+) -> Tensor {
+    let argmax = argmax.into();
     let &[n, c, h, w] = input_shape else { panic!("max_pool2d: input {input_shape:?} is not [n, c, h, w]") };
     assert!(dy.shape().len() == 4 && dy.shape()[..2] == [n, c], "max_pool2d: gradient {dy:?} of {input_shape:?}");
     assert!(dy.len() == argmax.len(), "max_pool2d: gradient {dy:?}, {} indices", argmax.len());
+    if let Some(gpu) = dy.gpu() {
+        let dx = Tensor::unfilled_on(dy.device(), input_shape);
+        let [_, _, oh, ow, kh, kw, sh, sw, ph, pw] = numbers(h, w, window);
+        argmax.on(gpu, |argmax| {
+            let list = arguments![dy, argmax, &dx, dx.len(), h, w, oh, ow, kh, kw, sh, sw, ph, pw];
+            gpu.launch("max_pool_backward", Grid::over(dx.len()), list);
+        });
+        return dx;
+    }
+    let argmax = argmax.host();
     let mut dx = Tensor::unfilled(input_shape);
     let (to, from) = (h * w, dy.shape()[2] * dy.shape()[3]);
     if dy.is_empty() {
@@ -70,12 +99,18 @@ pub fn max_pool2d_backward(dy: &Tensor, argmax: &[u32], input_shape: &[usize]) -
     dx
 }
 
+fn forward_on(gpu: &'static Gpu, x: &Tensor, y: &Tensor, argmax: u64, window: Window) {
+    let [h, w, oh, ow, kh, kw, sh, sw, ph, pw] = numbers(x.shape()[2], x.shape()[3], window);
+    let list = arguments![x, y, argmax, y.len(), h, w, oh, ow, kh, kw, sh, sw, ph, pw];
+    gpu.launch("max_pool_forward", Grid::over(y.len()), list);
+}
+
 /// The output, unfilled, and the shape of a plane.
 fn output(x: &Tensor, window: Window) -> (Tensor, Plane) {
     let &[n, c, h, w] = x.shape() else { panic!("max_pool2d: input {x:?} is not [n, c, h, w]") };
     let ((oh, ow), [kh, kw], [ph, pw]) = (window.fit(h, w), window.kernel, window.padding);
     assert!(2 * ph <= kh && 2 * pw <= kw, "max_pool2d: padding beyond half the kernel: {window:?}");
-    (Tensor::unfilled([n, c, oh, ow]), Plane { h, w, oh, ow, window })
+    (Tensor::unfilled_on(x.device(), [n, c, oh, ow]), Plane { h, w, oh, ow, window })
 }
 
 /// One plane of an image.

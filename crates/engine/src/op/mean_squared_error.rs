@@ -1,6 +1,7 @@
 //! Mean squared error.
 
 use crate::Tensor;
+use crate::cuda::{Grid, arguments};
 
 /// Every row's own loss and gradient, the MEAN over its `k` outputs of `(y - t)^2`.
 ///
@@ -9,12 +10,18 @@ use crate::Tensor;
 /// # Panics
 /// If the shapes differ or are not `[n, k]`.
 #[must_use]
-pub fn mean_squared_error(outputs: &Tensor, targets: &Tensor) -> (Vec<f32>, Tensor) {
+pub fn mean_squared_error(outputs: &Tensor, targets: &Tensor) -> (Tensor, Tensor) {
     let &[n, k] = outputs.shape() else { panic!("mean_squared_error: outputs {outputs:?} are not [n, k]") };
     assert!(targets.shape() == [n, k], "mean_squared_error: outputs {outputs:?}, targets {targets:?}");
+    if let Some(gpu) = outputs.gpu() {
+        let (losses, gradient) =
+            (Tensor::unfilled_on(outputs.device(), [n]), Tensor::unfilled_on(outputs.device(), [n, k]));
+        gpu.launch("squared_error_rows", Grid::blocks(n, 1, 128), arguments![outputs, targets, &losses, &gradient, k]);
+        return (losses, gradient);
+    }
     let mut gradient = outputs.clone();
     gradient.data_mut().iter_mut().zip(targets.data()).for_each(|(y, t)| *y = 2.0 * (*y - t) / k as f32);
     let square = |(y, t): (&f32, &f32)| f64::from(y - t) * f64::from(y - t);
     let row = |i| outputs.row(i).iter().zip(targets.row(i)).map(square).sum::<f64>() / k as f64;
-    ((0..n).map(|i| row(i) as f32).collect(), gradient)
+    (Tensor::new([n], (0..n).map(|i| row(i) as f32).collect()), gradient)
 }

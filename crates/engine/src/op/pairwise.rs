@@ -8,10 +8,12 @@ use crate::Tensor;
 /// # Panics
 /// If the shapes differ.
 #[must_use]
-pub fn add(mut a: Tensor, b: &Tensor) -> Tensor {
+pub fn add(a: Tensor, b: &Tensor) -> Tensor {
     assert!(a.shape() == b.shape(), "add: {a:?} and {b:?}");
-    each::change_by(a.data_mut(), b.data(), |a, b| a.iter_mut().zip(b).for_each(|(a, b)| *a += b));
-    a
+    each::zip_in_place(b, a, "add_pairs").unwrap_or_else(|mut a| {
+        each::change_by(a.data_mut(), b.data(), |a, b| a.iter_mut().zip(b).for_each(|(a, b)| *a += b));
+        a
+    })
 }
 
 /// `a b`, element by element, in the storage of `a`.
@@ -19,8 +21,10 @@ pub fn add(mut a: Tensor, b: &Tensor) -> Tensor {
 /// # Panics
 /// If the shapes differ.
 #[must_use]
-pub fn multiply(mut a: Tensor, b: &Tensor) -> Tensor {
+pub fn multiply(a: Tensor, b: &Tensor) -> Tensor {
     assert!(a.shape() == b.shape(), "multiply: {a:?} and {b:?}");
-    each::change_by(a.data_mut(), b.data(), |a, b| a.iter_mut().zip(b).for_each(|(a, b)| *a *= b));
-    a
+    each::zip_in_place(b, a, "multiply_pairs").unwrap_or_else(|mut a| {
+        each::change_by(a.data_mut(), b.data(), |a, b| a.iter_mut().zip(b).for_each(|(a, b)| *a *= b));
+        a
+    })
 }

@@ -7,9 +7,11 @@ use crate::Tensor;
 
 /// `max(x, 0)`, in place; NaN stays NaN.
 #[must_use]
-pub fn relu(mut x: Tensor) -> Tensor {
-    each::change(x.data_mut(), forward);
-    x
+pub fn relu(x: Tensor) -> Tensor {
+    each::map_in_place(x, "relu_forward").unwrap_or_else(|mut x| {
+        each::change(x.data_mut(), forward);
+        x
+    })
 }
 
 /// The input gradient, in the storage of `dy`: `dy` where the output `y` is positive (NaN where `y` is), else 0.
@@ -17,10 +19,12 @@ pub fn relu(mut x: Tensor) -> Tensor {
 /// # Panics
 /// If the shapes differ.
 #[must_use]
-pub fn relu_backward(y: &Tensor, mut dy: Tensor) -> Tensor {
+pub fn relu_backward(y: &Tensor, dy: Tensor) -> Tensor {
     assert!(y.shape() == dy.shape(), "relu: output {y:?}, gradient {dy:?}");
-    each::change_by(dy.data_mut(), y.data(), backward);
-    dy
+    each::zip_in_place(y, dy, "relu_backward").unwrap_or_else(|mut dy| {
+        each::change_by(dy.data_mut(), y.data(), backward);
+        dy
+    })
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]

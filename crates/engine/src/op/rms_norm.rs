@@ -3,9 +3,10 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::layer_norm::{Normalised, add_products};
+use super::layer_norm::{Normalised, add_products, column_sums, unfilled, warps};
 use super::{each, lanes};
 use crate::Tensor;
+use crate::cuda::arguments;
 
 /// `gamma xhat` with `xhat = x rstd`, `rstd = 1 / sqrt(mean(x^2) + eps)` over the last dimension `d` of `x` `[.., d]`.
 /// PyTorch's `RMSNorm`.
@@ -16,9 +17,12 @@ use crate::Tensor;
 pub fn rms_norm(x: &Tensor, gamma: &Tensor, eps: f32) -> (Tensor, Normalised) {
     let d = x.last();
     assert!(gamma.shape() == [d], "rms_norm: input {x:?}, scale {gamma:?}");
-    let leading = &x.shape()[..x.shape().len().saturating_sub(1)];
-    let mut y = Tensor::unfilled(x.shape());
-    let mut kept = Normalised { xhat: Tensor::unfilled(x.shape()), rstd: Tensor::unfilled(leading) };
+    let (mut y, mut kept) = unfilled(x);
+    if let Some(gpu) = x.gpu() {
+        let list = arguments![x, gamma, eps, &y, &kept.xhat, &kept.rstd, kept.rstd.len(), d];
+        gpu.launch("rms_norm_forward", warps(kept.rstd.len()), list);
+        return (y, kept);
+    }
     if x.is_empty() {
         kept.rstd.data_mut().fill(0.0);
         return (y, kept);
@@ -38,6 +42,12 @@ pub fn rms_norm(x: &Tensor, gamma: &Tensor, eps: f32) -> (Tensor, Normalised) {
 pub fn rms_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Tensor {
     let d = dy.last();
     assert!(dy.shape() == kept.xhat.shape() && gamma.shape() == [d], "rms_norm: gradient {dy:?}, kept {kept:?}");
+    if let Some(gpu) = dy.gpu() {
+        let dx = Tensor::unfilled_on(dy.device(), dy.shape());
+        let list = arguments![dy, gamma, &kept.xhat, &kept.rstd, &dx, kept.rstd.len(), d];
+        gpu.launch("rms_norm_backward", warps(kept.rstd.len()), list);
+        return dx;
+    }
     let mut dx = Tensor::unfilled(dy.shape());
     if dx.is_empty() {
         return dx;
@@ -57,6 +67,9 @@ pub fn rms_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Tens
 pub fn rms_norm_rows(dy: &Tensor, xhat: &Tensor) -> Tensor {
     assert!(dy.shape() == xhat.shape() && dy.shape().len() >= 2, "rms_norm rows: gradient {dy:?}, input {xhat:?}");
     let (len, d) = (dy.row_len(), dy.last());
+    if dy.gpu().is_some() {
+        return column_sums(dy, Some(xhat)).0;
+    }
     let mut gamma = Tensor::zeros([dy.rows(), d]);
     if len > 0 {
         let inputs = dy.data().par_chunks(len).zip(xhat.data().par_chunks(len));

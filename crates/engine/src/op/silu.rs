@@ -15,6 +15,9 @@ const FAR: f32 = 110.0;
 /// stays NaN.
 #[must_use]
 pub fn silu(x: &Tensor) -> Tensor {
+    if let Some(y) = each::map(x, "silu_forward") {
+        return y;
+    }
     let mut y = Tensor::unfilled(x.shape());
     each::change_by(y.data_mut(), x.data(), forward);
     y
@@ -25,10 +28,12 @@ pub fn silu(x: &Tensor) -> Tensor {
 /// # Panics
 /// If the shapes differ.
 #[must_use]
-pub fn silu_backward(x: &Tensor, mut dy: Tensor) -> Tensor {
+pub fn silu_backward(x: &Tensor, dy: Tensor) -> Tensor {
     assert!(x.shape() == dy.shape(), "silu: input {x:?}, gradient {dy:?}");
-    each::change_by(dy.data_mut(), x.data(), backward);
-    dy
+    each::zip_in_place(x, dy, "silu_backward").unwrap_or_else(|mut dy| {
+        each::change_by(dy.data_mut(), x.data(), backward);
+        dy
+    })
 }
 
 /// `sigmoid(x)` and `sigmoid(-x)`, without cancellation.

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::lanes;
 use super::layer_norm::Normalised;
 use crate::Tensor;
+use crate::cuda::{Grid, arguments};
 
 /// `gain_o (w - mean) / sqrt(max(var * fan_in, eps))` for each output row `o` of `w` `[o, ..]`, whose `fan_in` elements
 /// have this mean and (biased) variance; shaped like `w`. `gain` is `[o]`.
@@ -21,8 +22,14 @@ use crate::Tensor;
 pub fn standardise(w: &Tensor, gain: &Tensor, eps: f32) -> (Tensor, Normalised) {
     let o = w.rows();
     assert!(!w.shape().is_empty() && gain.shape() == [o], "standardise: weight {w:?}, gain {gain:?}");
-    let mut scaled = Tensor::unfilled(w.shape());
-    let mut kept = Normalised { xhat: Tensor::unfilled(w.shape()), rstd: Tensor::zeros([o]) };
+    let new = |shape: &[usize]| Tensor::unfilled_on(w.device(), shape);
+    let mut scaled = new(w.shape());
+    let mut kept = Normalised { xhat: new(w.shape()), rstd: Tensor::zeros_on(w.device(), [o]) };
+    if let Some(gpu) = w.gpu() {
+        let list = arguments![w, gain, eps, &scaled, &kept.xhat, &kept.rstd, w.row_len()];
+        gpu.launch("standardise_forward", Grid::blocks(if w.is_empty() { 0 } else { o }, 1, 128), list);
+        return (scaled, kept);
+    }
     if w.is_empty() {
         return (scaled, kept);
     }
@@ -51,6 +58,29 @@ pub fn standardise_gradient(g: &mut [f32], gain: &Tensor, kept: &Normalised, eps
     let rows = g.chunks_exact_mut(len).zip(kept.xhat.data().chunks_exact(len));
     let scales = gain.data().iter().zip(kept.rstd.data());
     rows.zip(scales).map(|((g, xhat), (&gain, &rstd))| backward(g, xhat, gain, rstd, eps)).collect()
+}
+
+/// As [`standardise_gradient`] for every example: `rows` `[n, o fan_in]` become gradients by `w`; those by the gains are
+/// returned, `[n, o]`.
+///
+/// # Panics
+/// If `rows` or `gain` does not fit what was kept.
+#[must_use]
+pub fn standardise_rows(rows: &mut Tensor, gain: &Tensor, kept: &Normalised, eps: f32) -> Tensor {
+    let (n, o, len) = (rows.rows(), gain.len(), kept.xhat.row_len());
+    assert!(rows.row_len() == o * len, "standardise: gradients {rows:?}, gain {gain:?}, kept {kept:?}");
+    let mut gains = Tensor::zeros_on(rows.device(), [n, o]);
+    if let Some(gpu) = rows.gpu() {
+        let at = rows.address_mut();
+        let list = arguments![at, &kept.xhat, gain, &kept.rstd, eps, &gains, o, len];
+        gpu.launch("standardise_backward", Grid::blocks(if rows.is_empty() { 0 } else { n * o }, 1, 128), list);
+        return gains;
+    }
+    if o * len > 0 {
+        let pairs = rows.data_mut().par_chunks_mut(o * len).zip(gains.data_mut().par_chunks_mut(o));
+        pairs.for_each(|(row, gains)| gains.copy_from_slice(&standardise_gradient(row, gain, kept, eps)));
+    }
+    gains
 }
 
 /// One over the square root of the sum of squares, or of `eps` if that is larger.

@@ -7,9 +7,11 @@ use crate::{Tensor, math};
 
 /// `tanh(x)`, in place; relative error below 3e-7.
 #[must_use]
-pub fn tanh(mut x: Tensor) -> Tensor {
-    each::change(x.data_mut(), forward);
-    x
+pub fn tanh(x: Tensor) -> Tensor {
+    each::map_in_place(x, "tanh_forward").unwrap_or_else(|mut x| {
+        each::change(x.data_mut(), forward);
+        x
+    })
 }
 
 /// The input gradient, in the storage of `dy`: `dy (1 - y^2)` for the output `y`.
@@ -17,10 +19,12 @@ pub fn tanh(mut x: Tensor) -> Tensor {
 /// # Panics
 /// If the shapes differ.
 #[must_use]
-pub fn tanh_backward(y: &Tensor, mut dy: Tensor) -> Tensor {
+pub fn tanh_backward(y: &Tensor, dy: Tensor) -> Tensor {
     assert!(y.shape() == dy.shape(), "tanh: output {y:?}, gradient {dy:?}");
-    each::change_by(dy.data_mut(), y.data(), backward);
-    dy
+    each::zip_in_place(y, dy, "tanh_backward").unwrap_or_else(|mut dy| {
+        each::change_by(dy.data_mut(), y.data(), backward);
+        dy
+    })
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]

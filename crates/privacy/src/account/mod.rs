@@ -35,7 +35,7 @@ use crate::{Event, Ledger, Neighbouring, Sampling, season};
 
 /// An event that an accountant has no price for.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{accountant} cannot price {event:?}: {why}")]
+#[error("{accountant} cannot price {event}: {why}")]
 pub struct Unpriced {
     /// The accountant's name.
     pub accountant: &'static str,
@@ -141,8 +141,16 @@ pub trait Accountant {
         }
         let curve = self.curve(ledger)?;
         let sound = |delta: f64| if delta.is_nan() { 1.0 } else { delta.clamp(0.0, 1.0) };
-        Ok(epsilons.iter().map(|epsilon| sound(self.delta(&curve, *epsilon))).collect())
+        Ok(falling(epsilons, epsilons.iter().map(|epsilon| sound(self.delta(&curve, *epsilon))).collect()))
     }
+}
+
+/// Bounds on delta, none above one at a smaller epsilon: what is enough there is enough beyond.
+fn falling(epsilons: &[f64], mut deltas: Vec<f64>) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..deltas.len()).collect();
+    order.sort_by(|a, b| epsilons[*a].total_cmp(&epsilons[*b]));
+    order.windows(2).for_each(|pair| deltas[pair[1]] = deltas[pair[1]].min(deltas[pair[0]]));
+    deltas
 }
 
 /// The least delta that is enough, by halving in its logarithm; always one that is enough, or 1.
@@ -290,6 +298,9 @@ fn sampled_gaussian(event: &Event) -> Result<Sampled, &'static str> {
             Ok(Sampled { rate: *rate, noise_multiplier: joint(releases)? })
         }
         Event::Revealed { .. } => Ok(Sampled { rate: 1.0, noise_multiplier: 0.0 }),
+        Event::Round { sampling: Sampling::FixedSize { .. }, .. } => {
+            Err("it has no price for batches of a fixed size; rdp has, under replace-one")
+        }
         Event::Round { .. } => Err("it prices Poisson samples alone"),
         Event::Season { .. } | Event::Prepaid { .. } => Err(scale::TICKET),
         Event::Laplace { .. } | Event::RandomisedResponse { .. } | Event::Exponential { .. } => {

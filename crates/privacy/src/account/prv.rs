@@ -47,7 +47,7 @@ const OUTSIDE: f64 = 1e-3;
 /// Nodes of one loss for each standard deviation of the noise, where the window is planned.
 const FINENESS: f64 = 4.0;
 /// The most points of a window, and of one loss.
-const MOST: f64 = 1_048_576.0;
+const MOST: f64 = 4_194_304.0;
 /// The widest mesh.
 const WIDEST: f64 = 0.5;
 /// How far the mean of one rounded loss may be off by rounding of numbers, over one plus the largest loss.

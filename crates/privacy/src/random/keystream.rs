@@ -12,7 +12,6 @@
 //!
 //! Checked by: `tests::the_words_are_those_of_the_crate`, and by whatever checks streams, which compare with RFC 8439.
 
-use multiversion::multiversion;
 use zeroize::Zeroize;
 
 /// Blocks made together.
@@ -25,74 +24,119 @@ pub(super) const WORDS: usize = LANES * BLOCK;
 /// "expand 32-byte k".
 const CONSTANTS: [u32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
 
-/// One word of the state of every block.
-type Row = [u32; LANES];
-
 /// Whether this processor gains by it.
 pub(super) fn available() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
+    return is_x86_feature_detected!("avx512f");
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
 
 /// The words from number `from` on, which begins a block; `out` is a whole number of [`WORDS`].
+///
+/// # Panics
+/// If it is not [`available`].
 pub(super) fn fill(key: &[u8; 32], nonce: u64, from: u64, out: &mut [u64]) {
+    assert!(available(), "asked for instructions that this processor lacks");
     debug_assert!(from.is_multiple_of(BLOCK as u64) && out.len().is_multiple_of(WORDS));
     let mut state = [0; 16];
     state[..4].copy_from_slice(&CONSTANTS);
     let words = key.as_chunks().0.iter().map(|raw| u32::from_le_bytes(*raw));
     state[4..12].iter_mut().zip(words).for_each(|(slot, word)| *slot = word);
     [state[14], state[15]] = [nonce as u32, (nonce >> 32) as u32];
-    let first = from / BLOCK as u64;
-    for (out, first) in out.as_chunks_mut().0.iter_mut().zip((first..).step_by(LANES)) {
-        blocks(&state, first, out);
+    #[cfg(target_arch = "x86_64")]
+    for (out, first) in out.as_chunks_mut().0.iter_mut().zip((from / BLOCK as u64..).step_by(LANES)) {
+        // SAFETY: the processor has AVX-512 F.
+        unsafe { x86::blocks(&state, first, out) }
     }
     state.zeroize();
 }
 
-/// Blocks `first`, `first + 1`, ...
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
-fn blocks(state: &[u32; 16], first: u64, out: &mut [u64; WORDS]) {
-    let mut x: [Row; 16] = state.map(|word| [word; LANES]);
-    x[12] = std::array::from_fn(|lane| (first + lane as u64) as u32);
-    x[13] = std::array::from_fn(|lane| ((first + lane as u64) >> 32) as u32);
-    let start = x;
-    for _ in 0..10 {
-        for [a, b, c, d] in [[0, 4, 8, 12], [1, 5, 9, 13], [2, 6, 10, 14], [3, 7, 11, 15]] {
-            [x[a], x[b], x[c], x[d]] = quarter_round(x[a], x[b], x[c], x[d]);
+/// The rounds on sixteen registers. They are named one by one, and the rows are turned by shuffles, since what the compiler
+/// makes of arrays goes through memory and takes three times as long.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{BLOCK, LANES, WORDS};
+    use std::arch::x86_64::*;
+
+    /// Blocks `first`, `first + 1`, ...
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn blocks(state: &[u32; 16], first: u64, out: &mut [u64; WORDS]) {
+        let mut start = state.map(|word| _mm512_set1_epi32(word as i32));
+        [start[12], start[13]] = counters(first);
+        let [mut a0, mut a1, mut a2, mut a3, mut b0, mut b1, mut b2, mut b3, ..] = start;
+        let [.., mut c0, mut c1, mut c2, mut c3, mut d0, mut d1, mut d2, mut d3] = start;
+        for _ in 0..10 {
+            (a0, b0, c0, d0) = quarter_round(a0, b0, c0, d0);
+            (a1, b1, c1, d1) = quarter_round(a1, b1, c1, d1);
+            (a2, b2, c2, d2) = quarter_round(a2, b2, c2, d2);
+            (a3, b3, c3, d3) = quarter_round(a3, b3, c3, d3);
+            (a0, b1, c2, d3) = quarter_round(a0, b1, c2, d3);
+            (a1, b2, c3, d0) = quarter_round(a1, b2, c3, d0);
+            (a2, b3, c0, d1) = quarter_round(a2, b3, c0, d1);
+            (a3, b0, c1, d2) = quarter_round(a3, b0, c1, d2);
         }
-        for [a, b, c, d] in [[0, 5, 10, 15], [1, 6, 11, 12], [2, 7, 8, 13], [3, 4, 9, 14]] {
-            [x[a], x[b], x[c], x[d]] = quarter_round(x[a], x[b], x[c], x[d]);
+        let rows = [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3];
+        let rows = std::array::from_fn(|i| _mm512_add_epi32(rows[i], start[i]));
+        store(rows, out);
+    }
+
+    /// The halves of the counters of [`LANES`] blocks.
+    #[target_feature(enable = "avx512f")]
+    fn counters(first: u64) -> [__m512i; 2] {
+        let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        let low = _mm512_add_epi32(_mm512_set1_epi32(first as i32), lanes);
+        let carry = _mm512_cmplt_epu32_mask(low, lanes);
+        let high = _mm512_set1_epi32((first >> 32) as i32);
+        [low, _mm512_mask_add_epi32(high, carry, high, _mm512_set1_epi32(1))]
+    }
+
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn quarter_round(a: __m512i, b: __m512i, c: __m512i, d: __m512i) -> (__m512i, __m512i, __m512i, __m512i) {
+        let a = _mm512_add_epi32(a, b);
+        let d = _mm512_rol_epi32::<16>(_mm512_xor_si512(d, a));
+        let c = _mm512_add_epi32(c, d);
+        let b = _mm512_rol_epi32::<12>(_mm512_xor_si512(b, c));
+        let a = _mm512_add_epi32(a, b);
+        let d = _mm512_rol_epi32::<8>(_mm512_xor_si512(d, a));
+        let c = _mm512_add_epi32(c, d);
+        let b = _mm512_rol_epi32::<7>(_mm512_xor_si512(b, c));
+        (a, b, c, d)
+    }
+
+    /// Lane `l` of the rows becomes the `l`-th block.
+    #[target_feature(enable = "avx512f")]
+    fn store(rows: [__m512i; 16], out: &mut [u64; WORDS]) {
+        let pairs: [__m512i; 16] = std::array::from_fn(|i| match i % 2 {
+            0 => _mm512_unpacklo_epi32(rows[i], rows[i + 1]),
+            _ => _mm512_unpackhi_epi32(rows[i - 1], rows[i]),
+        });
+        // Of rows 4g..4g + 4: lanes j, 4 + j, 8 + j, 12 + j at 4g + j.
+        let fours: [__m512i; 16] = std::array::from_fn(|i| {
+            let at = i / 4 * 4 + i % 4 / 2;
+            match i % 2 {
+                0 => _mm512_unpacklo_epi64(pairs[at], pairs[at + 2]),
+                _ => _mm512_unpackhi_epi64(pairs[at], pairs[at + 2]),
+            }
+        });
+        let out = out.as_chunks_mut::<BLOCK>().0;
+        for j in 0..4 {
+            let even = |g: usize| _mm512_shuffle_i32x4::<0x88>(fours[g + j], fours[g + 4 + j]);
+            let odd = |g: usize| _mm512_shuffle_i32x4::<0xdd>(fours[g + j], fours[g + 4 + j]);
+            let ([a, b], [c, d]) = ([even(0), even(8)], [odd(0), odd(8)]);
+            let blocks = [
+                _mm512_shuffle_i32x4::<0x88>(a, b),
+                _mm512_shuffle_i32x4::<0x88>(c, d),
+                _mm512_shuffle_i32x4::<0xdd>(a, b),
+                _mm512_shuffle_i32x4::<0xdd>(c, d),
+            ];
+            for (lane, block) in (j..LANES).step_by(4).zip(blocks) {
+                // SAFETY: a block is as large as the register, and stores need no alignment.
+                unsafe { _mm512_storeu_si512(out[lane].as_mut_ptr().cast(), block) }
+            }
         }
     }
-    x.iter_mut().zip(&start).for_each(|(x, start)| *x = add(*x, *start));
-    for (lane, block) in out.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
-        *block = std::array::from_fn(|k| u64::from(x[2 * k][lane]) | u64::from(x[2 * k + 1][lane]) << 32);
-    }
-}
-
-#[inline(always)]
-fn quarter_round(a: Row, b: Row, c: Row, d: Row) -> [Row; 4] {
-    let a = add(a, b);
-    let d = turn(d, a, 16);
-    let c = add(c, d);
-    let b = turn(b, c, 12);
-    let a = add(a, b);
-    let d = turn(d, a, 8);
-    let c = add(c, d);
-    [a, turn(b, c, 7), c, d]
-}
-
-#[inline(always)]
-fn add(x: Row, y: Row) -> Row {
-    std::array::from_fn(|lane| x[lane].wrapping_add(y[lane]))
-}
-
-/// `x ^ y`, turned left by `bits`.
-#[inline(always)]
-fn turn(x: Row, y: Row, bits: u32) -> Row {
-    std::array::from_fn(|lane| (x[lane] ^ y[lane]).rotate_left(bits))
 }
 
 #[cfg(test)]

@@ -29,6 +29,12 @@ impl Stream {
         Stream { key, nonce }
     }
 
+    /// Lends the key and the nonce to a cipher elsewhere, such as a GPU's, that makes the same words: word `i` is the two
+    /// halves, low first, of position `2 i` of ChaCha20's key stream with a 64-bit counter from 0. `to` must not keep them.
+    pub fn lend<R>(&self, to: impl FnOnce(&[u8; 32], u64) -> R) -> R {
+        to(&self.key, self.nonce)
+    }
+
     /// The word at `index`, uniform over all 64-bit words.
     pub fn word(&self, index: u64) -> u64 {
         let mut word = [0];

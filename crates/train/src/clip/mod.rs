@@ -195,6 +195,5 @@ pub fn contribute(
 
 /// NOT PRIVATE: the sum without clipping, for ordinary training. Examples whose loss is not finite are left out here too.
 pub fn plain_sum(taps: &Taps) -> Grads {
-    let weights: Vec<f32> = taps.finite.iter().map(|fine| f32::from(u8::from(*fine))).collect();
-    taps.sum(&weights, &vec![0; taps.parameters()], 1)
+    taps.sum_columns(&[taps.finite()], &vec![0; taps.parameters()])
 }

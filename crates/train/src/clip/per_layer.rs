@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn published_sum() {
         let rule = rule("rule = \"per-layer\"");
-        close(&sum(&*rule, &T0), &[0.3696714415, 1.0217477547, 1.4142135624], 1e-6);
+        close(&sum(&*rule, &T0), &[0.3696714415, 1.0217477547, 2f64.sqrt()], 1e-6);
     }
 
     /// Deviations of the noise for C = (0.5, 1, 2), z = 1, d = (100, 1000, 10000): three spreads of one cost.
@@ -162,7 +162,7 @@ mod tests {
         for noise in ["even", "proportional", "least"] {
             let mut rule = rule(&format!("rule = \"per-layer\"\nshares = [1.0, 1.0]\nnoise = \"{noise}\""));
             let mean = step(&mut *rule, 0, &T0, &[0.0; 3], 1.0);
-            close(&mean, &[0.3696714415, 1.0217477547, 1.4142135624], 1e-6);
+            close(&mean, &[0.3696714415, 1.0217477547, 2f64.sqrt()], 1e-6);
         }
     }
 }

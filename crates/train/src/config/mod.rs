@@ -8,6 +8,7 @@ use crate::{
     clip::ClipConfig, data::DataConfig, mechanism::MechanismConfig, model::ModelConfig, sampling::SamplingConfig,
     update::UpdateConfig,
 };
+use engine::{Device, DeviceError};
 use privacy::Neighbouring;
 pub use read::ConfigError;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,12 @@ pub struct TrainConfig {
     pub chunk: usize,
     /// Evaluations on the public evaluation data, spread evenly over the run.
     pub evaluations: u64,
+    /// Where to train: `"cpu"`, `"cuda"` (the first GPU) or `"cuda:N"`.
+    #[serde(default = "cpu")]
+    pub device: String,
+    /// How a GPU makes products: `"f32"`, or with factors rounded to 11 bits (`"tf32"`) or 8 bits (`"bf16"`).
+    #[serde(default)]
+    pub precision: Precision,
     /// Write a checkpoint every so many steps; without it, only a run that is stopped can be continued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<u64>,
@@ -74,6 +81,41 @@ pub struct TrainConfig {
     /// How the examples of a step are chosen.
     #[serde(default)]
     pub sampling: SamplingConfig,
+}
+
+fn cpu() -> String {
+    "cpu".into()
+}
+
+/// How a GPU makes products; the processor always makes them of f32 numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Of f32 numbers.
+    #[default]
+    F32,
+    /// Of numbers rounded to 11 bits.
+    Tf32,
+    /// Of numbers rounded to 8 bits.
+    Bf16,
+}
+
+impl TrainConfig {
+    /// The device, set to the configured precision.
+    ///
+    /// # Errors
+    /// If there is no such device.
+    pub fn open_device(&self) -> Result<Device, DeviceError> {
+        let device: Device = self.device.parse().map_err(|e| DeviceError(format!("train.device: {e}")))?;
+        if let Some(gpu) = device.gpu() {
+            gpu.set_precision(match self.precision {
+                Precision::F32 => engine::Precision::F32,
+                Precision::Tf32 => engine::Precision::Tf32,
+                Precision::Bf16 => engine::Precision::Bf16,
+            });
+        }
+        Ok(device)
+    }
 }
 
 /// A whole run.

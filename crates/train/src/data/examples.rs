@@ -6,8 +6,12 @@
 //! Shapes, class names and feature names come from the configuration and are public.
 
 use super::error::DataError;
-use engine::Tensor;
+use engine::{Device, Tensor, op::Table};
+use rayon::prelude::*;
 use std::{fmt, sync::Arc};
+
+/// Examples that a thread copies at a time.
+const BLOCK: usize = 64;
 
 /// What is to be predicted, one entry an example.
 pub enum Targets {
@@ -129,6 +133,8 @@ pub struct Examples {
     width: usize,
     targets: Targets,
     features: Arc<[String]>,
+    /// The rows again, on a GPU.
+    resident: Option<Table>,
 }
 
 impl Examples {
@@ -151,7 +157,7 @@ impl Examples {
         if !features.is_empty() && features.len() != width {
             return Err(DataError::config("features", "there must be one name for each input"));
         }
-        Ok(Self { rows: Rows::Floats(inputs), shape, width, targets, features: features.into() })
+        Ok(Self { rows: Rows::Floats(inputs), shape, width, targets, features: features.into(), resident: None })
     }
 
     /// Examples from bytes (images): a byte `b` of channel `c` reads as `(b / 255 - mean[c]) / std[c]`.
@@ -171,7 +177,14 @@ impl Examples {
         let width = width(&shape, data.len(), &targets)?;
         check_scale(&shape, mean, std)?;
         let table = mean.iter().zip(std).map(|(m, s)| std::array::from_fn(|b| ((b as f64 / 255.0 - m) / s) as f32));
-        Ok(Self { rows: Rows::Bytes { data, table: table.collect() }, shape, width, targets, features: Arc::new([]) })
+        Ok(Self {
+            rows: Rows::Bytes { data, table: table.collect() },
+            shape,
+            width,
+            targets,
+            features: Arc::new([]),
+            resident: None,
+        })
     }
 
     /// The number of examples. Private under add/remove neighbours: for drawing lots, not for printing.
@@ -223,8 +236,43 @@ impl Examples {
     pub fn gather(&self, who: &[usize]) -> Batch {
         // From the engine's store, to which it returns as a tensor.
         let mut inputs = Tensor::zeros([who.len() * self.width]).into_data();
-        inputs.chunks_exact_mut(self.width).zip(who).for_each(|(row, &i)| self.copy(i, row));
+        let blocks = inputs.par_chunks_mut(self.width * BLOCK).zip(who.par_chunks(BLOCK));
+        blocks.for_each(|(rows, who)| {
+            rows.chunks_exact_mut(self.width).zip(who).for_each(|(row, &i)| self.copy(i, row));
+        });
         Batch { inputs, n: who.len(), shape: self.shape.clone(), targets: self.targets.gather(who) }
+    }
+
+    /// Copies the input rows to `device`, if it is a GPU and they take no more than a quarter of its free memory: batches are
+    /// then put together there.
+    pub fn reside(&mut self, device: Device) {
+        let bytes = match &self.rows {
+            Rows::Floats(data) => 4 * data.len(),
+            Rows::Bytes { data, .. } => data.len(),
+        };
+        self.resident = device.gpu().filter(|gpu| bytes <= gpu.available() / 4).map(|gpu| match &self.rows {
+            Rows::Floats(data) => Table::of_floats(gpu, data, self.width),
+            Rows::Bytes { data, table } => Table::of_bytes(gpu, data, self.width, table),
+        });
+    }
+
+    /// As [`gather`](Self::gather): inputs `[who.len(), shape]` on `device`, and targets.
+    ///
+    /// # Panics
+    /// If a number is not below `len()`.
+    pub fn gather_on(&self, who: &[usize], device: Device) -> (Tensor, Targets) {
+        let shape = [&[who.len()], &*self.shape].concat();
+        match &self.resident {
+            Some(table) => {
+                assert!(who.iter().all(|&i| i < self.len()), "an example beyond the last");
+                let rows: Vec<u32> = who.iter().map(|&i| i as u32).collect();
+                (table.gather(&rows).reshape(shape), self.targets.gather(who))
+            }
+            None => {
+                let Batch { inputs, targets, .. } = self.gather(who);
+                (Tensor::new(shape, inputs).to(device), targets)
+            }
+        }
     }
 
     /// All examples in order, `size` (at least 1) at a time; the last batch may be shorter.

@@ -53,7 +53,7 @@ fn cosine_histogram(cosines: &[f64]) -> Picture {
         x: Axis::new("cosine of an example with the mean").within(-1.0, 1.0),
         y: Axis::new("examples").unit("%").including(0.0),
         layers: vec![Layer::new("cosines", Mark::Bars, 1, bars)],
-        marks: vec![(0.0, "at right angles".into()), (mean(cosines), format!("mean {:.3}", mean(cosines)))],
+        marks: vec![(mean(cosines), format!("mean {:.3}", mean(cosines)))],
     }
 }
 

@@ -164,7 +164,7 @@ pub fn symmetric(mut a: Vec<Vec<f64>>) -> (Vec<f64>, Vec<Vec<f64>>) {
     (order.iter().map(|i| a[*i][*i]).collect(), order.iter().map(|i| v[*i].clone()).collect())
 }
 
-/// Makes `a[p][q]` zero; rows of `v` follow.
+/// Makes `a[p][q]` zero, for `p < q`; rows of `v` follow.
 fn rotate(a: &mut [Vec<f64>], v: &mut [Vec<f64>], p: usize, q: usize) {
     if a[p][q] == 0.0 {
         return;
@@ -178,9 +178,9 @@ fn rotate(a: &mut [Vec<f64>], v: &mut [Vec<f64>], p: usize, q: usize) {
         (row[p], row[q]) = (c * row[p] - s * row[q], s * row[p] + c * row[q]);
     }
     for rows in [a, v] {
-        for j in 0..rows.len() {
-            (rows[p][j], rows[q][j]) = (c * rows[p][j] - s * rows[q][j], s * rows[p][j] + c * rows[q][j]);
-        }
+        let (low, high) = rows.split_at_mut(q);
+        let pairs = low[p].iter_mut().zip(high[0].iter_mut());
+        pairs.for_each(|(x, y)| (*x, *y) = (c * *x - s * *y, s * *x + c * *y));
     }
 }
 

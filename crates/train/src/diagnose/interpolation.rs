@@ -40,10 +40,8 @@ impl Diagnostic for Interpolation {
             name: "interpolation",
             numbers: json!({ "from": name, "distance": distance, "barrier": barrier, "line": points }),
             words: vec![match barrier > 1e-3 {
-                true => {
-                    format!("Between {name} and here the loss rises by a barrier of {barrier:.3} nats: two basins.")
-                }
-                false => format!("There is no barrier between {name} and here: one basin, {distance:.2} apart."),
+                true => format!("On the line from {name} the loss rises {barrier:.3} nats above the chord: a barrier."),
+                false => format!("There is no barrier between {name} and here, {distance:.2} apart."),
             }],
             pictures: vec![picture],
         })
@@ -61,7 +59,7 @@ pub fn barrier(losses: &[(f64, f64)]) -> f64 {
     let inside: Vec<_> = losses.iter().filter(|(t, _)| (-1e-9..=1.0 + 1e-9).contains(t)).collect();
     let (Some(first), Some(last)) = (inside.first(), inside.last()) else { return 0.0 };
     let height = |(t, loss): &&(f64, f64)| loss - ((1.0 - t) * first.1 + t * last.1);
-    inside.iter().map(|p| height(p)).fold(0.0, f64::max)
+    inside.iter().map(height).fold(0.0, f64::max)
 }
 
 #[cfg(test)]

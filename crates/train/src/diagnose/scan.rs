@@ -177,7 +177,11 @@ impl First {
 
     fn take(&mut self, who: &[usize], taps: &Taps, squares: &[f64], groups: usize) {
         let norms: Vec<f64> = squares.chunks(groups).map(|row| row.iter().sum::<f64>().sqrt()).collect();
-        let fine: Vec<bool> = norms.iter().zip(&taps.finite).map(|(n, f)| n.is_finite() && *f).collect();
+        let fine: Vec<bool> = norms
+            .iter()
+            .zip(taps.finite().into_data())
+            .map(|(n, f)| *n < f64::from(f32::MAX).sqrt() && f > 0.0)
+            .collect();
         let weigh = |w: &dyn Fn(f64) -> f64| -> Vec<f32> {
             norms.iter().zip(&fine).map(|(n, fine)| if *fine { w(*n) as f32 } else { 0.0 }).collect()
         };
@@ -365,8 +369,12 @@ pub(super) fn weights_of(rule: &dyn ClipRule, norms: &[f64], groups: usize) -> V
 
 /// Norms spread over the range of these, and how long a rule leaves them.
 fn lengths(rule: &dyn ClipRule, ascending: &[f64]) -> Vec<(f64, f64)> {
-    let (low, high) = (quantile(ascending, 0.005).max(1e-12), quantile(ascending, 1.0).max(1e-12));
-    if rule.grouping() != Grouping::Model || !(high > low) {
+    if rule.grouping() != Grouping::Model {
+        return Vec::new();
+    }
+    let (short, high) = (quantile(ascending, 0.005).max(1e-12), quantile(ascending, 1.0).max(1e-12));
+    let low = short.min(rule.bounds(1)[0] / 10.0).max(high * 1e-6);
+    if high <= low {
         return Vec::new();
     }
     let norms: Vec<f64> = (0..=48).map(|k| low * (high / low).powf(f64::from(k) / 48.0)).collect();
@@ -378,8 +386,8 @@ fn lengths(rule: &dyn ClipRule, ascending: &[f64]) -> Vec<(f64, f64)> {
 fn grid(ascending: &[f64], bound: f64) -> Vec<f64> {
     let positive = ascending.iter().copied().find(|n| *n > 0.0);
     let (Some(low), Some(high)) = (positive, ascending.last().copied()) else { return vec![bound] };
-    let low = quantile(ascending, 0.02).max(low).max(high * 1e-4) / 4.0;
-    let high = high * 1.05;
+    let low = (quantile(ascending, 0.02).max(low).max(high * 1e-4) / 4.0).min(bound / 2.0);
+    let high = (high * 1.05).max(bound * 1.05);
     let at = |k: usize| low * (high / low).powf(k as f64 / (THRESHOLDS - 1) as f64);
     sorted(&(0..THRESHOLDS).map(at).chain([bound]).filter(|c| c.is_finite()).collect::<Vec<_>>())
 }

@@ -61,7 +61,7 @@ impl Scene<'_> {
         let mut sum = Grads::zeros(self.model.layout());
         for (_, batch) in self.chunks(&self.who) {
             let taps = self.model.taps(&weights, batch);
-            let ones: Vec<f32> = taps.finite.iter().map(|f| f32::from(u8::from(*f))).collect();
+            let ones = taps.finite().into_data();
             sum = sum.add(taps.sum(&ones, &vec![0; taps.parameters()], 1));
         }
         sum.scale(1.0 / self.who.len().max(1) as f64)
@@ -74,8 +74,8 @@ impl Scene<'_> {
         for (_, batch) in self.chunks(&self.who) {
             let inputs = Tensor::new([&[batch.n], batch.shape.as_slice()].concat(), batch.inputs);
             let outputs = self.model.outputs(&weights, inputs);
-            let (losses, _) = self.model.loss().apply(&outputs, &batch.targets);
-            loss += losses.iter().map(|l| f64::from(*l)).sum::<f64>();
+            let (losses, _) = self.model.loss().apply(outputs.clone(), &batch.targets);
+            loss += losses.data().iter().map(|l| f64::from(*l)).sum::<f64>();
             if let Some(right) = self.model.loss().hits(&outputs, &batch.targets) {
                 hits += right;
                 classes = true;

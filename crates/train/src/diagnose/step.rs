@@ -188,7 +188,9 @@ fn times(x: f64) -> String {
 }
 
 fn errors(curve: &[Parts], now: f64, best: Parts) -> Picture {
-    let line = |f: fn(&Parts) -> f64| curve.iter().map(|p| (p.c, f(p) / p.signal)).collect::<Vec<_>>();
+    // A bias of a hundred-thousandth of the signal is nobody's concern, and its logarithm would fill the frame.
+    let line =
+        |f: fn(&Parts) -> f64| curve.iter().map(|p| (p.c, f(p) / p.signal)).filter(|p| p.1 > 1e-5).collect::<Vec<_>>();
     Picture {
         title: "Error of the released mean".into(),
         x: Axis::new("threshold C (flat)").log(),

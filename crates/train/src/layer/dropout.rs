@@ -2,7 +2,10 @@
 //! the others are divided by `1 - rate`; in evaluation nothing happens.
 use super::{Build, Keep, Layer, ShapeError, View};
 use crate::tap::Taps;
-use engine::{Tensor, op};
+use engine::{
+    Tensor,
+    op::{self, Cipher},
+};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +38,11 @@ impl Built {
         let (coins, layer) = keep.coins()?;
         let (stream, below) = (coins.stream(layer), (self.rate * 2f64.powi(64)) as u64);
         let rest = (1.0 / (1.0 - self.rate)) as f32;
+        if let Some(gpu) = x.device().gpu() {
+            let starts: Vec<u64> = (0..x.rows()).map(|row| coins.at(layer, row, width)).collect();
+            let flip = |key: &[u8; 32], nonce| op::coins(gpu, Cipher { key, nonce }, &starts, width, below, rest);
+            return Some(stream.lend(flip).reshape(x.shape()));
+        }
         let mut mask = Tensor::zeros(x.shape());
         let rows = mask.data_mut().par_chunks_mut(width.max(1)).enumerate();
         rows.for_each_init(

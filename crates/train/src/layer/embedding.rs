@@ -1,7 +1,7 @@
 //! Token embedding, PyTorch's `nn.Embedding`.
 use super::{Build, Init, Keep, Layer, Parameter, ShapeError, View, shape};
 use crate::tap::{Scatter, Taps};
-use engine::{Tensor, op};
+use engine::{Indices, Tensor, op};
 use serde::{Deserialize, Serialize};
 
 /// `{ layer = "embedding", vocabulary = 1000, features = 64 }`. Its input is `[tokens]`, each a whole number below
@@ -51,32 +51,18 @@ pub(super) fn check(layer: &str, vocabulary: usize, features: usize, padding: Op
 }
 
 /// Looks tokens up; says which positions are empty. Returns the rows and the ids.
-pub(super) fn look_up(x: &Tensor, table: &Tensor, padding: Option<u32>, keep: &mut Keep) -> (Tensor, Vec<u32>) {
-    let (vocabulary, features) = (table.rows(), table.row_len());
-    let (ids, bad) = ids(x, vocabulary);
-    let mut y = op::embedding(&ids, x.shape(), table);
-    let mut fill = |i: usize, with: f32| y.data_mut()[i * features..][..features].fill(with);
-    bad.into_iter().for_each(|i| fill(i, f32::NAN));
-    if let Some(padding) = padding {
-        let present: Vec<bool> = ids.iter().map(|id| *id != padding).collect();
-        (0..ids.len()).filter(|i| !present[*i]).for_each(|i| fill(i, 0.0));
-        keep.set_present(present);
-    }
-    (y, ids)
+pub(super) fn look_up(x: &Tensor, table: &Tensor, padding: Option<u32>, keep: &mut Keep) -> (Tensor, Indices) {
+    let op::LookedUp { rows, ids, present } = op::look_up(x, table, padding);
+    present.into_iter().for_each(|present| keep.set_present(present));
+    (rows, ids)
 }
 
 /// Empty positions have no gradient.
-pub(super) fn silence(dy: &mut Tensor, ids: &[u32], padding: Option<u32>) {
-    let features = dy.shape().last().copied().unwrap_or(1);
-    let rows = dy.data_mut().chunks_mut(features.max(1)).zip(ids);
-    rows.filter(|(_, id)| Some(**id) == padding).for_each(|(row, _)| row.fill(0.0));
-}
-
-/// The ids, and the positions that hold none.
-fn ids(x: &Tensor, vocabulary: usize) -> (Vec<u32>, Vec<usize>) {
-    let valid = |v: f32| v >= 0.0 && v < vocabulary as f32 && v.fract() == 0.0;
-    let bad = x.data().iter().enumerate().filter(|(_, v)| !valid(**v)).map(|(i, _)| i).collect();
-    (x.data().iter().map(|v| if valid(*v) { *v as u32 } else { 0 }).collect(), bad)
+pub(super) fn silence(dy: Tensor, ids: &Indices, padding: Option<u32>) -> Tensor {
+    match padding {
+        Some(padding) => op::silence(dy, ids, padding),
+        None => dy,
+    }
 }
 
 impl Layer for Built {
@@ -91,9 +77,9 @@ impl Layer for Built {
         keep.push(|| ids);
         y
     }
-    fn backward(&self, w: View, keep: &mut Keep, mut dy: Tensor, taps: &mut Taps) -> Tensor {
-        let (n, ids) = (dy.rows(), keep.pop::<Vec<u32>>());
-        silence(&mut dy, &ids, self.table.padding);
+    fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
+        let (n, ids) = (dy.rows(), keep.pop::<Indices>());
+        let dy = silence(dy, &ids, self.table.padding);
         taps.leave(w.id(0), Scatter::new(ids, dy, self.table.vocabulary));
         Tensor::zeros([n, 0])
     }

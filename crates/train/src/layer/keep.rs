@@ -1,4 +1,5 @@
 //! What one pass through a model carries from layer to layer, and from forward to backward.
+use engine::op::Present;
 use privacy::{Key, Purpose, Stream};
 use std::{any::Any, sync::Arc};
 
@@ -32,7 +33,7 @@ impl Coins {
 /// only), which positions hold a token, and the coins of dropout.
 pub struct Keep {
     stack: Option<Vec<Box<dyn Any + Send>>>,
-    present: Option<Arc<[bool]>>,
+    present: Option<Arc<Present>>,
     coins: Option<Coins>,
     flippers: usize,
 }
@@ -69,11 +70,11 @@ impl Keep {
         *top.unwrap_or_else(|| panic!("backward wants a {} that forward did not keep", std::any::type_name::<T>()))
     }
     /// Says which positions of the batch hold a token, `[n, t]` row by row, for the layers that follow.
-    pub fn set_present(&mut self, present: Vec<bool>) {
-        self.present = Some(present.into());
+    pub fn set_present(&mut self, present: Present) {
+        self.present = Some(Arc::new(present));
     }
     /// Which positions hold a token, `[n, t]` row by row; none means that all do.
-    pub fn present(&self) -> Option<Arc<[bool]>> {
+    pub fn present(&self) -> Option<Arc<Present>> {
         self.present.clone()
     }
     /// The coins of the layer that asks, and its number; none in evaluation.

@@ -3,6 +3,7 @@ use super::{Build, Init, Keep, Layer, Parameter, ShapeError, View, shape};
 use crate::tap::{Factor, Product, Rows, Taps};
 use engine::{Tensor, op};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 fn yes() -> bool {
     true
@@ -64,9 +65,11 @@ pub(super) fn leave(taps: &mut Taps, weight: usize, bias: Option<usize>, x: Tens
     let last = |t: &Tensor| t.shape().last().copied().unwrap_or(1);
     let (n, inputs, outputs) = (x.rows(), last(&x), last(&dy));
     let steps = x.shape()[1..x.shape().len() - 1].iter().product::<usize>();
-    let b = dy.reshape([n, steps, outputs]);
-    if let Some(bias) = bias {
-        taps.leave(bias, Rows::new(op::bias_rows_last(&b)));
+    let b = Arc::new(dy.reshape([n, steps, outputs]));
+    match bias {
+        Some(bias) if steps == 1 => taps.leave(bias, Rows::new(b.clone())),
+        Some(bias) => taps.leave(bias, Rows::new(op::bias_rows_last(&b))),
+        None => {}
     }
     taps.leave(weight, Product::new(Factor::Rows(x.reshape([n, steps, inputs])), b));
 }

@@ -51,6 +51,6 @@ impl Layer for Built {
     }
     fn backward(&self, _: View, keep: &mut Keep, dy: Tensor, _: &mut Taps) -> Tensor {
         let (shape, argmax): (Vec<usize>, Indices) = keep.pop();
-        op::max_pool2d_backward(&dy, &argmax, &shape)
+        op::max_pool2d_backward(&dy, &argmax, &shape, self.window)
     }
 }

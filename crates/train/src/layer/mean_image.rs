@@ -1,7 +1,7 @@
 //! Mean over each channel's image, PyTorch's `nn.AdaptiveAvgPool2d(1)` flattened.
 use super::{Build, Keep, Layer, ShapeError, View, shape};
 use crate::tap::Taps;
-use engine::Tensor;
+use engine::{Tensor, op};
 use serde::{Deserialize, Serialize};
 
 /// `{ layer = "mean_image" }`: `[channels, height, width]` to `[channels]`.
@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 pub struct MeanImage {}
 
 struct Built {
-    pixels: usize,
     output: [usize; 1],
     input: [usize; 3],
 }
@@ -18,8 +17,8 @@ struct Built {
 impl Build for MeanImage {
     fn build(&self, input: &[usize]) -> Result<Box<dyn Layer>, ShapeError> {
         let input = shape::image("mean_image", input)?;
-        let pixels = shape::positive("mean_image", "height times width", input[1] * input[2])?;
-        Ok(Box::new(Built { pixels, output: [input[0]], input }))
+        shape::positive("mean_image", "height times width", input[1] * input[2])?;
+        Ok(Box::new(Built { output: [input[0]], input }))
     }
 }
 
@@ -28,15 +27,10 @@ impl Layer for Built {
         &self.output
     }
     fn forward(&self, _: View, x: Tensor, _: &mut Keep) -> Tensor {
-        let share = 1.0 / self.pixels as f32;
-        let means = x.data().chunks(self.pixels).map(|image| image.iter().sum::<f32>() * share).collect();
-        Tensor::new([x.rows(), self.output[0]], means)
+        op::mean_pixels(&x)
     }
     fn backward(&self, _: View, _: &mut Keep, dy: Tensor, _: &mut Taps) -> Tensor {
         let [c, h, w] = self.input;
-        let mut dx = Tensor::zeros([dy.rows(), c, h, w]);
-        let share = 1.0 / self.pixels as f32;
-        dx.data_mut().chunks_mut(self.pixels).zip(dy.data()).for_each(|(dx, dy)| dx.fill(dy * share));
-        dx
+        op::mean_pixels_backward(&dy, &[dy.rows(), c, h, w])
     }
 }

@@ -50,14 +50,6 @@ impl Build for Positions {
     }
 }
 
-impl Built {
-    fn add(&self, mut x: Tensor, table: &Tensor) -> Tensor {
-        let width = x.row_len().max(1);
-        x.data_mut().chunks_mut(width).for_each(|x| x.iter_mut().zip(table.data()).for_each(|(x, p)| *x += p));
-        x
-    }
-}
-
 impl Layer for Built {
     fn parameters(&self) -> Vec<Parameter> {
         let table = || Parameter::new("weight", [self.length, self.output[1]], Init::Normal(0.02));
@@ -67,9 +59,10 @@ impl Layer for Built {
         &self.output
     }
     fn forward(&self, w: View, x: Tensor, _: &mut Keep) -> Tensor {
+        let device = x.device();
         match &self.fixed {
-            Some(fixed) => self.add(x, fixed),
-            None => self.add(x, w.get(0)),
+            Some(fixed) => op::add_to_each(x, &fixed.clone().to(device)),
+            None => op::add_to_each(x, w.get(0)),
         }
     }
     fn backward(&self, w: View, _: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {

@@ -11,7 +11,7 @@ use crate::{
     model::Sequential,
     tap::{Taps, Tied},
 };
-use engine::{Tensor, op};
+use engine::{Indices, Tensor, op};
 use serde::{Deserialize, Serialize};
 
 /// `{ layer = "tied_embedding", vocabulary = 1000, features = 64, layers = [...] }`; `layers` go from `[tokens, features]`
@@ -76,10 +76,10 @@ impl Layer for Built {
         let h: Tensor = keep.pop();
         let dh = op::linear_backward(&dy, w.get(0));
         let wanted = std::mem::replace(&mut taps.input_wanted, true);
-        let mut e = self.inside.backward(w.part(1..w.len()), keep, dh, taps);
+        let e = self.inside.backward(w.part(1..w.len()), keep, dh, taps);
         taps.input_wanted = wanted;
-        let ids: Vec<u32> = keep.pop();
-        embedding::silence(&mut e, &ids, self.table.padding);
+        let ids: Indices = keep.pop();
+        let e = embedding::silence(e, &ids, self.table.padding);
         let n = e.rows();
         taps.leave(w.id(0), Tied::new(ids, e, h, dy));
         Tensor::zeros([n, 0])

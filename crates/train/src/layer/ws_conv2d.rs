@@ -6,7 +6,6 @@ use engine::{
     Tensor, Window,
     op::{self, per_example::Left},
 };
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Variances times fan-in are taken to be no smaller than this.
@@ -85,10 +84,7 @@ impl Layer for Built {
         }
         // By the chain rule: each example's gradient by the standardised weights, taken back through standardisation.
         let mut rows = op::per_example::product_rows(Left::Patches { x: &x, window: self.window }, &b);
-        let mut gains = Tensor::zeros([n, o]);
-        let size = rows.row_len().max(1);
-        let pairs = rows.data_mut().par_chunks_mut(size).zip(gains.data_mut().par_chunks_mut(o));
-        pairs.for_each(|(row, gain)| gain.copy_from_slice(&op::standardise_gradient(row, w.get(1), &kept, EPS)));
+        let gains = op::standardise_rows(&mut rows, w.get(1), &kept, EPS);
         taps.leave(w.id(0), Rows::new(rows));
         taps.leave(w.id(1), Rows::new(gains));
         dx

@@ -8,6 +8,10 @@
 //! *Test.* `noise_does_not_depend_on_threads`; the statistics of streams are tested in the privacy crate.
 use super::{Noise, Stretch};
 use crate::grads::{BLOCK, Grads};
+use engine::{
+    Device,
+    op::{self, Cipher},
+};
 use privacy::{Event, Mechanism, Source, Stream};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -45,6 +49,10 @@ impl Mechanism<Grads> for Independent {
 
 /// Number `i` is element `i` of the stream.
 pub(super) fn white(stream: &Stream, mut noise: Grads) -> Grads {
+    if noise.device() != Device::Cpu {
+        stream.lend(|key, nonce| op::add_normals(noise.tensor_mut(), 1.0, Cipher { key, nonce }));
+        return noise;
+    }
     let blocks = noise.flat_mut().par_chunks_mut(BLOCK).enumerate();
     blocks.for_each(|(k, block)| stream.fill_normal((k * BLOCK) as u64, block));
     noise

@@ -48,14 +48,15 @@ impl Loss {
         }
     }
 
-    /// Each example's own loss, `[n]`, and its gradient with respect to that example's outputs, `[n, k]`.
-    pub fn apply(self, outputs: &Tensor, targets: &Targets) -> (Vec<f32>, Tensor) {
+    /// Each example's own loss, `[n]`, and its gradient with respect to that example's outputs, `[n, k]`; both on the
+    /// outputs' device.
+    pub fn apply(self, outputs: Tensor, targets: &Targets) -> (Tensor, Tensor) {
         match (self, targets) {
             (Loss::CrossEntropy, Targets::Classes { labels, .. }) => op::cross_entropy(outputs, labels),
             (_, Targets::Tokens { ids, .. }) => op::token_cross_entropy(outputs, ids),
-            (Loss::MeanSquaredError, _) => op::mean_squared_error(outputs, &dense(targets, outputs)),
+            (Loss::MeanSquaredError, _) => op::mean_squared_error(&outputs, &dense(targets, &outputs)),
             (Loss::SigmoidCrossEntropy | Loss::CrossEntropy, _) => {
-                op::sigmoid_cross_entropy(outputs, &dense(targets, outputs))
+                op::sigmoid_cross_entropy(&outputs, &dense(targets, &outputs))
             }
         }
     }
@@ -82,5 +83,5 @@ fn dense(targets: &Targets, outputs: &Tensor) -> Tensor {
             labels.iter().flat_map(|l| (0..k as u32).map(move |j| f32::from(u8::from(j == *l)))).collect()
         }
     };
-    Tensor::new([outputs.rows(), k], data)
+    Tensor::new([outputs.rows(), k], data).to(outputs.device())
 }

@@ -10,7 +10,7 @@ use crate::{
     layer::{Coins, Keep, Layer, LayerConfig, ShapeError, View},
     tap::Taps,
 };
-use engine::Tensor;
+use engine::{Device, Tensor};
 pub use loss::Loss;
 pub use sequential::Sequential;
 use serde::{Deserialize, Serialize};
@@ -149,20 +149,21 @@ impl Model {
     /// Every example's gradient of its own loss: one forward, one backward of activations, nothing multiplied out.
     /// Nothing is dropped out.
     pub fn taps(&self, weights: &Weights, batch: Batch) -> Taps {
-        self.look(weights, batch, Keep::training())
+        let inputs = inputs(batch.inputs, batch.n, &batch.shape).to(weights.layout().device());
+        self.look(weights, inputs, &batch.targets, Keep::training())
     }
 
-    /// As [`Model::taps`], with the coins of dropout.
-    pub fn taps_with(&self, weights: &Weights, batch: Batch, coins: Coins) -> Taps {
-        self.look(weights, batch, Keep::with_coins(coins))
+    /// As [`Model::taps`], with the coins of dropout, for inputs `[n, ..]` on the weights' device.
+    pub fn taps_with(&self, weights: &Weights, inputs: Tensor, targets: &Targets, coins: Coins) -> Taps {
+        self.look(weights, inputs, targets, Keep::with_coins(coins))
     }
 
-    fn look(&self, weights: &Weights, batch: Batch, mut keep: Keep) -> Taps {
-        let n = batch.n;
-        let outputs = self.run(weights, inputs(batch.inputs, n, &batch.shape), &mut keep);
-        let (losses, dy) = self.loss.apply(&outputs, &batch.targets);
-        let mut taps = Taps::new(n, &self.layout);
-        taps.finite = losses.iter().map(|l| l.is_finite()).collect();
+    fn look(&self, weights: &Weights, inputs: Tensor, targets: &Targets, mut keep: Keep) -> Taps {
+        let n = inputs.rows();
+        let outputs = self.run(weights, inputs, &mut keep);
+        let (losses, dy) = self.loss.apply(outputs, targets);
+        let mut taps = Taps::new(n, weights.layout());
+        taps.losses = Some(losses);
         taps.input_wanted = false;
         self.network.backward(View::new(weights.tensors(), &self.ids), &mut keep, dy, &mut taps);
         taps
@@ -170,17 +171,18 @@ impl Model {
 
     /// Every example's loss, with nothing dropped out.
     pub fn losses(&self, weights: &Weights, batch: Batch) -> Vec<f32> {
-        let outputs = self.outputs(weights, inputs(batch.inputs, batch.n, &batch.shape));
-        self.loss.apply(&outputs, &batch.targets).0
+        let inputs = inputs(batch.inputs, batch.n, &batch.shape).to(weights.layout().device());
+        self.loss.apply(self.outputs(weights, inputs), &batch.targets).0.into_data()
     }
 
     /// Mean loss and accuracy over PUBLIC examples.
     pub fn score(&self, weights: &Weights, examples: &Examples) -> Score {
         let (mut loss, mut hits, mut classes) = (0.0, 0, false);
         for batch in examples.chunks(256) {
-            let outputs = self.outputs(weights, inputs(batch.inputs, batch.n, &batch.shape));
-            let (losses, _) = self.loss.apply(&outputs, &batch.targets);
-            loss += losses.iter().map(|l| f64::from(*l)).sum::<f64>();
+            let inputs = inputs(batch.inputs, batch.n, &batch.shape).to(weights.layout().device());
+            let outputs = self.outputs(weights, inputs).to(Device::Cpu);
+            let (losses, _) = self.loss.apply(outputs.clone(), &batch.targets);
+            loss += losses.data().iter().map(|l| f64::from(*l)).sum::<f64>();
             if let Some(right) = self.loss.hits(&outputs, &batch.targets) {
                 hits += right;
                 classes = true;

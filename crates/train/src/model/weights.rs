@@ -16,12 +16,11 @@
 //! ```
 //! [`Weights::public`], [`Weights::from_public`] and [`Weights::from_point`] are claims about where starting values came from; reports print them.
 use crate::{
-    grads::{BLOCK, Grads, Layout},
+    grads::{Grads, Layout},
     layer::{Init, Parameter},
 };
-use engine::Tensor;
+use engine::{Device, Tensor, op};
 use privacy::{Key, Privatized, Purpose, Stream};
-use rayon::prelude::*;
 use std::{collections::HashMap, sync::Arc};
 
 /// All of a model's parameters.
@@ -58,8 +57,10 @@ impl Weights {
     pub fn from_point(point: &Grads) -> Self {
         let layout = point.layout().clone();
         let tensor = |(p, parameter): (usize, &Parameter)| {
-            let numbers = point.parameter(p).to_vec();
-            if numbers.is_empty() { Tensor::zeros([0]) } else { Tensor::new(parameter.shape.clone(), numbers) }
+            let numbers = point.part(p).to_vec();
+            let tensor =
+                if numbers.is_empty() { Tensor::zeros([0]) } else { Tensor::new(parameter.shape.clone(), numbers) };
+            tensor.to(layout.device())
         };
         let tensors = layout.parameters().iter().enumerate().map(tensor).collect();
         Weights { layout, tensors }
@@ -69,6 +70,12 @@ impl Weights {
     pub fn hollow(layout: &Layout) -> Self {
         let tensors = layout.parameters().iter().map(|_| Tensor::zeros([0])).collect();
         Weights { layout: layout.hollow(), tensors }
+    }
+
+    /// The same weights on `device`, where everything that is made of them will be.
+    pub fn to(self, device: Device) -> Self {
+        let tensors = self.tensors.into_iter().map(|tensor| tensor.to(device)).collect();
+        Weights { layout: self.layout.on(device), tensors }
     }
 
     /// The layout.
@@ -84,10 +91,7 @@ impl Weights {
     /// The weights as a point in parameter space.
     pub fn point(&self) -> Grads {
         let mut point = Grads::zeros(&self.layout);
-        for (p, tensor) in self.tensors.iter().enumerate() {
-            let blocks = point.parameter_mut(p).par_chunks_mut(BLOCK).zip(tensor.data().par_chunks(BLOCK));
-            blocks.for_each(|(to, from)| to.copy_from_slice(from));
-        }
+        self.tensors.iter().enumerate().for_each(|(p, tensor)| op::copy(tensor, point.part_mut(p)));
         point
     }
 
@@ -95,8 +99,7 @@ impl Weights {
     pub(crate) fn seen_from(&self, offset: &Grads) -> Weights {
         let shifted = |(p, tensor): (usize, &Tensor)| {
             let mut tensor = tensor.clone();
-            let blocks = tensor.data_mut().par_chunks_mut(BLOCK).zip(offset.parameter(p).par_chunks(BLOCK));
-            blocks.for_each(|(w, by)| w.iter_mut().zip(by).for_each(|(w, d)| *w += d));
+            op::walk(&mut tensor, offset.part(p));
             tensor
         };
         let tensors = self.tensors.iter().enumerate().map(shifted).collect();
@@ -107,17 +110,15 @@ impl Weights {
     pub(crate) fn start(&mut self, change: impl FnOnce(&mut Grads)) {
         let mut point = self.point();
         change(&mut point);
-        let tensors = self.tensors.iter_mut().enumerate();
-        tensors.for_each(|(p, tensor)| tensor.data_mut().copy_from_slice(point.parameter(p)));
+        for (p, tensor) in self.tensors.iter_mut().enumerate() {
+            *tensor = Tensor::new(tensor.shape(), point.parameter(p).to_vec()).to(self.layout.device());
+        }
     }
 
     /// Takes one step.
     pub fn walk(&mut self, step: Privatized<Grads>) {
-        for (p, tensor) in self.tensors.iter_mut().enumerate() {
-            let by = step.get().parameter(p);
-            let blocks = tensor.data_mut().par_chunks_mut(BLOCK).zip(by.par_chunks(BLOCK));
-            blocks.for_each(|(w, by)| w.iter_mut().zip(by).for_each(|(w, d)| *w += d));
-        }
+        let step = step.into_inner().to(self.layout.device());
+        self.tensors.iter_mut().enumerate().for_each(|(p, tensor)| op::walk(tensor, step.part(p)));
     }
 }
 

@@ -60,6 +60,9 @@ pub enum RunError {
         /// Why.
         source: io::Error,
     },
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] engine::DeviceError),
     /// A run that cannot be continued.
     #[error("{0}")]
     Resume(String),
@@ -145,6 +148,7 @@ struct Ground {
 
 impl Ground {
     fn survey(config: Config, root: &Path) -> Result<Ground, RunError> {
+        config.train.open_device()?;
         let data = config.data.load(root)?;
         let kind = data.train.gather(&[]).targets;
         let model = Arc::new(Model::build(&config.model, data.train.shape(), &kind)?);
@@ -163,7 +167,12 @@ impl Ground {
         ledger: Ledger,
         folder: Option<&Path>,
     ) -> Result<Run, RunError> {
-        let Ground { config, root, data, model } = self;
+        let Ground { config, root, mut data, model } = self;
+        let device = config.train.open_device()?;
+        let weights = engine::guard(|| {
+            data.train.reside(device);
+            weights.to(device)
+        })?;
         let warnings = record::warnings(&config, &plan, data.notes);
         let rows = data.train.len();
         let trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
@@ -226,7 +235,7 @@ impl Run {
         }
         while progress.step < self.plan.steps {
             let began = Instant::now();
-            self.trainer.step()?;
+            engine::guard(|| self.trainer.step())??;
             behind.training += began.elapsed();
             behind.elapsed = before + start.elapsed();
             progress.step = self.trainer.step;

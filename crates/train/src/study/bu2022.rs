@@ -45,12 +45,17 @@ fn map(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
         let ends = rates.iter().map(end).collect::<Result<Vec<_>, _>>()?;
         table.row(std::iter::once(name.clone()).chain(ends.iter().map(|e| format!("{e:.2}"))));
         let (mark, tone) = looks[k % looks.len()];
-        layers.push(Layer::new(name, mark, tone, rates.iter().copied().zip(ends).collect()));
+        layers.push(Layer::new(
+            name.replace("flat, ", "").replace("C = ", "C="),
+            mark,
+            tone,
+            rates.iter().copied().zip(ends).collect(),
+        ));
     }
     let picture = Picture {
-        title: "Adult, epsilon 1: accuracy against the step size".into(),
+        title: "Adult, epsilon 1: test accuracy".into(),
         x: Axis::new("step size").log(),
-        y: Axis::new("accuracy").unit("%"),
+        y: Axis::new("%"),
         layers,
         marks: Vec::new(),
     };

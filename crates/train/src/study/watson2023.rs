@@ -161,14 +161,14 @@ fn arms(ground: &Ground, model: &Model, results: &mut Results) -> Result<Vec<(Ar
         table.row([arm.name().into(), format!("{}", rate(ground, arm)), spread(&last), spread(&half)]);
         ends.push((arm, last));
         layers.push(Layer::new(
-            arm.name(),
+            short(arm),
             mark,
             tone,
             runs[0].curve.iter().map(|(s, a)| (*s as f64, 100.0 * a)).collect(),
         ));
     }
     let picture = Picture {
-        title: "The four arms and the rescaled one, seed 0".into(),
+        title: "The four arms and clipping rescaled, seed 0".into(),
         x: Axis::new("step").whole(),
         y: Axis::new("accuracy").unit("%"),
         layers,
@@ -181,6 +181,11 @@ fn arms(ground: &Ground, model: &Model, results: &mut Results) -> Result<Vec<(Ar
         vec![picture],
     );
     Ok(ends)
+}
+
+/// An arm's name where room is short.
+fn short(arm: Arm) -> &'static str {
+    ["SGD", "clip", "rescaled", "noise", "DP"][arm as usize]
 }
 
 /// What is gained or lost by what came first: (from, to, share of steps before the switch, final accuracy).

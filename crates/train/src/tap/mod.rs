@@ -23,7 +23,7 @@ mod tied;
 
 use crate::grads::{Grads, Layout};
 pub use blend::Blend;
-use engine::{Tensor, op};
+use engine::{Device, Part, PartMut, Tensor, op, op::per_example::Squares};
 pub use product::{Factor, Product};
 pub use rows::Rows;
 pub use scaled::Scaled;
@@ -36,12 +36,12 @@ pub trait PerExample: Send {
     /// The definition: `[n, p]`, one example a row, in the parameter's layout.
     fn rows(&self) -> Tensor;
     /// Squared norm of each row, `[n]`. May keep what it computed for `sum`.
-    fn norms(&mut self) -> Vec<f64>;
+    fn norms(&mut self) -> Squares;
     /// Adds the sum of `weights[i]` times row `i` to `out` `[p]`. A weight of exactly 0 adds nothing, whatever the row
     /// holds.
-    fn sum(&self, weights: &[f32], out: &mut [f32]);
+    fn sum(&self, weights: Part, out: PartMut);
     /// Inner product of each row with `v`, `[n]`, without multiplying the rows out where that is cheaper.
-    fn dot(&self, v: &[f32]) -> Vec<f64>;
+    fn dot(&self, v: Part) -> Vec<f64>;
     /// Squared norm of each row times `scale`, coordinate by coordinate, `[n]`; none where only the rows themselves tell.
     fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
         let _ = scale;
@@ -54,8 +54,8 @@ pub struct Taps {
     n: usize,
     layout: Arc<Layout>,
     taps: Vec<Vec<Box<dyn PerExample>>>,
-    /// Which examples' losses are finite numbers.
-    pub finite: Vec<bool>,
+    /// Each example's loss, `[n]`; where nobody said, all count as finite.
+    pub(crate) losses: Option<Tensor>,
     /// The number of each example in the data set; in order from 0 unless somebody says otherwise.
     pub who: Vec<usize>,
     /// Whether the layer now at work should compute the gradient with respect to its input.
@@ -66,7 +66,7 @@ impl Taps {
     /// Room for `n` examples' gradients of `layout`'s parameters.
     pub fn new(n: usize, layout: &Arc<Layout>) -> Self {
         let taps = layout.parameters().iter().map(|_| Vec::new()).collect();
-        Taps { n, layout: layout.clone(), taps, finite: vec![true; n], who: (0..n).collect(), input_wanted: true }
+        Taps { n, layout: layout.clone(), taps, losses: None, who: (0..n).collect(), input_wanted: true }
     }
 
     /// Leaves one tap for parameter `id`.
@@ -82,6 +82,12 @@ impl Taps {
     /// Whether there are no examples.
     pub fn is_empty(&self) -> bool {
         self.n == 0
+    }
+
+    /// 1 for each example whose loss is a finite number, 0 for the others, `[n]`.
+    pub fn finite(&self) -> Tensor {
+        let all = || Tensor::new([self.n], vec![1.0; self.n]).to(self.layout.device());
+        self.losses.as_ref().map_or_else(all, op::finite)
     }
 
     /// How many parameters.
@@ -113,7 +119,11 @@ impl Taps {
         let first = looks.next().unwrap_or_else(|| unreachable!("a gradient is looked at from somewhere"));
         looks.fold(first, |mut all, look| {
             all.taps.iter_mut().zip(look.taps).for_each(|(a, b)| a.extend(b));
-            all.finite.iter_mut().zip(look.finite).for_each(|(a, b)| *a &= b);
+            all.losses = match (all.losses.take(), look.losses) {
+                // A sum is finite where both are, but for sums too large, which count as not finite too.
+                (Some(a), Some(b)) => Some(op::add(a, &b)),
+                (a, b) => a.or(b),
+            };
             all
         })
     }
@@ -130,7 +140,10 @@ impl Taps {
     pub fn scaled(mut self, scale: &Grads, shift: Option<&Grads>) -> Taps {
         self.join();
         let whole = self.taps.into_iter().enumerate().map(|(p, taps)| {
-            let scaled = |tap| Scaled::new(tap, scale.parameter(p), shift.map(|s| s.parameter(p)));
+            let scaled = |tap| {
+                let shift = shift.map(|shift| shift.part(p).to_vec());
+                Scaled::new(tap, &scale.part(p).to_vec(), shift.as_deref())
+            };
             taps.into_iter().map(|tap| Box::new(scaled(tap)) as Box<dyn PerExample>).collect()
         });
         self.taps = whole.collect();
@@ -139,7 +152,8 @@ impl Taps {
 
     /// The same examples with other gradients, given by rows `[n, p]`: one tensor for each of `layout`'s parameters.
     pub fn with_rows(self, layout: &Arc<Layout>, rows: Vec<Tensor>) -> Taps {
-        let taps = rows.into_iter().map(|rows| vec![Box::new(Rows::new(rows)) as Box<dyn PerExample>]).collect();
+        let rows = rows.into_iter().map(|rows| rows.to(layout.device()));
+        let taps = rows.map(|rows| vec![Box::new(Rows::new(rows)) as Box<dyn PerExample>]).collect();
         Taps { layout: layout.clone(), taps, ..self }
     }
 
@@ -152,24 +166,27 @@ impl Taps {
     pub fn norms(&mut self, group_of: &[usize], groups: usize) -> Vec<f64> {
         self.join();
         let mut out = vec![0.0; self.n * groups];
-        for (taps, group) in self.taps.iter_mut().zip(group_of) {
-            for tap in taps {
-                for (i, norm) in tap.norms().into_iter().enumerate() {
-                    out[i * groups + group] += norm;
-                }
-            }
+        let squares: Vec<Squares> = self.taps.iter_mut().flatten().map(|tap| tap.norms()).collect();
+        let tapped = self.taps.iter().zip(group_of).flat_map(|(taps, group)| taps.iter().map(move |_| group));
+        for (norms, group) in Squares::all_to_host(squares).into_iter().zip(tapped) {
+            norms.into_iter().enumerate().for_each(|(i, norm)| out[i * groups + group] += norm);
         }
         out
     }
 
     /// The weighted sum of gradients, with one weight for each example and group, `[n, groups]` row by row.
     pub fn sum(&self, weights: &[f32], group_of: &[usize], groups: usize) -> Grads {
-        let columns: Vec<Vec<f32>> =
-            (0..groups).map(|g| weights.iter().skip(g).step_by(groups).copied().collect()).collect();
+        let column = |g| Tensor::new([self.n], weights.iter().skip(g).step_by(groups).copied().collect());
+        let columns: Vec<Tensor> = (0..groups).map(|g| column(g).to(self.layout.device())).collect();
+        self.sum_columns(&columns, group_of)
+    }
+
+    /// As [`Taps::sum`], with the weights of each group in a tensor `[n]` on the gradients' device.
+    pub fn sum_columns(&self, columns: &[Tensor], group_of: &[usize]) -> Grads {
         let mut out = Grads::zeros(&self.layout);
         for (p, taps) in self.taps.iter().enumerate() {
             for tap in taps {
-                tap.sum(&columns[group_of[p]], out.parameter_mut(p));
+                tap.sum((&columns[group_of[p]]).into(), out.part_mut(p));
             }
         }
         out
@@ -180,7 +197,7 @@ impl Taps {
         let mut out = vec![0.0; self.n];
         for (p, taps) in self.taps.iter().enumerate() {
             for tap in taps {
-                out.iter_mut().zip(tap.dot(v.parameter(p))).for_each(|(o, d)| *o += d);
+                out.iter_mut().zip(tap.dot(v.part(p))).for_each(|(o, d)| *o += d);
             }
         }
         out
@@ -198,6 +215,6 @@ impl Taps {
 
     fn rows_of(&self, p: usize) -> Tensor {
         let whole = self.taps[p].iter().map(|t| t.rows()).reduce(|a, b| op::add(a, &b));
-        whole.unwrap_or_else(|| Tensor::zeros([self.n, self.layout.range(p).len()]))
+        whole.map_or_else(|| Tensor::zeros([self.n, self.layout.range(p).len()]), |rows| rows.to(Device::Cpu))
     }
 }

@@ -1,6 +1,7 @@
 //! Gradients that are a sum of outer products over positions: linear layers, projections, convolutions.
 use super::PerExample;
-use engine::{Tensor, Window, op::per_example as op};
+use engine::{Device, Part, PartMut, Tensor, Window, op::per_example as op};
+use std::sync::Arc;
 
 /// The inputs' side of the product.
 pub enum Factor {
@@ -31,14 +32,14 @@ impl Factor {
 /// sum: "BK-MixOpt" of Bu et al. 2022, arXiv 2210.00038.
 pub struct Product {
     a: Factor,
-    b: Tensor,
+    b: Arc<Tensor>,
     kept: Option<op::Kept>,
 }
 
 impl Product {
     /// From the two sides; `a` says how `b` is laid out.
-    pub fn new(a: Factor, b: Tensor) -> Self {
-        Product { a, b, kept: None }
+    pub fn new(a: Factor, b: impl Into<Arc<Tensor>>) -> Self {
+        Product { a, b: b.into(), kept: None }
     }
 }
 
@@ -46,21 +47,22 @@ impl PerExample for Product {
     fn rows(&self) -> Tensor {
         op::product_rows(self.a.left(), &self.b)
     }
-    fn norms(&mut self) -> Vec<f64> {
-        let (norms, kept) = op::product_norms_kept(self.a.left(), &self.b);
+    fn norms(&mut self) -> op::Squares {
+        let (norms, kept) = op::product_squares_kept(self.a.left(), &self.b);
         self.kept = kept;
         norms
     }
-    fn sum(&self, weights: &[f32], out: &mut [f32]) {
+    fn sum(&self, weights: Part, out: PartMut) {
         match &self.kept {
             Some(kept) => kept.sum(weights, out),
             None => op::product_sum(self.a.left(), &self.b, weights, out),
         }
     }
-    fn dot(&self, v: &[f32]) -> Vec<f64> {
+    fn dot(&self, v: Part) -> Vec<f64> {
         op::product_dot(self.a.left(), &self.b, v)
     }
     fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
-        op::product_weighted_norms(self.a.left(), &self.b, scale)
+        // The closed form is the processor's alone.
+        (self.b.device() == Device::Cpu).then(|| op::product_weighted_norms(self.a.left(), &self.b, scale)).flatten()
     }
 }

@@ -1,6 +1,9 @@
 //! Gradients seen in other coordinates: each shifted and scaled by public numbers.
 use super::PerExample;
-use engine::{Tensor, op::per_example as op};
+use engine::{
+    Device, Part, PartMut, Tensor,
+    op::per_example::{self as op, Squares},
+};
 
 /// A closed sum below this part of the sum of its terms' sizes has cancelled: norms and sums are then taken from the rows.
 const CANCELLED: f64 = 1.0 / 64.0;
@@ -35,7 +38,7 @@ impl Scaled {
         let plain = self.inner.scaled_norms(&self.scale)?;
         let Some(shift) = &self.shift else { return Some(plain) };
         let (norm, direction) = self.constants(shift);
-        let both = plain.iter().zip(self.inner.dot(&direction));
+        let both = plain.iter().zip(self.inner.dot((&direction).into()));
         let sums: Vec<(f64, f64)> = both.map(|(g, dot)| (g - 2.0 * dot + norm, g + 2.0 * dot.abs() + norm)).collect();
         let cancelled = sums.iter().any(|(sum, size)| *sum < CANCELLED * size);
         (!cancelled).then(|| sums.into_iter().map(|(sum, _)| sum).collect())
@@ -43,6 +46,7 @@ impl Scaled {
 
     /// Turns plain rows into scaled ones.
     fn enter(&self, mut rows: Tensor) -> Tensor {
+        rows = rows.to(Device::Cpu);
         let p = self.scale.len().max(1);
         for row in rows.data_mut().chunks_mut(p) {
             if let Some(shift) = &self.shift {
@@ -58,31 +62,32 @@ impl PerExample for Scaled {
     fn rows(&self) -> Tensor {
         self.formed.clone().unwrap_or_else(|| self.enter(self.inner.rows()))
     }
-    fn norms(&mut self) -> Vec<f64> {
+    fn norms(&mut self) -> Squares {
         if let Some(norms) = self.closed() {
-            return norms;
+            return Squares::Host(norms);
         }
-        match self.shift {
-            None => op::rows_weighted_norms(&self.inner.rows(), &self.scale, None),
+        Squares::Host(match self.shift {
+            None => op::rows_weighted_norms(&self.inner.rows().to(Device::Cpu), &self.scale, None),
             Some(_) => op::rows_norms(self.formed.insert(self.enter(self.inner.rows()))),
-        }
+        })
     }
-    fn sum(&self, weights: &[f32], out: &mut [f32]) {
+    fn sum(&self, weights: Part, out: PartMut) {
+        let weights = weights.to_vec();
         if let Some(rows) = &self.formed {
-            return op::rows_sum(rows, weights, out);
+            return out.on_host(|out| op::rows_sum(rows, &weights, out));
         }
         let mut plain = vec![0.0; out.len()];
-        self.inner.sum(weights, &mut plain);
+        self.inner.sum((&weights).into(), (&mut plain).into());
         let total: f64 = weights.iter().map(|w| f64::from(*w)).sum();
         if let Some(shift) = &self.shift {
             plain.iter_mut().zip(shift).for_each(|(x, a)| *x = (f64::from(*x) - total * f64::from(*a)) as f32);
         }
-        out.iter_mut().zip(plain).zip(&self.scale).for_each(|((o, x), s)| *o += x * s);
+        out.on_host(|out| out.iter_mut().zip(plain).zip(&self.scale).for_each(|((o, x), s)| *o += x * s));
     }
-    fn dot(&self, v: &[f32]) -> Vec<f64> {
-        let turned: Vec<f32> = v.iter().zip(&self.scale).map(|(v, s)| v * s).collect();
+    fn dot(&self, v: Part) -> Vec<f64> {
+        let turned: Vec<f32> = v.to_vec().iter().zip(&self.scale).map(|(v, s)| v * s).collect();
         let shift = self.shift.as_deref().unwrap_or_default();
         let constant: f64 = turned.iter().zip(shift).map(|(v, a)| f64::from(*v) * f64::from(*a)).sum();
-        self.inner.dot(&turned).into_iter().map(|x| x - constant).collect()
+        self.inner.dot((&turned).into()).into_iter().map(|x| x - constant).collect()
     }
 }

@@ -65,9 +65,9 @@ impl Update for Link {
     fn update(&mut self, mut g: Grads, now: &mut Now) -> Grads {
         let [decay, eps] = [self.settings.weight_decay, self.settings.eps].map(|x| x as f32);
         if decay != 0.0 {
-            g.zip_with(&(now.weights)(), |g, w| *g += decay * w);
+            g.blend(&(now.weights)(), 1.0, decay);
         }
-        self.moments.step(g, -self.settings.learning_rate.at(now), |v| v.sqrt() + eps)
+        self.moments.adam(g, self.settings.learning_rate.at(now), eps)
     }
 }
 
@@ -95,18 +95,34 @@ impl Moments {
         Ok(Moments { beta1, beta2, count: 0, mean: None, square: None })
     }
 
+    /// The factors of the two means by which the hats differ from them, after one step more.
+    fn advance(&mut self, g: &Grads) -> (f64, f32) {
+        self.count += 1;
+        let m = self.mean.get_or_insert_with(|| privacy::Sum::blank(g));
+        let v = self.square.get_or_insert_with(|| privacy::Sum::blank(g));
+        let [keep1, keep2] = [self.beta1, self.beta2].map(|x| x as f32);
+        m.blend(g, keep1, 1.0 - keep1);
+        v.blend_square(g, keep2, 1.0 - keep2);
+        (1.0 / young(self.beta1, self.count), (1.0 / young(self.beta2, self.count)) as f32)
+    }
+
+    /// `-rate * m_hat / (sqrt(v_hat) + eps)`, on whatever device.
+    pub(super) fn adam(&mut self, g: Grads, rate: f64, eps: f32) -> Grads {
+        let (young, grown) = self.advance(&g);
+        match (&self.mean, &self.square) {
+            (Some(m), Some(v)) => g.adam_step(m, v, (rate * young) as f32, grown.sqrt(), eps),
+            _ => g,
+        }
+    }
+
     /// `scale * m_hat / denominator(v_hat)`, where the hats stand for Adam's correction of early steps.
     pub(super) fn step(&mut self, mut g: Grads, scale: f64, denominator: impl Fn(f32) -> f32 + Sync) -> Grads {
-        self.count += 1;
-        let m = self.mean.get_or_insert_with(|| privacy::Sum::blank(&g));
-        let v = self.square.get_or_insert_with(|| privacy::Sum::blank(&g));
-        let [keep1, keep2] = [self.beta1, self.beta2].map(|x| x as f32);
-        m.zip_with(&g, |m, g| *m = keep1 * *m + (1.0 - keep1) * g);
-        v.zip_with(&g, |v, g| *v = keep2 * *v + (1.0 - keep2) * g * g);
-        let scale = (scale / young(self.beta1, self.count)) as f32;
-        let grown = (1.0 / young(self.beta2, self.count)) as f32;
-        g.zip_with(m, |g, m| *g = scale * m);
-        g.zip_with(v, |g, v| *g /= denominator(v * grown));
+        let (young, grown) = self.advance(&g);
+        let scale = (scale * young) as f32;
+        if let (Some(m), Some(v)) = (&self.mean, &self.square) {
+            g.zip_with(m, |g, m| *g = scale * m);
+            g.zip_with(v, |g, v| *g /= denominator(v * grown));
+        }
         g
     }
 

@@ -58,9 +58,9 @@ impl State for Link {
 impl Update for Link {
     fn update(&mut self, g: Grads, now: &mut Now) -> Grads {
         let (rate, eps) = (self.settings.learning_rate.at(now), self.settings.eps as f32);
-        let mut step = self.moments.step(g, -rate, |v| v.sqrt() + eps);
+        let mut step = self.moments.adam(g, rate, eps);
         let decay = (self.settings.weight_decay * rate) as f32;
-        step.zip_with(&(now.weights)(), |s, w| *s -= decay * w);
+        step.blend(&(now.weights)(), 1.0, -decay);
         step
     }
 }

@@ -53,30 +53,24 @@ impl Update for Link {
         let rate = self.settings.learning_rate.at(now) as f32;
         let [momentum, decay] = [momentum, weight_decay].map(|x| x as f32);
         if decay != 0.0 {
-            g.zip_with(&(now.weights)(), |g, w| *g += decay * w);
+            g.blend(&(now.weights)(), 1.0, decay);
         }
-        let mut direction = match (&mut self.velocity, momentum != 0.0) {
+        let direction = match (&mut self.velocity, momentum != 0.0) {
             (_, false) => g,
             (None, true) => {
                 self.velocity = Some(g.clone());
-                if nesterov { scaled(g, 1.0 + momentum) } else { g }
+                if nesterov { g.times(1.0 + momentum) } else { g }
             }
             (Some(v), true) => {
-                v.zip_with(&g, |v, g| *v = momentum * *v + g);
+                v.blend(&g, momentum, 1.0);
                 if nesterov {
-                    g.zip_with(v, |g, v| *g += momentum * v);
+                    g.blend(v, 1.0, momentum);
                     g
                 } else {
                     v.clone()
                 }
             }
         };
-        direction.for_each(|d| *d *= -rate);
-        direction
+        direction.times(-rate)
     }
-}
-
-fn scaled(mut g: Grads, by: f32) -> Grads {
-    g.for_each(|x| *x *= by);
-    g
 }

@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use super::factors::{Factors, Left, buffers};
-use super::inner;
+use super::{gpu, inner};
 use crate::memory::Scratch;
-use crate::{Mat, Tensor, Threads, product};
+use crate::{Mat, Part, Tensor, Threads, product};
 
 /// Rows of linear examples that are multiplied together.
 const ROWS: usize = 64;
@@ -15,9 +15,13 @@ const ROWS: usize = 64;
 /// # Panics
 /// If the factors do not fit each other or `v` has another length.
 #[must_use]
-pub fn product_dot(left: Left, b: &Tensor, v: &[f32]) -> Vec<f64> {
-    let factors = Factors::new(left, b);
+pub fn product_dot<'a>(left: Left, b: &Tensor, v: impl Into<Part<'a>>) -> Vec<f64> {
+    let (factors, v) = (Factors::new(left, b), v.into());
     assert!(v.len() == factors.size(), "a direction of {} elements for {}", v.len(), factors.size());
+    if let Some(gpu) = b.gpu() {
+        return gpu::dots(gpu, &factors, v);
+    }
+    let v = v.host();
     match factors.unfolding {
         None => of_rows(&factors, v),
         Some(_) => of_patches(&factors, v),

@@ -2,6 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::gpu;
+
 use crate::matmul::scaled_product;
 use crate::memory::Scratch;
 use crate::op::direct::Direct;
@@ -39,6 +41,7 @@ pub(super) struct Factors<'a> {
     pub(super) b: &'a Tensor,
     /// Present for patches.
     pub(super) unfolding: Option<Unfolding>,
+    pub(super) window: Option<Window>,
     /// Present for patches that are read in place.
     direct: Option<Direct>,
 }
@@ -68,7 +71,17 @@ impl<'a> Factors<'a> {
         let (dims, d, p) = (a.shape().len(), a.last(), b.last());
         let fits = dims >= 2 && b.shape().len() == dims && a.shape()[..dims - 1] == b.shape()[..dims - 1];
         assert!(fits, "per-example product: inputs {a:?}, gradients {b:?}");
-        Self { n: a.rows(), t: volume(&a.shape()[1..dims - 1]), d, p, a, b, unfolding: None, direct: None }
+        Self {
+            n: a.rows(),
+            t: volume(&a.shape()[1..dims - 1]),
+            d,
+            p,
+            a,
+            b,
+            unfolding: None,
+            window: None,
+            direct: None,
+        }
     }
 
     fn of_patches(x: &'a Tensor, window: Window, b: &'a Tensor) -> Self {
@@ -78,7 +91,7 @@ impl<'a> Factors<'a> {
         let fits = b.shape().len() >= 2 && b.rows() == n && volume(&b.shape()[2..]) == t;
         assert!(fits, "per-example product: images {x:?} by {window:?}, gradients {b:?}");
         let direct = Direct::new(&unfolding);
-        Self { n, t, d, p: b.shape()[1], a: x, b, unfolding: Some(unfolding), direct }
+        Self { n, t, d, p: b.shape()[1], a: x, b, unfolding: Some(unfolding), window: Some(window), direct }
     }
 
     /// Elements of one gradient.
@@ -158,6 +171,9 @@ pub(super) fn add_transposed(from: &[f32], to: &mut [f32], p: usize) {
 #[must_use]
 pub fn product_rows(left: Left, b: &Tensor) -> Tensor {
     let factors = Factors::new(left, b);
+    if let Some(gpu) = b.gpu() {
+        return gpu::rows(gpu, &factors);
+    }
     let mut rows = Tensor::unfilled([factors.n, factors.size()]);
     if !rows.is_empty() {
         let rows = rows.data_mut().par_chunks_mut(factors.size()).enumerate();

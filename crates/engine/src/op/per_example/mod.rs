@@ -13,22 +13,25 @@
 
 mod dot;
 mod factors;
+mod gpu;
 mod norms;
 mod rows;
 mod scatter;
 mod sum;
 mod tied;
+mod tiles;
 mod weighted;
 
 use multiversion::multiversion;
 
 pub use dot::product_dot;
 pub use factors::{Left, product_rows};
-pub use norms::{Kept, materialises, product_norms, product_norms_kept};
-pub use rows::{rows_dot, rows_norms, rows_sum};
-pub use scatter::{scatter_dot, scatter_norms, scatter_rows, scatter_sum};
+pub use gpu::{Numbers, Squares};
+pub use norms::{Kept, materialises, product_norms, product_norms_kept, product_squares_kept};
+pub use rows::{rows_dot, rows_norms, rows_squares, rows_sum};
+pub use scatter::{scatter_dot, scatter_norms, scatter_rows, scatter_squares, scatter_sum};
 pub use sum::product_sum;
-pub use tied::tied_norms;
+pub use tied::{tied_norms, tied_squares};
 pub use weighted::{product_weighted_norms, rows_weighted_norms};
 
 /// The sum of squares, in f64.

@@ -3,9 +3,10 @@
 use rayon::prelude::*;
 
 use super::factors::{Buffers, Factors, Left, add_transposed, buffers};
+use super::gpu::{self, Squares};
 use super::{rows_sum, square};
 use crate::memory::Scratch;
-use crate::{Mat, Tensor, Threads, product};
+use crate::{Mat, Part, PartMut, Tensor, Threads, product};
 
 /// A Gram sum below this part of the sum of its terms' sizes has lost too many digits to cancellation. Each term is right to
 /// about 1e-7 of its size, so what passes is right to about 64e-7 as a squared norm: inside the margin of 1e-5 that
@@ -41,21 +42,40 @@ fn forms_gradients(factors: &Factors) -> bool {
 /// If the factors do not fit each other.
 #[must_use]
 pub fn product_norms(left: Left, b: &Tensor) -> Vec<f64> {
-    short(&Factors::new(left, b))
+    let factors = Factors::new(left, b);
+    match b.gpu() {
+        Some(gpu) => gpu::squares(gpu, &factors).0.to_host(),
+        None => short(&factors),
+    }
 }
 
-/// As [`product_norms`]; gradients that had to be formed are kept for their sum.
+/// As [`product_norms`]; gradients that had to be formed are kept for their sum. On a GPU norms by Gram matrices are upper
+/// bounds: see [`gpu`].
 ///
 /// # Panics
 /// If the factors do not fit each other.
 #[must_use]
 pub fn product_norms_kept(left: Left, b: &Tensor) -> (Vec<f64>, Option<Kept>) {
+    let (squares, kept) = product_squares_kept(left, b);
+    (squares.to_host(), kept)
+}
+
+/// As [`product_norms_kept`], left where they were made.
+///
+/// # Panics
+/// If the factors do not fit each other.
+#[must_use]
+pub fn product_squares_kept(left: Left, b: &Tensor) -> (Squares, Option<Kept>) {
     let factors = Factors::new(left, b);
+    if let Some(gpu) = b.gpu() {
+        let (norms, rows) = gpu::squares(gpu, &factors);
+        return (Squares::Device(norms), rows.map(|rows| Kept { rows, lying: None }));
+    }
     if forms_gradients(&factors) {
         let (norms, kept) = keep(&factors);
-        (norms, Some(kept))
+        (Squares::Host(norms), Some(kept))
     } else {
-        (short(&factors), None)
+        (Squares::Host(short(&factors)), None)
     }
 }
 
@@ -72,10 +92,12 @@ impl Kept {
     ///
     /// # Panics
     /// If there are not `n` weights or `out` has another length.
-    pub fn sum(&self, weights: &[f32], out: &mut [f32]) {
+    pub fn sum<'a>(&self, weights: impl Into<Part<'a>>, out: impl Into<PartMut<'a>>) {
+        let (weights, out) = (weights.into(), out.into());
         let Some(p) = self.lying else { return rows_sum(&self.rows, weights, out) };
+        let out = out.host();
         let mut lying = Tensor::zeros([out.len()]);
-        rows_sum(&self.rows, weights, lying.data_mut());
+        rows_sum(&self.rows, weights, &mut lying);
         add_transposed(lying.data(), out, p);
     }
 }
@@ -115,8 +137,8 @@ fn formed(factors: &Factors, i: usize, buffers: &mut Buffers) -> f64 {
     square(factors.any_gradient(i, buffers))
 }
 
-/// Rows of a Gram matrix that are made together: one panel of the product kernel, so that what lies beyond the diagonal is
-/// mostly left out.
+/// Columns of a Gram matrix that are made together: one panel of the product kernel, which is packed once, and below whose
+/// diagonal all is made.
 const GRAM: usize = 32;
 
 /// The norm by Gram matrices: their lower halves, since they are symmetric.
@@ -124,13 +146,13 @@ fn ghost(factors: &Factors, i: usize, buffers: &mut Buffers, [left, right]: &mut
     let (a, b) = factors.example(i, buffers);
     let (mut sum, mut size) = (0.0, 0.0);
     for from in (0..factors.t).step_by(GRAM) {
-        let to = (from + GRAM).min(factors.t);
-        let aa = gram(a, from, to, left);
-        let bb = gram(b, from, to, right);
-        for (row, (aa, bb)) in aa.chunks_exact(to).zip(bb.chunks_exact(to)).enumerate() {
-            let term = |j: usize| f64::from(aa[j]) * f64::from(bb[j]);
-            let diagonal = from + row;
-            for term in (0..diagonal).map(|j| 2.0 * term(j)).chain([term(diagonal)]) {
+        let width = GRAM.min(factors.t - from);
+        let (aa, bb) = (gram(a, from, width, left), gram(b, from, width, right));
+        for (row, (aa, bb)) in aa.chunks_exact(width).zip(bb.chunks_exact(width)).enumerate() {
+            let terms = aa.iter().zip(bb).map(|(a, b)| f64::from(*a) * f64::from(*b));
+            // Twice what lies below the diagonal, once what lies on it.
+            for (column, term) in terms.enumerate().take(row + 1) {
+                let term = if column < row { 2.0 * term } else { term };
                 sum += term;
                 size += term.abs();
             }
@@ -139,11 +161,10 @@ fn ghost(factors: &Factors, i: usize, buffers: &mut Buffers, [left, right]: &mut
     if sum < CANCELLED * size { formed(factors, i, buffers) } else { sum }
 }
 
-/// Rows `from..to` of `m^T m`, up to column `to`.
-fn gram<'s>(m: Mat, from: usize, to: usize, scratch: &'s mut Scratch) -> &'s [f32] {
-    let out = scratch.of((to - from) * to);
-    let columns = Mat { cols: to, ..m };
-    let rows = Mat { data: &m.data[from * m.col_stride..], cols: to - from, ..m };
-    product(out, rows.t(), columns, false, Threads::One);
+/// Columns `from..from + width` of `m^T m`, from the diagonal down.
+fn gram<'s>(m: Mat, from: usize, width: usize, scratch: &'s mut Scratch) -> &'s [f32] {
+    let below = Mat { data: &m.data[from * m.col_stride..], cols: m.cols - from, ..m };
+    let out = scratch.of(below.cols * width);
+    product(out, below.t(), Mat { cols: width, ..below }, false, Threads::One);
     out
 }

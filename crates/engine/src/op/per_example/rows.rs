@@ -3,18 +3,30 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::gpu::{self, Squares};
 use super::{inner, square};
-use crate::Tensor;
+use crate::{Part, PartMut, Tensor};
 
-/// Columns that are summed together.
+/// The most columns that are summed together.
 const COLUMNS: usize = 1024;
+/// Parts that few columns are cut into, so that all threads have some.
+const PARTS: usize = 8;
 /// Examples whose sum is taken in one go before it is added to the others.
 const BLOCK: usize = 64;
 
 /// Squared norms of the rows of `g` `[n, p]`.
 #[must_use]
 pub fn rows_norms(g: &Tensor) -> Vec<f64> {
-    (0..g.rows()).into_par_iter().map(|i| square(g.row(i))).collect()
+    rows_squares(g).to_host()
+}
+
+/// As [`rows_norms`], left where they were made.
+#[must_use]
+pub fn rows_squares(g: &Tensor) -> Squares {
+    match g.gpu() {
+        Some(gpu) => Squares::Device(gpu::rows_squares(gpu, g.address(), g.rows(), g.row_len())),
+        None => Squares::Host((0..g.rows()).into_par_iter().map(|i| square(g.row(i))).collect()),
+    }
 }
 
 /// `<g_i, direction>` for every row of `g` `[n, p]`.
@@ -22,7 +34,14 @@ pub fn rows_norms(g: &Tensor) -> Vec<f64> {
 /// # Panics
 /// If `direction` is not `[p]`.
 #[must_use]
-pub fn rows_dot(g: &Tensor, direction: &[f32]) -> Vec<f64> {
+pub fn rows_dot<'a>(g: &Tensor, direction: impl Into<Part<'a>>) -> Vec<f64> {
+    let direction = direction.into();
+    assert!(direction.len() == g.row_len(), "a direction of {} elements for {g:?}", direction.len());
+    if let Some(gpu) = g.gpu() {
+        let size = [g.rows(), g.row_len(), 0];
+        return direction.on(gpu, |v| gpu::rows_dots(gpu, g.address(), v, size).to_host());
+    }
+    let direction = direction.host();
     (0..g.rows()).into_par_iter().map(|i| inner(g.row(i), direction)).collect()
 }
 
@@ -32,17 +51,24 @@ pub fn rows_dot(g: &Tensor, direction: &[f32]) -> Vec<f64> {
 ///
 /// # Panics
 /// If there are not `n` weights or `out` has another length.
-pub fn rows_sum(g: &Tensor, weights: &[f32], out: &mut [f32]) {
+pub fn rows_sum<'a>(g: &Tensor, weights: impl Into<Part<'a>>, out: impl Into<PartMut<'a>>) {
+    let (weights, out) = (weights.into(), out.into());
     assert!(g.rows() == weights.len(), "{} weights for gradients {g:?}", weights.len());
-    let (p, g) = (g.row_len(), g.data());
+    let p = g.row_len();
     assert!(out.len() == p, "gradients of {p} elements into {}", out.len());
+    if let Some(gpu) = g.gpu() {
+        let size = [g.rows(), p];
+        return weights.on(gpu, |w| out.on(gpu, |out| gpu::rows_sum(gpu, g.address(), w, out, size)));
+    }
+    let (g, weights, out) = (g.data(), weights.host(), out.host());
     let used: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] != 0.0).collect();
-    out.par_chunks_mut(COLUMNS).enumerate().for_each(|(index, sum)| {
+    let columns = p.div_ceil(PARTS).next_multiple_of(32).clamp(32, COLUMNS);
+    out.par_chunks_mut(columns).enumerate().for_each(|(index, sum)| {
         let mut part = [0.0; COLUMNS];
         let part = &mut part[..sum.len()];
         for block in used.chunks(BLOCK) {
             part.fill(0.0);
-            add_block(part, block, weights, &g[index * COLUMNS..], p);
+            add_block(part, block, weights, &g[index * columns..], p);
             sum.iter_mut().zip(&*part).for_each(|(s, p)| *s += p);
         }
     });

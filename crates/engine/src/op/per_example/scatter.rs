@@ -2,9 +2,11 @@
 
 use rayon::prelude::*;
 
+use super::gpu::{Numbers, Squares};
 use super::{add_scaled, inner, square};
-use crate::Tensor;
+use crate::cuda::{Grid, arguments};
 use crate::op::each;
+use crate::{Gpu, Part, PartMut, Tensor};
 
 /// Every example's gradient norm, squared: `ids` and `b` are `[n, t]` and `[n, t, d]`; rows of equal ids within an example
 /// are added before they are squared.
@@ -12,8 +14,22 @@ use crate::op::each;
 /// # Panics
 /// If `ids` and `b` do not fit each other.
 #[must_use]
-pub fn scatter_norms(ids: &[u32], b: &Tensor) -> Vec<f64> {
+pub fn scatter_norms<'a>(ids: impl Into<Part<'a, u32>>, b: &Tensor) -> Vec<f64> {
+    scatter_squares(ids, b).to_host()
+}
+
+/// As [`scatter_norms`], left where they were made.
+///
+/// # Panics
+/// If `ids` and `b` do not fit each other.
+#[must_use]
+pub fn scatter_squares<'a>(ids: impl Into<Part<'a, u32>>, b: &Tensor) -> Squares {
+    let ids = ids.into();
     let [n, t, d] = shape(ids, b);
+    if let Some(gpu) = b.gpu() {
+        return Squares::Device(ids.on(gpu, |ids| squares_on(gpu, ids, b)));
+    }
+    let ids = ids.host();
     let norm = |sum: &mut Vec<f32>, i: usize| {
         let order = by_id(ids, i * t..(i + 1) * t);
         let group = |group: &[usize]| {
@@ -24,7 +40,20 @@ pub fn scatter_norms(ids: &[u32], b: &Tensor) -> Vec<f64> {
         };
         order.chunk_by(|&x, &y| ids[x] == ids[y]).map(group).sum()
     };
-    (0..n).into_par_iter().map_init(Vec::new, norm).collect()
+    Squares::Host((0..n).into_par_iter().map_init(Vec::new, norm).collect())
+}
+
+/// Threads for rows of `d`.
+fn threads(d: usize) -> u32 {
+    d.next_multiple_of(32).clamp(32, 1024) as u32
+}
+
+pub(super) fn squares_on(gpu: &'static Gpu, ids: u64, b: &Tensor) -> Numbers {
+    let &[n, t, d] = b.shape() else { unreachable!("checked by `shape`") };
+    let (parts, out) = (Numbers::new(gpu, n * t), Numbers::new(gpu, n));
+    gpu.launch("scatter_norm_parts", Grid::blocks(n * t, 1, threads(d)), arguments![ids, b, parts.at(), t, d]);
+    gpu.launch("sum_parts", Grid::over(n), arguments![parts.at(), out.at(), n, t]);
+    out
 }
 
 /// The definition: every example's gradient, `[n, v d]`, for a table of `v` rows.
@@ -32,8 +61,16 @@ pub fn scatter_norms(ids: &[u32], b: &Tensor) -> Vec<f64> {
 /// # Panics
 /// If `ids` and `b` do not fit each other, or an id is not below `v`.
 #[must_use]
-pub fn scatter_rows(ids: &[u32], b: &Tensor, v: usize) -> Tensor {
+pub fn scatter_rows<'a>(ids: impl Into<Part<'a, u32>>, b: &Tensor, v: usize) -> Tensor {
+    let ids = ids.into();
     let [n, t, d] = shape(ids, b);
+    if let Some(gpu) = b.gpu() {
+        let rows = Tensor::zeros_on(b.device(), [n, v * d]);
+        let grid = Grid::blocks(n * t, 1, threads(d));
+        ids.on(gpu, |ids| gpu.launch("scatter_rows", grid, arguments![ids, b, &rows, t, v, d]));
+        return rows;
+    }
+    let ids = ids.host();
     check(ids, v);
     let mut rows = Tensor::zeros([n, v * d]);
     for (at, &id) in ids.iter().enumerate() {
@@ -47,13 +84,25 @@ pub fn scatter_rows(ids: &[u32], b: &Tensor, v: usize) -> Tensor {
 ///
 /// # Panics
 /// If `ids`, `b`, `weights` and `out` do not fit each other, or an id is not below `v`.
-pub fn scatter_sum(ids: &[u32], b: &Tensor, weights: &[f32], out: &mut [f32]) {
+pub fn scatter_sum<'a>(
+    ids: impl Into<Part<'a, u32>>,
+    b: &Tensor,
+    weights: impl Into<Part<'a>>,
+    out: impl Into<PartMut<'a>>,
+) {
+    let (ids, weights, out) = (ids.into(), weights.into(), out.into());
     let [n, t, d] = shape(ids, b);
     assert!(weights.len() == n, "{} weights for gradients {b:?}", weights.len());
     if d == 0 {
         return;
     }
     assert!(out.len().is_multiple_of(d), "gradients {b:?} into {} elements", out.len());
+    if let Some(gpu) = b.gpu() {
+        let grid = Grid::blocks(n * t, 1, threads(d));
+        let launch = |ids, w, out| gpu.launch("scatter_sum", grid, arguments![ids, b, w, out, n * t, t, d]);
+        return ids.on(gpu, |ids| weights.on(gpu, |w| out.on(gpu, |out| launch(ids, w, out))));
+    }
+    let (ids, weights, out) = (ids.host(), weights.host(), out.host());
     check(ids, out.len() / d);
     let mut order = by_id(ids, 0..n * t);
     order.retain(|&at| weights[at / t] != 0.0);
@@ -74,8 +123,16 @@ pub fn scatter_sum(ids: &[u32], b: &Tensor, weights: &[f32], out: &mut [f32]) {
 /// # Panics
 /// If `ids` and `b` do not fit each other, or an id lies beyond the direction.
 #[must_use]
-pub fn scatter_dot(ids: &[u32], b: &Tensor, direction: &[f32]) -> Vec<f64> {
+pub fn scatter_dot<'a>(ids: impl Into<Part<'a, u32>>, b: &Tensor, direction: impl Into<Part<'a>>) -> Vec<f64> {
+    let (ids, direction) = (ids.into(), direction.into());
     let [n, t, d] = shape(ids, b);
+    if let Some(gpu) = b.gpu() {
+        let out = Numbers::new(gpu, n);
+        let launch = |ids, v| gpu.launch("scatter_dot", Grid::blocks(n, 1, 256), arguments![ids, b, v, out.at(), t, d]);
+        ids.on(gpu, |ids| direction.on(gpu, |v: u64| launch(ids, v)));
+        return out.to_host();
+    }
+    let (ids, direction) = (ids.host(), direction.host());
     check(ids, direction.len().checked_div(d).unwrap_or(usize::MAX));
     let term = |at: usize| {
         let row = ids[at] as usize * d;
@@ -85,7 +142,7 @@ pub fn scatter_dot(ids: &[u32], b: &Tensor, direction: &[f32]) -> Vec<f64> {
 }
 
 /// `[n, t, d]` of the factors.
-fn shape(ids: &[u32], b: &Tensor) -> [usize; 3] {
+fn shape(ids: Part<u32>, b: &Tensor) -> [usize; 3] {
     let &[n, t, d] = b.shape() else { panic!("scatter: gradients {b:?} are not [n, t, d]") };
     assert!(ids.len() == n * t, "scatter: {} ids, gradients {b:?}", ids.len());
     [n, t, d]

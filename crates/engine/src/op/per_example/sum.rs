@@ -5,8 +5,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::factors::{Factors, Left, add_transposed, buffers};
+use super::gpu;
+use crate::kernel::Scale;
+use crate::matmul::{Extra, general_product};
 use crate::memory::Scratch;
-use crate::{Mat, Tensor, Threads, product};
+use crate::{Mat, Part, PartMut, Tensor, Threads};
 
 /// The most blocks of examples that are summed side by side.
 const BLOCKS: usize = 16;
@@ -14,8 +17,10 @@ const BLOCKS: usize = 16;
 const PARTIAL: usize = 1 << 25;
 /// A gradient of more elements than this is summed by products that themselves use all threads.
 const LARGE: usize = 1 << 18;
+/// Images that are worth a block.
+const IMAGES: usize = 2;
 /// Rows of a linear map that are worth a block.
-const ROWS: usize = 128;
+const ROWS: usize = 256;
 /// Elements of partial sums that are added together.
 const COLUMNS: usize = 1 << 12;
 /// Elements that are gathered at a time.
@@ -27,10 +32,14 @@ const GATHERED: usize = 1 << 24;
 ///
 /// # Panics
 /// If the factors do not fit each other, there are not `n` weights, or `out` has another length.
-pub fn product_sum(left: Left, b: &Tensor, weights: &[f32], out: &mut [f32]) {
-    let factors = Factors::new(left, b);
+pub fn product_sum<'a>(left: Left, b: &Tensor, weights: impl Into<Part<'a>>, out: impl Into<PartMut<'a>>) {
+    let (factors, weights, out) = (Factors::new(left, b), weights.into(), out.into());
     assert!(weights.len() == factors.n, "{} weights for gradients {b:?}", weights.len());
     assert!(out.len() == factors.size(), "gradients of {} elements into {}", factors.size(), out.len());
+    if let Some(gpu) = b.gpu() {
+        return out.on(gpu, |out| gpu::sum(gpu, &factors, weights, out));
+    }
+    let (weights, out) = (weights.host(), out.host());
     let blocks = blocks(&factors);
     if out.is_empty() || factors.n * factors.t == 0 {
         return;
@@ -70,7 +79,7 @@ fn add_in_order(out: &mut [f32], parts: &[Tensor]) {
 fn blocks(factors: &Factors) -> usize {
     let room = (PARTIAL / factors.size().max(1)).clamp(1, BLOCKS).min(factors.n.max(1));
     match factors.unfolding {
-        Some(_) => room,
+        Some(_) => room.min(factors.n.div_ceil(IMAGES)),
         None if factors.size() > LARGE => 1,
         None => (factors.n * factors.t / ROWS).clamp(1, room),
     }
@@ -95,7 +104,8 @@ fn add_rows(factors: &Factors, weights: &[f32], range: Range<usize>, threads: Th
     }
 }
 
-/// `out += sum_i w_i b_i^T a_i`. The narrower factor is copied and scaled; the other is copied only if there are gaps.
+/// `out += sum_i w_i b_i^T a_i`. Factors are read in place unless examples are left out; weights are multiplied in as the
+/// kernel packs.
 fn add_piece(
     factors: &Factors,
     weights: &[f32],
@@ -106,25 +116,22 @@ fn add_piece(
 ) {
     let &Factors { t, d, p, a, b, .. } = factors;
     let rows = examples.len() * t;
-    let (a_weights, b_weights) = if d < p { (Some(weights), None) } else { (None, Some(weights)) };
-    let a = gather(a, examples, a_weights, left);
-    let b = gather(b, examples, b_weights, right);
-    product(out, Mat::new(b, rows, p).t(), Mat::new(a, rows, d), true, threads);
+    let a = Mat::new(gather(a, examples, left), rows, d);
+    let b = Mat::new(gather(b, examples, right), rows, p);
+    let weights: Vec<f32> = examples.iter().map(|&i| weights[i]).collect();
+    let plain = weights.iter().all(|w| *w == 1.0);
+    let scale = if plain { Scale::All(1.0) } else { Scale::Steps { weights: &weights, every: t } };
+    general_product(out, b.t(), a, Extra { scale, start: None }, true, threads);
 }
 
-/// The rows of some examples, scaled if there are weights; in place if there is nothing to do.
-fn gather<'a>(x: &'a Tensor, examples: &[usize], weights: Option<&[f32]>, scratch: &'a mut Scratch) -> &'a [f32] {
+/// The rows of some examples: in place if there are no gaps.
+fn gather<'a>(x: &'a Tensor, examples: &[usize], scratch: &'a mut Scratch) -> &'a [f32] {
     let len = x.row_len();
     let (Some(&first), Some(&last)) = (examples.first(), examples.last()) else { return &[] };
-    if weights.is_none() && last - first + 1 == examples.len() {
+    if last - first + 1 == examples.len() {
         return &x.data()[first * len..(last + 1) * len];
     }
     let out = scratch.of(examples.len() * len);
-    for (out, &i) in out.chunks_exact_mut(len.max(1)).zip(examples) {
-        match weights {
-            Some(weights) => out.iter_mut().zip(x.row(i)).for_each(|(o, x)| *o = weights[i] * x),
-            None => out.copy_from_slice(x.row(i)),
-        }
-    }
+    out.chunks_exact_mut(len.max(1)).zip(examples).for_each(|(out, &i)| out.copy_from_slice(x.row(i)));
     out
 }

@@ -4,11 +4,14 @@
 
 use rayon::prelude::*;
 
+use super::factors::{Factors, Left};
+use super::gpu::{self, Squares, Twice};
 use super::norms::CANCELLED;
-use super::scatter::{by_id, check};
-use super::{add_scaled, square};
+use super::scatter::{by_id, check, scatter_rows, squares_on};
+use super::{add_scaled, product_rows, square};
 use crate::memory::Scratch;
-use crate::{Mat, Tensor, Threads, product};
+use crate::op::add;
+use crate::{Gpu, Mat, Part, Precision, Tensor, Threads, product};
 
 /// What belongs to one example: `ids` `[t]`, `e` and `h` `[t, d]`, `r` `[t, v]`.
 struct Example<'a> {
@@ -29,18 +32,48 @@ struct Example<'a> {
 /// # Panics
 /// If the factors do not fit each other or an id is not below `v`.
 #[must_use]
-pub fn tied_norms(ids: &[u32], e: &Tensor, h: &Tensor, r: &Tensor) -> Vec<f64> {
+pub fn tied_norms<'a>(ids: impl Into<Part<'a, u32>>, e: &Tensor, h: &Tensor, r: &Tensor) -> Vec<f64> {
+    tied_squares(ids, e, h, r).to_host()
+}
+
+/// As [`tied_norms`], left where they were made. On a GPU norms by Gram matrices are upper bounds: see
+/// [`gpu`](super::gpu).
+///
+/// # Panics
+/// As [`tied_norms`].
+#[must_use]
+pub fn tied_squares<'a>(ids: impl Into<Part<'a, u32>>, e: &Tensor, h: &Tensor, r: &Tensor) -> Squares {
+    let ids = ids.into();
     let &[n, t, d] = e.shape() else { panic!("tied: embedding gradients {e:?} are not [n, t, d]") };
     let v = r.last();
     let fits = h.shape() == e.shape() && r.shape() == [n, t, v] && ids.len() == n * t;
     assert!(fits, "tied: {} ids, embedding gradients {e:?}, inputs {h:?}, gradients {r:?}", ids.len());
+    let formed_is_cheaper = t == 0 || 2 * t * (v + d) > v * d;
+    if let Some(gpu) = e.gpu() {
+        // Rounded products would have to be kept for the sum: those of the Gram matrices are bounded.
+        let form = formed_is_cheaper && gpu.precision() == Precision::F32;
+        return Squares::Device(squares_there(gpu, ids, [e, h, r], form));
+    }
+    let ids = ids.host();
     check(ids, v);
     let norm = |scratch: &mut [Scratch; 3], i: usize| {
         let [e, h, r] = [(e, d), (h, d), (r, v)].map(|(x, width)| Mat::new(x.row(i), t, width));
         let example = Example { ids: &ids[i * t..(i + 1) * t], e, h, r };
-        if t == 0 || 2 * t * (v + d) > v * d { formed(&example, scratch) } else { short(&example, scratch) }
+        if formed_is_cheaper { formed(&example, scratch) } else { short(&example, scratch) }
     };
-    (0..n).into_par_iter().map_init(|| [const { Scratch::new() }; 3], norm).collect()
+    Squares::Host((0..n).into_par_iter().map_init(|| [const { Scratch::new() }; 3], norm).collect())
+}
+
+fn squares_there(gpu: &'static Gpu, ids: Part<u32>, [e, h, r]: [&Tensor; 3], form: bool) -> gpu::Numbers {
+    if form {
+        let rows = add(scatter_rows(ids, e, r.last()), &product_rows(Left::Rows { a: h }, r));
+        return gpu::rows_squares(gpu, rows.address(), rows.rows(), rows.row_len());
+    }
+    let factors = Factors::new(Left::Rows { a: h }, r);
+    ids.on(gpu, |ids| {
+        let scattered = squares_on(gpu, ids, e);
+        gpu::grams(gpu, &factors, Some(&Twice { e, ids, scattered }))
+    })
 }
 
 /// The norm of the gradient itself.

@@ -200,7 +200,8 @@ impl Question {
     }
 
     pub(super) fn room(&self, epsilon: f64) -> f64 {
-        (self.precision * epsilon).min(WIDEST.max(PART * epsilon))
+        let part = if epsilon.is_finite() { PART * epsilon } else { 0.0 };
+        (self.precision * epsilon).min(part.max(WIDEST))
     }
 }
 

@@ -57,6 +57,9 @@ pub(super) mod parts {
 /// How wide, as a share of epsilon, an interval may be without a grid being tried where losses have atoms.
 const NARROW: f64 = 2e-3;
 
+/// How often delta is asked for again when it was far less than expected.
+const AGAIN: usize = 3;
+
 /// The accountant by privacy loss distributions.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pld {
@@ -225,10 +228,20 @@ impl Accountant for Pld {
             return gaussian::delta(curve.unhidden().sqrt(), epsilon);
         }
         let symmetric = curve.parts.iter().all(|(pair, _)| pair.symmetric());
-        let about = self.question(curve, 1e-12).delta_about(epsilon, symmetric);
-        let question = self.question(curve, about);
+        let mut about = self.question(curve, 1e-12).delta_about(epsilon, symmetric);
+        let mut question = self.question(curve, about);
         if curve.smooth() {
-            return question.delta(epsilon, symmetric);
+            let mut best = question.delta(epsilon, symmetric);
+            // What is cut off is in proportion to what delta was taken for.
+            for _ in 0..AGAIN {
+                if best == 0.0 || best > 0.1 * about {
+                    break;
+                }
+                about = best;
+                question = self.question(curve, about);
+                best = best.min(question.delta(epsilon, symmetric));
+            }
+            return best;
         }
         let grid = Query::new(curve, about, self.precision).delta(epsilon);
         if epsilon >= question.sure(0.5).upper { 0.0 } else { grid.min(question.total_variation()) }

@@ -105,6 +105,37 @@ fn deltas_belong_to_epsilons() {
     assert!(Pld::default().deltas(&ledger, &[-1.0]).is_err());
 }
 
+/// A sum this far from zero is outside every window that a grid has room for: what is claimed is still not below its mean,
+/// which half of it exceeds.
+#[test]
+fn so_many_coins_cost_no_less_than_their_mean() {
+    let releases = vec![Event::Gaussian { noise_multiplier: 2.0 }];
+    let round = Event::Round { sampling: Sampling::Poisson { rate: 0.05 }, releases };
+    for (count, epsilon) in [(1_u64 << 40, 0.4), (1 << 30, 0.01), (u64::MAX, 1e-3), (1 << 50, 2.0)] {
+        let coins = vec![(Event::RandomisedResponse { epsilon }, count)];
+        for ledger in [coins.clone(), [coins, vec![(round.clone(), 1000)]].concat()] {
+            let price = Pld::default().report(&Ledger::planned(Neighbouring::AddRemove, ledger), 1e-3).unwrap();
+            let mean = count as f64 * epsilon * (0.5 * epsilon).tanh();
+            assert!(price.epsilon >= mean && price.lower.unwrap() <= price.epsilon, "{count} {epsilon}: {price:?}");
+        }
+    }
+}
+
+#[test]
+fn deltas_are_near_the_truth_at_tiny_rates() {
+    // The exact epsilon of reference run 045, whose delta is 1e-10, and of a common run.
+    for (z, rate, steps, delta) in
+        [(1.0, 1e-5, 1000, 1e-10), (1.1, 0.004266666666666667, 14063, 1e-5), (2.0, 0.5, 3, 1e-6)]
+    {
+        let releases = vec![Event::Gaussian { noise_multiplier: z }];
+        let round = Event::Round { sampling: Sampling::Poisson { rate }, releases };
+        let ledger = Ledger::planned(Neighbouring::AddRemove, vec![(round, steps)]);
+        let price = Pld::default().report(&ledger, delta).unwrap();
+        let deltas = Pld::default().deltas(&ledger, &[price.lower.unwrap(), price.epsilon]).unwrap();
+        assert!(deltas[0] >= delta && deltas[1] <= 1.01 * delta, "{z} {rate}: {deltas:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

@@ -123,7 +123,7 @@ impl Picture {
                 break;
             }
             let swatch = swatch(layer.mark, left);
-            let _ = write!(out, "<g class=\"tone-{}\">{swatch}</g>\n", layer.tone);
+            let _ = writeln!(out, "<g class=\"tone-{}\">{swatch}</g>", layer.tone);
             out += &frame::words("muted", left + 25.0, 44.0, "start", &name);
             right = left - 10.0;
         }
@@ -193,7 +193,8 @@ fn swatch(mark: Mark, left: f64) -> String {
         )
     };
     match mark {
-        Mark::Line | Mark::Joined => line(""),
+        Mark::Line => line(""),
+        Mark::Joined => line("") + &format!("<circle cx=\"{middle:.1}\" cy=\"39.5\" r=\"2.8\"/>"),
         Mark::Dashed => line(" stroke-dasharray=\"6 5\""),
         Mark::Dots => format!("<circle cx=\"{middle:.1}\" cy=\"39.5\" r=\"3.2\"/>"),
         Mark::Rings => {

@@ -1,0 +1,215 @@
+//! CUDA source to machine code, by NVRTC, remembered on disk.
+//!
+//! Every `.cu` file beside this one is a program of its own, with `common.cuh` in front. A program is compiled when the
+//! first of its kernels is launched, for the architecture of the device, and its machine code is kept in the user's cache
+//! under a name that depends on source, architecture, compiler and driver: a second start compiles nothing.
+
+use std::ffi::{CStr, CString};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use cudarc::nvrtc::{result, sys};
+
+use super::error::DeviceError;
+use super::library;
+
+const COMMON: &str = include_str!("common.cuh");
+
+/// The folder for machine code, instead of the user's cache.
+const VARIABLE: &str = "SECATEUR_CACHE";
+
+/// A source file and the headers that stand before it.
+#[derive(Clone, Copy)]
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
+    headers: &'static [&'static str],
+    source: &'static str,
+}
+
+macro_rules! programs {
+    ($($name:literal $(: $($header:literal)*)?),* $(,)?) => {
+        &[$(Program {
+            name: $name,
+            headers: &[$($(include_str!(concat!($header, ".cuh"))),*)?],
+            source: include_str!(concat!($name, ".cu")),
+        }),*]
+    };
+}
+
+pub(crate) const PROGRAMS: &[Program] = programs![
+    "attention",
+    "cross_entropy",
+    "elementwise",
+    "embedding",
+    "flat",
+    "loss",
+    "means",
+    "noise",
+    "normalise",
+    "norms_of_parts",
+    "patches_norms": "tile" "patches",
+    "patches_sum": "tile" "patches" "weighted",
+    "per_example",
+    "pool",
+    "scatter",
+    "softmax",
+    "standardise",
+    "stencil_norms": "stencil",
+    "stencil_sum": "stencil",
+    "sum_of_parts",
+    "unfold",
+];
+
+impl Program {
+    /// The program that has this kernel.
+    pub(crate) fn of(kernel: &str) -> Option<&'static Program> {
+        PROGRAMS.iter().find(|program| program.kernels().any(|name| name == kernel))
+    }
+
+    /// The names of its kernels: lines that begin with `KERNEL name(`.
+    pub(crate) fn kernels(&self) -> impl Iterator<Item = &'static str> {
+        self.source.lines().filter_map(|line| line.strip_prefix("KERNEL ")?.split('(').next())
+    }
+
+    /// The whole text, with `defines` (`"WIDTH=64 PRECISION=1"`) in front.
+    fn text(&self, defines: &str) -> String {
+        let mut text = String::new();
+        for (name, value) in defines.split_whitespace().filter_map(|define| define.split_once('=')) {
+            text += &format!("#define {name} {value}\n");
+        }
+        for part in [COMMON].iter().chain(self.headers) {
+            text += part;
+        }
+        text + &format!("\n#line 1 \"{}.cu\"\n{}", self.name, self.source)
+    }
+}
+
+/// Machine code (a cubin) of a program for an architecture such as `sm_90`, from the cache if it is there.
+pub(crate) fn machine_code(
+    program: &Program,
+    defines: &str,
+    architecture: &str,
+    driver: i32,
+) -> Result<Vec<u8>, DeviceError> {
+    let text = program.text(defines);
+    let file = cache().map(|folder| folder.join(file_name(program.name, &text, architecture, driver)));
+    if let Some(known) = file.as_ref().and_then(|file| std::fs::read(file).ok()).filter(|code| !code.is_empty()) {
+        return Ok(known);
+    }
+    let code = compile(program.name, text, architecture)?;
+    // A cache that cannot be written costs a second of compilation at the next start, and nothing else.
+    let _ = file.map(|file| write_atomically(&file, &code));
+    Ok(code)
+}
+
+/// Compiles a program.
+pub(crate) fn compile(name: &str, text: String, architecture: &str) -> Result<Vec<u8>, DeviceError> {
+    if !library::open("nvrtc") {
+        return Err(DeviceError(
+            "libnvrtc, which compiles CUDA kernels, was not found: install CUDA or `pip install \
+             nvidia-cuda-nvrtc`, or name its folder in SECATEUR_CUDA_LIBRARIES"
+                .to_owned(),
+        ));
+    }
+    let failed = |what: &str| DeviceError(format!("{name}.cu: {what}"));
+    let text = CString::new(text).map_err(|_| failed("a NUL byte"))?;
+    let options = [format!("--gpu-architecture={architecture}"), "--std=c++17".into(), "-default-device".into()];
+    let program = result::create_program(&text, None).map_err(|e| failed(&format!("{e:?}")))?;
+    // SAFETY: the program was created above and is destroyed once, below.
+    unsafe {
+        let compiled = result::compile_program(program, &options);
+        let code = compiled.map_err(|_| failed(&log(program))).and_then(|()| cubin(program).map_err(|e| failed(&e)));
+        let _ = result::destroy_program(program);
+        code
+    }
+}
+
+/// # Safety
+/// The program must be alive.
+unsafe fn log(program: sys::nvrtcProgram) -> String {
+    // SAFETY: by this function's contract; the log ends with a NUL.
+    unsafe {
+        let log = result::get_program_log(program).unwrap_or_else(|_| vec![0]);
+        CStr::from_ptr(log.as_ptr()).to_string_lossy().into_owned()
+    }
+}
+
+/// # Safety
+/// The program must be alive and compiled.
+unsafe fn cubin(program: sys::nvrtcProgram) -> Result<Vec<u8>, String> {
+    let mut size = 0;
+    // SAFETY: by this function's contract; the buffer has the size that NVRTC asks for.
+    unsafe {
+        sys::nvrtcGetCUBINSize(program, &raw mut size).result().map_err(|e| format!("{e:?}"))?;
+        let mut code = vec![0u8; size];
+        sys::nvrtcGetCUBIN(program, code.as_mut_ptr().cast()).result().map_err(|e| format!("{e:?}"))?;
+        Ok(code)
+    }
+}
+
+fn file_name(name: &str, text: &str, architecture: &str, driver: i32) -> String {
+    let mut hasher = DefaultHasher::new();
+    (text, driver, env!("CARGO_PKG_VERSION")).hash(&mut hasher);
+    format!("{name}-{architecture}-{:016x}.cubin", hasher.finish())
+}
+
+fn cache() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let user = || set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    set(VARIABLE).or_else(|| user().map(|cache| cache.join("secateur"))).map(|cache| cache.join("kernels"))
+}
+
+fn write_atomically(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let unfinished = file.with_extension(format!("{}.part", std::process::id()));
+    std::fs::write(&unfinished, bytes)?;
+    std::fs::rename(unfinished, file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PROGRAMS, compile, library};
+
+    /// What programs that have variants are compiled with here.
+    const VARIANTS: &[(&str, &str)] = &[
+        ("attention", "WIDTH=64 PRECISION=0"),
+        ("attention", "WIDTH=32 PRECISION=1"),
+        ("attention", "WIDTH=128 PRECISION=1"),
+        ("patches_norms", "ALONG=1 LINE=32 STAGES=3 PRECISION=0 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=4"),
+        ("patches_norms", "ALONG=1 LINE=32 STAGES=3 PRECISION=1 ALIGNED=1 WM=64 WN=64 WARPS_M=2 WARPS_N=2 BLOCKS=2"),
+        ("patches_sum", "ALONG=1 LINE=32 STAGES=3 PRECISION=0 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=2"),
+        ("patches_sum", "ALONG=1 LINE=16 STAGES=3 PRECISION=1 ALIGNED=1 WM=64 WN=64 WARPS_M=2 WARPS_N=2 BLOCKS=2"),
+        ("stencil_norms", "KH=3 KW=3 SH=1 SW=1 PRECISION=0 ALIGNED=0 MI=2 WARPS_M=1 WARPS_C=4"),
+        ("stencil_norms", "KH=3 KW=3 SH=2 SW=2 PRECISION=1 ALIGNED=1 MI=4 WARPS_M=1 WARPS_C=4"),
+        ("stencil_norms", "KH=4 KW=3 SH=2 SW=1 PRECISION=1 ALIGNED=0 MI=1 WARPS_M=1 WARPS_C=1"),
+        ("stencil_sum", "KH=3 KW=3 SH=1 SW=1 PRECISION=1 ALIGNED=1 MI=2 WARPS_M=2 WARPS_C=4"),
+        ("stencil_sum", "KH=1 KW=1 SH=2 SW=2 PRECISION=0 ALIGNED=1 MI=2 WARPS_M=1 WARPS_C=4"),
+    ];
+
+    /// Every program compiles for Hopper; no device is needed, only NVRTC.
+    #[test]
+    fn every_program_compiles() {
+        if !library::open("nvrtc") {
+            println!("skipped: libnvrtc was not found (pip install nvidia-cuda-nvrtc, or SECATEUR_CUDA_LIBRARIES)");
+            return;
+        }
+        for program in PROGRAMS {
+            let mine = VARIANTS.iter().filter(|(name, _)| *name == program.name).map(|(_, defines)| *defines);
+            let mine: Vec<&str> = mine.collect();
+            for defines in if mine.is_empty() { vec![""] } else { mine } {
+                let code = compile(program.name, program.text(defines), "sm_90a").unwrap_or_else(|e| panic!("{e}"));
+                assert!(code.starts_with(b"\x7fELF"), "{} {defines}", program.name);
+            }
+        }
+    }
+
+    #[test]
+    fn kernels_have_one_home() {
+        let mut names: Vec<&str> = PROGRAMS.iter().flat_map(super::Program::kernels).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert!(count > 20 && names.len() == count, "a kernel's name is taken twice");
+    }
+}

@@ -1,0 +1,87 @@
+// Operations on each element by itself. `x` and the result may be one tensor.
+
+KERNEL relu_forward(const float* x, float* y, i64 n) {
+    map1(x, y, n, [](float x) { return x < 0.0f ? 0.0f : x; });
+}
+KERNEL relu_backward(const float* y, const float* dy, float* dx, i64 n) {
+    map2(y, dy, dx, n, [](float y, float dy) { return y <= 0.0f ? 0.0f : dy; });
+}
+KERNEL tanh_forward(const float* x, float* y, i64 n) {
+    map1(x, y, n, [](float x) { return tanhf(x); });
+}
+KERNEL tanh_backward(const float* y, const float* dy, float* dx, i64 n) {
+    map2(y, dy, dx, n, [](float y, float dy) { return dy * (1.0f - y * y); });
+}
+
+// GELU: `x Phi(x)`, by the error function or in the tanh form.
+#define ROOT_HALF 0.70710678f
+#define SCALE 0.79788456f
+#define CUBE 0.044715f
+KERNEL gelu_erf_forward(const float* x, float* y, i64 n) {
+    map1(x, y, n, [](float x) { return 0.5f * x * (1.0f + erff(x * ROOT_HALF)); });
+}
+KERNEL gelu_erf_backward(const float* x, const float* dy, float* dx, i64 n) {
+    map2(x, dy, dx, n, [](float x, float dy) {
+        float density = 0.5f * SCALE * expf(-0.5f * x * x);
+        float slope = fabsf(x) > 20.0f ? 0.0f : x * density;
+        return dy * (0.5f * (1.0f + erff(x * ROOT_HALF)) + slope);
+    });
+}
+KERNEL gelu_tanh_forward(const float* x, float* y, i64 n) {
+    map1(x, y, n, [](float x) { return 0.5f * x * (1.0f + tanhf(SCALE * (x + CUBE * x * x * x))); });
+}
+KERNEL gelu_tanh_backward(const float* x, const float* dy, float* dx, i64 n) {
+    map2(x, dy, dx, n, [](float x, float dy) {
+        float t = tanhf(SCALE * (x + CUBE * x * x * x));
+        float slope = 0.5f * x * (1.0f - t * t) * SCALE * (1.0f + 3.0f * CUBE * x * x);
+        return dy * (0.5f * (1.0f + t) + (fabsf(x) > 20.0f ? 0.0f : slope));
+    });
+}
+
+// `sigmoid(x)` and `sigmoid(-x)`, without cancellation.
+__device__ float2 sigmoids(float x) {
+    float e = expf(-fabsf(x)), large = 1.0f / (1.0f + e), small = e / (1.0f + e);
+    return x < 0.0f ? make_float2(small, large) : make_float2(large, small);
+}
+// Beyond this the sigmoid is 0 or 1, and its slope 0, to the last bit.
+#define FAR 110.0f
+KERNEL silu_forward(const float* x, float* y, i64 n) {
+    map1(x, y, n, [](float x) { return (x < -FAR ? -FAR : x) * sigmoids(x).x; });
+}
+KERNEL silu_backward(const float* x, const float* dy, float* dx, i64 n) {
+    map2(x, dy, dx, n, [](float x, float dy) {
+        x = x < -FAR ? -FAR : x > FAR ? FAR : x;
+        float2 s = sigmoids(x);
+        return dy * (s.x * (1.0f + x * s.y));
+    });
+}
+
+KERNEL add_pairs(const float* a, const float* b, float* c, i64 n) {
+    map2(a, b, c, n, [](float a, float b) { return a + b; });
+}
+KERNEL multiply_pairs(const float* a, const float* b, float* c, i64 n) {
+    map2(a, b, c, n, [](float a, float b) { return a * b; });
+}
+// `y[r] = x[r] + shift` for rows of `width`; a block takes a stretch of one row, a thread four columns where rows allow it.
+KERNEL add_row(const float* x, const float* shift, float* y, int width) {
+    i64 first = (i64)blockIdx.x * width;
+    int j = 4 * (blockIdx.y * blockDim.x + threadIdx.x);
+    if (width % 4 == 0 && j < width && ((u64)shift & 15) == 0) {
+        float4 v = *(const float4*)(x + first + j), s = *(const float4*)(shift + j);
+        v.x += s.x, v.y += s.y, v.z += s.z, v.w += s.w;
+        *(float4*)(y + first + j) = v;
+        return;
+    }
+    for (int k = j; k < min(j + 4, width); ++k) y[first + k] = x[first + k] + shift[k];
+}
+// Rows of `width` from a matrix with rows of one length to one with rows of another.
+KERNEL move_rows(const float* from, float* to, i64 from_row, i64 to_row, int width) {
+    from += blockIdx.x * from_row, to += blockIdx.x * to_row;
+    int end = min(width, (int)(blockIdx.y + 1) * 4096);
+    for (int j = blockIdx.y * 4096 + threadIdx.x; j < end; j += blockDim.x) to[j] = from[j];
+}
+// `y[i, c, :] = x[i, c, :] + shift[c]` for `c` of `channels` with `area` positions each.
+KERNEL add_channel(const float* x, const float* shift, float* y, i64 n, int channels, int area) {
+    i64 i = THREAD;
+    if (i < n) y[i] = x[i] + shift[i / area % channels];
+}

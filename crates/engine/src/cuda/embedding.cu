@@ -1,0 +1,42 @@
+// Tokens to rows of a table. A block makes a position.
+
+// Ids from floats: anything but a whole number below `v` becomes 0, and its row NaN. Rows of id `padding` are 0 (none if
+// `padding` is negative); `present` (may be null) says which are not.
+KERNEL look_up(const float* x, const float* table, float* y, u32* ids, u32* present, int v, int d, i64 padding) {
+    i64 at = blockIdx.x;
+    float token = x[at];
+    bool valid = token >= 0.0f && token < (float)v && floorf(token) == token;
+    u32 id = valid ? (u32)token : 0;
+    bool empty = (i64)id == padding;
+    for (int j = threadIdx.x; j < d; j += blockDim.x)
+        y[at * d + j] = empty ? 0.0f : valid ? table[(i64)id * d + j] : NOT_A_NUMBER;
+    if (threadIdx.x != 0) return;
+    ids[at] = id;
+    if (present) present[at] = !empty;
+}
+
+// Rows of id `padding` become 0.
+KERNEL silence_rows(float* dy, const u32* ids, int d, u32 padding) {
+    if (ids[blockIdx.x] != padding) return;
+    for (int j = threadIdx.x; j < d; j += blockDim.x) dy[(i64)blockIdx.x * d + j] = 0.0f;
+}
+
+// Rows of a table of floats.
+KERNEL gather_floats(const float* table, const u32* who, float* out, i64 n, int width) {
+    i64 at = THREAD;
+    if (at < n) out[at] = table[(i64)who[at / width] * width + at % width];
+}
+// Rows of a table of bytes, each read through the values of its channel, `[channels, 256]`.
+KERNEL gather_bytes(const unsigned char* table, const float* values, const u32* who, float* out, i64 n, int width, int plane) {
+    i64 at = THREAD;
+    if (at >= n) return;
+    int j = at % width;
+    out[at] = values[j / plane * 256 + table[(i64)who[at / width] * width + j]];
+}
+// Rows of `from` columns with `to - from` zeros behind.
+KERNEL pad_rows(const float* x, float* y, i64 n, int from, int to) {
+    i64 at = THREAD;
+    if (at >= n) return;
+    int j = at % to;
+    y[at] = j < from ? x[at / to * from + j] : 0.0f;
+}

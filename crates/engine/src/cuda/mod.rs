@@ -1,0 +1,51 @@
+//! NVIDIA GPUs.
+//!
+//! The driver and NVIDIA's libraries are opened when a GPU is first asked for: the same program runs on machines without
+//! one. Operations stand in `op/` beside their CPU twins and launch the kernels of the `.cu` files here; products go to
+//! cuBLAS, convolutions to cuDNN. There is one stream, so that memory can be reused as soon as the host lets go of it, and
+//! nothing waits for the GPU except reading a result.
+
+mod aligned;
+mod arena;
+pub(crate) mod blas;
+mod compile;
+pub(crate) mod dnn;
+mod error;
+mod gpu;
+mod library;
+
+pub use arena::Usage;
+pub use error::{DeviceError, guard};
+pub(crate) use gpu::{Argument, Grid, arguments};
+pub use gpu::{Gpu, Precision};
+
+/// Bytes on a GPU, with unspecified contents at first. They return to the arena when dropped.
+pub(crate) struct Buffer {
+    gpu: &'static Gpu,
+    address: u64,
+}
+
+impl Buffer {
+    pub(crate) fn new(gpu: &'static Gpu, bytes: usize) -> Self {
+        Self { gpu, address: gpu.take(bytes) }
+    }
+
+    /// `len` elements of 4 bytes.
+    pub(crate) fn of(gpu: &'static Gpu, len: usize) -> Self {
+        Self::new(gpu, len * 4)
+    }
+
+    pub(crate) fn gpu(&self) -> &'static Gpu {
+        self.gpu
+    }
+
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.gpu.give(self.address);
+    }
+}

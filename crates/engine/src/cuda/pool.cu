@@ -1,0 +1,62 @@
+// Sliding windows: maxima and means. A thread makes an output, or gathers for an input.
+
+#define WINDOW int h, int w, int oh, int ow, int kh, int kw, int sh, int sw, int ph, int pw
+
+// The first of equal pixels wins, a NaN wins over numbers. `argmax` may be null.
+KERNEL max_pool_forward(const float* x, float* y, u32* argmax, i64 n, WINDOW) {
+    i64 at = THREAD;
+    if (at >= n) return;
+    int j = at % ow, i = at / ow % oh;
+    const float* plane = x + at / (ow * oh) * (h * w);
+    float best = -INFINITE;
+    u32 where = 0;
+    bool first = true;
+    for (int r = max(i * sh - ph, 0); r < min(i * sh - ph + kh, h); ++r)
+        for (int c = max(j * sw - pw, 0); c < min(j * sw - pw + kw, w); ++c) {
+            float v = plane[r * w + c];
+            if (first || v > best || v != v) best = v, where = r * w + c, first = false;
+        }
+    y[at] = best;
+    if (argmax) argmax[at] = where;
+}
+
+// The positions of windows along one axis that hold a pixel: from `first` to `last`.
+__device__ int first_window(int pixel, int k, int s, int p) { return max((pixel + p - k) / s + (pixel + p >= k ? 1 : 0), 0); }
+__device__ int last_window(int pixel, int s, int p, int count) { return min((pixel + p) / s, count - 1); }
+
+KERNEL max_pool_backward(const float* dy, const u32* argmax, float* dx, i64 n, WINDOW) {
+    i64 at = THREAD;
+    if (at >= n) return;
+    int c = at % w, r = at / w % h;
+    i64 plane = at / (w * h);
+    u32 me = r * w + c;
+    float sum = 0.0f;
+    for (int i = first_window(r, kh, sh, ph); i <= last_window(r, sh, ph, oh); ++i)
+        for (int j = first_window(c, kw, sw, pw); j <= last_window(c, sw, pw, ow); ++j) {
+            i64 window = (plane * oh + i) * ow + j;
+            if (argmax[window] == me) sum += dy[window];
+        }
+    dx[at] = sum;
+}
+
+KERNEL avg_pool_forward(const float* x, float* y, i64 n, WINDOW) {
+    i64 at = THREAD;
+    if (at >= n) return;
+    int j = at % ow, i = at / ow % oh;
+    const float* plane = x + at / (ow * oh) * (h * w);
+    float sum = 0.0f;
+    for (int r = max(i * sh - ph, 0); r < min(i * sh - ph + kh, h); ++r)
+        for (int c = max(j * sw - pw, 0); c < min(j * sw - pw + kw, w); ++c) sum += plane[r * w + c];
+    y[at] = sum / (kh * kw);
+}
+
+KERNEL avg_pool_backward(const float* dy, float* dx, i64 n, WINDOW) {
+    i64 at = THREAD;
+    if (at >= n) return;
+    int c = at % w, r = at / w % h;
+    i64 plane = at / (w * h);
+    float sum = 0.0f;
+    for (int i = first_window(r, kh, sh, ph); i <= last_window(r, sh, ph, oh); ++i)
+        for (int j = first_window(c, kw, sw, pw); j <= last_window(c, sw, pw, ow); ++j) sum += dy[(plane * oh + i) * ow + j];
+    dx[at] = sum / (kh * kw);
+}

@@ -1,0 +1,93 @@
+// Gradients whose rows are added at ids: embeddings. Nothing is added by atomics, so sums have one order.
+
+// Positions `s` from `at` on with the id of `at`, found in the order of their numbers, 1024 at a time.
+// The block leaves at once if an earlier position of the range has the same id.
+template <class F> __device__ void each_of_id(const u32* ids, i64 from, i64 at, i64 to, F add) {
+    __shared__ int found[1024];
+    __shared__ int count;
+    u32 id = ids[at];
+    bool earlier = false;
+    for (i64 s = from + threadIdx.x; s < at; s += blockDim.x) earlier |= ids[s] == id;
+    if (__syncthreads_or(earlier)) return;
+    for (i64 chunk = at; chunk < to; chunk += 1024) {
+        __syncthreads();
+        if (threadIdx.x == 0) count = 0;
+        __syncthreads();
+        // One warp collects, so that the order is that of positions.
+        if (threadIdx.x < 32) {
+            for (i64 s = chunk + threadIdx.x; s - threadIdx.x < min(to, chunk + 1024); s += 32) {
+                bool mine = s < to && ids[s] == id;
+                u32 ballot = __ballot_sync(0xffffffffu, mine);
+                if (mine) found[count + __popc(ballot & ((1u << threadIdx.x) - 1))] = (int)(s - chunk);
+                __syncwarp();
+                if (threadIdx.x == 0) count += __popc(ballot);
+                __syncwarp();
+            }
+        }
+        __syncthreads();
+        add(chunk, found, count);
+    }
+}
+
+// Squared norms of each example's gradient in parts, `[n, t]`: that of the row of each position's id, at its first position.
+KERNEL scatter_norm_parts(const u32* ids, const float* b, double* parts, int t, int d) {
+    i64 at = blockIdx.x, first = at / t * t;
+    if (threadIdx.x == 0) parts[at] = 0.0;
+    double square = 0.0;
+    bool here = false;
+    for (int column = 0; column < d; column += blockDim.x) {
+        int j = column + threadIdx.x;
+        float sum = 0.0f;
+        each_of_id(ids, first, at, first + t, [&](i64 chunk, const int* found, int count) {
+            here = true;
+            for (int k = 0; k < count && j < d; ++k) sum += b[(chunk + found[k]) * d + j];
+        });
+        square += (double)sum * sum;
+    }
+    square = block_sum(square);
+    if (threadIdx.x == 0 && here) parts[at] = square;
+}
+
+// `out[id] += sum of weights[i] b[i, t]` over all positions of that id. Examples of weight 0 are left out.
+KERNEL scatter_sum(const u32* ids, const float* b, const float* weights, float* out, i64 positions, int t, int d) {
+    i64 at = blockIdx.x;
+    for (int column = 0; column < d; column += blockDim.x) {
+        int j = column + threadIdx.x;
+        float* to = out + (i64)ids[at] * d + j;
+        float sum = 0.0f;
+        bool here = false;
+        each_of_id(ids, 0, at, positions, [&](i64 chunk, const int* found, int count) {
+            here = true;
+            for (int k = 0; k < count && j < d; ++k) {
+                float w = weights[(chunk + found[k]) / t];
+                if (w != 0.0f) sum += w * b[(chunk + found[k]) * d + j];
+            }
+        });
+        if (here && j < d) *to += sum;
+    }
+}
+
+// Every example's gradient multiplied out, into zeros `[n, v, d]`.
+KERNEL scatter_rows(const u32* ids, const float* b, float* rows, int t, int v, int d) {
+    i64 at = blockIdx.x, first = at / t * t;
+    for (int column = 0; column < d; column += blockDim.x) {
+        int j = column + threadIdx.x;
+        float sum = 0.0f;
+        bool here = false;
+        each_of_id(ids, first, at, first + t, [&](i64 chunk, const int* found, int count) {
+            here = true;
+            for (int k = 0; k < count && j < d; ++k) sum += b[(chunk + found[k]) * d + j];
+        });
+        if (here && j < d) rows[(at / t * v + ids[at]) * d + j] += sum;
+    }
+}
+
+// `<G_i, direction>`, `[n]`.
+KERNEL scatter_dot(const u32* ids, const float* b, const float* direction, double* out, int t, int d) {
+    i64 first = (i64)blockIdx.x * t;
+    double sum = 0.0;
+    for (i64 k = threadIdx.x; k < (i64)t * d; k += blockDim.x)
+        sum += (double)b[first * d + k] * direction[(i64)ids[first + k / d] * d + k % d];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) out[blockIdx.x] = sum;
+}

@@ -1,0 +1,44 @@
+// Squared norms of the gradients of a convolution's kernel, G_i[o, c, r, s] = sum_ij b_i[o, i, j] x_i[c, i SH + r - ph, j SW + s - pw],
+// without writing any G_i or any patch. For kernels of a few taps and at least eight channels; patches_norms.cu takes the rest.
+//
+// A block makes one tile of one G_i after the other in registers and squares it; parts[i, tile] are its shares, in f64. Where `rows`
+// [n, p, c, KH, KW] is not null the gradients are kept there. x [n, c, h, w], b [n, p, oh, ow].
+//
+// # Why this is private
+//
+// Claim: what is measured is the gradient that stencil_sum.cu adds: the same accumulators, bit by bit.
+// Argument: both make an element by `multiply` over the same stages in the same order.
+
+// The sum of squares over the block, at thread 0.
+__device__ __forceinline__ double squares(const float (&acc)[ACCUMULATORS], double* sums) {
+    double sum = 0.0;
+#pragma unroll
+    for (int e = 0; e < ACCUMULATORS; e += 12) {
+        float part = 0.0f;
+#pragma unroll
+        for (int at = e; at < e + 12 && at < ACCUMULATORS; ++at) part = fmaf(acc[at], acc[at], part);
+        sum += part;
+    }
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+    if (threadIdx.x % 32 == 0) sums[threadIdx.x / 32] = sum;
+    __syncthreads();
+    for (int warp = 1; warp < THREADS / 32; ++warp) sum += sums[warp];
+    return sum;
+}
+
+// One block for every tile of every `each` examples.
+KERNEL stencil_norms(const float* __restrict__ x, const float* __restrict__ b, int n, int c, int h, int w, int ph, int pw, int oh, int ow, int p, int r, int each, float* __restrict__ rows, double* __restrict__ parts) {
+    extern __shared__ __align__(16) float stages[];
+    __shared__ double sums[THREADS / 32];
+    Stencil s(c, h, w, ph, pw, oh, ow, p, r);
+    int across = (c + BC - 1) / BC, tiles = across * ((p + BM - 1) / BM), tile = blockIdx.x % tiles;
+    int m = tile / across * BM, k = tile % across * BC, from = blockIdx.x / tiles * each;
+    float acc[ACCUMULATORS];
+    clear(acc);
+    stream(s, stages, x, b, m, k, from, min(from + each, n), acc, [&](int i) {
+        if (rows) write(s, acc, rows + (long long)i * p * c * TAPS, m, k);
+        double sum = squares(acc, sums);
+        if (threadIdx.x == 0) parts[(long long)i * tiles + tile] = sum;
+    });
+}

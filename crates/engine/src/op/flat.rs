@@ -1,0 +1,143 @@
+//! Long vectors: sums, steps, norms. What optimizers and releases are made of.
+
+use rayon::prelude::*;
+
+use super::each;
+use crate::cuda::{Buffer, Grid, arguments};
+use crate::{PartMut, Tensor};
+
+/// Numbers that are worked through at a time.
+const BLOCK: usize = 1 << 14;
+
+/// `f(a, b)` for each pair of numbers, in parallel, on the host.
+fn zip(a: &mut Tensor, b: &Tensor, f: impl Fn(&mut f32, f32) + Sync) {
+    let blocks = a.data_mut().par_chunks_mut(BLOCK).zip(b.data().par_chunks(BLOCK));
+    blocks.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| f(a, *b)));
+}
+
+fn check(a: &Tensor, b: &Tensor) {
+    assert!(a.len() == b.len(), "{a:?} beside {b:?}");
+}
+
+/// `a += by b`; the product is taken in f64.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add_scaled(a: &mut Tensor, b: &Tensor, by: f64) {
+    check(a, b);
+    if let Some(gpu) = a.gpu() {
+        let (len, a) = (a.len(), a.address_mut());
+        return gpu.launch("add_scaled", each::fours(len), arguments![a, b, by, len]);
+    }
+    zip(a, b, |a, b| *a += (f64::from(b) * by) as f32);
+}
+
+/// `a *= by`, in f64 before it is rounded.
+pub fn scale(a: &mut Tensor, by: f64) {
+    if let Some(gpu) = a.gpu() {
+        let (len, a) = (a.len(), a.address_mut());
+        return gpu.launch("scale", each::fours(len), arguments![a, by, len]);
+    }
+    let blocks = a.data_mut().par_chunks_mut(BLOCK);
+    blocks.for_each(|block| block.iter_mut().for_each(|x| *x = (f64::from(*x) * by) as f32));
+}
+
+/// `a = keep a + by b`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn blend(a: &mut Tensor, b: &Tensor, keep: f32, by: f32) {
+    check(a, b);
+    if let Some(gpu) = a.gpu() {
+        let (len, a) = (a.len(), a.address_mut());
+        return gpu.launch("blend", each::fours(len), arguments![a, b, keep, by, len]);
+    }
+    zip(a, b, |a, b| *a = keep * *a + by * b);
+}
+
+/// `a = keep a + by b^2`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn blend_square(a: &mut Tensor, b: &Tensor, keep: f32, by: f32) {
+    check(a, b);
+    if let Some(gpu) = a.gpu() {
+        let (len, a) = (a.len(), a.address_mut());
+        return gpu.launch("blend_square", each::fours(len), arguments![a, b, keep, by, len]);
+    }
+    zip(a, b, |a, b| *a = keep * *a + by * b * b);
+}
+
+/// Adam's step from its two running means: `-rate m / (root sqrt(v) + eps)`, in the storage of `step`.
+///
+/// # Panics
+/// If the lengths differ.
+#[must_use]
+pub fn adam_step(mut step: Tensor, m: &Tensor, v: &Tensor, rate: f32, root: f32, eps: f32) -> Tensor {
+    check(&step, m);
+    check(&step, v);
+    if let Some(gpu) = step.gpu() {
+        let (len, at) = (step.len(), step.address_mut());
+        gpu.launch("adam_step", each::fours(len), arguments![m, v, at, rate, root, eps, len]);
+        return step;
+    }
+    let means = m.data().par_chunks(BLOCK).zip(v.data().par_chunks(BLOCK));
+    step.data_mut().par_chunks_mut(BLOCK).zip(means).for_each(|(step, (m, v))| {
+        step.iter_mut().zip(m.iter().zip(v)).for_each(|(step, (m, v))| *step = -rate * m / (v.sqrt() * root + eps));
+    });
+    step
+}
+
+/// The sum of squares, in f64.
+#[must_use]
+pub fn square(x: &Tensor) -> f64 {
+    if let Some(gpu) = x.gpu() {
+        let mut pieces = vec![0.0f64; x.len().div_ceil(BLOCK)];
+        let parts = Buffer::new(gpu, 8 * pieces.len());
+        gpu.launch("square_pieces", Grid::blocks(pieces.len(), 1, 256), arguments![x, &parts, x.len()]);
+        gpu.read(parts.address(), &mut pieces);
+        return pieces.iter().sum();
+    }
+    let square = |block: &[f32]| block.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+    let blocks: Vec<f64> = x.data().par_chunks(BLOCK).map(square).collect();
+    blocks.into_iter().sum()
+}
+
+/// 1 where a number of `x` is finite, else 0.
+#[must_use]
+pub fn finite(x: &Tensor) -> Tensor {
+    each::map(x, "finite_flags").unwrap_or_else(|| {
+        Tensor::new(x.shape(), x.data().iter().map(|x| f32::from(u8::from(x.is_finite()))).collect())
+    })
+}
+
+/// Copies all of `from` to `to`, which may be a stretch of a longer tensor on the same device.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn copy(from: &Tensor, to: PartMut) {
+    assert!(from.len() == to.len(), "{from:?} into {} elements", to.len());
+    match (from.gpu(), to) {
+        (Some(gpu), PartMut::Device(to)) => gpu.copy(to.at, from.address(), 4 * from.len()),
+        (Some(_), PartMut::Host(to)) => to.copy_from_slice(from.to_host().data()),
+        (None, to) => {
+            let blocks = to.host().par_chunks_mut(BLOCK).zip(from.data().par_chunks(BLOCK));
+            blocks.for_each(|(to, from)| to.copy_from_slice(from));
+        }
+    }
+}
+
+/// Adds `step`, a stretch of a longer tensor on the same device, to `w`.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn walk(w: &mut Tensor, step: crate::Part) {
+    assert!(w.len() == step.len(), "a step of {} elements for {w:?}", step.len());
+    if let Some(gpu) = w.gpu() {
+        let (len, w) = (w.len(), w.address_mut());
+        // A stretch begins anywhere, so not four at a time.
+        return step.on(gpu, |step| gpu.launch("walk", Grid::over(len), arguments![w, step, len]));
+    }
+    let blocks = w.data_mut().par_chunks_mut(BLOCK).zip(step.host().par_chunks(BLOCK));
+    blocks.for_each(|(w, by)| w.iter_mut().zip(by).for_each(|(w, d)| *w += d));
+}

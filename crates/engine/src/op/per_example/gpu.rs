@@ -1,0 +1,288 @@
+//! Per-example norms and sums on a GPU.
+//!
+//! # Why this is private
+//! *Claim.* With any [`Precision`](crate::Precision), what an example adds to a sum is no longer than its weight times the
+//! norm reported for it, but for the rounding of f32 sums, which clipping's margin covers.
+//! *Argument.* Three ways lead to a norm.
+//! * The gradient itself is made, by a product whose factors may be rounded; its norm is taken in f64, and the SAME numbers
+//!   are then weighed and summed in f32: those of linear maps are kept, those of convolutions made again by the same
+//!   operations ([`tiles`]). How the factors were rounded does not matter.
+//! * One position (`t = 1`): norms and sums are true f32, whatever the precision.
+//! * Gram matrices: `n^2 = sum_ts (a_t a_s)(b_t b_s)` of the rounded factors. Their sum multiplies `w b` instead of `b`, and
+//!   `round(w b)` is not `w round(b)`: each is within `unit` of `w b`, relative, so term `t` moves by at most
+//!   `2 unit w |a_t| |b_t|`. Terms may cancel and these errors do not: the bound is `2 unit s` with
+//!   `s = sum_t |a_t| |b_t|`, the roots of the matrices' diagonals. Rounding in the accumulation of `n^2` is at most
+//!   [`SLACK`] `s^2`. What is reported is the upper bound `sqrt(n^2 + SLACK s^2) + 2 unit s`: for terms at right angles, with
+//!   `t = 128` in TF32, 2 % above the norm; never below it.
+//!
+//! A rounded `a` is the same in the Gram matrix and in the sum: a library rounds a number one way.
+//! *Tests.* `tests/gpu.rs`: `sums_stay_within_reported_norms`, with factors whose terms cancel, at each precision.
+
+use super::factors::Factors;
+use super::tiles;
+use crate::cuda::blas::{Matrix, Product};
+use crate::cuda::{Buffer, Grid, arguments};
+use crate::op::each::fours;
+use crate::op::unfold;
+use crate::{Device, Gpu, Part, Precision, Tensor};
+
+/// What rounding may take from a sum of products of Gram matrices, relative to the square of the sum of its terms' sizes.
+pub(super) const SLACK: f64 = 1.0 / (1 << 21) as f64;
+/// Rounding to f32.
+const EPSILON: f64 = 1.0 / (1 << 24) as f64;
+/// Elements of Gram matrices that are held at a time.
+const GRAMS: usize = 1 << 26;
+/// Threads for each example's reductions.
+const THREADS: u32 = 256;
+
+/// How far one term of a sum may move because a weighted factor is rounded anew.
+fn unit(gpu: &Gpu) -> f64 {
+    2.0 * gpu.precision().unit() + 2.0 * EPSILON
+}
+
+/// Squared norms of examples, on the host or still on a GPU.
+pub enum Squares {
+    /// On the host.
+    Host(Vec<f64>),
+    /// On a GPU.
+    Device(Numbers),
+}
+
+/// Numbers of f64 on a GPU.
+pub struct Numbers {
+    buffer: Buffer,
+    len: usize,
+}
+
+impl Numbers {
+    pub(super) fn new(gpu: &'static Gpu, len: usize) -> Self {
+        Self { buffer: Buffer::new(gpu, 8 * len), len }
+    }
+
+    pub(super) fn at(&self) -> u64 {
+        self.buffer.address()
+    }
+
+    pub(super) fn to_host(&self) -> Vec<f64> {
+        let mut numbers = vec![0.0; self.len];
+        self.buffer.gpu().read(self.at(), &mut numbers);
+        numbers
+    }
+}
+
+impl Squares {
+    /// A copy on the host.
+    #[must_use]
+    pub fn to_host(self) -> Vec<f64> {
+        match self {
+            Squares::Host(numbers) => numbers,
+            Squares::Device(numbers) => numbers.to_host(),
+        }
+    }
+
+    /// All of them on the host; a GPU is waited for once.
+    #[must_use]
+    pub fn all_to_host(all: Vec<Squares>) -> Vec<Vec<f64>> {
+        let there = all.iter().filter_map(|squares| match squares {
+            Squares::Device(numbers) => Some(numbers),
+            Squares::Host(_) => None,
+        });
+        let there: Vec<&Numbers> = there.collect();
+        let Some(gpu) = there.first().map(|numbers| numbers.buffer.gpu()) else {
+            return all.into_iter().map(Squares::to_host).collect();
+        };
+        let joined = Numbers::new(gpu, there.iter().map(|numbers| numbers.len).sum());
+        let mut at = joined.at();
+        for numbers in &there {
+            gpu.copy(at, numbers.at(), 8 * numbers.len);
+            at += 8 * numbers.len as u64;
+        }
+        let (numbers, mut at) = (joined.to_host(), 0);
+        let next = |squares| match squares {
+            Squares::Host(numbers) => numbers,
+            Squares::Device(own) => {
+                at += own.len;
+                numbers[at - own.len..at].to_vec()
+            }
+        };
+        all.into_iter().map(next).collect()
+    }
+}
+
+/// Pieces that a row of `len` is cut into, so that few long rows keep the GPU busy.
+fn pieces(len: usize) -> usize {
+    len.div_ceil(1 << 13).clamp(1, 64)
+}
+
+/// One number for each of `n` examples, from `pieces` parts each that `kernel` makes.
+fn reduce(gpu: &'static Gpu, n: usize, pieces: usize, kernel: impl FnOnce(Grid, u64)) -> Numbers {
+    let (parts, out) = (Numbers::new(gpu, n * pieces), Numbers::new(gpu, n));
+    kernel(Grid::blocks(n, pieces, THREADS), parts.at());
+    if pieces == 1 {
+        return parts;
+    }
+    gpu.launch("sum_parts", Grid::over(n), arguments![parts.at(), out.at(), n, pieces]);
+    out
+}
+
+/// Squared norms of `n` rows of `p` at `rows`.
+pub(super) fn rows_squares(gpu: &'static Gpu, rows: u64, n: usize, p: usize) -> Numbers {
+    reduce(gpu, n, pieces(p), |grid, parts| gpu.launch("square_rows", grid, arguments![rows, parts, p]))
+}
+
+/// Inner products of `n` rows of `p` at `rows` with rows at `other`, `stride` apart.
+pub(super) fn rows_dots(gpu: &'static Gpu, rows: u64, other: u64, [n, p, stride]: [usize; 3]) -> Numbers {
+    reduce(gpu, n, pieces(p), |grid, parts| gpu.launch("dot_rows", grid, arguments![rows, other, parts, p, stride]))
+}
+
+/// `out += sum_i weights[i] rows[i]`.
+pub(super) fn rows_sum(gpu: &'static Gpu, rows: u64, weights: u64, out: u64, [n, p]: [usize; 2]) {
+    gpu.launch("sum_rows", Grid::blocks(p.div_ceil(64), 1, 512), arguments![rows, weights, out, n, p]);
+}
+
+/// Whether Gram matrices are cheaper than the gradients: `t^2 (p + d)` against `t p d` multiplications.
+fn by_grams(factors: &Factors) -> bool {
+    let &Factors { t, d, p, .. } = factors;
+    factors.unfolding.is_none() && t * (p + d) < p * d
+}
+
+/// Squared norms, and the gradients where they had to be made.
+pub(super) fn squares(gpu: &'static Gpu, factors: &Factors) -> (Numbers, Option<Tensor>) {
+    let &Factors { n, t, d, p, a, b, .. } = factors;
+    if t == 1 && factors.unfolding.is_none() {
+        let out = Numbers::new(gpu, n);
+        gpu.launch("single_norms", Grid::blocks(n, 1, THREADS), arguments![a, b, out.at(), d, p]);
+        return (out, None);
+    }
+    if let Some(window) = factors.window.filter(|_| n * t * d * p > 0) {
+        return (tiles::squares(gpu, factors, window), None);
+    }
+    if by_grams(factors) {
+        return (grams(gpu, factors, None), None);
+    }
+    let rows = rows(gpu, factors);
+    (rows_squares(gpu, rows.address(), n, p * d), Some(rows))
+}
+
+/// What a table that is used twice adds to the Gram matrices of its product part.
+pub(super) struct Twice<'a> {
+    /// `e` `[n, t, d]`, the gradients by the embeddings.
+    pub(super) e: &'a Tensor,
+    /// The address of the ids.
+    pub(super) ids: u64,
+    /// Squared norms of the scattered part.
+    pub(super) scattered: Numbers,
+}
+
+/// Upper bounds of squared norms by Gram matrices, for as many examples at a time as memory is held for.
+pub(super) fn grams(gpu: &'static Gpu, factors: &Factors, twice: Option<&Twice>) -> Numbers {
+    let &Factors { n, t, d, p, a, b, .. } = factors;
+    let (out, most) = (Numbers::new(gpu, n), (GRAMS / (2 * t * t)).clamp(1, n.max(1)));
+    let squares = [0; 3].map(|_| Buffer::of(gpu, most * t * t));
+    let pieces = pieces(t * t);
+    let (parts, crosses) = (Numbers::new(gpu, 2 * most * pieces), Numbers::new(gpu, 2 * most));
+    let blas = gpu.blas();
+    for first in (0..n).step_by(most) {
+        let batch = most.min(n - first);
+        let part = |x: &Tensor, width: usize| {
+            Matrix::new(x.address() + (4 * first * t * width) as u64, width).every(t * width)
+        };
+        let square = |k: usize| Matrix::new(squares[k].address(), t).every(t * t);
+        let how = |inner: usize| Product { batch, ..Product::new(gpu, t, t, inner) };
+        blas.product(gpu, square(0), part(a, d), part(a, d).t(), &how(d));
+        blas.product(gpu, square(1), part(b, p), part(b, p).t(), &how(p));
+        let grid = Grid::blocks(batch, pieces, THREADS);
+        gpu.launch("gram_parts", grid, arguments![square(0).at, square(1).at, parts.at(), t]);
+        let to = out.at() + 8 * first as u64;
+        let Some(Twice { e, ids, scattered }) = twice else {
+            let list = arguments![parts.at(), to, batch, pieces, SLACK, unit(gpu)];
+            gpu.launch("gram_norms", Grid::over(batch), list);
+            continue;
+        };
+        blas.product(gpu, square(2), part(a, d), part(e, d).t(), &how(d));
+        let (ids, scattered) = (ids + (4 * first * t) as u64, scattered.at() + 8 * first as u64);
+        let list = arguments![square(2).at, part(b, p).at, part(e, d).at, ids, crosses.at(), t, p, d];
+        gpu.launch("tied_parts", Grid::blocks(batch, 1, THREADS), list);
+        let list = arguments![parts.at(), crosses.at(), scattered, to, batch, pieces, SLACK, unit(gpu)];
+        gpu.launch("tied_norms", Grid::over(batch), list);
+    }
+    out
+}
+
+/// Every example's gradient, `[n, p d]`.
+pub(super) fn rows(gpu: &'static Gpu, factors: &Factors) -> Tensor {
+    let &Factors { n, t, d, p, a, b, window, .. } = factors;
+    let mut rows = Tensor::unfilled_on(Device::Cuda(gpu), [n, p * d]);
+    if t == 0 {
+        rows.clear();
+        return rows;
+    }
+    let to = |first: usize| Matrix::new(rows.address() + (4 * first * p * d) as u64, d).every(p * d);
+    let b = |first: usize| b.address() + (4 * first * t * p) as u64;
+    match window {
+        None => {
+            let (a, b) = (Matrix::new(a.address(), d).every(t * d), Matrix::new(b(0), p).every(t * p));
+            gpu.blas().product(gpu, to(0), b.t(), a, &Product { batch: n, ..exact(gpu, t, [p, d, t]) });
+        }
+        Some(window) => unfold::each_part(gpu, a, window, |first, images, cols, _| {
+            let (a, b) = (Matrix::new(cols, t).every(d * t), Matrix::new(b(first), t).every(p * t));
+            gpu.blas().product(gpu, to(first), b, a.t(), &Product { batch: images, ..exact(gpu, t, [p, d, t]) });
+        }),
+    }
+    rows
+}
+
+/// A product that is true f32 where there is but one position.
+fn exact(gpu: &Gpu, t: usize, [m, n, k]: [usize; 3]) -> Product {
+    let precision = if t == 1 { Precision::F32 } else { gpu.precision() };
+    Product { precision, ..Product::new(gpu, m, n, k) }
+}
+
+/// `out += sum_i weights[i] G_i`. The narrower factor is weighed; numbers that are not finite are taken out of the other
+/// where the weight is 0.
+pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: Part, out: u64) {
+    let &Factors { n, t, d, p, a, b, window, .. } = factors;
+    if n * t * d * p == 0 {
+        return;
+    }
+    weights.on(gpu, |weights| {
+        let weigh = |x: &Tensor| {
+            let scaled = Buffer::of(gpu, x.len());
+            let list = arguments![x, weights, &scaled, x.len(), x.row_len()];
+            gpu.launch("weigh_rows", fours(x.len()), list);
+            scaled
+        };
+        let silence = |x: &Tensor| {
+            let grid = Grid::blocks(n, x.row_len().div_ceil(1 << 12).clamp(1, 64), THREADS);
+            gpu.launch("silence", grid, arguments![x, weights, x.row_len()]);
+        };
+        let Some(window) = window else {
+            let (narrow, wide) = if d < p { (a, b) } else { (b, a) };
+            silence(wide);
+            let scaled = weigh(narrow);
+            let (a, b) = if d < p { (scaled.address(), b.address()) } else { (a.address(), scaled.address()) };
+            let how = Product { beta: 1.0, ..exact(gpu, t, [p, d, n * t]) };
+            return gpu.blas().product(gpu, Matrix::new(out, d), Matrix::new(b, p).t(), Matrix::new(a, d), &how);
+        };
+        tiles::sum(gpu, factors, window, weights, out);
+    });
+}
+
+/// `<G_i, v>` for every example, as `sum_t b_it^T V a_it`, in true f32.
+pub(super) fn dots(gpu: &'static Gpu, factors: &Factors, v: Part) -> Vec<f64> {
+    let &Factors { n, t, d, p, a, b, window, .. } = factors;
+    let image = Buffer::of(gpu, n * t * p);
+    let how = |m: usize, n: usize, k: usize| Product { precision: Precision::F32, ..Product::new(gpu, m, n, k) };
+    v.on(gpu, |v| match window {
+        None => {
+            let (to, a) = (Matrix::new(image.address(), p), Matrix::new(a.address(), d));
+            gpu.blas().product(gpu, to, a, Matrix::new(v, d).t(), &how(n * t, p, d));
+        }
+        Some(window) => unfold::each_part(gpu, a, window, |first, images, cols, _| {
+            let to = Matrix::new(image.address() + (4 * first * p * t) as u64, t).every(p * t);
+            let how = Product { batch: images, ..how(p, t, d) };
+            gpu.blas().product(gpu, to, Matrix::new(v, d), Matrix::new(cols, t).every(d * t), &how);
+        }),
+    });
+    rows_dots(gpu, image.address(), b.address(), [n, t * p, t * p]).to_host()
+}

@@ -1,0 +1,160 @@
+//! Norms and sums of convolutions' gradients on a GPU, by kernels that make each gradient in registers and write none.
+//!
+//! # Why this is private
+//! *Claim.* What is summed is what was measured.
+//! *Argument.* Both kernels make an example's gradient by the same operations in the same order; one squares the
+//! accumulators, the other multiplies them, finished, by the weight. Which kernel and which tile is chosen here, by shape
+//! and precision alone, once for both.
+//! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`.
+
+use super::factors::Factors;
+use super::gpu::Numbers;
+use crate::cuda::{Buffer, Grid, arguments};
+use crate::op::unfold::numbers;
+use crate::{Gpu, Precision, Window};
+
+/// Shared memory that a block may have.
+const SHARED: usize = 200 << 10;
+/// Multiprocessors to keep busy.
+const PROCESSORS: usize = 132;
+
+/// A program's tile: what it is compiled with, and what follows from that.
+struct Tile {
+    defines: String,
+    threads: usize,
+    /// Tiles of one gradient.
+    count: usize,
+    shared: usize,
+    /// Blocks on a multiprocessor.
+    blocks: usize,
+}
+
+/// Which kernels serve a convolution.
+enum Way {
+    /// Few taps, many channels: an image's rows are shared by all taps. Rows of positions at a time.
+    Stencil(usize),
+    /// Any window: patches are cut out on their way to shared memory.
+    Patches,
+}
+
+/// A convolution, as the kernels take it.
+struct Images<'a> {
+    factors: &'a Factors<'a>,
+    c: usize,
+    /// Height, width, positions, window.
+    numbers: [usize; 10],
+    precision: u8,
+}
+
+impl<'a> Images<'a> {
+    fn new(gpu: &Gpu, factors: &'a Factors<'a>, window: Window) -> Self {
+        let (c, h, w) = (factors.a.shape()[1], factors.a.shape()[2], factors.a.shape()[3]);
+        let precision = u8::from(gpu.precision() != Precision::F32);
+        Self { factors, c, numbers: numbers(h, w, window), precision }
+    }
+
+    /// The tile for norms or for sums.
+    fn tile(&self, sums: bool) -> (Way, Tile) {
+        let [_, w, _, ow, kh, kw, sh, sw, ph, pw] = self.numbers;
+        let (mi, warps_m, warps_c) = match (sums, self.c, self.factors.p) {
+            (_, ..=8, ..=16) => (1, 1, 1),
+            (_, ..=8, _) => (2, 1, 1),
+            (false, _, p) => (if p > 32 && kh * kw <= 9 { 4 } else { 2 }, 1, 4),
+            (true, _, p) => (2, if p > 32 { 2 } else { 1 }, 4),
+        };
+        let widest = if warps_c == 1 { 128 } else { 512 };
+        let fits = kh * kw * mi <= 36 && ph.max(pw) <= 4 && w.max(ow) <= widest && sh.max(sw) <= 2;
+        let (way, tile) = self.stencil([mi, warps_m, warps_c]);
+        if fits && tile.shared <= SHARED { (way, tile) } else { (Way::Patches, self.patches(sums)) }
+    }
+
+    fn stencil(&self, [mi, warps_m, warps_c]: [usize; 3]) -> (Way, Tile) {
+        let [_, w, oh, ow, kh, kw, sh, sw, _, pw] = self.numbers;
+        let (m, c, threads) = (16 * mi * warps_m, 8 * warps_c, 32 * warps_m * warps_c);
+        let span = ow.next_multiple_of(8);
+        let lines = (64 / span.max(1)).clamp(1, oh.max(1));
+        let rows = (lines - 1) * sh + kh;
+        let pitch = (4 + w).max((4 + span.max(1) * sw - sw + kw).saturating_sub(pw)).next_multiple_of(4);
+        let aligned = u8::from(w.is_multiple_of(4) && ow.is_multiple_of(4));
+        let defines = format!(
+            "KH={kh} KW={kw} SH={sh} SW={sw} PRECISION={} ALIGNED={aligned} MI={mi} WARPS_M={warps_m} WARPS_C={warps_c}",
+            self.precision
+        );
+        let shared = 8 * (m * (lines * span + 4) + c * ((rows * pitch) | 4));
+        let count = self.factors.p.div_ceil(m) * self.c.div_ceil(c);
+        let blocks = match threads {
+            256.. => 1,
+            128.. => 2,
+            _ => 8,
+        };
+        (Way::Stencil(lines), Tile { defines, threads, count, shared, blocks })
+    }
+
+    fn patches(&self, sums: bool) -> Tile {
+        let Factors { p, d, t, .. } = *self.factors;
+        let ([wm, wn, warps_m, warps_n], blocks, line) = match (sums, p) {
+            (_, 65..) => ([64, 64, 2, 2], 2, if sums { 16 } else { 32 }),
+            (_, 33..) => ([32, 64, 2, 2], if sums { 2 } else { 3 }, 32),
+            _ => ([32, 32, 1, 4], if sums { 2 } else { 4 }, 32),
+        };
+        let (m, n) = (wm * warps_m, wn * warps_n);
+        let aligned = u8::from(t.is_multiple_of(4));
+        let defines = format!(
+            "ALONG=1 LINE={line} STAGES=3 PRECISION={} ALIGNED={aligned} WM={wm} WN={wn} WARPS_M={warps_m} \
+             WARPS_N={warps_n} BLOCKS={blocks}",
+            self.precision
+        );
+        let shared = 3 * (m + n) * line * 4 + if sums { 4 * m * n } else { 0 };
+        Tile { defines, threads: 32 * warps_m * warps_n, count: p.div_ceil(m) * d.div_ceil(n), shared, blocks: 2 }
+    }
+}
+
+impl Tile {
+    fn grid(&self, blocks: usize) -> Grid {
+        Grid { shared: self.shared as u32, ..Grid::blocks(blocks, 1, self.threads as u32) }
+    }
+}
+
+/// Squared norms of a convolution's gradients.
+pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, window: Window) -> Numbers {
+    let images = Images::new(gpu, factors, window);
+    let (way, tile) = images.tile(false);
+    let (&Factors { n, p, a, b, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
+    let (parts, out, none, c) = (Numbers::new(gpu, n * tile.count), Numbers::new(gpu, n), 0u64, images.c);
+    match way {
+        Way::Stencil(r) => {
+            // Small gradients are made several to a block, as long as there are enough blocks.
+            let each = 16usize.div_ceil(oh.div_ceil(r)).min(n * tile.count / (8 * PROCESSORS)).max(1);
+            let list = arguments![a, b, n, c, h, w, ph, pw, oh, ow, p, r, each, none, parts.at()];
+            gpu.launch_variant("stencil_norms", &tile.defines, tile.grid(n.div_ceil(each) * tile.count), list);
+        }
+        Way::Patches => {
+            let list = arguments![a, b, c, h, w, kh, kw, sh, sw, ph, pw, oh, ow, p, none, parts.at()];
+            gpu.launch_variant("patches_norms", &tile.defines, tile.grid(n * tile.count), list);
+        }
+    }
+    let list = arguments![parts.at(), n, tile.count, 0u32, none, out.at()];
+    gpu.launch("norms_of_parts", Grid::over(32 * n), list);
+    out
+}
+
+/// `out += sum_i weights[i] G_i` of a convolution's gradients.
+pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, window: Window, weights: u64, out: u64) {
+    let images = Images::new(gpu, factors, window);
+    let (way, tile) = images.tile(true);
+    let (&Factors { n, p, d, a, b, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
+    let splits = (PROCESSORS * tile.blocks / tile.count).clamp(1, n);
+    let parts = Buffer::of(gpu, splits * p * d);
+    let (grid, c) = (tile.grid(splits * tile.count), images.c);
+    match way {
+        Way::Stencil(r) => {
+            let list = arguments![a, b, weights, n, c, h, w, ph, pw, oh, ow, p, r, splits, &parts];
+            gpu.launch_variant("stencil_sum", &tile.defines, grid, list);
+        }
+        Way::Patches => {
+            let list = arguments![a, b, weights, n, c, h, w, kh, kw, sh, sw, ph, pw, oh, ow, p, splits, &parts];
+            gpu.launch_variant("patches_sum", &tile.defines, grid, list);
+        }
+    }
+    gpu.launch("sum_of_parts", Grid::over(p * d), arguments![&parts, splits, p * d, out]);
+}

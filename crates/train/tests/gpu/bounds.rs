@@ -1,0 +1,74 @@
+//! What an example adds to a sum is never longer than its weight times its reported norm, at any precision.
+use crate::{gpu, numbers};
+use engine::{
+    Device, Precision, Tensor, Window,
+    op::per_example::{self as each, Left},
+};
+
+/// The margin that clipping leaves for rounding (`train::clip::ROUNDING`).
+const MARGIN: f64 = 1e-5;
+
+/// Tries each example by itself: its weight is a bound over its norm, and the sum over it alone is measured.
+fn try_all(what: &str, left: Left, b: &Tensor, size: usize, device: Device) {
+    let (norms, kept) = each::product_norms_kept(left, b);
+    let bound = 0.7312;
+    for (i, norm) in norms.iter().map(|n| n.sqrt()).enumerate() {
+        assert!(norm.is_finite(), "{what}, example {i}");
+        let mut weights = vec![0.0; norms.len()];
+        weights[i] = (bound / norm.max(1e-12)) as f32;
+        let mut sum = Tensor::zeros_on(device, [size]);
+        match &kept {
+            Some(kept) => kept.sum(&weights, &mut sum),
+            None => each::product_sum(left, b, &weights, &mut sum),
+        }
+        let length = crate::wide(&sum).iter().map(|x| x * x).sum::<f64>().sqrt();
+        assert!(length <= bound * (1.0 + MARGIN), "{what}, example {i}: {length} of {bound}, norm {norm}");
+    }
+}
+
+/// Positions in pairs that cancel but for a part of `rest`: what is left is of the size of what rounding loses.
+fn cancelling(a: &mut Tensor, b: &mut Tensor, rest: f32) {
+    let (t, n) = (a.shape()[1], a.rows());
+    let (d, p) = (a.shape()[2], b.shape()[2]);
+    for pair in 0..n * t / 2 {
+        let (from, to) = (2 * pair * d, (2 * pair + 1) * d);
+        a.data_mut().copy_within(from..from + d, to);
+        for j in 0..p {
+            let value = b.data()[2 * pair * p + j];
+            b.data_mut()[(2 * pair + 1) * p + j] = -value * (1.0 + rest);
+        }
+    }
+}
+
+#[test]
+fn sums_stay_within_reported_norms() {
+    let Some(turn) = gpu() else { return };
+    let device = Device::Cuda(turn.gpu);
+    for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+        turn.gpu.set_precision(precision);
+        for (t, d, p) in [(1, 37, 53), (2, 37, 53), (16, 128, 96), (64, 256, 256), (64, 24, 40), (512, 64, 32)] {
+            for rest in [None, Some(0.0), Some(1e-6), Some(1e-4), Some(3e-3)] {
+                let (mut a, mut b) = (numbers(&[8, t, d], 1), numbers(&[8, t, p], 2));
+                if let Some(rest) = rest.filter(|_| t > 1) {
+                    cancelling(&mut a, &mut b, rest);
+                }
+                let (a, b) = (a.to(device), b.to(device));
+                let what = format!("{precision:?}, t {t}, d {d}, p {p}, rest {rest:?}");
+                try_all(&what, Left::Rows { a: &a }, &b, p * d, device);
+            }
+        }
+        let window = Window { kernel: [3, 3], stride: [1, 1], padding: [1, 1] };
+        for sign in [false, true] {
+            let (x, mut b) = (numbers(&[6, 16, 16, 16], 1), numbers(&[6, 24, 16, 16], 2));
+            // Checkered gradients on a smooth image cancel.
+            if sign {
+                b.data_mut()
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(k, b)| *b = if (k + k / 16) % 2 == 0 { 1.0 } else { -1.0 });
+            }
+            let (x, b) = (x.to(device), b.to(device));
+            try_all(&format!("{precision:?}, patches"), Left::Patches { x: &x, window }, &b, 16 * 9 * 24, device);
+        }
+    }
+}

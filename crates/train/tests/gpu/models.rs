@@ -1,0 +1,174 @@
+//! Whole models and whole steps.
+use crate::{gap, gpu, wide};
+use engine::{Device, Precision};
+use privacy::{Key, Purpose};
+use std::sync::Arc;
+use train::{
+    clip::ClipConfig,
+    config::{Config, Mode},
+    data::Targets,
+    layer::Coins,
+    model::{Model, Weights},
+    trainer::Trainer,
+    update::UpdateConfig,
+    workload::Workload,
+};
+
+/// Layers, and the shape of an example; a vocabulary where examples are texts.
+const MODELS: [(&str, &[usize], Option<u32>); 8] = [
+    ("{ layer = \"linear\", features = 20 }, { layer = \"relu\" }, { layer = \"dropout\", rate = 0.3 }", &[13], None),
+    (
+        "{ layer = \"conv2d\", channels = 8, kernel = 4, stride = 2, padding = 1 }, { layer = \"tanh\" }, \
+         { layer = \"max_pool2d\", kernel = 2, stride = 1 }, { layer = \"conv2d\", channels = 9, kernel = 3 }, \
+         { layer = \"silu\" }, { layer = \"avg_pool2d\", kernel = 2 }, { layer = \"flatten\" }",
+        &[2, 16, 14],
+        None,
+    ),
+    (
+        "{ layer = \"embedding\", vocabulary = 11, features = 16, padding = 2 }, { layer = \"positions\", length = 12 }, \
+         { layer = \"transformer\", layers = 2, heads = 2, hidden = 24, activation = { layer = \"gelu\" } }, \
+         { layer = \"layer_norm\" }, { layer = \"mean_over\" }",
+        &[9],
+        Some(11),
+    ),
+    (
+        "{ layer = \"tied_embedding\", vocabulary = 11, features = 16, layers = [{ layer = \"positions\", kind = \
+         \"sinusoidal\" }, { layer = \"transformer\", layers = 1, heads = 4, hidden = 24, causal = true, norm = { layer = \
+         \"rms_norm\" }, activation = { layer = \"gelu\", approximate = \"tanh\" } }] }, { layer = \"flatten\" }",
+        &[8],
+        Some(11),
+    ),
+    ("{ layer = \"wide_resnet\", depth = 10, width = 1, groups = 4 }", &[3, 12, 12], None),
+    ("{ layer = \"wide_resnet\", depth = 10, width = 1, groups = 4, standardise = true }", &[3, 8, 8], None),
+    (
+        "{ layer = \"linear\", features = 64 }, { layer = \"attention\", heads = 2 }, { layer = \"mean_over\" }",
+        &[6, 48],
+        None,
+    ),
+    ("{ layer = \"residual\", layers = [{ layer = \"linear\", features = 7 }] }, { layer = \"rms_norm\" }", &[7], None),
+];
+
+fn targets(labels: Vec<u32>) -> Targets {
+    Targets::Classes { labels, names: ["a", "b", "c"].map(str::to_owned).into() }
+}
+
+fn build(layers: &str, shape: &[usize]) -> Model {
+    let text = format!("[model]\nlayers = [{layers}, {{ layer = \"linear\", features = 3 }}]");
+    let config = Config::read("test", &text, &[]).unwrap_or_else(|e| panic!("{e}"));
+    Model::build(&config.model, shape, &targets(vec![])).unwrap_or_else(|e| panic!("{layers}: {e}"))
+}
+
+/// Losses, norms and a weighted sum of per-example gradients, and every gradient multiplied out.
+fn seen(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let (n, key) = (5, Arc::new(Key::from_seed(5)));
+    let weights = Weights::public(model.layout(), &key).to(device);
+    let mut x = crate::numbers(&[&[n], shape].concat(), 7);
+    if let Some(vocabulary) = tokens {
+        let stream = key.stream(Purpose::Init, 1, 0);
+        let id = |i: usize| (stream.uniform(i as u64) * f64::from(vocabulary)) as u32 as f32;
+        x.data_mut().iter_mut().enumerate().for_each(|(i, x)| *x = id(i));
+    }
+    let coins = Coins { key, step: 3, who: vec![4, 0, 11, 2, 9] };
+    let mut taps = model.taps_with(&weights, x.to(device), &targets(vec![0, 2, 1, 1, 0]), coins);
+    let groups = vec![0; model.layout().parameters().len()];
+    let norms = taps.norms(&groups, 1).into_iter().map(f64::sqrt).collect();
+    let sum = taps.sum(&[0.5, 0.0, 1.0, -0.3, 0.01], &groups, 1).to_vec();
+    let rows = taps.rows().iter().flat_map(wide).collect();
+    (norms, sum.into_iter().map(f64::from).collect(), rows)
+}
+
+#[test]
+fn per_example_gradients_are_the_processors() {
+    let Some(turn) = gpu() else { return };
+    for (layers, shape, tokens) in MODELS {
+        let model = build(layers, shape);
+        let here = seen(&model, shape, tokens, Device::Cpu);
+        let there = engine::guard(|| seen(&model, shape, tokens, Device::Cuda(turn.gpu)));
+        let there = there.unwrap_or_else(|e| panic!("{layers}: {e}"));
+        let gaps = [gap(&here.0, &there.0), gap(&here.1, &there.1), gap(&here.2, &there.2)];
+        assert!(gaps.iter().all(|gap| *gap < 5e-5), "{layers}: norms, sums, gradients apart by {gaps:?}");
+        assert!(here.0.iter().zip(&there.0).all(|(here, there)| there >= &(here * (1.0 - 1e-5))), "{layers}");
+    }
+}
+
+/// Some steps of a workload on a device: the weights and what the ledger says.
+fn run(name: &str, device: &str, update: &str) -> (Vec<f64>, String) {
+    let workload = Workload::by_name(name).unwrap_or_else(|| panic!("no workload {name}"));
+    let set = [format!("train.device={device}"), "train.chunk=24".into(), format!("update=[{update}]")];
+    let set = [&set[..], &["train.sample_rate=0.5".to_owned()]].concat();
+    let config = workload.config(Mode::Private, &set).unwrap_or_else(|e| panic!("{e}"));
+    let mut trainer: Trainer = workload.trainer(&config, 64).unwrap_or_else(|e| panic!("{e}"));
+    (0..6).for_each(|_| {
+        engine::guard(|| trainer.step()).unwrap_or_else(|e| panic!("{e}")).unwrap_or_else(|e| panic!("{e}"))
+    });
+    (wide(trainer.weights.point().tensor()), format!("{:?}", trainer.ledger.entries()))
+}
+
+#[test]
+fn training_is_the_processors() {
+    let Some(_turn) = gpu() else { return };
+    let updates = [
+        ("W1", "{ update = \"sgd\", learning_rate = 0.1, momentum = 0.9, nesterov = true, weight_decay = 0.01 }"),
+        ("W1", "{ update = \"adamw\", learning_rate = 0.001 }"),
+        ("W2", "{ update = \"sgd\", learning_rate = 0.1 }"),
+    ];
+    for (name, update) in updates {
+        let ((here, book), (there, other)) = (run(name, "cpu", update), run(name, "cuda", update));
+        assert_eq!(book, other);
+        let gap = gap(&here, &there);
+        assert!(gap < 1e-4, "{name}, {update}: weights {gap:e} apart");
+    }
+}
+
+/// Rounded products move norms by a few percent at most, and a private step still works.
+#[test]
+fn rounded_products_are_near() {
+    let Some(turn) = gpu() else { return };
+    for (precision, tolerance) in [(Precision::Tf32, 0.05), (Precision::Bf16, 0.5)] {
+        for (layers, shape, tokens) in MODELS {
+            let model = build(layers, shape);
+            turn.gpu.set_precision(Precision::F32);
+            let exact = seen(&model, shape, tokens, Device::Cuda(turn.gpu));
+            turn.gpu.set_precision(precision);
+            let rounded = seen(&model, shape, tokens, Device::Cuda(turn.gpu));
+            let gaps = [gap(&exact.0, &rounded.0), gap(&exact.1, &rounded.1)];
+            assert!(gaps.iter().all(|gap| *gap < tolerance), "{precision:?}, {layers}: apart by {gaps:?}");
+        }
+    }
+}
+
+/// One step with every rule and every update that needs no more than its name (and a rate): what has no operation of its own on
+/// a GPU goes by way of the host.
+#[test]
+fn every_rule_and_update_takes_a_step() {
+    let Some(_turn) = gpu() else { return };
+    let workload = Workload::by_name("W1").unwrap_or_else(|| panic!("no W1"));
+    let rules = ClipConfig::ENTRIES.iter().map(|entry| vec![format!("clip.rule={}", entry.name)]);
+    let update = |name: &str, fields: &str| vec![format!("update=[{{ update = \"{name}\"{fields} }}]")];
+    let updates = UpdateConfig::ENTRIES.iter().flat_map(|entry| {
+        let last = ", { update = \"sgd\", learning_rate = 0.1 }]";
+        let filter = vec![format!("update=[{{ update = \"{}\" }}{last}", entry.name)];
+        [update(entry.name, ", learning_rate = 0.01"), filter]
+    });
+    let (mut tried, mut failed) = (0, Vec::new());
+    for set in rules.chain(updates) {
+        let all = [&set[..], &["train.device=cuda".to_owned(), "train.chunk=24".to_owned()]].concat();
+        let Ok(config) = workload.config(Mode::Private, &all) else { continue };
+        let step = || {
+            let mut trainer = workload.trainer(&config, 32).map_err(|e| e.to_string())?;
+            for _ in 0..2 {
+                engine::guard(|| trainer.step()).map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
+            }
+            let finite = wide(trainer.weights.point().tensor()).iter().all(|w| w.is_finite());
+            finite.then_some(()).ok_or_else(|| "weights are not finite".to_owned())
+        };
+        tried += 1;
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)) {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => failed.push(format!("{set:?}: {e}")),
+            Err(_) => failed.push(format!("{set:?}: panicked")),
+        }
+    }
+    assert!(tried > 15, "only {tried} were tried");
+    assert!(failed.is_empty(), "{failed:#?}");
+}

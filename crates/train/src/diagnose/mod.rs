@@ -3,7 +3,7 @@
 //! Everything here reads raw gradients, losses or curvature, and none of it is private. [`source`] decides whose gradients
 //! may be looked at: public examples, or private ones at infinite cost in the ledger. A [`Scan`] takes what all diagnostics
 //! share in two passes that never hold more than one chunk of examples; a [`Diagnostic`] turns it into a [`Finding`];
-//! [`page`] prints them.
+//! `page` prints them.
 //!
 //! A new diagnostic is one file here and one line in the list below.
 //!

@@ -19,7 +19,7 @@ pub fn write(folder: &Path, record: &Record) -> io::Result<()> {
     write_atomically(&folder.join("report.html"), super::html(record).as_bytes())
 }
 
-/// Reads back what [`write`] and the run left in `folder`; warnings, which only the page shows, are not among it.
+/// Reads back what [`write()`] and the run left in `folder`; warnings, which only the page shows, are not among it.
 ///
 /// # Errors
 /// When a file is absent or not what a run writes.

@@ -50,7 +50,7 @@ pub fn product_norms(left: Left, b: &Tensor) -> Vec<f64> {
 }
 
 /// As [`product_norms`]; gradients that had to be formed are kept for their sum. On a GPU norms by Gram matrices are upper
-/// bounds: see [`gpu`].
+/// bounds: see `per_example/gpu.rs`.
 ///
 /// # Panics
 /// If the factors do not fit each other.

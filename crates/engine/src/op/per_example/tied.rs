@@ -37,7 +37,7 @@ pub fn tied_norms<'a>(ids: impl Into<Part<'a, u32>>, e: &Tensor, h: &Tensor, r: 
 }
 
 /// As [`tied_norms`], left where they were made. On a GPU norms by Gram matrices are upper bounds: see
-/// [`gpu`](super::gpu).
+/// `per_example/gpu.rs`.
 ///
 /// # Panics
 /// As [`tied_norms`].

@@ -12,7 +12,10 @@
 //! over-counts by the trace of its covariance over `n`), so the numbers speak of the population. A learning rate can undo a
 //! common factor, so the error after the best rescaling, `1 - <v, m>^2 / (|v|^2 E|release|^2)`, is given too.
 use super::{Diagnostic, Finding, Scan, Scene, Setting, clipped::shrink, statistics::mean};
-use crate::report::plot::{Axis, Layer, Mark, Picture};
+use crate::report::{
+    plot::{Axis, Layer, Mark, Picture},
+    words::significant,
+};
 use serde::Serialize;
 use serde_json::json;
 
@@ -139,12 +142,19 @@ fn words(setting: &Setting, now: Parts, closest: Parts, straightest: Parts) -> V
     ];
     if setting.noise_multiplier > 0.0 {
         words.push(format!(
-            "The released mean is closest to the true one at C = {:.3}; with the learning rate retuned, it points best at C = \
-             {:.3} (now {:.3}). On public data this choice is free.",
-            closest.c, straightest.c, now.c
+            "The released mean is closest to the true one at C = {}; with the learning rate retuned, it points best at C = \
+             {} (now {}). On public data this choice is free.",
+            threshold(closest.c),
+            threshold(straightest.c),
+            threshold(now.c)
         ));
     }
     words
+}
+
+/// A clip threshold in words: thresholds go over many powers of ten.
+fn threshold(c: f64) -> String {
+    significant(c, 3)
 }
 
 /// What to do about the larger of bias and noise.
@@ -158,12 +168,16 @@ fn advice(now: Parts, best: Parts) -> String {
             folds(r)
         ),
         (_, r) if r > 2.0 => format!(
-            "Noise is {} the clipping bias: lower C to {:.3} and raise the learning rate in proportion, or take a larger batch.",
+            "Noise is {} the clipping bias: lower C to {} and raise the learning rate in proportion, or take a larger batch.",
             folds(r),
-            best.c
+            threshold(best.c)
         ),
         (_, r) if r < 0.5 && best.c > now.c && gain > 0.01 => {
-            format!("Clipping bias is {} the noise: raising C to {:.3} points the step better.", folds(1.0 / r), best.c)
+            format!(
+                "Clipping bias is {} the noise: raising C to {} points the step better.",
+                folds(1.0 / r),
+                threshold(best.c)
+            )
         }
         (_, r) if r < 0.5 && now.turned < 0.1 => format!(
             "Clipping bias is {} the noise, but almost all of it is length, not direction: a larger learning rate undoes it.",
@@ -201,7 +215,7 @@ fn errors(curve: &[Parts], now: f64, best: Parts) -> Picture {
             Layer::new("noise", Mark::Joined, 3, line(|p| p.noise)),
             Layer::new("all", Mark::Line, 0, line(|p| p.error)),
         ],
-        marks: vec![(best.c, format!("closest {:.3}", best.c)), (now, format!("bound {now:.3}"))],
+        marks: vec![(best.c, format!("closest {}", threshold(best.c))), (now, format!("bound {}", threshold(now)))],
     }
 }
 
@@ -212,6 +226,6 @@ fn directions(curve: &[Parts], now: f64, best: Parts) -> Picture {
         x: Axis::new("threshold C (flat)").log(),
         y: Axis::new("lost of the signal").unit("%").within(0.0, 100.0),
         layers: vec![Layer::new("lost", Mark::Joined, 1, points)],
-        marks: vec![(best.c, format!("best {:.3}", best.c)), (now, format!("bound {now:.3}"))],
+        marks: vec![(best.c, format!("best {}", threshold(best.c))), (now, format!("bound {}", threshold(now)))],
     }
 }

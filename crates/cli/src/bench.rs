@@ -28,12 +28,13 @@ Examples:
   secateur bench --workload W4 --batch 2,4,8 --plot batch.svg     how cost grows, with a picture
   secateur bench --workload W4 --length 64,128,256 --threads 1
   secateur bench --workload W1 --private --set clip.rule=auto-s
-  secateur bench --device cuda --precision tf32         all workloads on the first GPU")]
+  secateur bench --device cuda --precision tf32         all workloads on the first GPU
+  secateur bench --device cuda:0,1 --workload W5 --batch 32     32 examples in a step, on two GPUs")]
 pub struct Args {
     /// W1 to W6, or all
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "all", value_parser = named)]
     workload: Vec<String>,
-    /// Where to run: cpu, cuda (the first GPU) or cuda:N
+    /// Where to run: cpu, cuda (the first GPU), cuda:N, or several GPUs at each step: cuda:0,1 or cuda:all
     #[arg(long, default_value = "cpu")]
     device: String,
     /// How a GPU makes products: f32, tf32 or bf16
@@ -96,12 +97,14 @@ struct Row {
     examples_per_s: f64,
     /// The process's largest resident set; not known on every system.
     peak_rss_mb: Option<f64>,
-    /// The most memory in use on the GPU at one time.
+    /// The most memory in use on a GPU at one time.
     #[serde(skip_serializing_if = "Option::is_none")]
     peak_device_mb: Option<f64>,
     /// Where, by the device's own name.
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
+    /// How many devices share a step out.
+    devices: usize,
 }
 
 /// What one row is about.
@@ -246,16 +249,17 @@ fn time(args: &Args, job: Job) -> Result<Row, Failure> {
     }
     let Job { workload, mode, batch, length } = job;
     let config = workload.config(mode, &args.settings(batch))?;
-    let gpu = config.train.open_device()?.gpu();
+    let devices = config.train.open_devices()?;
+    let gpus: Vec<_> = devices.iter().filter_map(|device| device.gpu()).collect();
     let mut trainer = workload.trainer_of(&config, batch, length)?;
     let mut step = || -> Result<Duration, Failure> {
         let start = Instant::now();
         train::guard(|| trainer.step())??;
-        gpu.into_iter().for_each(train::Gpu::wait);
+        gpus.iter().for_each(|gpu| gpu.wait());
         Ok(start.elapsed())
     };
     let warm_up = (0..3).map(|_| step()).collect::<Result<Vec<_>, _>>()?;
-    gpu.into_iter().for_each(train::Gpu::forget_peak);
+    gpus.iter().for_each(|gpu| gpu.forget_peak());
     let one = warm_up.last().map_or(1e-3, Duration::as_secs_f64).max(1e-6);
     let steps = args.steps.map_or((3.0 / one).clamp(10.0, 300.0) as usize, |s| s as usize);
     let mut ms = (0..steps).map(|_| Ok(step()?.as_secs_f64() * 1e3)).collect::<Result<Vec<f64>, Failure>>()?;
@@ -273,8 +277,9 @@ fn time(args: &Args, job: Job) -> Result<Row, Failure> {
         ms_p90: at(0.9),
         examples_per_s: batch as f64 / at(0.5) * 1e3,
         peak_rss_mb: peak_rss_mb(),
-        peak_device_mb: gpu.map(|gpu| gpu.usage().peak as f64 / f64::from(1 << 20)),
-        device: gpu.map(|gpu| gpu.name().to_owned()),
+        peak_device_mb: gpus.iter().map(|gpu| gpu.usage().peak as f64 / f64::from(1 << 20)).reduce(f64::max),
+        device: gpus.first().map(|gpu| gpu.name().to_owned()),
+        devices: devices.len(),
     })
 }
 

@@ -46,7 +46,8 @@ pub struct Args {
     /// Replace earlier results in --out; their ledger is kept
     #[arg(long)]
     force: bool,
-    /// Where to train: cpu, cuda (the first GPU) or cuda:N [default: as the configuration says]
+    /// Where to train: cpu, cuda (the first GPU), cuda:N, or several GPUs at each step: cuda:0,1 or cuda:all
+    /// [default: as the configuration says]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
     /// Threads [default: all cores]

@@ -26,6 +26,26 @@ impl Device {
     }
 }
 
+impl Device {
+    /// The devices that a text names: those of [`Device::from_str`], several GPUs as `cuda:0,1`, or `cuda:all`.
+    ///
+    /// # Errors
+    /// Names what is no device, is there twice, or is not on this machine.
+    pub fn list(text: &str) -> Result<Vec<Device>, DeviceError> {
+        let names: Vec<String> = match text.strip_prefix("cuda:") {
+            Some("all") => (0..Gpu::count().max(1)).map(|k| format!("cuda:{k}")).collect(),
+            Some(numbers) if numbers.contains(',') => {
+                numbers.split(',').map(|k| format!("cuda:{}", k.trim())).collect()
+            }
+            _ => vec![text.to_owned()],
+        };
+        if let Some((k, _)) = names.iter().enumerate().find(|(k, name)| names[..*k].contains(name)) {
+            return Err(DeviceError(format!("`{text}` names {} twice", names[k])));
+        }
+        names.iter().map(|name| name.parse()).collect()
+    }
+}
+
 /// `cpu`, `cuda` (the first GPU) or `cuda:N`.
 impl FromStr for Device {
     type Err = DeviceError;
@@ -36,7 +56,9 @@ impl FromStr for Device {
             Some(rest) => rest.strip_prefix(':').and_then(|number| number.parse().ok()),
             None => None,
         };
-        let ordinal = ordinal.ok_or_else(|| DeviceError(format!("`{text}` is not a device: cpu, cuda or cuda:N")))?;
+        let wrong =
+            || DeviceError(format!("`{text}` is not a device: cpu, cuda or cuda:N (several: cuda:0,1 or cuda:all)"));
+        let ordinal = ordinal.ok_or_else(wrong)?;
         Gpu::open(ordinal).map(Device::Cuda)
     }
 }
@@ -67,6 +89,12 @@ mod tests {
             let said = wrong.parse::<Device>().err().map(|e| e.0).unwrap_or_default();
             assert!(said.contains("cpu, cuda or cuda:N"), "{wrong}: {said}");
         }
+        for wrong in ["cuda:0,", "cuda:0,x", "cpu,cpu", "cuda:0,cuda:1"] {
+            assert!(Device::list(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(Device::list("cpu"), Ok(vec![Device::Cpu]));
+        let said = Device::list("cuda:1000,1001,1000").err().map(|e| e.0).unwrap_or_default();
+        assert!(said.ends_with("names cuda:1000 twice"), "{said}");
         // No machine has a thousand GPUs; one without a driver says that.
         let said = "cuda:1000".parse::<Device>().err().map(|e| e.0).unwrap_or_default();
         assert!(said.starts_with("cuda:1000: this machine has"), "{said}");

@@ -80,14 +80,18 @@ impl<'a, T: Copy> Part<'a, T> {
         }
     }
 
-    /// `work` with their address on `gpu`; they are copied there if they are on the host.
+    /// `work` with their address on `gpu`; they are copied there if they are on the host or on another GPU.
     pub(crate) fn on<R>(self, gpu: &'static Gpu, work: impl FnOnce(u64) -> R) -> R {
         match self {
             Part::Host(slice) => {
                 let copy = gpu.upload(slice);
                 work(copy.address())
             }
-            Part::Device(span) => work(span.at),
+            Part::Device(span) if span.gpu == gpu => work(span.at),
+            Part::Device(span) => {
+                let copy = gpu.fetched(span.gpu, span.at, span.len * size_of::<T>());
+                work(copy.address())
+            }
         }
     }
 }
@@ -149,7 +153,10 @@ impl<'a> PartMut<'a> {
                 work(copy.address());
                 gpu.read(copy.address(), slice);
             }
-            PartMut::Device(span) => work(span.at),
+            PartMut::Device(span) => {
+                assert!(span.gpu == gpu, "numbers on {:?} to be changed by {gpu:?}", span.gpu);
+                work(span.at);
+            }
         }
     }
 }

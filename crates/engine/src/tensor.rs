@@ -86,12 +86,19 @@ impl Tensor {
         if self.device() == device {
             return self;
         }
-        match device {
-            Device::Cpu => self.to_host(),
-            Device::Cuda(gpu) => {
-                let host = self.to_host();
-                Self { data: Storage::Device(Arc::new(gpu.upload(host.data()))), shape: host.shape.clone() }
-            }
+        let buffer = match (device, &self.data) {
+            (Device::Cpu, _) => return self.to_host(),
+            (Device::Cuda(gpu), Storage::Host(data)) => gpu.upload(data),
+            (Device::Cuda(gpu), Storage::Device(there)) => gpu.fetched(there.gpu(), there.address(), 4 * self.len()),
+        };
+        Self { data: Storage::Device(Arc::new(buffer)), shape: self.shape.clone() }
+    }
+
+    /// Takes over the elements of a tensor of the same length, on whatever device, into this one's own storage.
+    pub(crate) fn take_from(&mut self, other: &Tensor) {
+        match (self.gpu(), other.gpu()) {
+            (Some(gpu), Some(there)) => gpu.fetch(self.address_mut(), there, other.address(), 4 * other.len()),
+            _ => *self = other.clone().to(self.device()).reshape(&*self.shape),
         }
     }
 

@@ -143,6 +143,17 @@ impl Draw {
         self.who.chunks(size.max(1)).map(|rows| Secret::new(rows.to_vec()))
     }
 
+    /// The rows that take part, dealt out to `workers` (at least 1): one share each, in stretches as even as can be, and each
+    /// share in pieces of at most `size`. Each row is in one piece of one share. One worker's share is [`Draw::chunks`].
+    ///
+    /// How many pieces there are is a secret that the loops over them tell the clock.
+    pub fn shares(&self, workers: usize, size: usize) -> Vec<Vec<Secret<Vec<usize>>>> {
+        let (n, workers) = (self.who.len(), workers.max(1));
+        let share = |k: usize| &self.who[n * k / workers..n * (k + 1) / workers];
+        let pieces = |rows: &[usize]| rows.chunks(size.max(1)).map(|rows| Secret::new(rows.to_vec())).collect();
+        (0..workers).map(|k| pieces(share(k))).collect()
+    }
+
     pub(crate) fn key(&self) -> &Arc<Key> {
         &self.key
     }
@@ -212,6 +223,23 @@ mod tests {
             assert_eq!(rows, draw.who, "chunks of {size}");
             assert!(draw.chunks(size).all(|chunk| (1..=size.max(1)).contains(&chunk.vouch(0.0).into_parts().0.len())));
         }
+    }
+
+    #[test]
+    fn shares_hold_every_row_once_and_are_even() {
+        let draw = sampler(1000, 0.37, 8).draw(0);
+        for (workers, size) in [(0, 7), (1, 64), (2, 0), (3, 50), (8, 10_000), (700, 3)] {
+            let shares = draw.shares(workers, size).into_iter();
+            let rows = |share: Vec<Secret<Vec<usize>>>| {
+                let pieces = share.into_iter().map(|piece| piece.vouch(0.0).into_parts().0);
+                pieces.inspect(|piece| assert!((1..=size.max(1)).contains(&piece.len()))).flatten().collect()
+            };
+            let shares: Vec<Vec<usize>> = shares.map(rows).collect();
+            assert_eq!(shares.concat(), draw.who, "{workers} workers");
+            let sizes = shares.iter().map(Vec::len);
+            assert!(sizes.clone().max().unwrap() - sizes.min().unwrap() <= 1, "{workers} workers");
+        }
+        assert!(sampler(0, 1.0, 1).draw(0).shares(3, 5).iter().all(Vec::is_empty));
     }
 
     #[test]

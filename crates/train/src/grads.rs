@@ -224,6 +224,15 @@ impl Grads {
         Grads::of(self.layout, op::adam_step(self.flat, &m, &v, rate, root, eps))
     }
 
+    /// Numbers of one layout from several devices as one, by `sum` of their tensors; where the first are.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub(crate) fn gather(all: Vec<Grads>, sum: impl FnOnce(Vec<Tensor>) -> Tensor) -> Grads {
+        let layout = all[0].layout.clone();
+        Grads::of(layout, sum(all.into_iter().map(|grads| grads.flat).collect()))
+    }
+
     fn come_home(&mut self) {
         if self.device() != Device::Cpu {
             let kept = self.mirror.take();

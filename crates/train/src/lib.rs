@@ -22,6 +22,7 @@ pub mod sampling;
 pub mod state;
 pub mod study;
 pub mod tap;
+pub mod team;
 pub mod trainer;
 pub mod update;
 pub mod workload;

@@ -13,6 +13,7 @@ use crate::{
     data::{Examples, Targets},
     mechanism::Stretch,
     model::{Model, Weights},
+    team::Team,
     trainer::{Method, Trainer},
     update::Rate,
 };
@@ -197,6 +198,7 @@ impl Plan {
             method,
             chain,
             auto,
+            team: Team::alone(),
             key,
             ledger,
             chunk,

@@ -18,6 +18,7 @@ use crate::{
     look::{self, Look},
     model::{Model, Weights},
     state::{State, Visit},
+    team::Team,
     update::{Now, Update},
 };
 use privacy::{Key, Ledger, LedgerError, Privatized, Purpose, Sampler, Secret, Sum};
@@ -54,6 +55,8 @@ pub struct Trainer {
     pub chain: Vec<Box<dyn Update>>,
     /// The learning rate that finds itself, if one does.
     pub auto: Option<AutoRate>,
+    /// The devices that share a lot out.
+    pub team: Team,
     /// Where the coins of dropout come from.
     pub key: Arc<Key>,
     /// The book of costs.
@@ -96,8 +99,7 @@ impl Trainer {
         let looks = self.looks();
 
         let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
-        let look = |who| look::at(&self.model, &self.weights, &looks, &self.data, coins, who);
-        let taps = draw.chunks(self.chunk).map(look);
+        let look = |weights: &Weights, who| look::at(&self.model, weights, &looks, &self.data, coins, who);
 
         let (point, stream) = (|| self.weights.point(), self.key.stream(Purpose::Update, self.step, 0));
         let tuned = self.auto.as_ref().map_or(0.0, AutoRate::rate);
@@ -116,8 +118,12 @@ impl Trainer {
         let step = match &mut self.method {
             Method::Private { rule, noise, residuals } => {
                 rule.begin(step);
-                let lots = taps.map(|taps| clip::contribute(&**rule, &layout, taps, residuals.as_ref()));
-                let lot = lots.reduce(Lot::merge).unwrap_or_else(|| Lot::empty(&**rule, &layout));
+                let lots = self.team.each(&self.weights, &draw, self.chunk, |weights, share| {
+                    let (rule, layout) = (&**rule, weights.layout());
+                    let one = |who| clip::contribute(rule, layout, look(weights, who), residuals.as_ref());
+                    share.into_iter().map(one).reduce(Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
+                });
+                let lot = self.team.merge(lots);
                 let (lot, mut round) = (lot.close(&**rule, &layout), self.ledger.open(&draw));
                 let deviation = noise.deviation(&**rule, round.sensitivity(&lot.sum), step) / self.normaliser;
                 let about = (step, self.normaliser);
@@ -132,8 +138,11 @@ impl Trainer {
                 }
             }
             Method::Ordinary => {
-                let sums = taps.map(|taps| taps.map(|taps| clip::plain_sum(&taps)));
-                let sum = sums.reduce(Secret::merge).unwrap_or_else(|| Secret::new(Grads::zeros(&layout)));
+                let sums = self.team.each(&self.weights, &draw, self.chunk, |weights, share| {
+                    let sums = share.into_iter().map(|who| look(weights, who).map(|taps| clip::plain_sum(&taps)));
+                    sums.reduce(Secret::merge).unwrap_or_else(|| Secret::new(Grads::zeros(weights.layout())))
+                });
+                let sum = self.team.merge_plain(sums);
                 let sum = sum.reveal(&mut self.ledger, "gradients, for ordinary training")?;
                 let step = chained(sum.map(|sum| sum.scale(1.0 / self.normaliser)), 0.0);
                 match auto {

@@ -8,6 +8,7 @@ use crate::{
     data::{DataError, Examples, Targets},
     model::{Model, ModelError, Weights},
     plan::{Plan, PlanError},
+    team::Team,
     trainer::Trainer,
 };
 use privacy::{Key, Ledger, Purpose};
@@ -161,17 +162,19 @@ impl Workload {
             (None, Some(_)) => return Err(WorkloadError::Length(self.name)),
             (_, None) => {}
         }
-        let device = config.train.open_device()?;
+        let devices = config.train.open_devices()?;
         let mut data = self.data(batch, &input)?;
         let model = Arc::new(Model::build(&config.model, &input, &data.gather(&[]).targets)?);
         let plan = Plan::new(config, &model, batch)?;
         let key = Arc::new(Key::from_seed(1));
         let weights = engine::guard(|| {
-            data.reside(device);
-            Weights::public(model.layout(), &key).to(device)
+            devices.iter().for_each(|device| data.reside(*device));
+            Weights::public(model.layout(), &key).to(devices[0])
         })?;
         let ledger = Ledger::new(config.privacy.neighbouring);
-        Ok(plan.trainer(config, &model, weights, data, batch, key, ledger)?)
+        let mut trainer = plan.trainer(config, &model, weights, data, batch, key, ledger)?;
+        trainer.team = Team::new(&devices, &trainer.weights)?;
+        Ok(trainer)
     }
 
     /// Tokens of an example, where examples are texts.

@@ -180,6 +180,23 @@ impl Gpu {
         self.precision.store(precision as u8, Ordering::Relaxed);
     }
 
+    /// How many GPUs the machine has; none without a driver.
+    #[must_use]
+    pub fn count() -> usize {
+        let count = || result::init().and_then(|()| result::device::get_count());
+        if library::open("cuda") { count().map_or(0, |count| count.max(0) as usize) } else { 0 }
+    }
+
+    /// Its context, for copies between GPUs.
+    pub(super) fn context(&self) -> sys::CUcontext {
+        self.context
+    }
+
+    /// Forgets which context is the thread's: somebody else may have made another one current.
+    pub(super) fn leave() {
+        CURRENT.set(usize::MAX);
+    }
+
     /// Makes this GPU's context the thread's.
     pub(crate) fn enter(&self) {
         CURRENT.with(|current| {
@@ -350,18 +367,19 @@ impl Gpu {
             self.check("waiting", unsafe { result::stream::synchronize(self.stream) });
             return self.check("upload", unsafe { result::memcpy_htod_sync(address, data) });
         }
-        let staged = self.stage(bytes, |memory| {
-            // SAFETY: `memory` has room for `bytes` bytes, and is not part of `data`.
-            unsafe { std::ptr::copy_nonoverlapping(data.as_ptr().cast(), memory, bytes) };
-        });
-        // SAFETY: the staged bytes stay until the ring comes round, which waits for the stream.
-        let staged = unsafe { std::slice::from_raw_parts(staged, bytes) };
+        // Locked until the copy is on its way: whoever brings the ring round waits for the stream.
+        let mut staging = lock(&self.staging);
+        let memory = self.stage(&mut staging, bytes);
+        // SAFETY: `memory` has room for `bytes` bytes, which are not part of `data` and stay until the ring comes round.
+        let staged = unsafe {
+            std::ptr::copy_nonoverlapping(data.as_ptr().cast(), memory, bytes);
+            std::slice::from_raw_parts(memory, bytes)
+        };
         self.check("upload", unsafe { result::memcpy_htod_async(address, staged, self.stream) });
     }
 
-    /// The next `bytes` of page-locked memory, filled.
-    fn stage(&self, bytes: usize, fill: impl FnOnce(*mut u8)) -> *const u8 {
-        let mut staging = lock(&self.staging);
+    /// The next `bytes` of page-locked memory.
+    fn stage(&self, staging: &mut Staging, bytes: usize) -> *mut u8 {
         if staging.at + bytes > STAGING {
             // SAFETY: the stream is alive.
             self.check("waiting", unsafe { result::stream::synchronize(self.stream) });
@@ -370,7 +388,6 @@ impl Gpu {
         // SAFETY: `at + bytes` is at most the size of the memory.
         let memory = unsafe { staging.memory.add(staging.at) };
         staging.at += bytes.next_multiple_of(64);
-        fill(memory);
         memory
     }
 
@@ -381,17 +398,19 @@ impl Gpu {
         if bytes == 0 {
             return;
         }
-        let staged = if bytes <= STAGING / 2 { Some(self.stage(bytes, |_| ()).cast_mut()) } else { None };
-        // SAFETY: both sides hold that many bytes; the copy has ended before anybody looks at it.
+        // SAFETY: both sides hold that many bytes; the copy has ended before anybody looks at it, and the staged bytes are
+        // nobody else's until the lock is given back.
         unsafe {
-            match staged {
-                Some(memory) => {
+            match bytes <= STAGING / 2 {
+                true => {
+                    let mut staging = lock(&self.staging);
+                    let memory = self.stage(&mut staging, bytes);
                     let slice = std::slice::from_raw_parts_mut(memory, bytes);
                     self.check("download", result::memcpy_dtoh_async(slice, address, self.stream));
                     self.wait();
                     std::ptr::copy_nonoverlapping(memory, data.as_mut_ptr().cast(), bytes);
                 }
-                None => {
+                false => {
                     self.wait();
                     self.check("download", result::memcpy_dtoh_sync(data, address));
                 }

@@ -2,8 +2,8 @@
 //!
 //! The driver and NVIDIA's libraries are opened when a GPU is first asked for: the same program runs on machines without
 //! one. Operations stand in `op/` beside their CPU twins and launch the kernels of the `.cu` files here; products go to
-//! cuBLAS, convolutions to cuDNN. There is one stream, so that memory can be reused as soon as the host lets go of it, and
-//! nothing waits for the GPU except reading a result.
+//! cuBLAS, convolutions to cuDNN. Each GPU has one stream, so that memory can be reused as soon as the host lets go of it, and
+//! nothing waits for the GPU except reading a result. GPUs that work together stand in `group.rs`.
 
 mod aligned;
 mod arena;
@@ -12,12 +12,16 @@ mod compile;
 pub(crate) mod dnn;
 mod error;
 mod gpu;
+mod group;
 mod library;
+mod nccl;
+mod peer;
 
 pub use arena::Usage;
 pub use error::{DeviceError, guard};
 pub(crate) use gpu::{Argument, Grid, arguments};
 pub use gpu::{Gpu, Precision};
+pub use group::Group;
 
 /// Bytes on a GPU, with unspecified contents at first. They return to the arena when dropped.
 pub(crate) struct Buffer {

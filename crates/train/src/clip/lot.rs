@@ -82,7 +82,20 @@ impl Parts {
     }
 
     /// Of two parts of one lot.
-    pub fn merge(mut self, mut other: Parts) -> Parts {
+    pub fn merge(mut self, other: Parts) -> Parts {
+        let sum = self.absorb(other);
+        Parts { sum: self.sum.add(sum), ..self }
+    }
+
+    /// Of several parts of one lot, whose sums of gradients `sum` adds up; there is one part at least.
+    pub fn gather(mut parts: Vec<Parts>, sum: &dyn Fn(Vec<Grads>) -> Grads) -> Parts {
+        let mut first = parts.remove(0);
+        let others: Vec<Grads> = parts.into_iter().map(|part| first.absorb(part)).collect();
+        Parts { sum: sum(std::iter::once(first.sum).chain(others).collect()), ..first }
+    }
+
+    /// Takes over all of another part but its sum of gradients, which is handed back.
+    fn absorb(&mut self, mut other: Parts) -> Grads {
         for (crowd, (sum, n)) in std::mem::take(&mut other.crowds) {
             let both = match self.crowds.remove(&crowd) {
                 Some((earlier, m)) => (earlier.add(sum), m + n),
@@ -92,7 +105,7 @@ impl Parts {
         }
         self.answer.iter_mut().zip(&other.answer).for_each(|(a, b)| *a += b);
         self.left.append(&mut other.left);
-        Parts { sum: self.sum.add(other.sum), ..self }
+        other.sum
     }
 
     /// Clips each crowd's mean and adds them up.

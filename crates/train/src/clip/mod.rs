@@ -41,6 +41,7 @@ use crate::{
     grads::{Grads, Layout},
     registry::registry,
     tap::Taps,
+    team,
 };
 pub use bound::{Bound, BoundError};
 pub use frame::{Frame, Projection};
@@ -129,6 +130,15 @@ impl Lot {
     /// Two lots of different examples.
     pub fn merge(self, other: Lot) -> Lot {
         Lot { parts: self.parts.join(other.parts).map(|(a, b)| a.merge(b)) }
+    }
+
+    /// The lots of several devices, of different examples, as one; `sum` adds up sums of gradients across devices.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub(crate) fn gather(lots: Vec<Lot>, sum: &dyn Fn(Vec<Grads>) -> Grads) -> Lot {
+        let all = team::collect(lots.into_iter().map(|lot| lot.parts).collect());
+        Lot { parts: all.map(|all| Parts::gather(all, sum)) }
     }
 
     /// Nobody else comes: what the rule's bounds and question promise of the sum is vouched for.

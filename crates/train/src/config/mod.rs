@@ -66,7 +66,8 @@ pub struct TrainConfig {
     pub chunk: usize,
     /// Evaluations on the public evaluation data, spread evenly over the run.
     pub evaluations: u64,
-    /// Where to train: `"cpu"`, `"cuda"` (the first GPU) or `"cuda:N"`.
+    /// Where to train: `"cpu"`, `"cuda"` (the first GPU), `"cuda:N"`, or on several GPUs of this machine, among which each
+    /// lot is shared out: `"cuda:0,1"`, `"cuda:all"`.
     #[serde(default = "cpu")]
     pub device: String,
     /// How a GPU makes products: `"f32"`, or with factors rounded to 11 bits (`"tf32"`) or 8 bits (`"bf16"`).
@@ -101,20 +102,20 @@ pub enum Precision {
 }
 
 impl TrainConfig {
-    /// The device, set to the configured precision.
+    /// The devices, set to the configured precision; the first leads.
     ///
     /// # Errors
-    /// If there is no such device.
-    pub fn open_device(&self) -> Result<Device, DeviceError> {
-        let device: Device = self.device.parse().map_err(|e| DeviceError(format!("train.device: {e}")))?;
-        if let Some(gpu) = device.gpu() {
+    /// If there are no such devices.
+    pub fn open_devices(&self) -> Result<Vec<Device>, DeviceError> {
+        let devices = Device::list(&self.device).map_err(|e| DeviceError(format!("train.device: {e}")))?;
+        for gpu in devices.iter().filter_map(|device| device.gpu()) {
             gpu.set_precision(match self.precision {
                 Precision::F32 => engine::Precision::F32,
                 Precision::Tf32 => engine::Precision::Tf32,
                 Precision::Bf16 => engine::Precision::Bf16,
             });
         }
-        Ok(device)
+        Ok(devices)
     }
 }
 

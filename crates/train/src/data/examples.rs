@@ -133,8 +133,8 @@ pub struct Examples {
     width: usize,
     targets: Targets,
     features: Arc<[String]>,
-    /// The rows again, on a GPU.
-    resident: Option<Table>,
+    /// The rows again, on GPUs.
+    resident: Vec<(Device, Table)>,
 }
 
 impl Examples {
@@ -157,7 +157,7 @@ impl Examples {
         if !features.is_empty() && features.len() != width {
             return Err(DataError::config("features", "there must be one name for each input"));
         }
-        Ok(Self { rows: Rows::Floats(inputs), shape, width, targets, features: features.into(), resident: None })
+        Ok(Self { rows: Rows::Floats(inputs), shape, width, targets, features: features.into(), resident: Vec::new() })
     }
 
     /// Examples from bytes (images): a byte `b` of channel `c` reads as `(b / 255 - mean[c]) / std[c]`.
@@ -183,7 +183,7 @@ impl Examples {
             width,
             targets,
             features: Arc::new([]),
-            resident: None,
+            resident: Vec::new(),
         })
     }
 
@@ -244,16 +244,17 @@ impl Examples {
     }
 
     /// Copies the input rows to `device`, if it is a GPU and they take no more than a quarter of its free memory: batches are
-    /// then put together there.
+    /// then put together there. They may reside on several.
     pub fn reside(&mut self, device: Device) {
         let bytes = match &self.rows {
             Rows::Floats(data) => 4 * data.len(),
             Rows::Bytes { data, .. } => data.len(),
         };
-        self.resident = device.gpu().filter(|gpu| bytes <= gpu.available() / 4).map(|gpu| match &self.rows {
+        let table = device.gpu().filter(|gpu| bytes <= gpu.available() / 4).map(|gpu| match &self.rows {
             Rows::Floats(data) => Table::of_floats(gpu, data, self.width),
             Rows::Bytes { data, table } => Table::of_bytes(gpu, data, self.width, table),
         });
+        self.resident.extend(table.map(|table| (device, table)));
     }
 
     /// As [`gather`](Self::gather): inputs `[who.len(), shape]` on `device`, and targets.
@@ -262,8 +263,8 @@ impl Examples {
     /// If a number is not below `len()`.
     pub fn gather_on(&self, who: &[usize], device: Device) -> (Tensor, Targets) {
         let shape = [&[who.len()], &*self.shape].concat();
-        match &self.resident {
-            Some(table) => {
+        match self.resident.iter().find(|(there, _)| *there == device) {
+            Some((_, table)) => {
                 assert!(who.iter().all(|&i| i < self.len()), "an example beyond the last");
                 let rows: Vec<u32> = who.iter().map(|&i| i as u32).collect();
                 (table.gather(&rows).reshape(shape), self.targets.gather(who))

@@ -14,6 +14,7 @@
 //!     w.tensors.clear();
 //! }
 //! ```
+//! A team's other devices have copies of the leader's weights (`team.rs`), written by `Weights::storage`, inside this crate alone.
 //! [`Weights::public`], [`Weights::from_public`] and [`Weights::from_point`] are claims about where starting values came from; reports print them.
 use crate::{
     grads::{Grads, Layout},
@@ -86,6 +87,11 @@ impl Weights {
     /// One tensor a parameter, in the layout's order.
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
+    }
+
+    /// Where other devices' copies of these weights go: for a team, which writes its leader's into them and nothing else.
+    pub(crate) fn storage(&mut self) -> &mut [Tensor] {
+        &mut self.tensors
     }
 
     /// The weights as a point in parameter space.

@@ -10,6 +10,7 @@ use crate::{
     model::{Model, ModelError, Score, Weights},
     plan::{self, Plan, PlanError},
     report::{self, Point, Record},
+    team::Team,
     trainer::Trainer,
 };
 pub use folder::FolderError;
@@ -148,7 +149,7 @@ struct Ground {
 
 impl Ground {
     fn survey(config: Config, root: &Path) -> Result<Ground, RunError> {
-        config.train.open_device()?;
+        config.train.open_devices()?;
         let data = config.data.load(root)?;
         let kind = data.train.gather(&[]).targets;
         let model = Arc::new(Model::build(&config.model, data.train.shape(), &kind)?);
@@ -168,14 +169,15 @@ impl Ground {
         folder: Option<&Path>,
     ) -> Result<Run, RunError> {
         let Ground { config, root, mut data, model } = self;
-        let device = config.train.open_device()?;
+        let devices = config.train.open_devices()?;
         let weights = engine::guard(|| {
-            data.train.reside(device);
-            weights.to(device)
+            devices.iter().for_each(|device| data.train.reside(*device));
+            weights.to(devices[0])
         })?;
         let warnings = record::warnings(&config, &plan, data.notes);
         let rows = data.train.len();
-        let trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
+        let mut trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
+        trainer.team = Team::new(&devices, &trainer.weights)?;
         let (folder, behind, evaluation) = (folder.map(Path::to_owned), Behind::default(), data.evaluation);
         Ok(Run { config, plan, warnings, trainer, evaluation, folder, root, behind })
     }

@@ -149,7 +149,7 @@ impl Run {
         if matches!(&run.trainer.method, Method::Private { rule, .. } if rule.remembers()) {
             return Err(wrong("its clip rule remembers secrets of single examples, which are not stored".into()));
         }
-        run.trainer.weights = weights;
+        run.trainer.weights = weights.to(run.trainer.weights.layout().device());
         memory.load(&mut run.trainer, &layout).map_err(wrong)?;
         run.warnings.extend(notes);
         run.warnings.extend((plan.noise_multiplier != before).then_some(more));

@@ -1,0 +1,62 @@
+//! From one GPU to another: work that waits for work elsewhere, and copies.
+//!
+//! Copies go over NVLink or PCI Express where the driver lets one GPU see the other's memory, and through the host's
+//! otherwise; either way nobody waits on the host.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use cudarc::driver::result::event;
+use cudarc::driver::{result, sys};
+
+use super::{Buffer, Gpu};
+
+impl Gpu {
+    /// Whatever is asked of this GPU from now on happens after all that was asked of `other` until now.
+    pub(crate) fn after(&self, other: &Gpu) {
+        other.enter();
+        // SAFETY: the event is of the context of the stream that it is recorded on. One that is destroyed is freed when
+        // nobody waits for it any more.
+        unsafe {
+            let event = other.check("event", event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING));
+            other.check("event", event::record(event, other.stream()));
+            let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
+            self.check("waiting", result::stream::wait_event(self.stream(), event, flags));
+            other.check("event", event::destroy(event));
+        }
+        self.enter();
+    }
+
+    /// Copies `bytes` bytes at `from` on `other` to `to`. What `other` does next leaves them alone until they are copied.
+    pub(crate) fn fetch(&self, to: u64, other: &Gpu, from: u64, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        self.see(other);
+        self.after(other);
+        // SAFETY: the callers' buffers hold that many bytes, each on the GPU of its context.
+        let done =
+            unsafe { sys::cuMemcpyPeerAsync(to, self.context(), from, other.context(), bytes, self.stream()).result() };
+        self.check("copy from another GPU", done);
+        other.after(self);
+        self.enter();
+    }
+
+    /// A copy of `bytes` bytes at `from` on `other`.
+    pub(crate) fn fetched(&'static self, other: &Gpu, from: u64, bytes: usize) -> Buffer {
+        let buffer = Buffer::new(self, bytes);
+        self.fetch(buffer.address(), other, from, bytes);
+        buffer
+    }
+
+    /// Lets this GPU's copies reach into the other's memory, where the machine can; tried once for each pair.
+    fn see(&self, other: &Gpu) {
+        static SEEN: Mutex<Option<HashSet<(usize, usize)>>> = Mutex::new(None);
+        let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.get_or_insert_default().insert((self.ordinal(), other.ordinal())) {
+            self.enter();
+            // SAFETY: both contexts live as long as the process. A refusal leaves copies that go through the host.
+            let _ = unsafe { sys::cuCtxEnablePeerAccess(other.context(), 0) };
+        }
+    }
+}

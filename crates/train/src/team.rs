@@ -1,0 +1,127 @@
+//! Several devices at one lot: each has the weights and looks at its share of the examples; the first leads.
+//!
+//! In a step the leader's weights are handed out, every device clips and adds up its own share, and the shares' sums are
+//! added up on the leader, where all that follows happens as if it were alone: the one charge, the noise, the updates.
+//!
+//! # Why this is private
+//! *Claim.* A lot that was shared out is released as any lot is: each example is in it once, clipped to the bound; noise of
+//! the full deviation is added once to the whole; the ledger is charged once.
+//! *Argument.* [`Draw::shares`] puts each drawn example into one piece of one share. A share's sum is what
+//! `clip::contribute` makes of its pieces, with the one rule of the run, which devices see by `&self`; answers to a rule's
+//! questions, crowds and memories are parts of it. Sums of shares are merged as sums of chunks are, into ONE secret lot;
+//! only that is closed and vouched for, once, so that the bound is a bound on the whole. There is one trainer with one
+//! mechanism, one key and one ledger: no device but the leader makes noise or releases anything, and the others get back
+//! nothing but weights, which are released. (Were noise made on each of `n` devices, the sum would carry `sqrt(n)` times what
+//! was charged, or, split among them, each share would have to be trusted to arrive.) Sums are f32 on all devices; merging
+//! adds `n - 1` roundings, which are in the margin that covers those of chunks (`clip::ROUNDING`).
+//! *Tests.* `shares_hold_every_row_once_and_are_even` (privacy crate); `tests/team.rs`: the same ledger, the same noise and the
+//! same weights as one device's for every rule, and a neighbour moves the released sum by no more than the bound.
+use crate::{clip::Lot, grads::Grads, model::Weights};
+use engine::{Device, DeviceError, Group};
+use privacy::{Draw, Secret};
+use std::panic;
+
+/// One share of a draw: its pieces.
+pub(crate) type Share = Vec<Secret<Vec<usize>>>;
+
+/// The devices of a run.
+pub struct Team {
+    /// None for one device, which needs nobody to work with.
+    group: Option<Group>,
+    others: Vec<Member>,
+}
+
+/// A device besides the leader.
+struct Member {
+    weights: Weights,
+    /// Threads of its own, from which its work is launched.
+    pool: rayon::ThreadPool,
+}
+
+impl Team {
+    /// The trainer's device and no other.
+    pub fn alone() -> Team {
+        Team { group: None, others: Vec::new() }
+    }
+
+    /// These devices; the first is where `weights` are. Several processors are as good as one: tests use them.
+    ///
+    /// # Errors
+    /// If they cannot work together, or their threads cannot be started.
+    pub fn new(devices: &[Device], weights: &Weights) -> Result<Team, DeviceError> {
+        if devices.len() == 1 {
+            return Ok(Team::alone());
+        }
+        let group = Group::new(devices)?;
+        let threads = (rayon::current_num_threads() / devices.len()).max(1);
+        let member = |device: &Device| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool = pool.map_err(|e| DeviceError(format!("{device}: its threads: {e}")))?;
+            let weights = engine::guard(|| weights.clone().to(*device))?;
+            Ok(Member { weights, pool })
+        };
+        let others = devices[1..].iter().map(member).collect::<Result<_, DeviceError>>()?;
+        Ok(Team { group: Some(group), others })
+    }
+
+    /// How many devices.
+    #[allow(clippy::len_without_is_empty, reason = "there is always one")]
+    pub fn len(&self) -> usize {
+        self.others.len() + 1
+    }
+
+    /// What `work` makes of each share of the draw with its device's weights, the leader's first. The others' weights are
+    /// brought up to the leader's before.
+    pub(crate) fn each<T: Send>(
+        &mut self,
+        weights: &Weights,
+        draw: &Draw,
+        chunk: usize,
+        work: impl Fn(&Weights, Share) -> T + Sync,
+    ) -> Vec<T> {
+        let mut shares = draw.shares(self.len(), chunk).into_iter();
+        let own = shares.next().unwrap_or_default();
+        if let Some(group) = &self.group {
+            let mut lists: Vec<_> = self.others.iter_mut().map(|member| member.weights.storage()).collect();
+            group.hand_out(weights.tensors(), &mut lists);
+        }
+        std::thread::scope(|scope| {
+            let work = &work;
+            let helpers = self.others.iter().zip(shares);
+            let started: Vec<_> = helpers
+                .map(|(Member { weights, pool }, share)| scope.spawn(move || pool.install(|| work(weights, share))))
+                .collect();
+            let first = panic::catch_unwind(panic::AssertUnwindSafe(|| work(weights, own)));
+            // All of them end before the first failure goes on its way.
+            let all: Vec<_> = std::iter::once(first).chain(started.into_iter().map(|thread| thread.join())).collect();
+            all.into_iter().map(|done| done.unwrap_or_else(|failure| panic::resume_unwind(failure))).collect()
+        })
+    }
+
+    /// Shares' lots as one, its sums on the leader.
+    pub(crate) fn merge(&self, lots: Vec<Lot>) -> Lot {
+        Lot::gather(lots, &|sums| self.sum(sums))
+    }
+
+    /// NOT PRIVATE: shares' plain sums as one.
+    pub(crate) fn merge_plain(&self, sums: Vec<Secret<Grads>>) -> Secret<Grads> {
+        collect(sums).map(|sums| self.sum(sums))
+    }
+
+    fn sum(&self, mut sums: Vec<Grads>) -> Grads {
+        match &self.group {
+            None => sums.swap_remove(0),
+            Some(group) => Grads::gather(sums, |tensors| group.sum(tensors)),
+        }
+    }
+}
+
+/// Several secrets as one.
+pub(crate) fn collect<T>(all: Vec<Secret<T>>) -> Secret<Vec<T>> {
+    all.into_iter().fold(Secret::new(Vec::new()), |all, one| {
+        all.join(one).map(|(mut all, one)| {
+            all.push(one);
+            all
+        })
+    })
+}

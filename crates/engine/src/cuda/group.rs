@@ -42,6 +42,12 @@ impl Group {
         &self.devices
     }
 
+    /// Whether sums and copies go through NCCL.
+    #[must_use]
+    pub fn uses_nccl(&self) -> bool {
+        !self.seats.is_empty()
+    }
+
     /// The sum of tensors of one shape, one from each device, on the leader. Tensors that are elsewhere, as numbers that were
     /// taken to the host are, are summed where the first is.
     ///

@@ -1,0 +1,173 @@
+//! Several GPUs of one host against one of them; skipped where there is one only.
+use crate::{gap, gpu, numbers, wide};
+use engine::{Device, Gpu, Group, Tensor, op};
+use train::{clip::ClipConfig, config::Mode, team::Team, trainer::Trainer, update::UpdateConfig, workload::Workload};
+
+/// All GPUs, if there are two at least.
+fn several() -> Option<(crate::Turn, Vec<Device>)> {
+    let turn = gpu()?;
+    let all = Device::list("cuda:all").unwrap_or_else(|e| panic!("{e}"));
+    if all.len() < 2 {
+        println!("skipped: one GPU");
+        return None;
+    }
+    all.iter().filter_map(|device| device.gpu()).for_each(|gpu| gpu.set_precision(turn.gpu.precision()));
+    Some((turn, all))
+}
+
+fn guarded<T>(work: impl FnOnce() -> T) -> T {
+    engine::guard(work).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// By NCCL (each tensor on its own device), and by copies between GPUs (where they are in another order).
+#[test]
+fn sums_and_copies_are_the_hosts() {
+    let Some((_turn, all)) = several() else { return };
+    let group = Group::new(&all).unwrap_or_else(|e| panic!("{e}"));
+    println!("{} GPUs, NCCL: {}", all.len(), group.uses_nccl());
+    for len in [1, 1000, 3_000_001] {
+        let terms: Vec<Tensor> = (0..all.len()).map(|k| numbers(&[len], k as u64)).collect();
+        let want = terms.iter().skip(1).fold(terms[0].clone(), |sum, term| op::add(sum, term));
+        let put = |devices: &[Device]| -> Vec<Tensor> {
+            terms.iter().zip(devices).map(|(term, device)| term.clone().to(*device)).collect()
+        };
+        let turned: Vec<Device> = all.iter().rev().copied().collect();
+        for devices in [&all, &turned] {
+            let sum = || guarded(|| group.sum(put(devices)));
+            let (first, second) = (sum(), sum());
+            assert_eq!(first.device(), devices[0]);
+            assert!(gap(&wide(&first), &wide(&want)) < 1e-6, "{len} numbers");
+            assert_eq!(wide(&first), wide(&second), "the same sum each time");
+        }
+        let from = [terms[0].clone().to(all[0]), terms[1].clone().to(all[0])];
+        let blank = |device: &Device| from.clone().map(|x| Tensor::zeros_on(*device, x.shape()));
+        let mut to: Vec<[Tensor; 2]> = all[1..].iter().map(blank).collect();
+        let mut lists: Vec<&mut [Tensor]> = to.iter_mut().map(|list| &mut list[..]).collect();
+        guarded(|| group.hand_out(&from, &mut lists));
+        for (list, device) in to.iter().zip(&all[1..]) {
+            list.iter().zip(&terms).for_each(|(got, want)| assert_eq!(wide(got), wide(want)));
+            assert!(list.iter().all(|tensor| tensor.device() == *device));
+        }
+    }
+}
+
+/// Numbers that stand on one GPU are read by operations on another, while their own GPU goes on with other things.
+#[test]
+fn numbers_elsewhere_are_read() {
+    let Some((_turn, all)) = several() else { return };
+    let step = numbers(&[100_000], 3);
+    for _ in 0..20 {
+        let there = guarded(|| {
+            let mut w = numbers(&[100_000], 4).to(all[1]);
+            // Written just now by the other GPU, and overwritten right after.
+            let mut late = op::add(step.clone().to(all[0]), &Tensor::zeros_on(all[0], [100_000]));
+            op::walk(&mut w, (&late).into());
+            late.clear();
+            w
+        });
+        let mut here = numbers(&[100_000], 4);
+        op::walk(&mut here, (&step).into());
+        assert_eq!(wide(&here), wide(&there));
+    }
+}
+
+/// Two threads read from and write to the same GPU.
+#[test]
+fn threads_do_not_spoil_each_others_copies() {
+    let Some((turn, _)) = several() else { return };
+    let device = Device::Cuda(turn.gpu);
+    std::thread::scope(|scope| {
+        for seed in 0..4u64 {
+            scope.spawn(move || {
+                let want = numbers(&[300_000], seed);
+                for _ in 0..30 {
+                    assert_eq!(wide(&want.clone().to(device)), wide(&want));
+                }
+            });
+        }
+    });
+}
+
+fn trainer(name: &str, device: &str, set: &[String]) -> Option<Trainer> {
+    let workload = Workload::by_name(name)?;
+    let all = [&set[..], &[format!("train.device={device}"), "train.chunk=24".to_owned()]].concat();
+    let config = workload.config(Mode::Private, &all).ok()?;
+    workload.trainer(&config, 64).ok()
+}
+
+fn run(name: &str, device: &str, set: &[String], steps: usize) -> Option<(Vec<f64>, String)> {
+    let mut trainer = trainer(name, device, set)?;
+    for _ in 0..steps {
+        guarded(|| trainer.step()).unwrap_or_else(|e| panic!("{e}"));
+    }
+    Some((wide(trainer.weights.point().tensor()), format!("{:?}", trainer.ledger.entries())))
+}
+
+fn set(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+#[test]
+fn training_is_one_gpus() {
+    let Some(_several) = several() else { return };
+    let momentum = "update=[{ update = \"sgd\", learning_rate = 0.1, momentum = 0.9 }]";
+    let adam = "update=[{ update = \"adamw\", learning_rate = 0.001 }]";
+    for (name, update) in [("W1", momentum), ("W1", adam), ("W2", momentum), ("W3", momentum)] {
+        let set = set(&[update, "train.sample_rate=0.5"]);
+        let (one, book) = run(name, "cuda:0", &set, 6).unwrap_or_else(|| panic!("{name}"));
+        for devices in ["cuda:0,1", "cuda:1,0", "cuda:all"] {
+            let (many, other) = run(name, devices, &set, 6).unwrap_or_else(|| panic!("{name}"));
+            assert_eq!(book, other);
+            let gap = gap(&one, &many);
+            assert!(gap < 1e-4, "{name}, {update} on {devices}: weights {gap:e} apart");
+        }
+    }
+}
+
+/// Nobody is drawn: weights move by noise alone, to the bit as on one GPU.
+#[test]
+fn noise_is_made_once() {
+    let Some(_several) = several() else { return };
+    let set = set(&["train.sample_rate=1e-12"]);
+    let one = run("W2", "cuda:0", &set, 3);
+    assert!(one.is_some());
+    assert_eq!(one, run("W2", "cuda:0,1", &set, 3));
+}
+
+/// Whatever a rule keeps (frames, directions, places of its own) stands on the first GPU or the host, and works on all.
+#[test]
+fn every_rule_and_update_works_on_several() {
+    let Some(_several) = several() else { return };
+    let rules = ClipConfig::ENTRIES.iter().map(|entry| vec![format!("clip.rule={}", entry.name)]);
+    let updates = UpdateConfig::ENTRIES.iter();
+    let updates = updates.map(|e| vec![format!("update=[{{ update = \"{}\", learning_rate = 0.01 }}]", e.name)]);
+    let (mut tried, mut failed) = (0, Vec::new());
+    for set in rules.chain(updates) {
+        let both = || Some((run("W1", "cuda:0", &set, 2)?, run("W1", "cuda:0,1", &set, 2)?));
+        match std::panic::catch_unwind(both) {
+            Err(_) => failed.push(format!("{set:?}: panicked")),
+            Ok(None) => {}
+            Ok(Some((one, many))) => {
+                tried += 1;
+                let gap = gap(&one.0, &many.0);
+                if gap > 1e-3 || one.1 != many.1 {
+                    failed.push(format!("{set:?}: weights {gap:e} apart"));
+                }
+            }
+        }
+    }
+    println!("{tried} rules and updates");
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert!(tried > 15, "only {tried} were tried");
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_named() {
+    let there = Gpu::count();
+    let said = Device::list(&format!("cuda:0,{there}")).err().map(|e| e.0).unwrap_or_default();
+    assert!(said.contains("this machine has"), "{said}");
+    let Some((_turn, all)) = several() else { return };
+    assert!(Group::new(&[all[0], all[0]]).err().is_some_and(|e| e.0.contains("twice")));
+    let weights = trainer("W1", "cuda:0", &[]).map(|t| t.weights).unwrap_or_else(|| panic!("no W1"));
+    assert!(Team::new(&[all[0], Device::Cpu], &weights).is_err());
+}

@@ -67,6 +67,9 @@ pub struct Args {
     /// Change a setting, such as clip.rule=auto-s or train.chunk=64
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// On a GPU: say how long each kernel and library call took, in steps after those that are timed
+    #[arg(long)]
+    kernels: bool,
     /// How to print the rows
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -105,6 +108,17 @@ struct Row {
     device: Option<String>,
     /// How many devices share a step out.
     devices: usize,
+    /// What a step is made of, longest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    kernels: Vec<Kernel>,
+}
+
+/// Kernels or library calls of one name, in one step.
+#[derive(Serialize, Deserialize)]
+struct Kernel {
+    name: String,
+    calls: f64,
+    ms: f64,
 }
 
 /// What one row is about.
@@ -160,6 +174,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let row = if jobs.len() == 1 { time(&args, *job)? } else { elsewhere(&args, *job)? };
         if args.format == Format::Text {
             println!("{}", line(&row));
+            row.kernels.iter().for_each(|k| println!("  {:>9.3} ms {:>7.1} of {}", k.ms, k.calls, k.name));
             std::io::stdout().flush()?;
         }
         rows.push(row);
@@ -232,6 +247,7 @@ fn elsewhere(args: &Args, job: Job) -> Result<Row, Failure> {
     for (flag, value) in numbers {
         command.args(value.into_iter().flat_map(|v| [flag.to_owned(), v.to_string()]));
     }
+    command.args(args.kernels.then_some("--kernels"));
     command.args(args.set.iter().flat_map(|set| ["--set", set]));
     let done = command.output()?;
     if !done.status.success() {
@@ -264,6 +280,11 @@ fn time(args: &Args, job: Job) -> Result<Row, Failure> {
     let steps = args.steps.map_or((3.0 / one).clamp(10.0, 300.0) as usize, |s| s as usize);
     let mut ms = (0..steps).map(|_| Ok(step()?.as_secs_f64() * 1e3)).collect::<Result<Vec<f64>, Failure>>()?;
     ms.sort_by(f64::total_cmp);
+    let peak = gpus.iter().map(|gpu| gpu.usage().peak as f64 / f64::from(1 << 20)).reduce(f64::max);
+    let kernels = match gpus.first().filter(|_| args.kernels) {
+        Some(gpu) => kernels(gpu, step)?,
+        None => Vec::new(),
+    };
     let at = |share: f64| ms[((ms.len() - 1) as f64 * share).round() as usize];
     Ok(Row {
         workload: workload.name.into(),
@@ -277,10 +298,23 @@ fn time(args: &Args, job: Job) -> Result<Row, Failure> {
         ms_p90: at(0.9),
         examples_per_s: batch as f64 / at(0.5) * 1e3,
         peak_rss_mb: peak_rss_mb(),
-        peak_device_mb: gpus.iter().map(|gpu| gpu.usage().peak as f64 / f64::from(1 << 20)).reduce(f64::max),
+        peak_device_mb: peak,
         device: gpus.first().map(|gpu| gpu.name().to_owned()),
         devices: devices.len(),
+        kernels,
     })
+}
+
+/// Steps that are taken apart.
+const PROFILED: usize = 4;
+
+/// What a step is made of.
+fn kernels(gpu: &train::Gpu, mut step: impl FnMut() -> Result<Duration, Failure>) -> Result<Vec<Kernel>, Failure> {
+    gpu.start_profile();
+    (0..PROFILED).try_for_each(|_| step().map(drop))?;
+    let share = |x: f64| x / PROFILED as f64;
+    let taken = gpu.end_profile().into_iter();
+    Ok(taken.map(|t| Kernel { name: t.name, calls: share(t.calls as f64), ms: share(t.ms) }).collect())
 }
 
 /// What Linux says was this process's largest resident set, in MB of 2^20 bytes.

@@ -113,8 +113,9 @@ impl Blas {
         let f32 = sys::cudaDataType::CUDA_R_32F;
         let int = |x: usize| i32::try_from(x).unwrap_or_else(|_| fail(format!("a matrix of {x} rows is too large")));
         // cuBLAS stores by columns: it is asked for the transpose of everything, factors in the other order.
+        let name = || format!("product {m} x {k} x {n}, {batch} of them");
         // SAFETY: addresses are the callers' buffers; alpha and beta are read before the call returns.
-        let done = unsafe {
+        let done = gpu.timed_as(name, || unsafe {
             sys::cublasGemmStridedBatchedEx(
                 self.handle,
                 b.operation(),
@@ -140,7 +141,7 @@ impl Blas {
                 compute(precision),
                 sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )
-        };
+        });
         done.result().unwrap_or_else(|e| fail(format!("{gpu:?}: a product {m} x {k} x {n}: {e}")));
     }
 }

@@ -123,7 +123,14 @@ impl Dnn {
         gpu.enter();
         let done = self.choice(gpu, shape, pass, data).and_then(|(descriptors, choice)| {
             let workspace = Buffer::new(gpu, choice.memory);
-            self.carry_out(&descriptors, pass, choice, data, workspace.address())
+            let name = || {
+                let Shape { input: [c, h, w], outputs, window, .. } = shape;
+                format!(
+                    "{pass:?} {c}x{h}x{w} to {outputs}, {window:?}, algorithm {} {:?}",
+                    choice.algorithm, choice.math
+                )
+            };
+            gpu.timed_as(name, || self.carry_out(&descriptors, pass, choice, data, workspace.address()))
         });
         done.unwrap_or_else(|e| fail(format!("{gpu:?}: cuDNN, {pass:?} of {shape:?}: {e:?}")));
     }

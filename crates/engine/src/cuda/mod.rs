@@ -13,15 +13,21 @@ pub(crate) mod dnn;
 mod error;
 mod gpu;
 mod group;
+mod launch;
 mod library;
 mod nccl;
 mod peer;
+mod precision;
+mod profile;
+mod transfer;
 
 pub use arena::Usage;
 pub use error::{DeviceError, guard};
-pub(crate) use gpu::{Argument, Grid, arguments};
-pub use gpu::{Gpu, Precision};
+pub use gpu::Gpu;
 pub use group::Group;
+pub(crate) use launch::{Argument, Grid, arguments};
+pub use precision::Precision;
+pub use profile::Taken;
 
 /// Bytes on a GPU, with unspecified contents at first. They return to the arena when dropped.
 pub(crate) struct Buffer {

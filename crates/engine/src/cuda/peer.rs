@@ -19,9 +19,9 @@ impl Gpu {
         // nobody waits for it any more.
         unsafe {
             let event = other.check("event", event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING));
-            other.check("event", event::record(event, other.stream()));
+            other.check("event", event::record(event, other.stream));
             let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
-            self.check("waiting", result::stream::wait_event(self.stream(), event, flags));
+            self.check("waiting", result::stream::wait_event(self.stream, event, flags));
             other.check("event", event::destroy(event));
         }
         self.enter();
@@ -36,7 +36,7 @@ impl Gpu {
         self.after(other);
         // SAFETY: the callers' buffers hold that many bytes, each on the GPU of its context.
         let done =
-            unsafe { sys::cuMemcpyPeerAsync(to, self.context(), from, other.context(), bytes, self.stream()).result() };
+            unsafe { sys::cuMemcpyPeerAsync(to, self.context, from, other.context, bytes, self.stream).result() };
         self.check("copy from another GPU", done);
         other.after(self);
         self.enter();
@@ -56,7 +56,7 @@ impl Gpu {
         if seen.get_or_insert_default().insert((self.ordinal(), other.ordinal())) {
             self.enter();
             // SAFETY: both contexts live as long as the process. A refusal leaves copies that go through the host.
-            let _ = unsafe { sys::cuCtxEnablePeerAccess(other.context(), 0) };
+            let _ = unsafe { sys::cuCtxEnablePeerAccess(other.context, 0) };
         }
     }
 }

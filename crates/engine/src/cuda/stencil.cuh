@@ -1,10 +1,13 @@
-// Gradients of a convolution's kernel with patches that are never formed: an image's rows lie in shared memory once, and every
-// tap of the kernel reads them in its own place.
+// Gradients of a convolution's kernel with patches that are never formed: an image's rows lie in shared memory once,
+// and every tap of the kernel reads them in its own place.
 //
-// A warp makes 16 MI outputs by 8 channels by all KH KW taps; a block is WARPS_M by WARPS_C warps. The inner dimension is
-// positions: `r` rows of them at a time, each rounded up to a multiple of 8 (zeros in b). Strides SH, SW; padding of at most 4.
-// Arrays are f32. PRECISION: 0 f32, as three TF32 products of high and low parts; 1 TF32, the last 13 bits are ignored.
-// Sums are those of tensor cores: after s steps of 8 products right to s 2^-22 of the sum of their sizes.
+// A program is made for one convolution: images [IN_C, IN_H, IN_W], kernel KH by KW, strides SH, SW, padding PH, PW (at
+// most 4), outputs [OUT_C, OUT_H, OUT_W]; ALIGNED where IN_W and OUT_W are multiples of 4. A warp makes 16 MI outputs by 8
+// channels by all taps; a block is WARPS_M by WARPS_C warps. The inner dimension is positions: ROWS rows of them at a
+// time, each rounded up to a multiple of 8 (zeros in b). Arrays are f32.
+// PRECISION: 0 f32, as three TF32 products of high and low parts; 1 TF32, the last 13 bits are ignored. Tensor cores add
+// exact products in f32 and truncate: after s steps of 8 products an element is right to s 2^-21 of the sum of their
+// sizes, in TF32; in f32 the sum of steps is rounded to nearest.
 
 #define BM (16 * MI * WARPS_M)
 #define BC (8 * WARPS_C)
@@ -34,48 +37,49 @@ __device__ __forceinline__ void copy_four(float* to, const float* from, const fl
 __device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N> __device__ __forceinline__ void wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 
-// Shapes of one convolution and of its tiles in shared memory.
-struct Stencil {
-    int c, h, w, ph, pw, oh, ow, p, r;
-    int span, rows, pitch, a_pitch, x_pitch, stage;
-    __device__ Stencil(int c, int h, int w, int ph, int pw, int oh, int ow, int p, int r)
-        : c(c), h(h), w(w), ph(ph), pw(pw), oh(oh), ow(ow), p(p), r(r) {
-        span = (ow + 7) / 8 * 8;
-        rows = (r - 1) * SH + KH;
-        pitch = (max(LEFT + w, LEFT - pw + (span - 1) * SW + KW) + 3) / 4 * 4;
-        // An odd multiple of 4 words: eight lines at four places in 32 banks.
-        a_pitch = r * span + 4;
-        x_pitch = (rows * pitch) | 4;
-        stage = BM * a_pitch + BC * x_pitch;
-    }
-    __device__ int steps() const { return (oh + r - 1) / r; }
-};
+constexpr int SPAN = (OUT_W + 7) / 8 * 8, POSITIONS = ROWS * SPAN, LINES = (ROWS - 1) * SH + KH;
+constexpr int SEEN = (SPAN - 1) * SW + KW - PW;
+constexpr int LINE = (LEFT + (IN_W > SEEN ? IN_W : SEEN) + 3) / 4 * 4;
+// An odd multiple of 4 words: eight lines at four places in 32 banks.
+constexpr int B_PITCH = POSITIONS + 4, X_PITCH = LINES * LINE | 4;
+constexpr int STAGE = BM * B_PITCH + BC * X_PITCH, STEPS = (OUT_H + ROWS - 1) / ROWS;
+constexpr int ACROSS = (IN_C + BC - 1) / BC, TILES = ACROSS * ((OUT_C + BM - 1) / BM);
 
 // Borders stay zero: only pixels are copied.
-__device__ __forceinline__ void clear_stages(const Stencil& s, float* stages) {
-    for (int at = threadIdx.x; at < 2 * s.stage; at += THREADS) stages[at] = 0.0f;
+__device__ __forceinline__ void clear_stages(float* stages) {
+    for (int at = threadIdx.x; at < 2 * STAGE / 4; at += THREADS) ((float4*)stages)[at] = make_float4(0, 0, 0, 0);
     __syncthreads();
 }
 
-// Rows `first` .. `first + r` of positions of outputs `m` .. of b, and the pixels that they see in channels `k` .. of x.
-__device__ __forceinline__ void fill(const Stencil& s, float* stage, const float* x, const float* b, int m, int k, int first) {
-    int chunks = s.r * s.span / 4, each = THREADS / chunks, chunk = threadIdx.x % chunks, line = threadIdx.x / chunks;
-    int row = first + 4 * chunk / s.span, col = 4 * chunk % s.span, left = row < s.oh ? min(max(s.ow - col, 0), 4) : 0;
-    if (line < each)
-        for (; line < BM; line += each)
-            copy_four(stage + line * s.a_pitch + 4 * chunk, b + ((long long)(m + line) * s.oh + row) * s.ow + col, b, m + line < s.p ? left : 0);
-    float* pixels = stage + BM * s.a_pitch;
-    chunks = (s.w + 3) / 4, each = THREADS / chunks, chunk = threadIdx.x % chunks, line = threadIdx.x / chunks;
-    int channel = line / s.rows, y = line % s.rows, on = each / s.rows, up = each % s.rows;
-    if (line < each)
-        for (; line < BC * s.rows; line += each) {
-            int at = first * SH - s.ph + y;
-            bool inside = k + channel < s.c && (u32)at < (u32)s.h;
-            copy_four(pixels + channel * s.x_pitch + y * s.pitch + LEFT + 4 * chunk, x + ((long long)(k + channel) * s.h + at) * s.w + 4 * chunk, x,
-                      inside ? min(s.w - 4 * chunk, 4) : 0);
-            channel += on, y += up;
-            if (y >= s.rows) y -= s.rows, ++channel;
-        }
+// COUNT lines of PLACES places of four words are copied by THREADS threads: `copy(line, place)`.
+template <int COUNT, int PLACES, class Copy> __device__ __forceinline__ void deal(const Copy& copy) {
+    constexpr int LANES = PLACES < THREADS ? PLACES : THREADS, EACH = THREADS / LANES;
+    int first = threadIdx.x / LANES;
+#pragma unroll
+    for (int turn = 0; turn < (PLACES + LANES - 1) / LANES; ++turn) {
+        int place = threadIdx.x % LANES + turn * LANES;
+#pragma unroll
+        for (int line = 0; line < COUNT; line += EACH)
+            if (first < EACH && place < PLACES && line + first < COUNT) copy(line + first, place);
+    }
+}
+
+// Rows `first` .. `first + ROWS` of positions of outputs `m` .. of b, and what they see of channels `k` .. of x.
+__device__ __forceinline__ void fill(float* stage, const float* x, const float* b, int m, int k, int first) {
+    const float* from = b + (m * OUT_H + first) * OUT_W;
+    deal<BM, POSITIONS / 4>([&](int line, int place) {
+        int row = 4 * place / SPAN, col = 4 * place % SPAN, left = first + row < OUT_H ? min(max(OUT_W - col, 0), 4) : 0;
+        bool all = OUT_C % BM == 0 || m + line < OUT_C;
+        copy_four(stage + line * B_PITCH + 4 * place, from + (line * OUT_H + row) * OUT_W + col, b, all ? left : 0);
+    });
+    constexpr int CHUNKS = (IN_W + 3) / 4;
+    const float* pixels = x + (k * IN_H + first * SH - PH) * IN_W;
+    deal<BC, LINES * CHUNKS>([&](int channel, int place) {
+        int y = place / CHUNKS, col = 4 * (place % CHUNKS);
+        bool inside = (u32)(first * SH - PH + y) < (u32)IN_H && (IN_C % BC == 0 || k + channel < IN_C);
+        copy_four(stage + BM * B_PITCH + channel * X_PITCH + y * LINE + LEFT + col,
+                  pixels + (channel * IN_H + y) * IN_W + col, x, inside ? min(IN_W - col, 4) : 0);
+    });
 }
 
 __device__ __forceinline__ void mma(float* c, const u32* a, const u32* b) {
@@ -85,7 +89,9 @@ __device__ __forceinline__ void mma(float* c, const u32* a, const u32* b) {
 }
 
 // The high part of x as TF32; what is left of it, to nearest (what is not a number is so in the high part already).
-__device__ __forceinline__ u32 high(float x) { return PRECISION == 0 ? __float_as_uint(x) & 0xffffe000u : __float_as_uint(x); }
+__device__ __forceinline__ u32 high(float x) {
+    return PRECISION == 0 ? __float_as_uint(x) & 0xffffe000u : __float_as_uint(x);
+}
 __device__ __forceinline__ u32 low(float x) { return __float_as_uint(x - __uint_as_float(high(x))) + 0x1000u; }
 
 // acc (of one 16 x 8 part) += b x^T. In f32 the parts of a step are added apart, and then to the rest, to nearest.
@@ -105,40 +111,42 @@ __device__ __forceinline__ void multiply(float* acc, const float* left, const fl
 }
 
 // One thread's share of b at eight positions.
-__device__ __forceinline__ void load(float (&left)[MI][4], const float* a, int pitch) {
+__device__ __forceinline__ void load(float (&left)[MI][4], const float* b) {
 #pragma unroll
     for (int i = 0; i < MI; ++i)
 #pragma unroll
-        for (int e = 0; e < 4; ++e) left[i][e] = a[(16 * i + e % 2 * 8) * pitch + e / 2 * 4];
+        for (int e = 0; e < 4; ++e) left[i][e] = b[(16 * i + e % 2 * 8) * B_PITCH + e / 2 * 4];
 }
 
-// acc += b x^T over one stage, eight positions at a time; the next share of b is on its way meanwhile (after the last one it is
-// whatever lies behind, and not used).
-__device__ __forceinline__ void multiply(const Stencil& s, float (&acc)[ACCUMULATORS], const float* stage) {
-    int warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
-    const float* a = stage + (warp / WARPS_C * 16 * MI + group) * s.a_pitch + member;
-    const float* x = stage + BM * s.a_pitch + (warp % WARPS_C * 8 + group) * s.x_pitch + LEFT - s.pw + member * SW;
-    int steps = s.r * s.span / 8, col = 0;
-    float even[MI][4], odd[MI][4];
-    auto taps = [&](const float (&left)[MI][4]) {
+// acc += b x^T at eight positions.
+__device__ __forceinline__ void taps(float (&acc)[ACCUMULATORS], const float (&left)[MI][4], const float* x) {
 #pragma unroll
-        for (int tap = 0; tap < TAPS; ++tap) {
-            const float* at = x + tap / KW * s.pitch + tap % KW;
-            float right[2] = {at[0], at[4 * SW]};
+    for (int tap = 0; tap < TAPS; ++tap) {
+        const float* at = x + tap / KW * LINE + tap % KW;
+        float right[2] = {at[0], at[4 * SW]};
 #pragma unroll
-            for (int i = 0; i < MI; ++i) multiply(acc + 4 * (i * TAPS + tap), left[i], right);
-        }
-        col += 8, x += 8 * SW;
-        if (col == s.span) col = 0, x += SH * s.pitch - s.span * SW;
-    };
-    load(even, a, s.a_pitch);
-    for (int step = 0; step < steps; step += 2, a += 16) {
-        load(odd, a + 8, s.a_pitch);
-        taps(even);
-        if (step + 1 == steps) break;
-        load(even, a + 16, s.a_pitch);
-        taps(odd);
+        for (int i = 0; i < MI; ++i) multiply(acc + 4 * (i * TAPS + tap), left[i], right);
     }
+}
+
+// acc += b x^T over one stage; the next share of b is on its way meanwhile (after the last one it is whatever lies
+// behind, and not used).
+__device__ __forceinline__ void multiply(float (&acc)[ACCUMULATORS], const float* stage) {
+    int warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
+    const float* b = stage + (warp / WARPS_C * 16 * MI + group) * B_PITCH + member;
+    const float* x = stage + BM * B_PITCH + (warp % WARPS_C * 8 + group) * X_PITCH + LEFT - PW + member * SW;
+    float even[MI][4], odd[MI][4];
+    load(even, b);
+    // Where a place lies: rows of SPAN positions are lines SH LINE apart.
+    auto place = [&](int step) { return x + step * 8 / SPAN * SH * LINE + step * 8 % SPAN * SW; };
+#pragma unroll 2
+    for (int step = 0; step + 1 < POSITIONS / 8; step += 2, b += 16) {
+        load(odd, b + 8);
+        taps(acc, even, place(step));
+        load(even, b + 16);
+        taps(acc, odd, place(step + 1));
+    }
+    if (POSITIONS / 8 % 2 == 1) taps(acc, even, place(POSITIONS / 8 - 1));
 }
 
 __device__ __forceinline__ void clear(float (&acc)[ACCUMULATORS]) {
@@ -148,24 +156,25 @@ __device__ __forceinline__ void clear(float (&acc)[ACCUMULATORS]) {
 
 // Makes the gradients of examples `from` .. `to`, one after the other, in `acc`, and hands over each: `take(i)`.
 template <class Take>
-__device__ __forceinline__ void stream(const Stencil& s, float* stages, const float* x, const float* b, int m, int k, int from, int to,
+__device__ __forceinline__ void stream(float* stages, const float* x, const float* b, int m, int k, int from, int to,
                                        float (&acc)[ACCUMULATORS], const Take& take) {
-    clear_stages(s, stages);
-    int steps = s.steps(), ahead = from, ahead_step = 0, stage = 0;
+    clear_stages(stages);
+    int ahead = from, ahead_step = 0, stage = 0;
     auto next = [&]() {
         if (ahead < to)
-            fill(s, stages + stage * s.stage, x + (long long)ahead * s.c * s.h * s.w, b + (long long)ahead * s.p * s.oh * s.ow, m, k, ahead_step * s.r);
+            fill(stages + stage * STAGE, x + (long long)ahead * (IN_C * IN_H * IN_W),
+                 b + (long long)ahead * (OUT_C * OUT_H * OUT_W), m, k, ahead_step * ROWS);
         commit();
-        if (++ahead_step == steps) ahead_step = 0, ++ahead;
+        if (++ahead_step == STEPS) ahead_step = 0, ++ahead;
         stage ^= 1;
     };
     next();
     for (int i = from; i < to; ++i) {
-        for (int step = 0; step < steps; ++step) {
+        for (int step = 0; step < STEPS; ++step) {
             next();
             wait<1>();
             __syncthreads();
-            multiply(s, acc, stages + stage * s.stage);
+            multiply(acc, stages + stage * STAGE);
             __syncthreads();
         }
         take(i);
@@ -173,13 +182,13 @@ __device__ __forceinline__ void stream(const Stencil& s, float* stages, const fl
     }
 }
 
-// Writes the block's part of a gradient [p, c, KH, KW] whose outputs begin at `m` and channels at `k`.
-__device__ __forceinline__ void write(const Stencil& s, const float (&acc)[ACCUMULATORS], float* to, int m, int k) {
+// Writes the block's part of a gradient [OUT_C, IN_C, KH, KW] whose outputs begin at `m` and channels at `k`.
+__device__ __forceinline__ void write(const float (&acc)[ACCUMULATORS], float* to, int m, int k) {
     int warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
 #pragma unroll
     for (int e = 0; e < ACCUMULATORS; ++e) {
         int row = m + warp / WARPS_C * 16 * MI + e / 4 / TAPS * 16 + group + e % 4 / 2 * 8;
         int channel = k + warp % WARPS_C * 8 + 2 * member + e % 2;
-        if (row < s.p && channel < s.c) to[((long long)row * s.c + channel) * TAPS + e / 4 % TAPS] = acc[e];
+        if (row < OUT_C && channel < IN_C) to[(row * IN_C + channel) * TAPS + e / 4 % TAPS] = acc[e];
     }
 }

@@ -1,8 +1,9 @@
-// Squared norms of the gradients of a convolution's kernel, G_i[o, c, r, s] = sum_ij b_i[o, i, j] x_i[c, i SH + r - ph, j SW + s - pw],
-// without writing any G_i or any patch. For kernels of a few taps and at least eight channels; patches_norms.cu takes the rest.
+// Squared norms of the gradients of a convolution's kernel, G_i[o, c, r, s] = sum_ij b_i[o, i, j] x_i[c, i SH + r - ph,
+// j SW + s - pw], without writing any G_i or any patch. For kernels of a few taps and at least eight channels;
+// patches_norms.cu takes the rest.
 //
-// A block makes one tile of one G_i after the other in registers and squares it; parts[i, tile] are its shares, in f64. Where `rows`
-// [n, p, c, KH, KW] is not null the gradients are kept there. x [n, c, h, w], b [n, p, oh, ow].
+// A block makes one tile of one G_i after the other in registers and squares it; parts[i, tile] are its shares, in f64.
+// Where `rows` [n, OUT_C, IN_C, KH, KW] is not null the gradients are kept there.
 //
 // # Why this is private
 //
@@ -28,17 +29,16 @@ __device__ __forceinline__ double squares(const float (&acc)[ACCUMULATORS], doub
 }
 
 // One block for every tile of every `each` examples.
-KERNEL stencil_norms(const float* __restrict__ x, const float* __restrict__ b, int n, int c, int h, int w, int ph, int pw, int oh, int ow, int p, int r, int each, float* __restrict__ rows, double* __restrict__ parts) {
+KERNEL stencil_norms(const float* __restrict__ x, const float* __restrict__ b, int n, int each, float* __restrict__ rows,
+              double* __restrict__ parts) {
     extern __shared__ __align__(16) float stages[];
     __shared__ double sums[THREADS / 32];
-    Stencil s(c, h, w, ph, pw, oh, ow, p, r);
-    int across = (c + BC - 1) / BC, tiles = across * ((p + BM - 1) / BM), tile = blockIdx.x % tiles;
-    int m = tile / across * BM, k = tile % across * BC, from = blockIdx.x / tiles * each;
+    int tile = blockIdx.x % TILES, m = tile / ACROSS * BM, k = tile % ACROSS * BC, from = blockIdx.x / TILES * each;
     float acc[ACCUMULATORS];
     clear(acc);
-    stream(s, stages, x, b, m, k, from, min(from + each, n), acc, [&](int i) {
-        if (rows) write(s, acc, rows + (long long)i * p * c * TAPS, m, k);
+    stream(stages, x, b, m, k, from, min(from + each, n), acc, [&](int i) {
+        if (rows) write(acc, rows + (long long)i * (OUT_C * IN_C * TAPS), m, k);
         double sum = squares(acc, sums);
-        if (threadIdx.x == 0) parts[(long long)i * tiles + tile] = sum;
+        if (threadIdx.x == 0) parts[(long long)i * TILES + tile] = sum;
     });
 }

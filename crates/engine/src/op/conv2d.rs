@@ -75,8 +75,9 @@ pub(super) fn shape(input: &[usize], outputs: usize, window: Window) -> Shape {
 /// By cuDNN, or by products with unfolded images where there is none.
 fn conv2d_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, window: Window) -> Tensor {
     let (n, o, (oh, ow)) = (x.rows(), w.rows(), window.fit(x.shape()[2], x.shape()[3]));
-    let mut y = Tensor::zeros_on(x.device(), [n, o, oh, ow]);
+    let mut y = Tensor::unfilled_on(x.device(), [n, o, oh, ow]);
     if y.is_empty() || x.is_empty() {
+        y.clear();
         return y;
     }
     match gpu.dnn() {
@@ -113,8 +114,9 @@ fn turned_weights(gpu: &'static Gpu, w: &Tensor) -> Tensor {
 }
 
 fn conv2d_backward_on(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, input: &[usize], window: Window) -> Tensor {
-    let mut dx = Tensor::zeros_on(dy.device(), input);
+    let mut dx = Tensor::unfilled_on(dy.device(), input);
     if dy.is_empty() || dx.is_empty() {
+        dx.clear();
         return dx;
     }
     match gpu.dnn() {

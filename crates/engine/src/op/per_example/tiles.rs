@@ -55,39 +55,38 @@ impl<'a> Images<'a> {
 
     /// The tile for norms or for sums.
     fn tile(&self, sums: bool) -> (Way, Tile) {
-        let [_, w, _, ow, kh, kw, sh, sw, ph, pw] = self.numbers;
-        let (mi, warps_m, warps_c) = match (sums, self.c, self.factors.p) {
-            (_, ..=8, ..=16) => (1, 1, 1),
-            (_, ..=8, _) => (2, 1, 1),
-            (false, _, p) => (if p > 32 && kh * kw <= 9 { 4 } else { 2 }, 1, 4),
-            (true, _, p) => (2, if p > 32 { 2 } else { 1 }, 4),
+        let [.., kh, kw, _, _, ph, pw] = self.numbers;
+        let wide = if self.c <= 16 { 2 } else { 4 };
+        let [mi, warps_m, warps_c] = match (sums, self.c, self.factors.p) {
+            (_, ..=8, ..=16) => [1, 1, 1],
+            (_, ..=8, _) => [2, 1, 1],
+            (false, _, p) => [if p > 32 && kh * kw <= 9 { 4 } else { 2 }, 1, wide],
+            (true, _, p) => [2, if p > 32 { 2 } else { 1 }, wide],
         };
-        let widest = if warps_c == 1 { 128 } else { 512 };
-        let fits = kh * kw * mi <= 36 && ph.max(pw) <= 4 && w.max(ow) <= widest && sh.max(sw) <= 2;
         let (way, tile) = self.stencil([mi, warps_m, warps_c]);
-        if fits && tile.shared <= SHARED { (way, tile) } else { (Way::Patches, self.patches(sums)) }
+        let fits = kh * kw * mi <= 36 && ph.max(pw) <= 4 && tile.shared <= SHARED;
+        if fits { (way, tile) } else { (Way::Patches, self.patches(sums)) }
     }
 
+    /// A program for this convolution alone: with its sizes as constants the copies unroll.
     fn stencil(&self, [mi, warps_m, warps_c]: [usize; 3]) -> (Way, Tile) {
-        let [_, w, oh, ow, kh, kw, sh, sw, _, pw] = self.numbers;
-        let (m, c, threads) = (16 * mi * warps_m, 8 * warps_c, 32 * warps_m * warps_c);
+        let ([h, w, oh, ow, kh, kw, sh, sw, ph, pw], c, p) = (self.numbers, self.c, self.factors.p);
+        let (rows_of_b, channels, threads) = (16 * mi * warps_m, 8 * warps_c, 32 * warps_m * warps_c);
         let span = ow.next_multiple_of(8);
-        let lines = (64 / span.max(1)).clamp(1, oh.max(1));
-        let rows = (lines - 1) * sh + kh;
-        let pitch = (4 + w).max((4 + span.max(1) * sw - sw + kw).saturating_sub(pw)).next_multiple_of(4);
+        let rows = (64 / span.max(1)).clamp(1, oh.max(1));
+        let lines = (rows - 1) * sh + kh;
+        let seen = (span.max(1) * sw - sw + kw).saturating_sub(pw);
+        let line = (4 + w.max(seen)).next_multiple_of(4);
         let aligned = u8::from(w.is_multiple_of(4) && ow.is_multiple_of(4));
         let defines = format!(
-            "KH={kh} KW={kw} SH={sh} SW={sw} PRECISION={} ALIGNED={aligned} MI={mi} WARPS_M={warps_m} WARPS_C={warps_c}",
+            "IN_C={c} IN_H={h} IN_W={w} OUT_C={p} OUT_H={oh} OUT_W={ow} KH={kh} KW={kw} SH={sh} SW={sw} PH={ph} PW={pw} \
+             ROWS={rows} MI={mi} WARPS_M={warps_m} WARPS_C={warps_c} PRECISION={} ALIGNED={aligned}",
             self.precision
         );
-        let shared = 8 * (m * (lines * span + 4) + c * ((rows * pitch) | 4));
-        let count = self.factors.p.div_ceil(m) * self.c.div_ceil(c);
-        let blocks = match threads {
-            256.. => 1,
-            128.. => 2,
-            _ => 8,
-        };
-        (Way::Stencil(lines), Tile { defines, threads, count, shared, blocks })
+        let shared = 8 * (rows_of_b * (rows * span + 4) + channels * ((lines * line) | 4));
+        let count = p.div_ceil(rows_of_b) * c.div_ceil(channels);
+        let blocks = (256 / threads).max(1);
+        (Way::Stencil(rows), Tile { defines, threads, count, shared, blocks })
     }
 
     fn patches(&self, sums: bool) -> Tile {
@@ -125,7 +124,7 @@ pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, window: Window) -> N
         Way::Stencil(r) => {
             // Small gradients are made several to a block, as long as there are enough blocks.
             let each = 16usize.div_ceil(oh.div_ceil(r)).min(n * tile.count / (8 * PROCESSORS)).max(1);
-            let list = arguments![a, b, n, c, h, w, ph, pw, oh, ow, p, r, each, none, parts.at()];
+            let list = arguments![a, b, n, each, none, parts.at()];
             gpu.launch_variant("stencil_norms", &tile.defines, tile.grid(n.div_ceil(each) * tile.count), list);
         }
         Way::Patches => {
@@ -147,9 +146,8 @@ pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, window: Window, weights:
     let parts = Buffer::of(gpu, splits * p * d);
     let (grid, c) = (tile.grid(splits * tile.count), images.c);
     match way {
-        Way::Stencil(r) => {
-            let list = arguments![a, b, weights, n, c, h, w, ph, pw, oh, ow, p, r, splits, &parts];
-            gpu.launch_variant("stencil_sum", &tile.defines, grid, list);
+        Way::Stencil(_) => {
+            gpu.launch_variant("stencil_sum", &tile.defines, grid, arguments![a, b, weights, n, splits, &parts]);
         }
         Way::Patches => {
             let list = arguments![a, b, weights, n, c, h, w, kh, kw, sh, sw, ph, pw, oh, ow, p, splits, &parts];

@@ -1,0 +1,85 @@
+//! Where a GPU's time goes: how long each kernel and library call took, by name.
+//!
+//! An event before and one after each piece of work; the gaps between pieces are nobody's.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use cudarc::driver::result::event;
+use cudarc::driver::sys;
+
+use super::gpu::{Gpu, lock};
+
+/// One piece of work, between two events.
+pub(super) struct Timed {
+    name: String,
+    before: sys::CUevent,
+    after: sys::CUevent,
+}
+
+// SAFETY: events may be used from any thread whose current context is theirs.
+unsafe impl Send for Timed {}
+
+/// What the work of one name took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Taken {
+    /// A kernel, or a library's call and its size.
+    pub name: String,
+    /// How often it ran.
+    pub calls: usize,
+    /// Milliseconds altogether.
+    pub ms: f64,
+}
+
+impl Gpu {
+    /// From now on every kernel and library call is timed, which makes steps of small models slower.
+    pub fn start_profile(&self) {
+        self.profiling.store(true, Ordering::Relaxed);
+    }
+
+    /// What was timed since [`Gpu::start_profile`], what took longest first; nothing is timed any more.
+    pub fn end_profile(&self) -> Vec<Taken> {
+        self.profiling.store(false, Ordering::Relaxed);
+        self.wait();
+        let mut by_name: BTreeMap<String, (usize, f64)> = BTreeMap::new();
+        for Timed { name, before, after } in lock(&self.timings).drain(..) {
+            // SAFETY: both events were recorded on a stream that was waited for, and are destroyed once, here.
+            let ms = unsafe {
+                let ms = event::elapsed(before, after);
+                let _ = (sys::cuEventDestroy_v2(before), sys::cuEventDestroy_v2(after));
+                f64::from(ms.unwrap_or(0.0))
+            };
+            let sum = by_name.entry(name).or_default();
+            *sum = (sum.0 + 1, sum.1 + ms);
+        }
+        let mut taken: Vec<Taken> = by_name.into_iter().map(|(name, (calls, ms))| Taken { name, calls, ms }).collect();
+        taken.sort_by(|a, b| b.ms.total_cmp(&a.ms));
+        taken
+    }
+
+    /// `work`, between two events if somebody asked.
+    pub(super) fn timed<R>(&self, name: &str, work: impl FnOnce() -> R) -> R {
+        self.timed_as(|| name.to_owned(), work)
+    }
+
+    /// As [`Gpu::timed`], with a name that is made only where it is wanted.
+    pub(super) fn timed_as<R>(&self, name: impl FnOnce() -> String, work: impl FnOnce() -> R) -> R {
+        if !self.profiling.load(Ordering::Relaxed) {
+            return work();
+        }
+        let before = self.mark();
+        let done = work();
+        lock(&self.timings).push(Timed { name: name(), before, after: self.mark() });
+        done
+    }
+
+    /// An event at the end of what was asked of the stream so far.
+    fn mark(&self) -> sys::CUevent {
+        self.enter();
+        let made = event::create(sys::CUevent_flags::CU_EVENT_DEFAULT);
+        let event = self.check("event", made);
+        // SAFETY: the event and the stream are alive.
+        self.check("event", unsafe { event::record(event, self.stream) });
+        event
+    }
+}

@@ -1,0 +1,119 @@
+//! Bytes from the host to a GPU, back, and about.
+
+use cudarc::driver::result;
+
+use super::Buffer;
+use super::gpu::{Gpu, lock};
+
+/// Bytes of page-locked memory that uploads and downloads go through.
+pub(super) const STAGING: usize = 8 << 20;
+
+/// Page-locked memory, used round and round.
+pub(super) struct Staging {
+    pub(super) memory: *mut u8,
+    pub(super) at: usize,
+}
+
+// SAFETY: the memory belongs to the process and is used under the mutex that it lives in.
+unsafe impl Send for Staging {}
+
+impl Gpu {
+    /// Copies `data` to a new buffer. Returns once `data` may change.
+    pub(crate) fn upload<T: Copy>(&'static self, data: &[T]) -> Buffer {
+        let buffer = Buffer::new(self, size_of_val(data));
+        self.write(buffer.address(), data);
+        buffer
+    }
+
+    /// Copies `data` to `address`. Small data goes through page-locked memory, and nobody waits.
+    pub(crate) fn write<T: Copy>(&self, address: u64, data: &[T]) {
+        self.enter();
+        let bytes = size_of_val(data);
+        if bytes == 0 {
+            return;
+        }
+        if bytes > STAGING / 2 {
+            // SAFETY: the buffer holds that many bytes. The stream may still be writing what stood there before.
+            self.check("waiting", unsafe { result::stream::synchronize(self.stream) });
+            return self.check("upload", unsafe { result::memcpy_htod_sync(address, data) });
+        }
+        // Locked until the copy is on its way: whoever brings the ring round waits for the stream.
+        let mut staging = lock(&self.staging);
+        let memory = self.stage(&mut staging, bytes);
+        // SAFETY: `memory` has room for `bytes` bytes, which are not part of `data` and stay until the ring comes round.
+        let staged = unsafe {
+            std::ptr::copy_nonoverlapping(data.as_ptr().cast(), memory, bytes);
+            std::slice::from_raw_parts(memory, bytes)
+        };
+        self.check("upload", unsafe { result::memcpy_htod_async(address, staged, self.stream) });
+    }
+
+    /// The next `bytes` of page-locked memory.
+    fn stage(&self, staging: &mut Staging, bytes: usize) -> *mut u8 {
+        if staging.at + bytes > STAGING {
+            // SAFETY: the stream is alive.
+            self.check("waiting", unsafe { result::stream::synchronize(self.stream) });
+            staging.at = 0;
+        }
+        // SAFETY: `at + bytes` is at most the size of the memory.
+        let memory = unsafe { staging.memory.add(staging.at) };
+        staging.at += bytes.next_multiple_of(64);
+        memory
+    }
+
+    /// Copies from `address` into `data`, and waits for it.
+    pub(crate) fn read<T: Copy>(&self, address: u64, data: &mut [T]) {
+        self.enter();
+        let bytes = size_of_val(data);
+        if bytes == 0 {
+            return;
+        }
+        // SAFETY: both sides hold that many bytes; the copy has ended before anybody looks at it, and the staged bytes are
+        // nobody else's until the lock is given back.
+        unsafe {
+            match bytes <= STAGING / 2 {
+                true => {
+                    let mut staging = lock(&self.staging);
+                    let memory = self.stage(&mut staging, bytes);
+                    let slice = std::slice::from_raw_parts_mut(memory, bytes);
+                    self.check("download", result::memcpy_dtoh_async(slice, address, self.stream));
+                    self.wait();
+                    std::ptr::copy_nonoverlapping(memory, data.as_mut_ptr().cast(), bytes);
+                }
+                false => {
+                    self.wait();
+                    self.check("download", result::memcpy_dtoh_sync(data, address));
+                }
+            }
+        }
+    }
+
+    /// Copies on the device.
+    pub(crate) fn copy(&self, to: u64, from: u64, bytes: usize) {
+        self.enter();
+        if bytes > 0 {
+            // SAFETY: the callers' buffers hold that many bytes.
+            self.check(
+                "copy",
+                self.timed("copy", || unsafe { result::memcpy_dtod_async(to, from, bytes, self.stream) }),
+            );
+        }
+    }
+
+    /// Zeroes `bytes` bytes.
+    pub(crate) fn clear(&self, address: u64, bytes: usize) {
+        self.enter();
+        if bytes > 0 {
+            // SAFETY: the callers' buffers hold that many bytes.
+            let done = self.timed("clear", || unsafe { result::memset_d8_async(address, 0, bytes, self.stream) });
+            self.check("fill", done);
+        }
+    }
+
+    /// Waits until everything that was asked of the GPU is done.
+    pub fn wait(&self) {
+        self.enter();
+        // SAFETY: the stream is alive.
+        self.check("waiting", unsafe { result::stream::synchronize(self.stream) });
+    }
+}

@@ -14,6 +14,7 @@ use train::{
     diagnose::Live,
     report::Record,
     run::{Progress, Run, Seen, Watch},
+    world::Place,
 };
 
 /// Train a model.
@@ -24,7 +25,10 @@ Examples:
   secateur train configs/fashion-mnist.toml --data-dir data --out runs/fashion
   secateur train --set privacy.epsilon=0.5 --set clip.rule=auto-s
   secateur train --set privacy.mode=ordinary         a baseline: NOT private
-  secateur train --resume runs/fashion-1             go on after Ctrl-C, or from the last checkpoint")]
+  secateur train --resume runs/fashion-1             go on after Ctrl-C, or from the last checkpoint
+  secateur train --device cuda:all                   share each step out among all GPUs of this machine
+  SECATEUR_RANK=1 SECATEUR_WORLD=2 SECATEUR_MASTER=10.0.0.1:29417 secateur train
+                                                     the second of two hosts; the first, at that address, is rank 0")]
 pub struct Args {
     /// A TOML file; without one, the Adult census (see --print-config)
     config: Option<PathBuf>,
@@ -73,6 +77,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
         return Ok(());
     }
     let (run, out) = prepare(&args)?;
+    if run.rank() > 0 {
+        return follow(run);
+    }
     announce(&run);
     let mut bar = Bar::new(&run, args.quiet)?;
     bar.live = args.diagnose_every.map(|every| Live::new(every, &out));
@@ -83,12 +90,24 @@ pub fn run(args: Args) -> Result<(), Failure> {
     conclude(&record, &out)
 }
 
+/// Trains with rank 0, which says what is to be said, keeps the ledger and writes the results.
+fn follow(run: Run) -> Result<(), Failure> {
+    // Ctrl-C reaches every process of a terminal: rank 0 ends the run in order, and the others with it.
+    ctrlc::set_handler(|| ())?;
+    run.train(&mut ())?;
+    Ok(())
+}
+
 /// A new run or one to go on with, and its folder.
 fn prepare(args: &Args) -> Result<(Run, PathBuf), Failure> {
+    let place = Place::from_env()?;
     let Some(folder) = &args.resume else {
         let out = args.out.clone().unwrap_or_else(|| free(args.config.as_deref()));
-        return Ok((Run::prepare(args.read()?, &args.root(), Some(&out), args.force)?, out));
+        return Ok((Run::prepare_at(args.read()?, &args.root(), Some(&out), args.force, place)?, out));
     };
+    if place.is_some() {
+        return Err("--resume: several processes cannot go on with a run; one can, with all GPUs of its host".into());
+    }
     let asked = match args.config.is_some() {
         true => Some(args.read()?),
         false => changed(args, folder)?,

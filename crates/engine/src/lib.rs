@@ -24,7 +24,7 @@ mod part;
 mod tensor;
 mod window;
 
-pub use cuda::{DeviceError, Gpu, Group, Precision, Taken, Usage, guard};
+pub use cuda::{DeviceError, Gpu, Group, Precision, Ranks, Taken, Usage, guard};
 pub use device::Device;
 pub use kernel::Level;
 pub use matmul::{Mat, Threads, product};

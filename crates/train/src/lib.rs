@@ -26,5 +26,6 @@ pub mod team;
 pub mod trainer;
 pub mod update;
 pub mod workload;
+pub mod world;
 
 pub use engine::{Gpu, guard};

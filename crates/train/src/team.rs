@@ -1,4 +1,5 @@
-//! Several devices at one lot: each has the weights and looks at its share of the examples; the first leads.
+//! Several devices at one lot: each has the weights and looks at its share of the examples; the first leads. Where several
+//! processes are at it (`world`), each has such a team.
 //!
 //! In a step the leader's weights are handed out, every device clips and adds up its own share, and the shares' sums are
 //! added up on the leader, where all that follows happens as if it were alone: the one charge, the noise, the updates.
@@ -16,7 +17,12 @@
 //! adds `n - 1` roundings, which are in the margin that covers those of chunks (`clip::ROUNDING`).
 //! *Tests.* `shares_hold_every_row_once_and_are_even` (privacy crate); `tests/team.rs`: the same ledger, the same noise and the
 //! same weights as one device's for every rule, and a neighbour moves the released sum by no more than the bound.
-use crate::{clip::Lot, grads::Grads, model::Weights};
+use crate::{
+    clip::{ClipRule, Lot},
+    grads::Grads,
+    model::Weights,
+    world::World,
+};
 use engine::{Device, DeviceError, Group};
 use privacy::{Draw, Secret};
 use std::panic;
@@ -29,6 +35,11 @@ pub struct Team {
     /// None for one device, which needs nobody to work with.
     group: Option<Group>,
     others: Vec<Member>,
+    /// Other processes, whose teams have shares too.
+    world: Option<World>,
+    /// The shares of each lot, in all processes, and how many of them come before this team's.
+    shares: usize,
+    before: usize,
 }
 
 /// A device besides the leader.
@@ -41,7 +52,7 @@ struct Member {
 impl Team {
     /// The trainer's device and no other.
     pub fn alone() -> Team {
-        Team { group: None, others: Vec::new() }
+        Team { group: None, others: Vec::new(), world: None, shares: 1, before: 0 }
     }
 
     /// These devices; the first is where `weights` are. Several processors are as good as one: tests use them.
@@ -61,7 +72,55 @@ impl Team {
             Ok(Member { weights, pool })
         };
         let others = devices[1..].iter().map(member).collect::<Result<_, DeviceError>>()?;
-        Ok(Team { group: Some(group), others })
+        Ok(Team { group: Some(group), others, world: None, shares: devices.len(), before: 0 })
+    }
+
+    /// This team as one of several processes' ones, which all have the same `weights`.
+    ///
+    /// # Errors
+    /// If a process was lost, or their GPUs cannot be connected.
+    pub(crate) fn among(mut self, mut world: World, weights: &Weights) -> Result<Team, DeviceError> {
+        let mut each = vec![0.0; world.size()];
+        each[world.rank()] = self.len() as f64;
+        let each = world.total(&each)?;
+        self.shares = each.iter().sum::<f64>() as usize;
+        self.before = each[..world.rank()].iter().sum::<f64>() as usize;
+        world.agree("starting weights", &weights.point().norm().to_le_bytes())?;
+        world.connect(weights.layout().device())?;
+        self.world = Some(world);
+        Ok(self)
+    }
+
+    /// Which process this is; 0 where there is one.
+    pub fn rank(&self) -> usize {
+        self.world.as_ref().map_or(0, World::rank)
+    }
+
+    /// Whether a rule's lots can be merged: between processes only sums can.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn suits(&self, rule: &dyn ClipRule) -> Result<(), DeviceError> {
+        let wrong = |what| {
+            Err(DeviceError(format!(
+                "clip: {what}, which several processes cannot do together: use the GPUs of one host"
+            )))
+        };
+        match &self.world {
+            Some(_) if rule.crowds().is_some() => wrong("this rule clips means of crowds of a lot's examples"),
+            Some(_) if rule.remembers() => wrong("this rule remembers secrets of single examples"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sees to it that every process took the same step.
+    ///
+    /// # Panics
+    /// With a [`DeviceError`] if one did not, or was lost.
+    pub(crate) fn agree(&self, step: &Grads) {
+        if let Some(world) = &self.world {
+            whole(world.agree("step (its GPU may be of another kind)", &step.norm().to_le_bytes()));
+        }
     }
 
     /// How many devices.
@@ -79,7 +138,7 @@ impl Team {
         chunk: usize,
         work: impl Fn(&Weights, Share) -> T + Sync,
     ) -> Vec<T> {
-        let mut shares = draw.shares(self.len(), chunk).into_iter();
+        let mut shares = draw.shares(self.shares, chunk).into_iter().skip(self.before);
         let own = shares.next().unwrap_or_default();
         if let Some(group) = &self.group {
             let mut lists: Vec<_> = self.others.iter_mut().map(|member| member.weights.storage()).collect();
@@ -100,7 +159,7 @@ impl Team {
 
     /// Shares' lots as one, its sums on the leader.
     pub(crate) fn merge(&self, lots: Vec<Lot>) -> Lot {
-        Lot::gather(lots, &|sums| self.sum(sums))
+        Lot::gather(lots, self)
     }
 
     /// NOT PRIVATE: shares' plain sums as one.
@@ -108,12 +167,36 @@ impl Team {
         collect(sums).map(|sums| self.sum(sums))
     }
 
-    fn sum(&self, mut sums: Vec<Grads>) -> Grads {
-        match &self.group {
+    /// Sums of shares as one, of every process's: on the leader.
+    ///
+    /// # Panics
+    /// With a [`DeviceError`] if a process was lost.
+    pub(crate) fn sum(&self, mut sums: Vec<Grads>) -> Grads {
+        let here = match &self.group {
             None => sums.swap_remove(0),
             Some(group) => Grads::gather(sums, |tensors| group.sum(tensors)),
+        };
+        match &self.world {
+            None => here,
+            Some(world) => Grads::gather(vec![here], |mut here| whole(world.sum(here.swap_remove(0)))),
         }
     }
+
+    /// This team's numbers, added to those of the other processes.
+    ///
+    /// # Panics
+    /// As [`Team::sum`].
+    pub(crate) fn total(&self, here: Vec<f64>) -> Vec<f64> {
+        match &self.world {
+            Some(world) if !here.is_empty() => whole(world.total(&here)),
+            _ => here,
+        }
+    }
+}
+
+/// What the processes made together. That one was lost is a failure of a device: `engine::guard` makes an error of it.
+fn whole<T>(made: Result<T, DeviceError>) -> T {
+    made.unwrap_or_else(|lost| panic::panic_any(lost))
 }
 
 /// Several secrets as one.

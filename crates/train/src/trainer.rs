@@ -20,7 +20,9 @@ use crate::{
     state::{State, Visit},
     team::Team,
     update::{Now, Update},
+    world::World,
 };
+use engine::DeviceError;
 use privacy::{Key, Ledger, LedgerError, Privatized, Purpose, Sampler, Secret, Sum};
 use std::{borrow::Cow, sync::Arc};
 
@@ -159,9 +161,22 @@ impl Trainer {
         Ok(())
     }
 
+    /// Trains with other processes from here on, each of which has a trainer like this one.
+    ///
+    /// # Errors
+    /// If one of them was lost or has other weights, or if the clip rule needs a lot's examples in one place.
+    pub fn join(&mut self, world: World) -> Result<(), DeviceError> {
+        self.team = std::mem::replace(&mut self.team, Team::alone()).among(world, &self.weights)?;
+        match &self.method {
+            Method::Private { rule, .. } => self.team.suits(&**rule),
+            Method::Ordinary => Ok(()),
+        }
+    }
+
     /// Takes a step, and tells the rule and the updates.
     fn take(&mut self, step: Privatized<Grads>) {
         let taken = step.get().clone();
+        self.team.agree(&taken);
         self.weights.walk(step);
         let point = || self.weights.point();
         self.chain.iter_mut().for_each(|link| link.moved(&taken, &point));

@@ -19,6 +19,7 @@ mod nccl;
 mod peer;
 mod precision;
 mod profile;
+mod ranks;
 mod transfer;
 
 pub use arena::Usage;
@@ -28,6 +29,7 @@ pub use group::Group;
 pub(crate) use launch::{Argument, Grid, arguments};
 pub use precision::Precision;
 pub use profile::Taken;
+pub use ranks::Ranks;
 
 /// Bytes on a GPU, with unspecified contents at first. They return to the arena when dropped.
 pub(crate) struct Buffer {

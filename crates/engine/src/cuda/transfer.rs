@@ -1,6 +1,6 @@
 //! Bytes from the host to a GPU, back, and about.
 
-use cudarc::driver::result;
+use cudarc::driver::{result, sys};
 
 use super::Buffer;
 use super::gpu::{Gpu, lock};
@@ -107,6 +107,17 @@ impl Gpu {
             // SAFETY: the callers' buffers hold that many bytes.
             let done = self.timed("clear", || unsafe { result::memset_d8_async(address, 0, bytes, self.stream) });
             self.check("fill", done);
+        }
+    }
+
+    /// Whether everything that was asked of the GPU is done.
+    pub(super) fn is_idle(&self) -> bool {
+        self.enter();
+        // SAFETY: the stream is alive.
+        let asked = unsafe { sys::cuStreamQuery(self.stream) };
+        asked != sys::CUresult::CUDA_ERROR_NOT_READY && {
+            self.check("waiting", asked.result());
+            true
         }
     }
 

@@ -12,7 +12,8 @@
 //! `purpose << 56 | slot << 48 | step`, which differs between any two triples with `step < 2^48`. Later steps do not
 //! wrap: their high bits choose a derived key, itself a block of key stream under a purpose that no caller can name
 //! (purpose 0). A stream has `2^64` words of 64 bits, fewer than the cipher's block counter allows, so an index never
-//! wraps. Keys come from the operating system, are wiped when dropped, and cannot be printed or cloned. A key made
+//! wraps. Keys come from the operating system, are wiped when dropped, and cannot be printed or cloned; processes of one run
+//! share one by [`Key::shared`]. A key made
 //! [from a seed](Key::from_seed) is as public as the seed: [`Key::is_fixed`] says so, for the report.
 //!
 //! Not claimed: normals are rounded to the caller's float type, as everywhere in the field; attacks on the low bits of
@@ -96,6 +97,17 @@ impl Key {
         let mut bytes = *b"secateur: the key of a seed     ";
         bytes[24..].copy_from_slice(&seed.to_le_bytes());
         Key { bytes, fixed: true }
+    }
+
+    /// The fresh key of one of several processes, for all of them: each draws 32 bytes from the operating system and hands
+    /// them to `agree`, which returns those that all are to use. They are wiped here; what `agree` does with them is its
+    /// caller's business: whoever sees them has the key.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes, or what `agree` says.
+    pub fn shared<E: From<KeyError>>(agree: impl FnOnce(&[u8; 32]) -> Result<[u8; 32], E>) -> Result<Key, E> {
+        let own = Key::from_os()?;
+        Ok(Key { bytes: agree(&own.bytes)?, fixed: false })
     }
 
     /// Whether this key came from a seed, and is therefore only as secret as the seed.

@@ -1,6 +1,6 @@
 //! What is added up over a lot while it is secret: weighted sums, answers, crowds, and what is kept for next time.
 use super::{ClipRule, Price, Question, TINY, grouping::Groups};
-use crate::{each::Each, grads::Grads, tap::Taps};
+use crate::{each::Each, grads::Grads, tap::Taps, team::Team};
 use privacy::{Stream, Sum};
 use std::collections::{BTreeMap, HashMap};
 
@@ -87,11 +87,12 @@ impl Parts {
         Parts { sum: self.sum.add(sum), ..self }
     }
 
-    /// Of several parts of one lot, whose sums of gradients `sum` adds up; there is one part at least.
-    pub fn gather(mut parts: Vec<Parts>, sum: &dyn Fn(Vec<Grads>) -> Grads) -> Parts {
+    /// Of the parts of a team's devices, one at least.
+    pub fn gather(mut parts: Vec<Parts>, team: &Team) -> Parts {
         let mut first = parts.remove(0);
         let others: Vec<Grads> = parts.into_iter().map(|part| first.absorb(part)).collect();
-        Parts { sum: sum(std::iter::once(first.sum).chain(others).collect()), ..first }
+        let sum = team.sum(std::iter::once(first.sum).chain(others).collect());
+        Parts { sum, answer: team.total(first.answer), ..first }
     }
 
     /// Takes over all of another part but its sum of gradients, which is handed back.

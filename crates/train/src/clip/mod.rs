@@ -41,7 +41,7 @@ use crate::{
     grads::{Grads, Layout},
     registry::registry,
     tap::Taps,
-    team,
+    team::{self, Team},
 };
 pub use bound::{Bound, BoundError};
 pub use frame::{Frame, Projection};
@@ -132,13 +132,13 @@ impl Lot {
         Lot { parts: self.parts.join(other.parts).map(|(a, b)| a.merge(b)) }
     }
 
-    /// The lots of several devices, of different examples, as one; `sum` adds up sums of gradients across devices.
+    /// The lots of a team's devices, of different examples, as one.
     ///
     /// # Panics
-    /// If there are none.
-    pub(crate) fn gather(lots: Vec<Lot>, sum: &dyn Fn(Vec<Grads>) -> Grads) -> Lot {
+    /// If there are none, or with a `DeviceError` if a process was lost.
+    pub(crate) fn gather(lots: Vec<Lot>, team: &Team) -> Lot {
         let all = team::collect(lots.into_iter().map(|lot| lot.parts).collect());
-        Lot { parts: all.map(|all| Parts::gather(all, sum)) }
+        Lot { parts: all.map(|all| Parts::gather(all, team)) }
     }
 
     /// Nobody else comes: what the rule's bounds and question promise of the sum is vouched for.

@@ -8,7 +8,11 @@
 use super::error::DataError;
 use engine::{Device, Tensor, op::Table};
 use rayon::prelude::*;
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
 
 /// Examples that a thread copies at a time.
 const BLOCK: usize = 64;
@@ -195,6 +199,22 @@ impl Examples {
     /// Whether there are no examples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// A number that tells data sets apart: for several processes of this program to see that they have the same. As private
+    /// as the data.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hash = DefaultHasher::new();
+        let words = |data: &[f32], hash: &mut DefaultHasher| data.iter().for_each(|x| x.to_bits().hash(hash));
+        match &self.rows {
+            Rows::Floats(data) => words(data, &mut hash),
+            Rows::Bytes { data, .. } => data.hash(&mut hash),
+        }
+        match &self.targets {
+            Targets::Classes { labels: ids, .. } | Targets::Tokens { ids, .. } => ids.hash(&mut hash),
+            Targets::Values { data, .. } => words(data, &mut hash),
+        }
+        hash.finish()
     }
 
     /// The shape of one example, such as `[1, 28, 28]` or `[149]`.

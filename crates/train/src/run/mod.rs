@@ -12,6 +12,7 @@ use crate::{
     report::{self, Point, Record},
     team::Team,
     trainer::Trainer,
+    world::{Place, World},
 };
 pub use folder::FolderError;
 use privacy::{Key, KeyError, Ledger, LedgerError, Odometer};
@@ -145,6 +146,8 @@ struct Ground {
     root: PathBuf,
     data: Loaded,
     model: Arc<Model>,
+    /// The other processes of the run.
+    world: Option<World>,
 }
 
 impl Ground {
@@ -153,11 +156,43 @@ impl Ground {
         let data = config.data.load(root)?;
         let kind = data.train.gather(&[]).targets;
         let model = Arc::new(Model::build(&config.model, data.train.shape(), &kind)?);
-        Ok(Ground { config, root: root.to_owned(), data, model })
+        Ok(Ground { config, root: root.to_owned(), data, model, world: None })
     }
 
-    fn key(&self) -> Result<Arc<Key>, KeyError> {
-        Ok(Arc::new(self.config.train.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?))
+    /// Meets the other processes, which must have the same configuration, but for the device, and the same data.
+    fn meet(&mut self, place: Place) -> Result<(), RunError> {
+        let world = World::meet(place)?;
+        let mut config = self.config.clone();
+        config.train.device.clear();
+        world.agree("configuration", config.to_toml().as_bytes())?;
+        world.agree("data set", &self.data.train.fingerprint().to_le_bytes())?;
+        self.world = Some(world);
+        Ok(())
+    }
+
+    fn rank(&self) -> usize {
+        self.world.as_ref().map_or(0, World::rank)
+    }
+
+    /// The key: of the seed, or of the operating system's, rank 0's for all processes.
+    fn key(&self) -> Result<Arc<Key>, RunError> {
+        let key = match (self.config.train.seed, &self.world) {
+            (Some(seed), _) => Key::from_seed(seed),
+            (None, None) => Key::from_os()?,
+            (None, Some(world)) => Key::shared(|own| -> Result<_, RunError> {
+                let short = |_| engine::DeviceError("rank 0 sent no key".into());
+                Ok(world.from_first(own)?.try_into().map_err(short)?)
+            })?,
+        };
+        Ok(Arc::new(key))
+    }
+
+    /// Rank 0's plan, which on another kind of processor might differ in a last digit.
+    fn settle(&self, plan: Plan) -> Result<Plan, RunError> {
+        let Some(world) = &self.world else { return Ok(plan) };
+        let own = [plan.noise_multiplier, plan.epsilon].map(|x| if world.rank() == 0 { x } else { 0.0 });
+        let all = world.total(&own)?;
+        Ok(Plan { noise_multiplier: all[0], epsilon: all[1], ..plan })
     }
 
     fn run(
@@ -168,7 +203,7 @@ impl Ground {
         ledger: Ledger,
         folder: Option<&Path>,
     ) -> Result<Run, RunError> {
-        let Ground { config, root, mut data, model } = self;
+        let Ground { config, root, mut data, model, world } = self;
         let devices = config.train.open_devices()?;
         let weights = engine::guard(|| {
             devices.iter().for_each(|device| data.train.reside(*device));
@@ -178,7 +213,11 @@ impl Ground {
         let rows = data.train.len();
         let mut trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
         trainer.team = Team::new(&devices, &trainer.weights)?;
-        let (folder, behind, evaluation) = (folder.map(Path::to_owned), Behind::default(), data.evaluation);
+        if let Some(world) = world {
+            trainer.join(world)?;
+        }
+        let evaluation = data.evaluation.filter(|_| trainer.team.rank() == 0);
+        let (folder, behind) = (folder.map(Path::to_owned), Behind::default());
         Ok(Run { config, plan, warnings, trainer, evaluation, folder, root, behind })
     }
 }
@@ -202,10 +241,27 @@ impl Run {
     /// # Errors
     /// Anything wrong with the configuration, the data, the model, the budget or the folder.
     pub fn prepare(config: Config, root: &Path, folder: Option<&Path>, force: bool) -> Result<Run, RunError> {
-        let ground = Ground::survey(config, root)?;
-        let plan = Plan::new(&ground.config, &ground.model, ground.data.declared)?;
+        Run::prepare_at(config, root, folder, force, None)
+    }
+
+    /// As [`Run::prepare`], as one of several processes, which all call this with the same configuration. Rank 0 alone keeps
+    /// the ledger and writes results.
+    ///
+    /// # Errors
+    /// As [`Run::prepare`], and if a process does not come, is lost, or has another configuration or other data.
+    pub fn prepare_at(
+        config: Config,
+        root: &Path,
+        folder: Option<&Path>,
+        force: bool,
+        place: Option<Place>,
+    ) -> Result<Run, RunError> {
+        let mut ground = Ground::survey(config, root)?;
+        place.map_or(Ok(()), |place| ground.meet(place))?;
+        let plan = ground.settle(Plan::new(&ground.config, &ground.model, ground.data.declared)?)?;
         let key = ground.key()?;
         let weights = start(&ground.config, &ground.model, root, &key)?;
+        let folder = folder.filter(|_| ground.rank() == 0);
         let neighbouring = ground.config.privacy.neighbouring;
         let ledger = match folder {
             Some(folder) => {
@@ -334,6 +390,11 @@ impl Run {
     /// Steps made, by earlier lives of the run too.
     pub fn step(&self) -> u64 {
         self.trainer.step
+    }
+
+    /// Which of several processes this is; 0 where there is one.
+    pub fn rank(&self) -> usize {
+        self.trainer.team.rank()
     }
 
     /// Whether the run is private.

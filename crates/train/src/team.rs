@@ -85,7 +85,8 @@ impl Team {
         let each = world.total(&each)?;
         self.shares = each.iter().sum::<f64>() as usize;
         self.before = each[..world.rank()].iter().sum::<f64>() as usize;
-        world.agree("starting weights", &weights.point().norm().to_le_bytes())?;
+        let alike = "start all with the same seed and the same model.weights";
+        world.agree(("starting point", alike), &weights.point().norm().to_le_bytes())?;
         world.connect(weights.layout().device())?;
         self.world = Some(world);
         Ok(self)
@@ -119,7 +120,8 @@ impl Team {
     /// With a [`DeviceError`] if one did not, or was lost.
     pub(crate) fn agree(&self, step: &Grads) {
         if let Some(world) = &self.world {
-            whole(world.agree("step (its GPU may be of another kind)", &step.norm().to_le_bytes()));
+            let alike = "use GPUs of one kind on all hosts, and one version of the program";
+            whole(world.agree(("step", alike), &step.norm().to_le_bytes()));
         }
     }
 

@@ -117,12 +117,12 @@ fn numbers_that_differ_end_the_run() {
         let config = config(&[&format!("update=[{{ update = \"sgd\", learning_rate = {rate} }}]")]);
         train(&config, 200, place, 1).err().unwrap()
     });
-    said.iter().for_each(|said| assert!(said.contains("rank 1 has another step"), "{said}"));
+    said.iter().for_each(|said| assert!(said.contains("rank 1's step is not rank 0's"), "{said}"));
     let said = processes(2, |place| {
         let seed = format!("train.seed={}", place.rank);
         train(&config(&[&seed]), 200, place, 1).err().unwrap()
     });
-    said.iter().for_each(|said| assert!(said.contains("rank 1 has another starting weights"), "{said}"));
+    said.iter().for_each(|said| assert!(said.contains("rank 1's starting point is not rank 0's"), "{said}"));
 }
 
 #[test]
@@ -172,5 +172,5 @@ fn another_configuration_or_other_data_are_refused() {
         said
     };
     let said = both(|rank| ["clip.bound=1.0", "clip.bound=2.0"][rank]);
-    said.iter().for_each(|said| assert!(said.contains("rank 1 has another configuration"), "{said}"));
+    said.iter().for_each(|said| assert!(said.contains("rank 1's configuration is not rank 0's"), "{said}"));
 }

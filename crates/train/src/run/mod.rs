@@ -164,8 +164,10 @@ impl Ground {
         let world = World::meet(place)?;
         let mut config = self.config.clone();
         config.train.device.clear();
-        world.agree("configuration", config.to_toml().as_bytes())?;
-        world.agree("data set", &self.data.train.fingerprint().to_le_bytes())?;
+        let alike = "start all processes with the same file and --set";
+        world.agree(("configuration", alike), config.to_toml().as_bytes())?;
+        let alike = "all hosts need the same files, in the same order";
+        world.agree(("data set", alike), &self.data.train.fingerprint().to_le_bytes())?;
         self.world = Some(world);
         Ok(())
     }

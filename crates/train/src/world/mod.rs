@@ -101,19 +101,19 @@ impl World {
         wires.iter().position(Wire::is_closed).map(|k| k + first)
     }
 
-    /// Ends the run where `mine` is not what rank 0 has; `what` it is, in words.
+    /// Ends the run where `mine` is not what rank 0 has: `what` it is, and what to do about it.
     ///
     /// # Errors
     /// Names the first rank that differs, in every process.
-    pub fn agree(&self, what: &str, mine: &[u8]) -> Result<(), DeviceError> {
+    pub fn agree(&self, (what, advice): (&str, &str), mine: &[u8]) -> Result<(), DeviceError> {
         let odd = |all: Vec<Vec<u8>>| {
             let odd = all.iter().position(|one| *one != all[0]);
             (odd.unwrap_or(0) as u64).to_le_bytes().to_vec()
         };
-        match self.round(mine.to_vec(), odd)?[..] {
-            [0, 0, 0, 0, 0, 0, 0, 0] => Ok(()),
-            [low, ..] => Err(failed(format!("rank {low} has another {what} than rank 0"))),
-            [] => Err(failed("rank 0 said nothing")),
+        match numbers(&self.round(mine.to_vec(), odd)?, u64::from_le_bytes)[..] {
+            [0] => Ok(()),
+            [odd] => Err(failed(format!("rank {odd}'s {what} is not rank 0's: {advice}"))),
+            _ => Err(failed("rank 0 does not follow the protocol")),
         }
     }
 
@@ -142,7 +142,7 @@ impl World {
     pub(crate) fn sum(&self, mut mine: Tensor) -> Result<Tensor, DeviceError> {
         if let Some(ranks) = self.ranks.as_ref().filter(|ranks| ranks.device() == mine.device()) {
             // A round first: whoever is lost until here is named, and nobody waits for it on the GPU.
-            self.agree("number of parameters", &mine.len().to_le_bytes())?;
+            self.agree(("number of parameters", "start all with the same model"), &mine.len().to_le_bytes())?;
             let gone = std::cell::Cell::new(None);
             let summed = ranks.sum(&mut mine, || {
                 gone.set(self.gone());

@@ -37,11 +37,13 @@ macro_rules! programs {
 }
 
 pub(crate) const PROGRAMS: &[Program] = programs![
+    "activation",
     "attention",
     "cross_entropy",
     "elementwise",
     "embedding",
     "flat",
+    "group_norm",
     "loss",
     "means",
     "noise",
@@ -173,9 +175,14 @@ mod tests {
 
     /// What programs that have variants are compiled with here.
     const VARIANTS: &[(&str, &str)] = &[
+        ("activation", "ACTIVATION=0"),
+        ("activation", "ACTIVATION=1"),
+        ("activation", "ACTIVATION=2"),
         ("attention", "WIDTH=64 PRECISION=0"),
         ("attention", "WIDTH=32 PRECISION=1"),
         ("attention", "WIDTH=128 PRECISION=1"),
+        ("group_norm", "FOURS=1 RELU=0"),
+        ("group_norm", "FOURS=8 RELU=1"),
         ("patches_norms", "ALONG=1 LINE=32 STAGES=3 PRECISION=0 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=4"),
         ("patches_norms", "ALONG=1 LINE=32 STAGES=3 PRECISION=1 ALIGNED=1 WM=64 WN=64 WARPS_M=2 WARPS_N=2 BLOCKS=2"),
         ("patches_sum", "ALONG=1 LINE=32 STAGES=3 PRECISION=0 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=2"),

@@ -4,6 +4,7 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::activation::{Activation, shift_channels};
 use super::direct::Direct;
 use super::unfold::{self, Unfolding};
 use crate::cuda::blas::{Matrix, Product};
@@ -21,20 +22,38 @@ const POSITIONS: usize = 256;
 /// If the shapes do not fit each other or the window.
 #[must_use]
 pub fn conv2d(x: &Tensor, w: &Tensor, b: Option<&Tensor>, window: Window) -> Tensor {
+    conv2d_then(x, w, b, window, None)
+}
+
+/// As [`conv2d`], with an activation of the result.
+///
+/// # Panics
+/// If the shapes do not fit each other or the window.
+#[must_use]
+pub fn conv2d_then(
+    x: &Tensor,
+    w: &Tensor,
+    b: Option<&Tensor>,
+    window: Window,
+    activation: Option<Activation>,
+) -> Tensor {
     let (o, unfolding) = check(x.shape(), w, window);
     assert!(b.is_none_or(|b| b.shape() == [o]), "conv2d: weight {w:?}, bias {b:?}");
     let (oh, ow) = window.fit(x.shape()[2], x.shape()[3]);
     if let Some(gpu) = x.gpu() {
-        return conv2d_on(gpu, x, w, b, window);
+        let mut y = conv2d_on(gpu, x, w, window);
+        shift_channels(gpu, &mut y, b, activation);
+        return y;
     }
     let mut y = Tensor::unfilled([x.rows(), o, oh, ow]);
     let bias = b.map(Tensor::data);
-    if let Some(direct) = Direct::new(&unfolding) {
-        each_image(&unfolding, &direct, w.data(), bias, x.data(), y.data_mut());
-        return y;
+    match Direct::new(&unfolding) {
+        Some(direct) => each_image(&unfolding, &direct, w.data(), bias, x.data(), y.data_mut()),
+        None => each_group(&unfolding, o, y.data_mut(), x.data(), |y, x, scratch| {
+            forward(&unfolding, w, bias, y, x, scratch);
+        }),
     }
-    each_group(&unfolding, o, y.data_mut(), x.data(), |y, x, scratch| forward(&unfolding, w, bias, y, x, scratch));
-    y
+    activation.into_iter().fold(y, |y, activation| activation.forward(y))
 }
 
 /// The input gradient: `dy` is `[n, o, h', w']`, `input_shape` is `[n, c, h, w]`, which is also the result's shape.
@@ -73,7 +92,7 @@ pub(super) fn shape(input: &[usize], outputs: usize, window: Window) -> Shape {
 }
 
 /// By cuDNN, or by products with unfolded images where there is none.
-fn conv2d_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, window: Window) -> Tensor {
+fn conv2d_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, window: Window) -> Tensor {
     let (n, o, (oh, ow)) = (x.rows(), w.rows(), window.fit(x.shape()[2], x.shape()[3]));
     let mut y = Tensor::unfilled_on(x.device(), [n, o, oh, ow]);
     if y.is_empty() || x.is_empty() {
@@ -90,9 +109,6 @@ fn conv2d_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, wind
             let how = Product { batch: images, ..Product::new(gpu, o, t, d) };
             gpu.blas().product(gpu, out, Matrix::new(w.address(), d), Matrix::new(cols, t).every(d * t), &how);
         }),
-    }
-    if let Some(b) = b {
-        gpu.launch("add_channel", Grid::over(y.len()), arguments![&y, b, &y, y.len(), o, oh * ow]);
     }
     y
 }

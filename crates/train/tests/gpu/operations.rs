@@ -62,7 +62,12 @@ fn elementwise() {
         let step = op::adam_step(b.clone(), &a, &square, 0.1, 1.5, 1e-8);
         let mut walked = v.clone();
         op::walk(&mut walked, (&step).into());
-        vec![squares(vec![op::square(&a)]), a, step, walked, op::finite(&v)]
+        let mut several =
+            [numbers(&[7], 5).to(device), Tensor::zeros_on(device, [0]), v.clone(), numbers(&[4099], 6).to(device)];
+        let long = numbers(&[several.iter().map(Tensor::len).sum()], 7).to(device);
+        op::walk_all(&mut several, &long, -0.37);
+        let [x, _, y, z] = several;
+        vec![x, y, z, squares(vec![op::square(&a)]), a, step, walked, op::finite(&v)]
     });
 }
 
@@ -98,6 +103,34 @@ fn products_and_convolutions() {
             .map(|t| t.to(device));
             vec![op::conv2d(&x, &w, Some(&b), window), op::conv2d_backward(&dy, &w, &[5, 4, 11, 10], window)]
         });
+    }
+}
+
+/// Shifts and activations in one pass, on rows and images of even and odd sizes.
+#[test]
+fn activations_with_their_shifts() {
+    use op::Activation::{Relu, Tanh};
+    for activation in [Relu, Tanh] {
+        for [h, w] in [[5, 7], [12, 11], [2, 2]] {
+            twins(&format!("{activation:?} {h}x{w}"), 3e-6, |device| {
+                let [x, k, b, dy] =
+                    [numbers(&[3, 2, h, w], 1), numbers(&[5, 2, 1, 1], 2), numbers(&[5], 3), numbers(&[3, 5, h, w], 4)]
+                        .map(|t| t.to(device));
+                let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0, 0] };
+                let y = op::conv2d_then(&x, &k, Some(&b), window, Some(activation));
+                let (dx, sums) = activation.backward_channels(&y, dy.clone());
+                vec![op::conv2d_then(&x, &k, None, window, Some(activation)), activation.backward(&y, dy), y, dx, sums]
+            });
+        }
+        for o in [4, 21] {
+            twins(&format!("{activation:?} rows of {o}"), 3e-6, |device| {
+                let [x, w, b] = [numbers(&[6, 3], 1), numbers(&[o, 3], 2), numbers(&[o], 3)].map(|t| t.to(device));
+                vec![
+                    op::linear_then(&x, &w, Some(&b), Some(activation)),
+                    op::linear_then(&x, &w, None, Some(activation)),
+                ]
+            });
+        }
     }
 }
 
@@ -157,15 +190,20 @@ fn normalisations() {
         all.extend([op::bias_rows_last(&dy), op::bias_rows_channels(&dy)]);
         all
     });
-    for groups in [1, 2, 6] {
-        twins("group norm", 3e-6, |device| {
-            let [x, g, b, dy] =
-                [numbers(&[3, 6, 5, 7], 1), numbers(&[6], 2), numbers(&[6], 3), numbers(&[3, 6, 5, 7], 4)]
-                    .map(|t| t.to(device));
-            let (y, kept) = op::group_norm(&x, groups, &g, &b, 1e-5);
-            let (scale, shift) = op::group_norm_rows(&dy, &kept.xhat);
-            vec![y, op::group_norm_backward(&dy, &g, &kept), scale, shift]
-        });
+    // Images that fit a block's registers, with lanes to spare and without, and images that do not.
+    for (groups, [h, w]) in
+        [(1, [5, 7]), (2, [5, 7]), (6, [5, 7]), (2, [6, 6]), (3, [16, 24]), (6, [32, 32]), (2, [40, 40])]
+    {
+        for rectified in [false, true] {
+            twins(&format!("group norm {groups} {h}x{w} {rectified}"), 5e-6, |device| {
+                let size = [3, 6, h, w];
+                let [x, g, b, dy] =
+                    [numbers(&size, 1), numbers(&[6], 2), numbers(&[6], 3), numbers(&size, 4)].map(|t| t.to(device));
+                let (y, kept) = op::group_norm(&x, groups, &g, &b, 1e-5, rectified);
+                let (dx, scale, shift) = op::group_norm_backward(dy, &g, &b, &kept, rectified);
+                vec![y, dx, scale, shift]
+            });
+        }
     }
     twins("standardise", 3e-6, |device| {
         let (w, gain) = (numbers(&[5, 3, 2, 2], 1).to(device), numbers(&[5], 2).to(device));

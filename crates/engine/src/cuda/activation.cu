@@ -11,11 +11,11 @@ __device__ __forceinline__ float forward(float x) { return x; }
 __device__ __forceinline__ float backward(float, float dy) { return dy; }
 #endif
 
-// `y[r] = f(y[r] + shift)` for rows of `width`; a block takes a stretch of one row, a thread four columns where rows allow it.
-KERNEL shift_rows(float* y, const float* shift, int width) {
-    y += (i64)blockIdx.x * width;
+// `y[r] = f(y[r] + shift)` for rows of `width`, `pitch` apart; a block takes a stretch of one row, a thread four columns where rows allow it.
+KERNEL shift_rows(float* y, i64 pitch, const float* shift, int width) {
+    y += blockIdx.x * pitch;
     int j = 4 * (blockIdx.y * blockDim.x + threadIdx.x);
-    if (width % 4 == 0 && j < width && ((u64)shift & 15) == 0) {
+    if (width % 4 == 0 && pitch % 4 == 0 && j < width && ((u64)shift & 15) == 0) {
         float4 v = *(const float4*)(y + j), s = *(const float4*)(shift + j);
         v.x = forward(v.x + s.x), v.y = forward(v.y + s.y), v.z = forward(v.z + s.z), v.w = forward(v.w + s.w);
         *(float4*)(y + j) = v;

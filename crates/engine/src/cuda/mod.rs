@@ -5,7 +5,7 @@
 //! cuBLAS, convolutions to cuDNN. There is one stream, so that memory can be reused as soon as the host lets go of it, and
 //! nothing waits for the GPU except reading a result.
 
-mod aligned;
+pub(crate) mod aligned;
 mod arena;
 pub(crate) mod blas;
 mod compile;
@@ -14,6 +14,7 @@ mod error;
 mod gpu;
 mod launch;
 mod library;
+mod padded;
 mod precision;
 mod profile;
 mod transfer;
@@ -22,6 +23,7 @@ pub use arena::Usage;
 pub use error::{DeviceError, guard};
 pub use gpu::Gpu;
 pub(crate) use launch::{Argument, Grid, arguments};
+pub(crate) use padded::Padded;
 pub use precision::Precision;
 pub use profile::Taken;
 

@@ -59,7 +59,8 @@ impl Activation {
     }
 }
 
-fn defines(activation: Option<Activation>) -> &'static str {
+/// What programs with an activation are compiled with.
+pub(super) fn defines(activation: Option<Activation>) -> &'static str {
     match activation {
         None => "ACTIVATION=0",
         Some(Activation::Relu) => "ACTIVATION=1",
@@ -67,10 +68,16 @@ fn defines(activation: Option<Activation>) -> &'static str {
     }
 }
 
-/// On a GPU: `y = f(y + shift)` for the `rows` rows at `y`, each as long as `width`; `shift` has at least as many numbers.
-pub(super) fn shift_rows(gpu: &Gpu, y: u64, shift: &Tensor, [rows, width]: [usize; 2], activation: Option<Activation>) {
+/// On a GPU: `y = f(y + shift)` for the `rows` rows of `width` at `y`, `pitch` apart; `shift` has at least as many numbers.
+pub(super) fn shift_rows(
+    gpu: &Gpu,
+    (y, pitch): (u64, usize),
+    shift: &Tensor,
+    [rows, width]: [usize; 2],
+    activation: Option<Activation>,
+) {
     let grid = Grid::blocks(rows, width.div_ceil(1024), 256);
-    gpu.launch_variant("shift_rows", defines(activation), grid, arguments![y, shift, width]);
+    gpu.launch_variant("shift_rows", defines(activation), grid, arguments![y, pitch, shift, width]);
 }
 
 /// On a GPU: `y = f(y + shift)` for `y` `[n, c, ..]` and a shift for each channel.

@@ -72,7 +72,7 @@ pub fn add_to_each(mut x: Tensor, shift: &Tensor) -> Tensor {
     assert!(shift.len() >= width, "add_to_each: {x:?}, {shift:?}");
     if let Some(gpu) = x.gpu() {
         let at = x.address_mut();
-        shift_rows(gpu, at, shift, [x.rows(), width], None);
+        shift_rows(gpu, (at, width), shift, [x.rows(), width], None);
         return x;
     }
     let rows = x.data_mut().chunks_exact_mut(width.max(1));

@@ -1,6 +1,7 @@
 //! Affine map of the last dimension.
 
 use super::activation::{Activation, shift_rows};
+use crate::cuda::aligned::pitch;
 use crate::cuda::blas::{Matrix, Product};
 use crate::kernel::Scale;
 use crate::matmul::{Extra, general_product};
@@ -54,7 +55,7 @@ fn linear_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, acti
     let (o, i) = weight(w);
     let y = times(gpu, x, Matrix::new(w.address(), i).t(), o);
     match b {
-        Some(b) => shift_rows(gpu, y.address(), b, [outer(&y), o], activation),
+        Some(b) => shift_rows(gpu, y.rows_at(), b, [outer(&y), o], activation),
         None => return activation.into_iter().fold(y, |y, activation| activation.forward(y)),
     }
     y
@@ -62,10 +63,14 @@ fn linear_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, acti
 
 /// The rows of `x` times a matrix of `columns` columns.
 fn times(gpu: &'static Gpu, x: &Tensor, w: Matrix, columns: usize) -> Tensor {
-    let y = Tensor::unfilled_on(x.device(), with_last(x.shape(), columns));
-    let (rows, inner) = (outer(x), x.last());
+    let (rows, inner, shape) = (outer(x), x.last(), with_last(x.shape(), columns));
+    let y = match pitch(gpu, [rows, columns, inner]) {
+        Some(pitch) => Tensor::padded_on(gpu, shape, pitch),
+        None => Tensor::unfilled_on(x.device(), shape),
+    };
     let how = Product::new(gpu, rows, columns, inner);
-    gpu.blas().product(gpu, Matrix::new(y.address(), columns), Matrix::new(x.address(), inner), w, &how);
+    let [y_rows, x_rows] = [&y, x].map(|rows| rows.rows_at()).map(|(at, row)| Matrix::new(at, row));
+    gpu.blas().product(gpu, y_rows, x_rows, w, &how);
     y
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::cuda::Buffer;
+use crate::cuda::{Buffer, Padded};
 use crate::part::{Part, PartMut, Span};
 use crate::{Device, Gpu, memory};
 
@@ -23,6 +23,8 @@ pub struct Tensor {
 enum Storage {
     Host(Vec<f32>),
     Device(Arc<Buffer>),
+    /// On a GPU, with rows of the last dimension further apart than they are long.
+    Padded(Padded),
 }
 
 impl Tensor {
@@ -77,6 +79,7 @@ impl Tensor {
         match &self.data {
             Storage::Host(_) => None,
             Storage::Device(buffer) => Some(buffer.gpu()),
+            Storage::Padded(padded) => Some(padded.gpu()),
         }
     }
 
@@ -86,10 +89,10 @@ impl Tensor {
         if self.device() == device {
             return self;
         }
-        let buffer = match (device, &self.data) {
+        let buffer = match (device, self.gpu()) {
             (Device::Cpu, _) => return self.to_host(),
-            (Device::Cuda(gpu), Storage::Host(data)) => gpu.upload(data),
-            (Device::Cuda(gpu), Storage::Device(there)) => gpu.fetched(there.gpu(), there.address(), 4 * self.len()),
+            (Device::Cuda(gpu), None) => gpu.upload(self.data()),
+            (Device::Cuda(gpu), Some(there)) => gpu.fetched(there, self.address(), 4 * self.len()),
         };
         Self { data: Storage::Device(Arc::new(buffer)), shape: self.shape.clone() }
     }
@@ -107,9 +110,9 @@ impl Tensor {
     pub fn to_host(&self) -> Self {
         match &self.data {
             Storage::Host(_) => self.clone(),
-            Storage::Device(buffer) => {
+            Storage::Device(_) | Storage::Padded(_) => {
                 let mut host = Self::unfilled(&*self.shape);
-                buffer.gpu().read(buffer.address(), host.data_mut());
+                self.gpu().into_iter().for_each(|gpu| gpu.read(self.address(), host.data_mut()));
                 host
             }
         }
@@ -120,14 +123,14 @@ impl Tensor {
         let bytes = self.len() * 4;
         match &mut self.data {
             Storage::Host(data) => pieces(data).for_each(|piece| piece.fill(0.0)),
-            Storage::Device(_) => {
+            Storage::Device(_) | Storage::Padded(_) => {
                 let at = self.address_mut();
                 self.gpu().into_iter().for_each(|gpu| gpu.clear(at, bytes));
             }
         }
     }
 
-    /// The address of its elements.
+    /// The address of its elements, one after the other.
     ///
     /// # Panics
     /// If they are on the host.
@@ -135,11 +138,40 @@ impl Tensor {
         match &self.data {
             Storage::Host(_) => panic!("{self:?} is on the host, the others on a GPU"),
             Storage::Device(buffer) => buffer.address(),
+            Storage::Padded(padded) => padded.dense(self.len(), self.last()).address(),
+        }
+    }
+
+    /// As [`Tensor::unfilled_on`], with rows of the last dimension `pitch` elements apart. Operations that do not ask for
+    /// [`Tensor::rows_at`] get a copy without the gaps.
+    pub(crate) fn padded_on(gpu: &'static Gpu, shape: impl Into<Vec<usize>>, pitch: usize) -> Self {
+        let shape = shape.into();
+        let rows = volume(&shape[..shape.len() - 1]);
+        Self { data: Storage::Padded(Padded::new(Buffer::of(gpu, rows * pitch), pitch)), shape }
+    }
+
+    /// The address of its rows, and how many elements apart they are.
+    ///
+    /// # Panics
+    /// If they are on the host.
+    pub(crate) fn rows_at(&self) -> (u64, usize) {
+        match &self.data {
+            Storage::Padded(padded) => padded.rows(),
+            _ => (self.address(), self.last()),
+        }
+    }
+
+    /// One element after the other.
+    fn close_up(&mut self) {
+        let (len, width) = (self.len(), self.last());
+        if let Storage::Padded(padded) = &self.data {
+            self.data = Storage::Device(padded.dense(len, width));
         }
     }
 
     /// The address of its elements, which nobody else looks at: shared ones are copied first.
     pub(crate) fn address_mut(&mut self) -> u64 {
+        self.close_up();
         let bytes = self.len() * 4;
         if let Storage::Device(buffer) = &mut self.data
             && Arc::get_mut(buffer).is_none()
@@ -154,14 +186,31 @@ impl Tensor {
     /// For an operation that works in place: its elements, and a tensor of the same shape to write to, which is this one
     /// unless somebody shares it.
     pub(crate) fn in_place(mut self) -> (Part<'static>, Self) {
+        self.close_up();
         let shared = match &mut self.data {
             Storage::Device(buffer) => Arc::get_mut(buffer).is_none(),
-            Storage::Host(_) => panic!("{self:?} is on the host"),
+            Storage::Host(_) | Storage::Padded(_) => panic!("{self:?} is on the host"),
         };
         let Part::Device(span) = self.part(0..self.len()) else { unreachable!("a device tensor has device parts") };
         let from = Part::Device(Span::new(span.gpu, span.at, span.len));
         // The shared elements live on with whoever shares them, and work on the stream is in order.
         if shared { (from, Self::unfilled_on(self.device(), &*self.shape)) } else { (from, self) }
+    }
+
+    /// As [`Tensor::in_place`], for operations that ask for [`Tensor::rows_at`]: the address of its rows, and the tensor to
+    /// write to, whose rows are as far apart.
+    pub(crate) fn rows_in_place(mut self) -> (u64, Self) {
+        if let Storage::Padded(padded) = &mut self.data {
+            let (at, pitch) = padded.rows();
+            return if padded.is_shared() {
+                (at, Self::padded_on(padded.gpu(), &*self.shape, pitch))
+            } else {
+                (at, self)
+            };
+        }
+        let (from, to) = self.in_place();
+        let Part::Device(span) = from else { unreachable!("a device tensor has device parts") };
+        (span.at, to)
     }
 
     /// The elements `range`.
@@ -171,11 +220,9 @@ impl Tensor {
     #[must_use]
     pub fn part(&self, range: Range<usize>) -> Part<'_> {
         assert!(range.start <= range.end && range.end <= self.len(), "elements {range:?} of {self:?}");
-        match &self.data {
-            Storage::Host(data) => Part::Host(&data[range]),
-            Storage::Device(buffer) => {
-                Part::Device(Span::new(buffer.gpu(), buffer.address() + 4 * range.start as u64, range.len()))
-            }
+        match self.gpu() {
+            Some(gpu) => Part::Device(Span::new(gpu, self.address() + 4 * range.start as u64, range.len())),
+            None => Part::Host(&self.data()[range]),
         }
     }
 
@@ -206,7 +253,7 @@ impl Tensor {
     pub fn data(&self) -> &[f32] {
         match &self.data {
             Storage::Host(data) => data,
-            Storage::Device(_) => panic!("{self:?} is on {}, not on the host", self.device()),
+            Storage::Device(_) | Storage::Padded(_) => panic!("{self:?} is on {}, not on the host", self.device()),
         }
     }
 
@@ -219,7 +266,7 @@ impl Tensor {
         let device = self.device();
         match &mut self.data {
             Storage::Host(data) => data,
-            Storage::Device(_) => panic!("a tensor on {device}, not on the host"),
+            Storage::Device(_) | Storage::Padded(_) => panic!("a tensor on {device}, not on the host"),
         }
     }
 
@@ -229,7 +276,7 @@ impl Tensor {
         let mut host = self.to(Device::Cpu);
         std::mem::take(match &mut host.data {
             Storage::Host(data) => data,
-            Storage::Device(_) => unreachable!("it was just copied to the host"),
+            Storage::Device(_) | Storage::Padded(_) => unreachable!("it was just copied to the host"),
         })
     }
 
@@ -253,6 +300,9 @@ impl Tensor {
     pub fn reshape(mut self, shape: impl Into<Vec<usize>>) -> Self {
         let shape = shape.into();
         assert!(volume(&shape) == self.len(), "cannot reshape {:?} to {shape:?}", self.shape);
+        if shape.last() != self.shape.last() {
+            self.close_up();
+        }
         self.shape = shape;
         self
     }
@@ -302,6 +352,7 @@ impl Clone for Tensor {
     fn clone(&self) -> Self {
         let data = match &self.data {
             Storage::Device(buffer) => Storage::Device(buffer.clone()),
+            Storage::Padded(padded) => Storage::Padded(padded.clone()),
             Storage::Host(from) => {
                 let mut data = memory::take(from.len());
                 pieces(&mut data).zip(from.par_chunks(PIECE)).for_each(|(to, from)| to.copy_from_slice(from));

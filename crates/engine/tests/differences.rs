@@ -246,16 +246,17 @@ fn attentions() {
 #[test]
 fn group_norms() {
     let shape = [2, 6, 2, 3];
-    for groups in [1, 2, 6] {
+    for (groups, rectified) in [(1, false), (2, false), (6, false), (2, true), (6, true)] {
         let (x, dy) = (numbers(&shape, 1), numbers(&shape, 2));
         let (gamma, beta) = (numbers(&[6], 3), numbers(&[6], 4));
         let (gf, bf) = (wide(&gamma), wide(&beta));
         let f = |x: &[f64]| {
             let normalised = normalise(x, 36 / groups);
-            normalised.iter().enumerate().map(|(i, x)| x * gf[i / 6 % 6] + bf[i / 6 % 6]).collect()
+            let scaled = normalised.iter().enumerate().map(|(i, x)| x * gf[i / 6 % 6] + bf[i / 6 % 6]);
+            scaled.map(|y| if rectified { y.max(0.0) } else { y }).collect()
         };
-        let (y, kept) = group_norm(&x, groups, &gamma, &beta, 1e-5);
-        check(f, &x, &y, &dy, &group_norm_backward(&dy, &gamma, &kept));
+        let (y, kept) = group_norm(&x, groups, &gamma, &beta, 1e-5, rectified);
+        check(f, &x, &y, &dy, &group_norm_backward(dy.clone(), &gamma, &beta, &kept, rectified).0);
     }
 }
 

@@ -29,9 +29,10 @@ fn empty_batches_work_everywhere() {
     let (y, kept) = layer_norm(&none(&[3, 4]), &ones(&[4]), &ones(&[4]), 1e-5);
     is(&layer_norm_backward(&y, &ones(&[4]), &kept), &[3, 4]);
     is(&layer_norm_rows(&y, &kept.xhat).0, &[4]);
-    let (y, kept) = group_norm(&none(&[4, 2, 2]), 2, &ones(&[4]), &ones(&[4]), 1e-5);
-    is(&group_norm_backward(&y, &ones(&[4]), &kept), &[4, 2, 2]);
-    is(&group_norm_rows(&y, &kept.xhat).1, &[4]);
+    let (y, kept) = group_norm(&none(&[4, 2, 2]), 2, &ones(&[4]), &ones(&[4]), 1e-5, true);
+    let (dx, _, shift) = group_norm_backward(y, &ones(&[4]), &ones(&[4]), &kept, true);
+    is(&dx, &[4, 2, 2]);
+    is(&shift, &[4]);
     is(&embedding(&[], &[0, 5], &ones(&[7, 3])), &[5, 3]);
     is(&cross_entropy(none(&[3]), &[]).1, &[3]);
     is(&sigmoid_cross_entropy(&none(&[3]), &none(&[3])).1, &[3]);

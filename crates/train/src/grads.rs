@@ -80,29 +80,64 @@ impl Layout {
 ///
 /// On a GPU, what has an operation of its own (sums, scales, blends) stays there. Whoever asks for the numbers themselves
 /// gets a copy; whoever changes them or brings a closure gets them on the host, where they stay until they meet numbers on
-/// the GPU again.
+/// the GPU again. Factors of numbers on a GPU are collected, and multiplied in by whoever needs the numbers.
 #[derive(Clone)]
 pub struct Grads {
     layout: Arc<Layout>,
     flat: Tensor,
+    /// What `flat` is still to be multiplied with; 1 on the host. 0 stands for zeros, whatever `flat` holds.
+    by: f64,
+    /// The product, where somebody asked for it.
+    product: OnceLock<Tensor>,
     /// The numbers on the host, where somebody asked for those of a GPU.
     mirror: OnceLock<Tensor>,
 }
 
 impl Grads {
     fn of(layout: Arc<Layout>, flat: Tensor) -> Self {
-        Grads { layout, flat, mirror: OnceLock::new() }
+        Grads { layout, flat, by: 1.0, product: OnceLock::new(), mirror: OnceLock::new() }
     }
 
     /// The numbers, about to change.
     fn changing(&mut self) -> &mut Tensor {
         self.mirror.take();
+        if self.by != 1.0 {
+            match self.product.take() {
+                Some(product) => self.flat = product,
+                None if self.by == 0.0 => self.flat = Tensor::zeros_on(self.device(), self.flat.shape()),
+                None => op::scale(&mut self.flat, self.by),
+            }
+            self.by = 1.0;
+        }
         &mut self.flat
     }
 
     /// The numbers on the host.
     fn host(&self) -> &Tensor {
-        if self.device() == Device::Cpu { &self.flat } else { self.mirror.get_or_init(|| self.flat.to_host()) }
+        if self.device() == Device::Cpu { &self.flat } else { self.mirror.get_or_init(|| self.tensor().to_host()) }
+    }
+
+    /// Multiplies with `by`, on a GPU later.
+    fn multiply(&mut self, by: f64) {
+        if self.device() == Device::Cpu {
+            return op::scale(&mut self.flat, by);
+        }
+        (self.mirror, self.product) = (OnceLock::new(), OnceLock::new());
+        self.by *= by;
+    }
+
+    /// The numbers before they are multiplied, and with what (not 0).
+    pub(crate) fn factors(&self) -> (&Tensor, f64) {
+        if self.by == 0.0 { (self.tensor(), 1.0) } else { (&self.flat, self.by) }
+    }
+
+    /// Zeros on a GPU that were never written down become what `make` makes; anything else stays as it is.
+    pub(crate) fn or_make(self, make: impl FnOnce(Device, usize) -> Tensor) -> Result<Self, Self> {
+        if self.by != 0.0 {
+            return Err(self);
+        }
+        let flat = make(self.device(), self.flat.len());
+        Ok(Grads::of(self.layout, flat))
     }
 
     /// All zeros.
@@ -131,12 +166,28 @@ impl Grads {
 
     /// The same numbers on `device`.
     pub fn to(self, device: Device) -> Self {
-        Grads::of(self.layout, self.flat.to(device))
+        if device == self.device() {
+            return self;
+        }
+        Grads::of(self.layout.clone(), self.into_tensor().to(device))
     }
 
     /// All numbers, on whatever device.
     pub fn tensor(&self) -> &Tensor {
-        &self.flat
+        let product = || {
+            if self.by == 0.0 {
+                return Tensor::zeros_on(self.device(), self.flat.shape());
+            }
+            let mut product = self.flat.clone();
+            op::scale(&mut product, self.by);
+            product
+        };
+        if self.by == 1.0 { &self.flat } else { self.product.get_or_init(product) }
+    }
+
+    fn into_tensor(mut self) -> Tensor {
+        self.changing();
+        self.flat
     }
 
     /// All numbers, on whatever device, to change.
@@ -146,7 +197,7 @@ impl Grads {
 
     /// A copy of all numbers on the host.
     pub fn to_vec(&self) -> Vec<f32> {
-        self.flat.to_host().into_data()
+        self.tensor().to_host().into_data()
     }
 
     /// All numbers; those on a GPU are copied to the host.
@@ -173,7 +224,7 @@ impl Grads {
 
     /// Parameter `p`'s numbers, on whatever device.
     pub fn part(&self, p: usize) -> Part<'_> {
-        self.flat.part(self.layout.range(p))
+        self.tensor().part(self.layout.range(p))
     }
 
     /// Parameter `p`'s numbers, on whatever device, to change.
@@ -184,7 +235,7 @@ impl Grads {
 
     /// The L2 norm, accumulated in f64.
     pub fn norm(&self) -> f64 {
-        op::square(&self.flat).sqrt()
+        op::square(self.tensor()).sqrt()
     }
 
     /// `f` applied to each pair of numbers, in place; on the host.
@@ -202,7 +253,7 @@ impl Grads {
 
     /// Every number times `by`.
     pub fn times(mut self, by: f32) -> Self {
-        op::scale(self.changing(), f64::from(by));
+        self.multiply(f64::from(by));
         self
     }
 
@@ -221,7 +272,8 @@ impl Grads {
     /// Adam's step from its two means, `-rate m / (root sqrt(v) + eps)`, in the storage of `self`.
     pub fn adam_step(self, m: &Grads, v: &Grads, rate: f32, root: f32, eps: f32) -> Self {
         let (m, v) = (m.beside(&self), v.beside(&self));
-        Grads::of(self.layout, op::adam_step(self.flat, &m, &v, rate, root, eps))
+        let layout = self.layout.clone();
+        Grads::of(layout, op::adam_step(self.into_tensor(), &m, &v, rate, root, eps))
     }
 
     /// Numbers of one layout from several devices as one, by `sum` of their tensors; where the first are.
@@ -230,36 +282,40 @@ impl Grads {
     /// If there are none.
     pub(crate) fn gather(all: Vec<Grads>, sum: impl FnOnce(Vec<Tensor>) -> Tensor) -> Grads {
         let layout = all[0].layout.clone();
-        Grads::of(layout, sum(all.into_iter().map(|grads| grads.flat).collect()))
+        Grads::of(layout, sum(all.into_iter().map(Grads::into_tensor).collect()))
     }
 
     fn come_home(&mut self) {
         if self.device() != Device::Cpu {
             let kept = self.mirror.take();
-            self.flat = kept.unwrap_or_else(|| self.flat.to_host());
+            self.flat = kept.unwrap_or_else(|| self.tensor().to_host());
+            (self.by, self.product) = (1.0, OnceLock::new());
         }
     }
 
     /// These numbers on the device of `other`: on a GPU, or where they are already, nothing is copied.
     fn beside(&self, other: &Grads) -> std::borrow::Cow<'_, Tensor> {
         match self.device() == other.device() {
-            true => std::borrow::Cow::Borrowed(&self.flat),
-            false => std::borrow::Cow::Owned(self.flat.clone().to(other.device())),
+            true => std::borrow::Cow::Borrowed(self.tensor()),
+            false => std::borrow::Cow::Owned(self.tensor().clone().to(other.device())),
         }
     }
 }
 
 impl privacy::Sum for Grads {
     fn add(self, other: Self) -> Self {
-        let other = other.beside(&self);
-        Grads::of(self.layout, op::add(self.flat, &other))
+        let (other, layout) = (other.beside(&self), self.layout.clone());
+        Grads::of(layout, op::add(self.into_tensor(), &other))
     }
     fn scale(mut self, by: f64) -> Self {
-        op::scale(self.changing(), by);
+        self.multiply(by);
         self
     }
     fn blank(&self) -> Self {
-        Grads::of(self.layout.clone(), Tensor::zeros_on(self.device(), [self.flat.len()]))
+        match self.device() {
+            Device::Cpu => Grads::zeros(&self.layout.on(Device::Cpu)),
+            Device::Cuda(_) => Grads { by: 0.0, ..Grads::of(self.layout.clone(), self.flat.clone()) },
+        }
     }
     fn add_scaled(mut self, other: Self, by: f64) -> Self {
         let other = other.beside(&self);

@@ -5,12 +5,19 @@
 //! multiplied from the copies, and the few rows or columns that are left as they are.
 
 use super::blas::{Blas, Matrix, Product};
-use super::{Buffer, Gpu, Grid, Precision, arguments};
+use super::padded::move_rows;
+use super::{Buffer, Gpu, Precision};
 
 /// Multiplications that are worth the copies.
 const LARGE: usize = 1 << 29;
 /// Rows of copies are multiples of this many numbers.
 const ROW: usize = 8;
+
+/// How far apart the rows of a product `[m, n]` of `k` terms should be, if they should be further apart than they are long.
+pub(crate) fn pitch(gpu: &Gpu, [m, n, k]: [usize; 3]) -> Option<usize> {
+    let wanted = gpu.precision() != Precision::F32 && !n.is_multiple_of(4) && n >= 64 * ROW && m * n * k >= LARGE;
+    wanted.then(|| n.next_multiple_of(ROW))
+}
 
 /// Which dimension of a product.
 const M: usize = 0;
@@ -27,7 +34,8 @@ pub(super) fn by_copies(blas: &Blas, gpu: &'static Gpu, [out, a, b]: [Matrix; 3]
     let (a_along, a_rows) = if a.turned { (M, k) } else { (K, m) };
     let (b_along, b_rows) = if b.turned { (K, n) } else { (N, k) };
     let odd = |matrix: Matrix| !matrix.row.is_multiple_of(4);
-    let of = |matrix, along: usize| if odd(matrix) { Some(along) } else { None };
+    // Rows that are far enough apart may still be of an odd length.
+    let of = |matrix, along: usize| (odd(matrix) || !how.size[along].is_multiple_of(4)).then_some(along);
     let mut dimensions = [of(a, a_along), of(b, b_along), of(out, N)].into_iter().flatten();
     let Some(split) = dimensions.next().filter(|first| dimensions.all(|other| other == *first)) else { return false };
     if how.size[split] < 64 * ROW || (how.beta != 0.0 && odd(out)) {
@@ -39,7 +47,7 @@ pub(super) fn by_copies(blas: &Blas, gpu: &'static Gpu, [out, a, b]: [Matrix; 3]
     let result = if odd(out) { Copy::room(gpu, out, m, how.batch) } else { Copy::none(out) };
     in_two(blas, gpu, [result.matrix, first.matrix, second.matrix], how, split);
     if odd(out) {
-        move_rows(gpu, (result.matrix, out), out.row, m * how.batch);
+        move_rows(gpu, (result.matrix.at, result.matrix.row), (out.at, out.row), [m * how.batch, out.row]);
     }
     true
 }
@@ -72,15 +80,9 @@ impl Copy {
             return None;
         }
         let copy = Self::room(gpu, matrix, rows, batch);
-        move_rows(gpu, (matrix, copy.matrix), matrix.row, rows * batch);
+        move_rows(gpu, (matrix.at, matrix.row), (copy.matrix.at, copy.matrix.row), [rows * batch, matrix.row]);
         Some(copy)
     }
-}
-
-/// Copies `rows` rows of `width`.
-fn move_rows(gpu: &Gpu, (from, to): (Matrix, Matrix), width: usize, rows: usize) {
-    let grid = Grid { blocks: [rows as u32, width.div_ceil(1 << 12) as u32, 1], threads: 256, shared: 0 };
-    gpu.launch("move_rows", grid, arguments![from.at, to.at, from.row, to.row, width]);
 }
 
 /// The product over the largest multiple of [`ROW`] of one dimension, and over the rest.

@@ -37,11 +37,14 @@ macro_rules! programs {
 }
 
 pub(crate) const PROGRAMS: &[Program] = programs![
+    "activation",
     "attention",
+    "convolution": "pixels",
     "cross_entropy",
     "elementwise",
     "embedding",
     "flat",
+    "group_norm",
     "loss",
     "means",
     "noise",
@@ -54,8 +57,8 @@ pub(crate) const PROGRAMS: &[Program] = programs![
     "scatter",
     "softmax",
     "standardise",
-    "stencil_norms": "stencil",
-    "stencil_sum": "stencil",
+    "stencil_norms": "pixels" "stencil",
+    "stencil_sum": "pixels" "stencil",
     "sum_of_parts",
     "unfold",
 ];
@@ -173,36 +176,51 @@ mod tests {
 
     /// What programs that have variants are compiled with here.
     const VARIANTS: &[(&str, &str)] = &[
+        ("activation", "ACTIVATION=0"),
+        ("activation", "ACTIVATION=1"),
+        ("activation", "ACTIVATION=2"),
         ("attention", "WIDTH=64 PRECISION=0"),
         ("attention", "WIDTH=32 PRECISION=1"),
         ("attention", "WIDTH=128 PRECISION=1"),
+        (
+            "convolution",
+            "IN_C=32 IN_H=32 IN_W=32 OUT_C=32 OUT_H=32 OUT_W=32 KH=3 KW=3 SH=1 SW=1 PH=1 PW=1 ROWS=8 IMAGES=1 MI=2 NI=8 \
+             WARPS_M=1 WARPS_N=4 WARPS=4 DEEP=1 ALIGNED=1 ACTIVATION=2",
+        ),
+        (
+            "convolution",
+            "IN_C=5 IN_H=9 IN_W=7 OUT_C=70 OUT_H=4 OUT_W=7 KH=1 KW=1 SH=2 SW=1 PH=1 PW=1 ROWS=4 IMAGES=8 MI=4 NI=8 \
+             WARPS_M=1 WARPS_N=4 WARPS=4 DEEP=4 ALIGNED=0 ACTIVATION=1",
+        ),
+        ("group_norm", "FOURS=1 RELU=0"),
+        ("group_norm", "FOURS=8 RELU=1"),
         ("patches_norms", "ALONG=1 LINE=32 STAGES=3 PRECISION=0 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=4"),
         ("patches_norms", "ALONG=1 LINE=32 STAGES=3 PRECISION=1 ALIGNED=1 WM=64 WN=64 WARPS_M=2 WARPS_N=2 BLOCKS=2"),
         ("patches_sum", "ALONG=1 LINE=32 STAGES=3 PRECISION=0 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=2"),
         ("patches_sum", "ALONG=1 LINE=16 STAGES=3 PRECISION=1 ALIGNED=1 WM=64 WN=64 WARPS_M=2 WARPS_N=2 BLOCKS=2"),
         (
             "stencil_norms",
-            "IN_C=16 IN_H=9 IN_W=7 OUT_C=24 OUT_H=9 OUT_W=7 KH=3 KW=3 SH=1 SW=1 PH=1 PW=1 ROWS=8 MI=2 WARPS_M=1 WARPS_C=2 \
+            "IN_C=16 IN_H=9 IN_W=7 OUT_C=24 OUT_H=9 OUT_W=7 KH=3 KW=3 SH=1 SW=1 PH=1 PW=1 ROWS=8 MI=2 WARPS_M=1 WARPS_C=2 WARPS=2 \
              PRECISION=0 ALIGNED=0",
         ),
         (
             "stencil_norms",
             "IN_C=64 IN_H=32 IN_W=32 OUT_C=128 OUT_H=16 OUT_W=16 KH=3 KW=3 SH=2 SW=2 PH=1 PW=1 ROWS=4 MI=4 WARPS_M=1 \
-             WARPS_C=4 PRECISION=1 ALIGNED=1",
+             WARPS_C=4 WARPS=4 PRECISION=1 ALIGNED=1",
         ),
         (
             "stencil_norms",
-            "IN_C=3 IN_H=16 IN_W=14 OUT_C=8 OUT_H=8 OUT_W=14 KH=4 KW=3 SH=2 SW=1 PH=1 PW=1 ROWS=4 MI=1 WARPS_M=1 WARPS_C=1 \
+            "IN_C=3 IN_H=16 IN_W=14 OUT_C=8 OUT_H=8 OUT_W=14 KH=4 KW=3 SH=2 SW=1 PH=1 PW=1 ROWS=4 MI=1 WARPS_M=1 WARPS_C=1 WARPS=1 \
              PRECISION=1 ALIGNED=0",
         ),
         (
             "stencil_sum",
             "IN_C=64 IN_H=32 IN_W=32 OUT_C=64 OUT_H=32 OUT_W=32 KH=3 KW=3 SH=1 SW=1 PH=1 PW=1 ROWS=2 MI=2 WARPS_M=2 \
-             WARPS_C=4 PRECISION=1 ALIGNED=1",
+             WARPS_C=4 WARPS=8 PRECISION=1 ALIGNED=1",
         ),
         (
             "stencil_sum",
-            "IN_C=32 IN_H=8 IN_W=8 OUT_C=20 OUT_H=4 OUT_W=4 KH=1 KW=1 SH=2 SW=2 PH=0 PW=0 ROWS=4 MI=2 WARPS_M=1 WARPS_C=4 \
+            "IN_C=32 IN_H=8 IN_W=8 OUT_C=20 OUT_H=4 OUT_W=4 KH=1 KW=1 SH=2 SW=2 PH=0 PW=0 ROWS=4 MI=2 WARPS_M=1 WARPS_C=4 WARPS=4 \
              PRECISION=0 ALIGNED=1",
         ),
     ];

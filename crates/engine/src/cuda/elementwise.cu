@@ -62,26 +62,9 @@ KERNEL add_pairs(const float* a, const float* b, float* c, i64 n) {
 KERNEL multiply_pairs(const float* a, const float* b, float* c, i64 n) {
     map2(a, b, c, n, [](float a, float b) { return a * b; });
 }
-// `y[r] = x[r] + shift` for rows of `width`; a block takes a stretch of one row, a thread four columns where rows allow it.
-KERNEL add_row(const float* x, const float* shift, float* y, int width) {
-    i64 first = (i64)blockIdx.x * width;
-    int j = 4 * (blockIdx.y * blockDim.x + threadIdx.x);
-    if (width % 4 == 0 && j < width && ((u64)shift & 15) == 0) {
-        float4 v = *(const float4*)(x + first + j), s = *(const float4*)(shift + j);
-        v.x += s.x, v.y += s.y, v.z += s.z, v.w += s.w;
-        *(float4*)(y + first + j) = v;
-        return;
-    }
-    for (int k = j; k < min(j + 4, width); ++k) y[first + k] = x[first + k] + shift[k];
-}
 // Rows of `width` from a matrix with rows of one length to one with rows of another.
 KERNEL move_rows(const float* from, float* to, i64 from_row, i64 to_row, int width) {
     from += blockIdx.x * from_row, to += blockIdx.x * to_row;
     int end = min(width, (int)(blockIdx.y + 1) * 4096);
     for (int j = blockIdx.y * 4096 + threadIdx.x; j < end; j += blockDim.x) to[j] = from[j];
-}
-// `y[i, c, :] = x[i, c, :] + shift[c]` for `c` of `channels` with `area` positions each.
-KERNEL add_channel(const float* x, const float* shift, float* y, i64 n, int channels, int area) {
-    i64 i = THREAD;
-    if (i < n) y[i] = x[i] + shift[i / area % channels];
 }

@@ -9,7 +9,7 @@ use cudarc::driver::sys;
 
 use super::arena::{Arena, Usage};
 use super::blas::Blas;
-use super::dnn::Dnn;
+use super::dnn::{Dnn, Shape};
 use super::error::{DeviceError, fail};
 use super::profile::Timed;
 use super::transfer::{STAGING, Staging};
@@ -27,6 +27,9 @@ pub struct Gpu {
     arena: Mutex<Arena>,
     pub(super) functions: Mutex<HashMap<(&'static str, String), usize>>,
     pub(super) staging: Mutex<Staging>,
+    /// Convolutions (and whether they are turned) for which our own kernel is the faster.
+    pub(super) preferred: Mutex<HashMap<(Shape, bool, Precision), bool>>,
+    pub(super) always_ours: AtomicBool,
     pub(super) profiling: AtomicBool,
     pub(super) timings: Mutex<Vec<Timed>>,
     blas: OnceLock<Blas>,
@@ -114,6 +117,8 @@ impl Gpu {
                 arena: Mutex::default(),
                 functions: Mutex::default(),
                 staging: Mutex::new(Staging { memory, at: 0 }),
+                preferred: Mutex::default(),
+                always_ours: AtomicBool::new(false),
                 profiling: AtomicBool::new(false),
                 timings: Mutex::default(),
                 blas: OnceLock::new(),

@@ -5,7 +5,7 @@
 //! cuBLAS, convolutions to cuDNN. Each GPU has one stream, so that memory can be reused as soon as the host lets go of it, and
 //! nothing waits for the GPU except reading a result. GPUs that work together stand in `group.rs`.
 
-mod aligned;
+pub(crate) mod aligned;
 mod arena;
 pub(crate) mod blas;
 mod compile;
@@ -16,6 +16,7 @@ mod group;
 mod launch;
 mod library;
 mod nccl;
+mod padded;
 mod peer;
 mod precision;
 mod profile;
@@ -27,6 +28,7 @@ pub use error::{DeviceError, guard};
 pub use gpu::Gpu;
 pub use group::Group;
 pub(crate) use launch::{Argument, Grid, arguments};
+pub(crate) use padded::Padded;
 pub use precision::Precision;
 pub use profile::Taken;
 pub use ranks::Ranks;

@@ -104,9 +104,10 @@ __device__ __forceinline__ float2 pair_of_normals(const unsigned* x) {
     return make_float2(radius * c, radius * s);
 }
 
-// out[k] += scale normal(from + k) for k < len; `one` is 1. One thread for each block of eight that has a part in it:
+// out[k] = add out[k] + scale normal(from + k) for k < len; `one` is 1, `add` 1 or 0. One thread for each block of eight that has a part in it:
 // blocks from / 8 .. (from + len - 1) / 8.
-KERNEL add_normals(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 one, u64 from, long long len, float scale, float* __restrict__ out) {
+KERNEL add_normals(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 one, u32 add, u64 from, long long len, float scale,
+                   float* __restrict__ out) {
     long long thread = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     u64 at = from / 8 + thread;
     long long first = thread * 8 - (long long)(from % 8);
@@ -123,7 +124,7 @@ KERNEL add_normals(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 one, u
     if (first >= 0 && first + 8 <= len && (u64)to % 16 == 0) {
 #pragma unroll
         for (int k = 0; k < 8; k += 4) {
-            float4 v = *(float4*)(to + k);
+            float4 v = add ? *(float4*)(to + k) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
             v.x = fmaf(scale, normals[k], v.x), v.y = fmaf(scale, normals[k + 1], v.y);
             v.z = fmaf(scale, normals[k + 2], v.z), v.w = fmaf(scale, normals[k + 3], v.w);
             *(float4*)(to + k) = v;
@@ -132,7 +133,7 @@ KERNEL add_normals(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 one, u
     }
 #pragma unroll
     for (int k = 0; k < 8; ++k)
-        if (first + k >= 0 && first + k < len) to[k] = fmaf(scale, normals[k], to[k]);
+        if (first + k >= 0 && first + k < len) to[k] = fmaf(scale, normals[k], add ? to[k] : 0.0f);
 }
 
 // out[k] = word(from + k) for k < len; threads as for add_normals.

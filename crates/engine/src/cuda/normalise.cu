@@ -147,3 +147,11 @@ KERNEL group_norm_backward(const float* dy, const float* gamma, const float* xha
     for (int j = threadIdx.x; j < len; j += blockDim.x)
         dx[j] = scale * (dy[j] * scales[j / area] - mean - xhat[j] * slope);
 }
+
+// `dy` becomes 0 where `gamma xhat + beta` is not positive (and not NaN), for `n` numbers of `channels` channels.
+KERNEL silence_negative(float* dy, const float* gamma, const float* beta, const float* xhat, i64 n, int channels, int area) {
+    i64 i = THREAD;
+    if (i >= n) return;
+    int c = i / area % channels;
+    if (xhat[i] * gamma[c] + beta[c] <= 0.0f) dy[i] = 0.0f;
+}

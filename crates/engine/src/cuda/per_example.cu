@@ -38,15 +38,24 @@ KERNEL single_norms(const float* a, const float* b, double* out, int d, int p) {
 }
 
 // Per example and piece of rows of the Gram matrices `left` and `right` `[n, t, t]`: the sum of their products, and the sum
-// of the roots of products on the diagonal.
+// of the roots of products on the diagonal. They are symmetric: what is below the diagonal counts twice. A warp takes a row.
 KERNEL gram_parts(const float* left, const float* right, double* parts, int t) {
-    i64 first = (i64)blockIdx.x * t * t;
-    int rows = (t + gridDim.y - 1) / gridDim.y, from = blockIdx.y * rows, to = min(t, from + rows);
+    int lane = threadIdx.x & 31, warps = blockDim.x >> 5, step = gridDim.y * warps;
     double sum = 0.0, size = 0.0;
-    for (i64 k = (i64)from * t + threadIdx.x; k < (i64)to * t; k += blockDim.x) {
-        double product = (double)left[first + k] * right[first + k];
-        sum += product;
-        if (k / t == k % t) size += sqrt(fmax(product, 0.0));
+    for (int row = blockIdx.y * warps + (threadIdx.x >> 5); row < t; row += step) {
+        i64 first = ((i64)blockIdx.x * t + row) * t;
+        const float *x = left + first, *y = right + first;
+        int whole = t % 4 == 0 ? row / 4 * 4 : 0;
+        float4 v, w;
+        for (int k = 4 * lane; k < whole; k += 128) {
+            v = *(const float4*)(x + k), w = *(const float4*)(y + k);
+            sum += 2.0 * (((double)v.x * w.x + (double)v.y * w.y) + ((double)v.z * w.z + (double)v.w * w.w));
+        }
+        for (int k = whole + lane; k < row; k += 32) sum += 2.0 * ((double)x[k] * y[k]);
+        if (lane == 0) {
+            double product = (double)x[row] * y[row];
+            sum += product, size += sqrt(fmax(product, 0.0));
+        }
     }
     sum = block_sum(sum), size = block_sum(size);
     if (threadIdx.x != 0) return;
@@ -90,47 +99,56 @@ KERNEL tied_norms(const double* grams, const double* crosses, const double* scat
     out[i] = norm * norm;
 }
 
-// `out[j] += sum_i weights[i] g[i, j]`. Rows of weight exactly 0 are skipped, whatever they hold. Blocks of 64 columns by 8
+// `out[j] += sum_i weights[i] g[i, j]`. Rows of weight exactly 0 are skipped, whatever they hold. Blocks of 32 columns by 32
 // groups of examples.
 KERNEL sum_rows(const float* g, const float* weights, float* out, int n, i64 p) {
-    __shared__ float parts[8][64];
-    i64 column = (i64)blockIdx.x * 64 + (threadIdx.x & 63);
-    int group = threadIdx.x >> 6;
+    __shared__ float parts[32][33];
+    int lane = threadIdx.x & 31, group = threadIdx.x >> 5;
+    i64 column = (i64)blockIdx.x * 32 + lane;
     float sum = 0.0f;
     if (column < p) {
-#pragma unroll 4
-        for (int i = group; i < n; i += 8) {
-            float w = weights[i];
-            if (w != 0.0f) sum += w * g[i * p + column];
+#pragma unroll 8
+        for (int i = group; i < n; i += 32) {
+            float w = weights[i], x = g[i * p + column];
+            sum += w != 0.0f ? w * x : 0.0f;
         }
     }
-    parts[group][threadIdx.x & 63] = sum;
+    parts[group][lane] = sum;
     __syncthreads();
     if (group != 0 || column >= p) return;
-    for (int k = 1; k < 8; ++k) sum += parts[k][threadIdx.x];
+    for (int k = 1; k < 32; ++k) sum += parts[k][lane];
     out[column] += sum;
 }
 
-// `y[i] = weights[i] x[i]` for rows of `len`; 0 where the weight is 0.
-KERNEL weigh_rows(const float* x, const float* weights, float* y, i64 n, i64 len) {
-    i64 i = 4 * THREAD;
-    if (len % 4 == 0 && i + 3 < n) {
-        float w = weights[i / len];
-        float4 v = *(const float4*)(x + i);
-        if (w == 0.0f) v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        v.x *= w, v.y *= w, v.z *= w, v.w *= w;
-        *(float4*)(y + i) = v;
-        return;
+// `y[i] = weights[i] x[i]` for rows of `len`; 0 where the weight is 0. There, numbers that are not finite become 0 in the rows of
+// `other` too: nothing times nothing is nothing. Blocks of 256 threads, for each row in stretches of 1024 numbers.
+KERNEL weigh_rows(const float* x, const float* weights, float* y, i64 len, float* other, i64 other_len) {
+    float w = weights[blockIdx.x];
+    i64 step = (i64)gridDim.y * 1024, first = (i64)blockIdx.y * 1024 + 4 * threadIdx.x;
+    x += blockIdx.x * len, y += blockIdx.x * len, other += blockIdx.x * other_len;
+    for (i64 j = first; j < len; j += step) {
+        if (len % 4 == 0) {
+            float4 v = *(const float4*)(x + j);
+            if (w == 0.0f) v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            v.x *= w, v.y *= w, v.z *= w, v.w *= w;
+            *(float4*)(y + j) = v;
+            continue;
+        }
+        for (i64 k = j; k < min(len, j + 4); ++k) y[k] = w == 0.0f ? 0.0f : w * x[k];
     }
-    for (i64 k = i; k < min(n, i + 4); ++k) {
-        float w = weights[k / len];
-        y[k] = w == 0.0f ? 0.0f : w * x[k];
-    }
+    if (w != 0.0f) return;
+    for (i64 j = first; j < other_len; j += step)
+        for (i64 k = j; k < min(other_len, j + 4); ++k)
+            if (!(fabsf(other[k]) < INFINITE)) other[k] = 0.0f;
 }
-// Numbers that are not finite become 0 in rows of weight 0: nothing times nothing is nothing.
-KERNEL silence(float* x, const float* weights, i64 len) {
-    if (weights[blockIdx.x] != 0.0f) return;
-    float* row = x + blockIdx.x * len;
-    for (i64 j = (i64)blockIdx.y * blockDim.x + threadIdx.x; j < len; j += (i64)gridDim.y * blockDim.x)
-        if (!(fabsf(row[j]) < INFINITE)) row[j] = 0.0f;
+
+// Squared norms of examples over several parameters: `out[i, group]` is the sum of those of the tables' parameters, `[count, 2]`
+// of addresses of `[n]` and groups.
+KERNEL total_norms(const u64* table, int count, double* out, i64 n, int groups) {
+    i64 at = THREAD, i = at / groups;
+    if (i >= n) return;
+    double sum = 0.0;
+    for (int k = 0; k < count; ++k)
+        if ((int)table[2 * k + 1] == at % groups) sum += ((const double*)table[2 * k])[i];
+    out[at] = sum;
 }

@@ -2,12 +2,10 @@
 
 #define WINDOW int h, int w, int oh, int ow, int kh, int kw, int sh, int sw, int ph, int pw
 
-// The first of equal pixels wins, a NaN wins over numbers. `argmax` may be null.
-KERNEL max_pool_forward(const float* x, float* y, u32* argmax, i64 n, WINDOW) {
-    i64 at = THREAD;
-    if (at >= n) return;
+// The first of equal pixels wins, a NaN wins over numbers. `argmax` may be null. `I`: as for max_pool_back.
+template <class I> __device__ __forceinline__ void max_pool(const float* x, float* y, u32* argmax, I at, WINDOW) {
     int j = at % ow, i = at / ow % oh;
-    const float* plane = x + at / (ow * oh) * (h * w);
+    const float* plane = x + (i64)(at / (ow * oh)) * (h * w);
     float best = -INFINITE;
     u32 where = 0;
     bool first = true;
@@ -19,24 +17,35 @@ KERNEL max_pool_forward(const float* x, float* y, u32* argmax, i64 n, WINDOW) {
     y[at] = best;
     if (argmax) argmax[at] = where;
 }
+KERNEL max_pool_forward(const float* x, float* y, u32* argmax, i64 n, WINDOW) {
+    i64 at = THREAD;
+    if (at >= n) return;
+    if (n < 1ll << 32) max_pool<u32>(x, y, argmax, at, h, w, oh, ow, kh, kw, sh, sw, ph, pw);
+    else max_pool<i64>(x, y, argmax, at, h, w, oh, ow, kh, kw, sh, sw, ph, pw);
+}
 
 // The positions of windows along one axis that hold a pixel: from `first` to `last`.
 __device__ int first_window(int pixel, int k, int s, int p) { return max((pixel + p - k) / s + (pixel + p >= k ? 1 : 0), 0); }
 __device__ int last_window(int pixel, int s, int p, int count) { return min((pixel + p) / s, count - 1); }
 
-KERNEL max_pool_backward(const float* dy, const u32* argmax, float* dx, i64 n, WINDOW) {
-    i64 at = THREAD;
-    if (at >= n) return;
+// `I` holds the numbers of elements: 32 bits where they are enough, which divide four times as fast.
+template <class I> __device__ __forceinline__ void max_pool_back(const float* dy, const u32* argmax, float* dx, I at, WINDOW) {
     int c = at % w, r = at / w % h;
-    i64 plane = at / (w * h);
+    I plane = at / (w * h);
     u32 me = r * w + c;
     float sum = 0.0f;
     for (int i = first_window(r, kh, sh, ph); i <= last_window(r, sh, ph, oh); ++i)
         for (int j = first_window(c, kw, sw, pw); j <= last_window(c, sw, pw, ow); ++j) {
-            i64 window = (plane * oh + i) * ow + j;
+            I window = (plane * oh + i) * ow + j;
             if (argmax[window] == me) sum += dy[window];
         }
     dx[at] = sum;
+}
+KERNEL max_pool_backward(const float* dy, const u32* argmax, float* dx, i64 n, WINDOW) {
+    i64 at = THREAD;
+    if (at >= n) return;
+    if (n < 1ll << 32) max_pool_back<u32>(dy, argmax, dx, at, h, w, oh, ow, kh, kw, sh, sw, ph, pw);
+    else max_pool_back<i64>(dy, argmax, dx, at, h, w, oh, ow, kh, kw, sh, sw, ph, pw);
 }
 
 KERNEL avg_pool_forward(const float* x, float* y, i64 n, WINDOW) {

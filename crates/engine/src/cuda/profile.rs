@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use cudarc::driver::result::event;
 use cudarc::driver::sys;
 
+use super::dnn::Shape;
 use super::gpu::{Gpu, lock};
 
 /// One piece of work, between two events.
@@ -71,6 +72,46 @@ impl Gpu {
         let done = work();
         lock(&self.timings).push(Timed { name: name(), before, after: self.mark() });
         done
+    }
+
+    /// Milliseconds that `work` takes on the GPU, once it is warm.
+    pub(super) fn clock(&self, work: impl Fn()) -> f32 {
+        work();
+        let before = self.mark();
+        work();
+        work();
+        let after = self.mark();
+        self.wait();
+        // SAFETY: both events were recorded on a stream that was waited for, and are destroyed once, here.
+        unsafe {
+            let ms = event::elapsed(before, after);
+            let _ = (sys::cuEventDestroy_v2(before), sys::cuEventDestroy_v2(after));
+            self.check("event", ms) / 2.0
+        }
+    }
+
+    /// From now on convolutions are carried out by our own kernel wherever it fits, or by whatever is faster again: for tests.
+    pub fn always_own_convolutions(&self, always: bool) {
+        self.always_ours.store(always, Ordering::Relaxed);
+    }
+
+    /// Whether our own kernel carries a convolution out in less time than the library: tried once for each shape and precision.
+    pub(crate) fn prefers(
+        &self,
+        (shape, turned): (Shape, bool),
+        ours: impl Fn(),
+        theirs: impl FnOnce() -> f32,
+    ) -> bool {
+        if self.always_ours.load(Ordering::Relaxed) {
+            return true;
+        }
+        let key = (shape, turned, self.precision());
+        let known = lock(&self.preferred).get(&key).copied();
+        known.unwrap_or_else(|| {
+            let faster = self.clock(ours) < theirs();
+            lock(&self.preferred).insert(key, faster);
+            faster
+        })
     }
 
     /// An event at the end of what was asked of the stream so far.

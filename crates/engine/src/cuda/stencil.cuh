@@ -1,68 +1,19 @@
-// Gradients of a convolution's kernel with patches that are never formed: an image's rows lie in shared memory once,
-// and every tap of the kernel reads them in its own place.
+// Gradients of a convolution's kernel: images as pixels.cuh has them.
 //
-// A program is made for one convolution: images [IN_C, IN_H, IN_W], kernel KH by KW, strides SH, SW, padding PH, PW (at
-// most 4), outputs [OUT_C, OUT_H, OUT_W]; ALIGNED where IN_W and OUT_W are multiples of 4. A warp makes 16 MI outputs by 8
-// channels by all taps; a block is WARPS_M by WARPS_C warps. The inner dimension is positions: ROWS rows of them at a
-// time, each rounded up to a multiple of 8 (zeros in b). Arrays are f32.
+// A warp makes 16 MI outputs by 8 channels by all taps; a block is WARPS_M by WARPS_C warps. The inner dimension is
+// positions (zeros in b beyond a row's end).
 // PRECISION: 0 f32, as three TF32 products of high and low parts; 1 TF32, the last 13 bits are ignored. Tensor cores add
 // exact products in f32 and truncate: after s steps of 8 products an element is right to s 2^-21 of the sum of their
 // sizes, in TF32; in f32 the sum of steps is rounded to nearest.
 
 #define BM (16 * MI * WARPS_M)
 #define BC (8 * WARPS_C)
-#define THREADS (32 * WARPS_M * WARPS_C)
-#define TAPS (KH * KW)
 #define ACCUMULATORS (4 * MI * TAPS)
-#define LEFT 4
-#undef KERNEL
-#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS)
 
-__device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
-__device__ __forceinline__ void copy16(void* to, const void* from, int bytes) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes));
-}
-__device__ __forceinline__ void copy4(void* to, const void* from, bool present) {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)), "l"(from), "r"(present ? 4 : 0));
-}
-// `left` (0 to 4) floats, then zeros.
-__device__ __forceinline__ void copy_four(float* to, const float* from, const float* anywhere, int left) {
-#if ALIGNED
-    copy16(to, left > 0 ? from : anywhere, 4 * left);
-#else
-#pragma unroll
-    for (int e = 0; e < 4; ++e) copy4(to + e, e < left ? from + e : anywhere, e < left);
-#endif
-}
-__device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int N> __device__ __forceinline__ void wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
-
-constexpr int SPAN = (OUT_W + 7) / 8 * 8, POSITIONS = ROWS * SPAN, LINES = (ROWS - 1) * SH + KH;
-constexpr int SEEN = (SPAN - 1) * SW + KW - PW;
-constexpr int LINE = (LEFT + (IN_W > SEEN ? IN_W : SEEN) + 3) / 4 * 4;
 // An odd multiple of 4 words: eight lines at four places in 32 banks.
-constexpr int B_PITCH = POSITIONS + 4, X_PITCH = LINES * LINE | 4;
-constexpr int STAGE = BM * B_PITCH + BC * X_PITCH, STEPS = (OUT_H + ROWS - 1) / ROWS;
+constexpr int POSITIONS = ROWS * SPAN, B_PITCH = POSITIONS + 4, X_PITCH = LINES * LINE | 4;
+constexpr int STAGE = BM * B_PITCH + BC * X_PITCH;
 constexpr int ACROSS = (IN_C + BC - 1) / BC, TILES = ACROSS * ((OUT_C + BM - 1) / BM);
-
-// Borders stay zero: only pixels are copied.
-__device__ __forceinline__ void clear_stages(float* stages) {
-    for (int at = threadIdx.x; at < 2 * STAGE / 4; at += THREADS) ((float4*)stages)[at] = make_float4(0, 0, 0, 0);
-    __syncthreads();
-}
-
-// COUNT lines of PLACES places of four words are copied by THREADS threads: `copy(line, place)`.
-template <int COUNT, int PLACES, class Copy> __device__ __forceinline__ void deal(const Copy& copy) {
-    constexpr int LANES = PLACES < THREADS ? PLACES : THREADS, EACH = THREADS / LANES;
-    int first = threadIdx.x / LANES;
-#pragma unroll
-    for (int turn = 0; turn < (PLACES + LANES - 1) / LANES; ++turn) {
-        int place = threadIdx.x % LANES + turn * LANES;
-#pragma unroll
-        for (int line = 0; line < COUNT; line += EACH)
-            if (first < EACH && place < PLACES && line + first < COUNT) copy(line + first, place);
-    }
-}
 
 // Rows `first` .. `first + ROWS` of positions of outputs `m` .. of b, and what they see of channels `k` .. of x.
 __device__ __forceinline__ void fill(float* stage, const float* x, const float* b, int m, int k, int first) {
@@ -72,20 +23,7 @@ __device__ __forceinline__ void fill(float* stage, const float* x, const float* 
         bool all = OUT_C % BM == 0 || m + line < OUT_C;
         copy_four(stage + line * B_PITCH + 4 * place, from + (line * OUT_H + row) * OUT_W + col, b, all ? left : 0);
     });
-    constexpr int CHUNKS = (IN_W + 3) / 4;
-    const float* pixels = x + (k * IN_H + first * SH - PH) * IN_W;
-    deal<BC, LINES * CHUNKS>([&](int channel, int place) {
-        int y = place / CHUNKS, col = 4 * (place % CHUNKS);
-        bool inside = (u32)(first * SH - PH + y) < (u32)IN_H && (IN_C % BC == 0 || k + channel < IN_C);
-        copy_four(stage + BM * B_PITCH + channel * X_PITCH + y * LINE + LEFT + col,
-                  pixels + (channel * IN_H + y) * IN_W + col, x, inside ? min(IN_W - col, 4) : 0);
-    });
-}
-
-__device__ __forceinline__ void mma(float* c, const u32* a, const u32* b) {
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+    fill_pixels<BC, X_PITCH>(stage + BM * B_PITCH, x, k, first);
 }
 
 // The high part of x as TF32; what is left of it, to nearest (what is not a number is so in the high part already).
@@ -158,7 +96,7 @@ __device__ __forceinline__ void clear(float (&acc)[ACCUMULATORS]) {
 template <class Take>
 __device__ __forceinline__ void stream(float* stages, const float* x, const float* b, int m, int k, int from, int to,
                                        float (&acc)[ACCUMULATORS], const Take& take) {
-    clear_stages(stages);
+    clear_stages<2 * STAGE>(stages);
     int ahead = from, ahead_step = 0, stage = 0;
     auto next = [&]() {
         if (ahead < to)

@@ -1,16 +1,17 @@
 //! Two-dimensional convolution (cross-correlation, as in PyTorch): read in place where the horizontal stride is 1, else by
 //! products with patches unfolded in cache.
 
+mod gpu;
+mod tensor_cores;
+
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::activation::Activation;
 use super::direct::Direct;
-use super::unfold::{self, Unfolding};
-use crate::cuda::blas::{Matrix, Product};
-use crate::cuda::dnn::{Data, Pass, Shape};
-use crate::cuda::{Grid, arguments};
+use super::unfold::Unfolding;
 use crate::memory::Scratch;
-use crate::{Gpu, Mat, Tensor, Threads, Window, product};
+use crate::{Mat, Tensor, Threads, Window, product};
 
 /// Images are unfolded together until they have this many positions, so that products are wide enough.
 const POSITIONS: usize = 256;
@@ -21,20 +22,36 @@ const POSITIONS: usize = 256;
 /// If the shapes do not fit each other or the window.
 #[must_use]
 pub fn conv2d(x: &Tensor, w: &Tensor, b: Option<&Tensor>, window: Window) -> Tensor {
+    conv2d_then(x, w, b, window, None)
+}
+
+/// As [`conv2d`], with an activation of the result.
+///
+/// # Panics
+/// If the shapes do not fit each other or the window.
+#[must_use]
+pub fn conv2d_then(
+    x: &Tensor,
+    w: &Tensor,
+    b: Option<&Tensor>,
+    window: Window,
+    activation: Option<Activation>,
+) -> Tensor {
     let (o, unfolding) = check(x.shape(), w, window);
     assert!(b.is_none_or(|b| b.shape() == [o]), "conv2d: weight {w:?}, bias {b:?}");
     let (oh, ow) = window.fit(x.shape()[2], x.shape()[3]);
     if let Some(gpu) = x.gpu() {
-        return conv2d_on(gpu, x, w, b, window);
+        return gpu::forward(gpu, x, w, b, window, activation);
     }
     let mut y = Tensor::unfilled([x.rows(), o, oh, ow]);
     let bias = b.map(Tensor::data);
-    if let Some(direct) = Direct::new(&unfolding) {
-        each_image(&unfolding, &direct, w.data(), bias, x.data(), y.data_mut());
-        return y;
+    match Direct::new(&unfolding) {
+        Some(direct) => each_image(&unfolding, &direct, w.data(), bias, x.data(), y.data_mut()),
+        None => each_group(&unfolding, o, y.data_mut(), x.data(), |y, x, scratch| {
+            forward(&unfolding, w, bias, y, x, scratch);
+        }),
     }
-    each_group(&unfolding, o, y.data_mut(), x.data(), |y, x, scratch| forward(&unfolding, w, bias, y, x, scratch));
-    y
+    activation.into_iter().fold(y, |y, activation| activation.forward(y))
 }
 
 /// The input gradient: `dy` is `[n, o, h', w']`, `input_shape` is `[n, c, h, w]`, which is also the result's shape.
@@ -47,7 +64,7 @@ pub fn conv2d_backward(dy: &Tensor, w: &Tensor, input_shape: &[usize], window: W
     let (oh, ow) = window.fit(input_shape[2], input_shape[3]);
     assert!(dy.shape() == [input_shape[0], o, oh, ow], "conv2d: gradient {dy:?} of input {input_shape:?}");
     if let Some(gpu) = dy.gpu() {
-        return conv2d_backward_on(gpu, dy, w, input_shape, window);
+        return gpu::backward(gpu, dy, w, input_shape, window);
     }
     let mut dx = Tensor::unfilled(input_shape);
     if dy.is_empty() {
@@ -64,84 +81,6 @@ pub fn conv2d_backward(dy: &Tensor, w: &Tensor, input_shape: &[usize], window: W
     let (y_chunk, x_chunk) = (images * o * unfolding.positions(), images * unfolding.image());
     let pairs = dx.data_mut().par_chunks_mut(x_chunk.max(1)).zip(dy.data().par_chunks(y_chunk));
     pairs.for_each_init(scratches, |scratch, (dx, dy)| backward(&unfolding, w, dx, dy, scratch));
-    dx
-}
-
-/// The shape of a convolution in cuDNN's words.
-pub(super) fn shape(input: &[usize], outputs: usize, window: Window) -> Shape {
-    Shape { n: input[0], input: [input[1], input[2], input[3]], outputs, window }
-}
-
-/// By cuDNN, or by products with unfolded images where there is none.
-fn conv2d_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, window: Window) -> Tensor {
-    let (n, o, (oh, ow)) = (x.rows(), w.rows(), window.fit(x.shape()[2], x.shape()[3]));
-    let mut y = Tensor::unfilled_on(x.device(), [n, o, oh, ow]);
-    if y.is_empty() || x.is_empty() {
-        y.clear();
-        return y;
-    }
-    match gpu.dnn() {
-        Some(dnn) => {
-            let data = Data { x: x.address(), w: w.address(), y: y.address_mut() };
-            dnn.run(gpu, shape(x.shape(), o, window), Pass::Forward, data);
-        }
-        None => unfold::each_part(gpu, x, window, |first, images, cols, [d, t]| {
-            let out = Matrix::new(y.address() + (4 * first * o * t) as u64, t).every(o * t);
-            let how = Product { batch: images, ..Product::new(gpu, o, t, d) };
-            gpu.blas().product(gpu, out, Matrix::new(w.address(), d), Matrix::new(cols, t).every(d * t), &how);
-        }),
-    }
-    if let Some(b) = b {
-        gpu.launch("add_channel", Grid::over(y.len()), arguments![&y, b, &y, y.len(), o, oh * ow]);
-    }
-    y
-}
-
-/// The convolution that the input gradient of one with stride 1 is (see [`turn_round`]).
-fn turned_shape(input: &[usize], outputs: usize, window: Window) -> Option<Shape> {
-    let (Window { kernel: [kh, kw], padding: [ph, pw], stride }, (oh, ow)) = (window, window.fit(input[2], input[3]));
-    let turned = || Window { kernel: [kh, kw], stride, padding: [kh - 1 - ph, kw - 1 - pw] };
-    let fits = stride == [1, 1] && ph < kh && pw < kw;
-    fits.then(|| Shape { n: input[0], input: [outputs, oh, ow], outputs: input[1], window: turned() })
-}
-
-/// Its weights.
-fn turned_weights(gpu: &'static Gpu, w: &Tensor) -> Tensor {
-    let &[o, c, kh, kw] = w.shape() else { unreachable!("the weight was checked") };
-    let turned = Tensor::unfilled_on(w.device(), [c, o, kh, kw]);
-    gpu.launch("turn_weights", Grid::over(w.len()), arguments![w, &turned, w.len(), o, c, kh * kw]);
-    turned
-}
-
-fn conv2d_backward_on(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, input: &[usize], window: Window) -> Tensor {
-    let mut dx = Tensor::unfilled_on(dy.device(), input);
-    if dy.is_empty() || dx.is_empty() {
-        dx.clear();
-        return dx;
-    }
-    match gpu.dnn() {
-        Some(dnn) => {
-            let data = Data { x: dx.address_mut(), w: w.address(), y: dy.address() };
-            let (straight, turned) = (shape(input, w.rows(), window), turned_shape(input, w.rows(), window));
-            let turned = turned.map(|shape| (shape, turned_weights(gpu, w)));
-            // Which of the two is faster differs by shape.
-            if let Some((shape, weights)) = turned {
-                let forward = Data { x: data.y, w: weights.address(), y: data.x };
-                let time = dnn.time(gpu, straight, Pass::Input, data);
-                if dnn.time(gpu, shape, Pass::Forward, forward) < time {
-                    dnn.run(gpu, shape, Pass::Forward, forward);
-                    return dx;
-                }
-            }
-            dnn.run(gpu, straight, Pass::Input, data);
-        }
-        None => unfold::fold_parts(gpu, &dx, window, |first, images, cols, [d, t]| {
-            let o = w.rows();
-            let from = Matrix::new(dy.address() + (4 * first * o * t) as u64, t).every(o * t);
-            let how = Product { batch: images, ..Product::new(gpu, d, t, o) };
-            gpu.blas().product(gpu, Matrix::new(cols, t).every(d * t), Matrix::new(w.address(), d).t(), from, &how);
-        }),
-    }
     dx
 }
 

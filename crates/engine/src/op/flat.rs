@@ -141,3 +141,27 @@ pub fn walk(w: &mut Tensor, step: crate::Part) {
     let blocks = w.data_mut().par_chunks_mut(BLOCK).zip(step.host().par_chunks(BLOCK));
     blocks.for_each(|(w, by)| w.iter_mut().zip(by).for_each(|(w, d)| *w += d));
 }
+
+/// Adds `by step` to tensors that lie one after the other in `step`; on a GPU in one go. The product is taken in f64.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn walk_all(tensors: &mut [Tensor], step: &Tensor, by: f64) {
+    let len: usize = tensors.iter().map(Tensor::len).sum();
+    assert!(len == step.len(), "a step of {} elements for {len}", step.len());
+    let starts = tensors.iter().scan(0, |at, tensor| {
+        *at += tensor.len();
+        Some(*at - tensor.len())
+    });
+    let starts: Vec<usize> = starts.collect();
+    if let Some(gpu) = step.gpu() {
+        let rows = tensors.iter_mut().zip(&starts).flat_map(|(tensor, start)| [tensor.address_mut(), *start as u64]);
+        let table = gpu.upload(&rows.chain([0, len as u64]).collect::<Vec<u64>>());
+        return gpu.launch("walk_all", Grid::over(len.div_ceil(16)), arguments![&table, tensors.len(), step, by, len]);
+    }
+    for (tensor, start) in tensors.iter_mut().zip(starts) {
+        let step = step.data()[start..].par_chunks(BLOCK);
+        let blocks = tensor.data_mut().par_chunks_mut(BLOCK).zip(step);
+        blocks.for_each(|(w, d)| w.iter_mut().zip(d).for_each(|(w, d)| *w += (f64::from(*d) * by) as f32));
+    }
+}

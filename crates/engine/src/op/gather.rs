@@ -1,5 +1,6 @@
 //! A data set on a GPU, and rows of it.
 
+use super::activation::shift_rows;
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::{Device, Gpu, Tensor};
 
@@ -71,8 +72,7 @@ pub fn add_to_each(mut x: Tensor, shift: &Tensor) -> Tensor {
     assert!(shift.len() >= width, "add_to_each: {x:?}, {shift:?}");
     if let Some(gpu) = x.gpu() {
         let at = x.address_mut();
-        let grid = Grid::blocks(x.rows(), width.div_ceil(1024), 256);
-        gpu.launch("add_row", grid, arguments![at, shift, at, width]);
+        shift_rows(gpu, (at, width), shift, [x.rows(), width], None);
         return x;
     }
     let rows = x.data_mut().chunks_exact_mut(width.max(1));

@@ -1,36 +1,44 @@
-//! Group normalisation: each example's channels are normalised in groups.
+//! Group normalisation: each example's channels are normalised in groups; what follows may be rectified in the same pass.
 
 use rayon::prelude::*;
 
 use super::layer_norm::{Normalised, centre, normalise};
-use super::{bias_rows, bias_rows_channels, each};
-use crate::Tensor;
+use super::{bias_rows, bias_rows_channels, each, relu};
 use crate::cuda::{Grid, arguments};
+use crate::{Gpu, Tensor};
 
 /// `gamma xhat + beta` for `x` `[n, c, ..]`, where `xhat` is normalised over each of `groups` groups of channels and their
-/// positions; `gamma` and `beta` are `[c]`. The kept `rstd` is `[n, groups]`.
+/// positions; `gamma` and `beta` are `[c]`. With `rectified`, the larger of that and 0. The kept `rstd` is `[n, groups]`.
 ///
 /// # Panics
 /// If `groups` does not divide `c`, or scale or shift is not `[c]`.
 #[must_use]
-pub fn group_norm(x: &Tensor, groups: usize, gamma: &Tensor, beta: &Tensor, eps: f32) -> (Tensor, Normalised) {
+pub fn group_norm(
+    x: &Tensor,
+    groups: usize,
+    gamma: &Tensor,
+    beta: &Tensor,
+    eps: f32,
+    rectified: bool,
+) -> (Tensor, Normalised) {
     let &[n, c, ..] = x.shape() else { panic!("group_norm: input {x:?} is not [n, c, ..]") };
     assert!(groups > 0 && c % groups == 0, "group_norm: input {x:?} in {groups} groups");
     assert!(gamma.shape() == [c] && beta.shape() == [c], "group_norm: input {x:?}, scale {gamma:?}, shift {beta:?}");
     let new = |shape: &[usize]| Tensor::unfilled_on(x.device(), shape);
     let mut kept = Normalised { xhat: new(x.shape()), rstd: Tensor::zeros_on(x.device(), [n, groups]) };
     let mut y = new(x.shape());
-    if let Some(gpu) = x.gpu().filter(|_| !x.is_empty()) {
-        let (channels, area) = (c / groups, x.row_len() / c);
-        let list = arguments![x, gamma, beta, eps, &y, &kept.xhat, &kept.rstd, groups, channels, area];
-        gpu.launch("group_norm_forward", Grid::blocks(n * groups, 1, 256), list);
+    match x.gpu() {
+        _ if x.is_empty() => return (y, kept),
+        Some(gpu) => forward_on(gpu, x, [gamma, beta], eps, &y, &kept, rectified),
+        None => forward(x, [gamma, beta], eps, &mut y, &mut kept),
     }
-    if x.gpu().is_some() {
-        return (y, kept);
-    }
-    if x.is_empty() {
-        return (y, kept);
-    }
+    // The processor's second pass is in cache no more, but as cheap as a copy.
+    let y = if rectified && Whole::of(x, groups).is_none() { relu(y) } else { y };
+    (y, kept)
+}
+
+fn forward(x: &Tensor, [gamma, beta]: [&Tensor; 2], eps: f32, y: &mut Tensor, kept: &mut Normalised) {
+    let (groups, c) = (kept.rstd.last(), x.shape()[1]);
     let len = x.row_len() / groups;
     let pieces = kept.xhat.data_mut().par_chunks_mut(len).zip(x.data().par_chunks(len));
     let outputs = y.data_mut().par_chunks_mut(len).zip(kept.rstd.data_mut()).enumerate();
@@ -43,17 +51,96 @@ pub fn group_norm(x: &Tensor, groups: usize, gamma: &Tensor, beta: &Tensor, eps:
             y.iter_mut().zip(xhat).for_each(|(y, x)| *y = x * scale + shift);
         });
     });
-    (y, kept)
 }
 
-/// The input gradient, as for a layer norm over each group.
+/// Kernels that hold a whole group of a GPU's tensor `[n, c, ..]` in registers, where it is small enough.
+struct Whole {
+    /// Fours of positions that a lane holds.
+    fours: usize,
+    grid: Grid,
+    area: usize,
+}
+
+impl Whole {
+    fn of(x: &Tensor, groups: usize) -> Option<Self> {
+        let (c, channels) = (x.shape()[1], x.shape()[1].checked_div(groups)?);
+        let area = x.row_len().checked_div(c)?;
+        let fits = x.gpu().is_some() && channels <= 16 && area.is_multiple_of(4) && area <= 1024 && !x.is_empty();
+        let fours = area.div_ceil(128).next_power_of_two();
+        fits.then(|| Self { fours, grid: Grid::blocks(x.rows() * groups, 1, 32 * channels as u32), area })
+    }
+
+    fn defines(&self, rectified: bool) -> String {
+        format!("FOURS={} RELU={}", self.fours, u8::from(rectified))
+    }
+}
+
+fn forward_on(
+    gpu: &Gpu,
+    x: &Tensor,
+    [gamma, beta]: [&Tensor; 2],
+    eps: f32,
+    y: &Tensor,
+    kept: &Normalised,
+    rectified: bool,
+) {
+    let groups = kept.rstd.last();
+    if let Some(whole) = Whole::of(x, groups) {
+        let list = arguments![x, gamma, beta, eps, y, &kept.xhat, &kept.rstd, groups, whole.area];
+        return gpu.launch_variant("group_norm_whole", &whole.defines(rectified), whole.grid, list);
+    }
+    let (c, area) = (x.shape()[1], x.row_len() / x.shape()[1]);
+    let list = arguments![x, gamma, beta, eps, y, &kept.xhat, &kept.rstd, groups, c / groups, area];
+    gpu.launch("group_norm_forward", Grid::blocks(x.rows() * groups, 1, 256), list);
+}
+
+/// From `dy` `[n, c, ..]`: the input gradient, as for a layer norm over each group, and every example's own gradients of scale
+/// and shift, each `[n, c]`. `rectified` as in [`group_norm`].
 ///
 /// # Panics
 /// If the shapes do not fit each other.
 #[must_use]
-pub fn group_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Tensor {
+pub fn group_norm_backward(
+    dy: Tensor,
+    gamma: &Tensor,
+    beta: &Tensor,
+    kept: &Normalised,
+    rectified: bool,
+) -> (Tensor, Tensor, Tensor) {
     let fits = dy.shape() == kept.xhat.shape() && kept.rstd.shape().len() == 2;
     assert!(fits && gamma.shape() == &dy.shape()[1..2], "group_norm: gradient {dy:?}, scale {gamma:?}, kept {kept:?}");
+    assert!(beta.shape() == gamma.shape(), "group_norm: scale {gamma:?}, shift {beta:?}");
+    let (n, c, groups) = (dy.rows(), dy.shape()[1], kept.rstd.last());
+    if let (Some(gpu), Some(whole)) = (dy.gpu(), Whole::of(&dy, groups)) {
+        let new = |shape: &[usize]| Tensor::unfilled_on(dy.device(), shape);
+        let (dx, scale, shift) = (new(dy.shape()), new(&[n, c]), new(&[n, c]));
+        let list = arguments![&dy, gamma, beta, &kept.xhat, &kept.rstd, &dx, &scale, &shift, groups, whole.area];
+        gpu.launch_variant("group_norm_whole_backward", &whole.defines(rectified), whole.grid, list);
+        return (dx, scale, shift);
+    }
+    let dy = if rectified { silence(dy, gamma, beta, &kept.xhat) } else { dy };
+    let (scale, shift) = rows(&dy, &kept.xhat);
+    (input_gradient(&dy, gamma, kept), scale, shift)
+}
+
+/// The gradient where the output is positive (NaN where that is), else 0.
+fn silence(mut dy: Tensor, gamma: &Tensor, beta: &Tensor, xhat: &Tensor) -> Tensor {
+    let c = dy.shape()[1];
+    let area = dy.row_len().checked_div(c).unwrap_or(0);
+    if let Some(gpu) = dy.gpu() {
+        let (len, at) = (dy.len(), dy.address_mut());
+        gpu.launch("silence_negative", Grid::over(len), arguments![at, gamma, beta, xhat, len, c, area]);
+        return dy;
+    }
+    let channels = dy.data_mut().par_chunks_mut(area.max(1)).zip(xhat.data().par_chunks(area.max(1))).enumerate();
+    channels.for_each(|(channel, (dy, xhat))| {
+        let (scale, shift) = (gamma.data()[channel % c], beta.data()[channel % c]);
+        dy.iter_mut().zip(xhat).for_each(|(dy, x)| *dy = if x * scale + shift <= 0.0 { 0.0 } else { *dy });
+    });
+    dy
+}
+
+fn input_gradient(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Tensor {
     if let Some(gpu) = dy.gpu() {
         let dx = Tensor::unfilled_on(dy.device(), dy.shape());
         let (groups, c) = (kept.rstd.last(), dy.shape()[1]);
@@ -83,14 +170,8 @@ pub fn group_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Te
     dx
 }
 
-/// Every example's own gradients of scale and shift, each `[n, c]`: sums over the positions of `dy xhat` and of `dy`
-/// (both `[n, c, ..]`).
-///
-/// # Panics
-/// If the shapes differ or have fewer than two dimensions.
-#[must_use]
-pub fn group_norm_rows(dy: &Tensor, xhat: &Tensor) -> (Tensor, Tensor) {
-    assert!(dy.shape() == xhat.shape(), "group_norm rows: gradient {dy:?}, input {xhat:?}");
+/// Sums over the positions of `dy xhat` and of `dy`.
+fn rows(dy: &Tensor, xhat: &Tensor) -> (Tensor, Tensor) {
     if dy.gpu().is_some() {
         return bias_rows::channel_sums(dy, Some(xhat));
     }

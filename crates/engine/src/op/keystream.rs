@@ -7,7 +7,7 @@
 //! *Tests.* `tests/gpu.rs`: words one for one, normals to 1e-6.
 
 use crate::cuda::{Grid, arguments};
-use crate::{Gpu, Tensor};
+use crate::{Device, Gpu, Tensor};
 
 /// A stream's key and nonce, for as long as it is lent.
 #[derive(Clone, Copy)]
@@ -31,10 +31,25 @@ impl Cipher<'_> {
 /// # Panics
 /// If `out` is on the host: there the stream itself makes normals.
 pub fn add_normals(out: &mut Tensor, by: f32, cipher: Cipher) {
+    make_normals(out, by, cipher, true);
+}
+
+/// The stream's first `len` standard normals, on a GPU.
+///
+/// # Panics
+/// If `device` is none: there the stream itself makes normals.
+#[must_use]
+pub fn normals(device: Device, len: usize, cipher: Cipher) -> Tensor {
+    let mut out = Tensor::unfilled_on(device, [len]);
+    make_normals(&mut out, 1.0, cipher, false);
+    out
+}
+
+fn make_normals(out: &mut Tensor, by: f32, cipher: Cipher, add: bool) {
     let (len, at) = (out.len(), out.address_mut());
     let [a, b, c, d, nonce] = cipher.slots();
     let gpu = gpu_of(out);
-    let list = arguments![a, b, c, d, nonce, 1u32, 0u64, len, by, at];
+    let list = arguments![a, b, c, d, nonce, 1u32, add, 0u64, len, by, at];
     gpu.launch("add_normals", Grid::over(len.div_ceil(8)), list);
 }
 
@@ -54,7 +69,7 @@ pub fn words(gpu: &'static Gpu, cipher: Cipher, from: u64, count: usize) -> Vec<
 /// `below`, else `rest`.
 #[must_use]
 pub fn coins(gpu: &'static Gpu, cipher: Cipher, starts: &[u64], width: usize, below: u64, rest: f32) -> Tensor {
-    let mask = Tensor::unfilled_on(crate::Device::Cuda(gpu), [starts.len(), width]);
+    let mask = Tensor::unfilled_on(Device::Cuda(gpu), [starts.len(), width]);
     let (starts_there, [a, b, c, d, nonce], rows) = (gpu.upload(starts), cipher.slots(), starts.len());
     let list = arguments![a, b, c, d, nonce, 1u32, &starts_there, below, rest, rows, width, &mask];
     gpu.launch("flip_coins", Grid::over(rows * (width / 8 + 2)), list);

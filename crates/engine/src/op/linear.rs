@@ -1,7 +1,8 @@
 //! Affine map of the last dimension.
 
+use super::activation::{Activation, shift_rows};
+use crate::cuda::aligned::pitch;
 use crate::cuda::blas::{Matrix, Product};
-use crate::cuda::{Grid, arguments};
 use crate::kernel::Scale;
 use crate::matmul::{Extra, general_product};
 use crate::{Gpu, Mat, Tensor, Threads, product};
@@ -12,17 +13,26 @@ use crate::{Gpu, Mat, Tensor, Threads, product};
 /// If the shapes do not fit.
 #[must_use]
 pub fn linear(x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
+    linear_then(x, w, b, None)
+}
+
+/// As [`linear`], with an activation of the result.
+///
+/// # Panics
+/// If the shapes do not fit.
+#[must_use]
+pub fn linear_then(x: &Tensor, w: &Tensor, b: Option<&Tensor>, activation: Option<Activation>) -> Tensor {
     let (o, i) = weight(w);
     assert!(x.last() == i, "linear: input {x:?}, weight {w:?}");
     assert!(b.is_none_or(|b| b.shape() == [o]), "linear: weight {w:?}, bias {b:?}");
     if let Some(gpu) = x.gpu() {
-        return linear_on(gpu, x, w, b);
+        return linear_on(gpu, x, w, b, activation);
     }
     let mut y = Tensor::unfilled(with_last(x.shape(), o));
     let extra = Extra { scale: Scale::All(1.0), start: b.map(Tensor::data) };
     let (x, w) = (Mat::new(x.data(), outer(x), i), Mat::new(w.data(), o, i).t());
     general_product(y.data_mut(), x, w, extra, false, Threads::Many);
-    y
+    activation.into_iter().fold(y, |y, activation| activation.forward(y))
 }
 
 /// The input gradient `dy w`: `dy` is `[.., o]`, `w` is `[o, i]`; the result is `[.., i]`.
@@ -41,28 +51,26 @@ pub fn linear_backward(dy: &Tensor, w: &Tensor) -> Tensor {
     dx
 }
 
-fn linear_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>) -> Tensor {
+fn linear_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, activation: Option<Activation>) -> Tensor {
     let (o, i) = weight(w);
     let y = times(gpu, x, Matrix::new(w.address(), i).t(), o);
-    if let Some(b) = b {
-        add_row(gpu, y.address(), b, outer(&y));
+    match b {
+        Some(b) => shift_rows(gpu, y.rows_at(), b, [outer(&y), o], activation),
+        None => return activation.into_iter().fold(y, |y, activation| activation.forward(y)),
     }
     y
 }
 
-/// Adds `shift` to each of the `rows` rows at `at`, which are as long as it, on a GPU.
-pub(super) fn add_row(gpu: &Gpu, at: u64, shift: &Tensor, rows: usize) {
-    let width = shift.len();
-    let grid = Grid::blocks(rows, width.div_ceil(1024), 256);
-    gpu.launch("add_row", grid, arguments![at, shift, at, width]);
-}
-
 /// The rows of `x` times a matrix of `columns` columns.
 fn times(gpu: &'static Gpu, x: &Tensor, w: Matrix, columns: usize) -> Tensor {
-    let y = Tensor::unfilled_on(x.device(), with_last(x.shape(), columns));
-    let (rows, inner) = (outer(x), x.last());
+    let (rows, inner, shape) = (outer(x), x.last(), with_last(x.shape(), columns));
+    let y = match pitch(gpu, [rows, columns, inner]) {
+        Some(pitch) => Tensor::padded_on(gpu, shape, pitch),
+        None => Tensor::unfilled_on(x.device(), shape),
+    };
     let how = Product::new(gpu, rows, columns, inner);
-    gpu.blas().product(gpu, Matrix::new(y.address(), columns), Matrix::new(x.address(), inner), w, &how);
+    let [y_rows, x_rows] = [&y, x].map(|rows| rows.rows_at()).map(|(at, row)| Matrix::new(at, row));
+    gpu.blas().product(gpu, y_rows, x_rows, w, &how);
     y
 }
 

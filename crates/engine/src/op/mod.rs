@@ -4,6 +4,7 @@
 //! parameters are not taken here: their factors go to [`per_example`], which knows norms, weighted sums and products
 //! with a direction for three kinds of factors. Every operation accepts an empty batch.
 
+mod activation;
 mod attention;
 mod avg_pool2d;
 mod bias_rows;
@@ -36,19 +37,20 @@ mod standardise;
 mod tanh;
 mod unfold;
 
+pub use activation::Activation;
 pub use attention::{Attended, Attention, attention, attention_backward};
 pub use avg_pool2d::{avg_pool2d, avg_pool2d_backward};
 pub use bias_rows::{bias_rows_channels, bias_rows_last};
-pub use conv2d::{conv2d, conv2d_backward};
+pub use conv2d::{conv2d, conv2d_backward, conv2d_then};
 pub use cross_entropy::{argmax_rows, cross_entropy, token_cross_entropy};
 pub use embedding::{LookedUp, Present, embedding, look_up, silence};
-pub use flat::{adam_step, add_scaled, blend, blend_square, copy, finite, scale, square, walk};
+pub use flat::{adam_step, add_scaled, blend, blend_square, copy, finite, scale, square, walk, walk_all};
 pub use gather::{Table, add_to_each, pad_rows};
 pub use gelu::{Approximation, gelu, gelu_backward};
-pub use group_norm::{group_norm, group_norm_backward, group_norm_rows};
-pub use keystream::{Cipher, add_normals, coins, words};
+pub use group_norm::{group_norm, group_norm_backward};
+pub use keystream::{Cipher, add_normals, coins, normals, words};
 pub use layer_norm::{Normalised, layer_norm, layer_norm_backward, layer_norm_rows};
-pub use linear::{linear, linear_backward};
+pub use linear::{linear, linear_backward, linear_then};
 pub use max_pool2d::{max_pool2d, max_pool2d_backward, max_pool2d_only};
 pub use mean_squared_error::mean_squared_error;
 pub use means::{mean_pixels, mean_pixels_backward, mean_positions, mean_positions_backward};

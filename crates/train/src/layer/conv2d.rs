@@ -1,7 +1,10 @@
 //! 2-D convolution, PyTorch's `nn.Conv2d` (no groups, no dilation).
 use super::{Build, Init, Keep, Layer, Pair, Parameter, ShapeError, View, shape};
 use crate::tap::{Factor, Product, Rows, Taps};
-use engine::{Tensor, Window, op};
+use engine::{
+    Tensor, Window,
+    op::{self, Activation},
+};
 use serde::{Deserialize, Serialize};
 
 pub(super) fn yes() -> bool {
@@ -38,6 +41,7 @@ struct Built {
     window: Window,
     bias: bool,
     output: [usize; 3],
+    activation: Option<Activation>,
 }
 
 impl Conv2d {
@@ -52,7 +56,7 @@ impl Build for Conv2d {
         let window = self.window();
         let channels = shape::positive("conv2d", "channels", self.channels)?;
         let [h, w] = shape::slide("conv2d", input, window)?;
-        Ok(Box::new(Built { input, window, bias: self.bias, output: [channels, h, w] }))
+        Ok(Box::new(Built { input, window, bias: self.bias, output: [channels, h, w], activation: None }))
     }
 }
 
@@ -67,12 +71,29 @@ impl Layer for Built {
     fn output(&self) -> &[usize] {
         &self.output
     }
+    fn absorb(&mut self, activation: Activation) -> bool {
+        let free = self.activation.is_none();
+        self.activation = self.activation.or(Some(activation));
+        free
+    }
     fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
-        let y = op::conv2d(&x, w.get(0), self.bias.then(|| w.get(1)), self.window);
+        let y = op::conv2d_then(&x, w.get(0), self.bias.then(|| w.get(1)), self.window, self.activation);
         keep.push(|| x);
+        if self.activation.is_some() {
+            keep.push(|| y.clone());
+        }
         y
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
+        let (dy, sums) = match self.activation.map(|activation| (activation, keep.pop::<Tensor>())) {
+            Some((activation, y)) if self.bias => activation.backward_channels(&y, dy),
+            Some((activation, y)) => (activation.backward(&y, dy), Tensor::zeros([0])),
+            None if self.bias => {
+                let sums = op::bias_rows_channels(&dy);
+                (dy, sums)
+            }
+            None => (dy, Tensor::zeros([0])),
+        };
         let x: Tensor = keep.pop();
         let dx = match taps.input_wanted {
             true => op::conv2d_backward(&dy, w.get(0), x.shape(), self.window),
@@ -81,7 +102,7 @@ impl Layer for Built {
         let [o, h, width] = self.output;
         let b = dy.reshape([x.rows(), o, h * width]);
         if self.bias {
-            taps.leave(w.id(1), Rows::new(op::bias_rows_channels(&b)));
+            taps.leave(w.id(1), Rows::new(sums));
         }
         taps.leave(w.id(0), Product::new(Factor::Patches { x, window: self.window }, b));
         dx

@@ -2,7 +2,10 @@
 //! normalisation, which mixes examples and is not offered.
 use super::{Build, Init, Keep, Layer, Parameter, ShapeError, View, shape};
 use crate::tap::{Rows, Taps};
-use engine::{Tensor, op};
+use engine::{
+    Tensor,
+    op::{self, Activation},
+};
 use serde::{Deserialize, Serialize};
 
 /// `{ layer = "group_norm", groups = 16, eps = 1e-5 }`
@@ -20,6 +23,7 @@ struct Built {
     groups: usize,
     eps: f32,
     output: [usize; 3],
+    rectified: bool,
 }
 
 impl Build for GroupNorm {
@@ -29,7 +33,7 @@ impl Build for GroupNorm {
         if output[0] % groups != 0 {
             return Err(ShapeError(format!("group_norm: {} channels do not split into {groups} groups", output[0])));
         }
-        Ok(Box::new(Built { groups, eps: self.eps, output }))
+        Ok(Box::new(Built { groups, eps: self.eps, output, rectified: false }))
     }
 }
 
@@ -43,16 +47,21 @@ impl Layer for Built {
     fn output(&self) -> &[usize] {
         &self.output
     }
+    fn absorb(&mut self, activation: Activation) -> bool {
+        let free = !self.rectified && activation == Activation::Relu;
+        self.rectified |= free;
+        free
+    }
     fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
-        let (y, normalised) = op::group_norm(&x, self.groups, w.get(0), w.get(1), self.eps);
+        let (y, normalised) = op::group_norm(&x, self.groups, w.get(0), w.get(1), self.eps, self.rectified);
         keep.push(|| normalised);
         y
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
         let normalised: op::Normalised = keep.pop();
-        let (scale, shift) = op::group_norm_rows(&dy, &normalised.xhat);
+        let (dx, scale, shift) = op::group_norm_backward(dy, w.get(0), w.get(1), &normalised, self.rectified);
         taps.leave(w.id(0), Rows::new(scale));
         taps.leave(w.id(1), Rows::new(shift));
-        op::group_norm_backward(&dy, w.get(0), &normalised)
+        dx
     }
 }

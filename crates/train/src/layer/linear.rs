@@ -1,7 +1,10 @@
 //! Fully connected layer, PyTorch's `nn.Linear`.
 use super::{Build, Init, Keep, Layer, Parameter, ShapeError, View, shape};
 use crate::tap::{Factor, Product, Rows, Taps};
-use engine::{Tensor, op};
+use engine::{
+    Tensor,
+    op::{self, Activation},
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -25,6 +28,7 @@ struct Built {
     features: usize,
     bias: bool,
     output: Vec<usize>,
+    activation: Option<Activation>,
 }
 
 impl Build for Linear {
@@ -32,7 +36,7 @@ impl Build for Linear {
         let inputs = shape::last("linear", input)?;
         let features = shape::positive("linear", "features", self.features)?;
         let output = [&input[..input.len() - 1], &[features]].concat();
-        Ok(Box::new(Built { inputs, features, bias: self.bias, output }))
+        Ok(Box::new(Built { inputs, features, bias: self.bias, output, activation: None }))
     }
 }
 
@@ -46,12 +50,22 @@ impl Layer for Built {
     fn output(&self) -> &[usize] {
         &self.output
     }
+    fn absorb(&mut self, activation: Activation) -> bool {
+        let free = self.activation.is_none();
+        self.activation = self.activation.or(Some(activation));
+        free
+    }
     fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
-        let y = op::linear(&x, w.get(0), self.bias.then(|| w.get(1)));
+        let y = op::linear_then(&x, w.get(0), self.bias.then(|| w.get(1)), self.activation);
         keep.push(|| x);
+        if self.activation.is_some() {
+            keep.push(|| y.clone());
+        }
         y
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
+        let activated = self.activation.map(|activation| (activation, keep.pop::<Tensor>()));
+        let dy = activated.into_iter().fold(dy, |dy, (activation, y)| activation.backward(&y, dy));
         let x: Tensor = keep.pop();
         let n = x.rows();
         let dx = if taps.input_wanted { op::linear_backward(&dy, w.get(0)) } else { Tensor::zeros([n, 0]) };

@@ -15,7 +15,7 @@ mod shape;
 mod tests;
 
 use crate::{registry::registry, tap::Taps};
-use engine::Tensor;
+use engine::{Tensor, op::Activation};
 pub use keep::{Coins, Keep};
 pub use shape::{Pair, ShapeError};
 
@@ -134,6 +134,16 @@ pub trait Layer: Send + Sync {
     }
     /// The shape of one example's output.
     fn output(&self) -> &[usize];
+    /// The activation that this layer is, if it is nothing else.
+    fn activation(&self) -> Option<Activation> {
+        None
+    }
+    /// Takes over the activation right after this layer, if it can: its output, and the gradient that `backward` is handed, are
+    /// the activation's from then on.
+    fn absorb(&mut self, activation: Activation) -> bool {
+        let _ = activation;
+        false
+    }
     /// `x` is `[n, ...]`; returns `[n, output...]`.
     fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor;
     /// `dy` is the gradient of each example's OWN loss with respect to this layer's output. Leaves a tap for every

@@ -1,7 +1,10 @@
 //! Rectified linear unit, PyTorch's `nn.ReLU`.
 use super::{Build, Keep, Layer, ShapeError, View};
 use crate::tap::Taps;
-use engine::{Tensor, op};
+use engine::{
+    Tensor,
+    op::{self, Activation},
+};
 use serde::{Deserialize, Serialize};
 
 /// `{ layer = "relu" }`
@@ -22,6 +25,9 @@ impl Build for Relu {
 impl Layer for Built {
     fn output(&self) -> &[usize] {
         &self.output
+    }
+    fn activation(&self) -> Option<Activation> {
+        Some(Activation::Relu)
     }
     fn forward(&self, _: View, x: Tensor, keep: &mut Keep) -> Tensor {
         let y = op::relu(x);

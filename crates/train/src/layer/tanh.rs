@@ -1,7 +1,10 @@
 //! Hyperbolic tangent, PyTorch's `nn.Tanh`. Bounded activations suit DP-SGD (Papernot et al. 2021, arXiv 2007.14191).
 use super::{Build, Keep, Layer, ShapeError, View};
 use crate::tap::Taps;
-use engine::{Tensor, op};
+use engine::{
+    Tensor,
+    op::{self, Activation},
+};
 use serde::{Deserialize, Serialize};
 
 /// `{ layer = "tanh" }`
@@ -22,6 +25,9 @@ impl Build for Tanh {
 impl Layer for Built {
     fn output(&self) -> &[usize] {
         &self.output
+    }
+    fn activation(&self) -> Option<Activation> {
+        Some(Activation::Tanh)
     }
     fn forward(&self, _: View, x: Tensor, keep: &mut Keep) -> Tensor {
         let y = op::tanh(x);

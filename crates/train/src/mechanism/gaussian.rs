@@ -50,8 +50,14 @@ impl Mechanism<Grads> for Independent {
 /// Number `i` is element `i` of the stream.
 pub(super) fn white(stream: &Stream, mut noise: Grads) -> Grads {
     if noise.device() != Device::Cpu {
-        stream.lend(|key, nonce| op::add_normals(noise.tensor_mut(), 1.0, Cipher { key, nonce }));
-        return noise;
+        return stream.lend(|key, nonce| {
+            let cipher = Cipher { key, nonce };
+            let made = noise.or_make(|device, len| op::normals(device, len, cipher));
+            made.unwrap_or_else(|mut noise| {
+                op::add_normals(noise.tensor_mut(), 1.0, cipher);
+                noise
+            })
+        });
     }
     let blocks = noise.flat_mut().par_chunks_mut(BLOCK).enumerate();
     blocks.for_each(|(k, block)| stream.fill_normal((k * BLOCK) as u64, block));

@@ -24,6 +24,7 @@ impl Sequential {
 
     /// Layers in order with their names; parameters of a layer without a name keep their own.
     pub fn named(input: &[usize], layers: Vec<(String, Box<dyn Layer>)>) -> Self {
+        let layers = fused(layers);
         let counts = layers.iter().map(|(_, layer)| layer.parameters().len());
         let parts: Vec<Range<usize>> = counts
             .scan(0, |at, count| {
@@ -48,6 +49,18 @@ impl Sequential {
         }
         Ok(Self::new(input, layers))
     }
+}
+
+/// The layers without the activations that the layers before them take over.
+fn fused(layers: Vec<(String, Box<dyn Layer>)>) -> Vec<(String, Box<dyn Layer>)> {
+    let mut kept: Vec<(String, Box<dyn Layer>)> = Vec::new();
+    for (name, layer) in layers {
+        let before = kept.last_mut().map(|(_, before)| before);
+        if !layer.activation().zip(before).is_some_and(|(activation, before)| before.absorb(activation)) {
+            kept.push((name, layer));
+        }
+    }
+    kept
 }
 
 impl Layer for Sequential {
@@ -75,5 +88,64 @@ impl Layer for Sequential {
         }
         taps.input_wanted = wanted;
         dy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::Config,
+        data::{Batch, Targets},
+        model::{Loss, Model, Weights},
+    };
+    use privacy::Key;
+
+    /// A layer that neither takes over an activation nor is one.
+    struct Alone(Box<dyn Layer>);
+
+    impl Layer for Alone {
+        fn parameters(&self) -> Vec<Parameter> {
+            self.0.parameters()
+        }
+        fn output(&self) -> &[usize] {
+            self.0.output()
+        }
+        fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
+            self.0.forward(w, x, keep)
+        }
+        fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
+            self.0.backward(w, keep, dy, taps)
+        }
+    }
+
+    #[test]
+    fn activations_taken_over_change_nothing() {
+        let text = "[model]\nlayers = [{ layer = \"relu\" }, { layer = \"conv2d\", channels = 4, kernel = 3 }, { layer = \
+                    \"tanh\" }, { layer = \"relu\" }, { layer = \"conv2d\", channels = 6, kernel = 2, bias = false }, { layer \
+                    = \"group_norm\", groups = 3 }, { layer = \"relu\" }, { layer = \"group_norm\", groups = 2 }, { layer = \
+                    \"tanh\" }, { layer = \"flatten\" }, { layer = \"linear\", features = 5 }, { layer = \"relu\" }, { layer \
+                    = \"linear\", features = 3, bias = false }, { layer = \"tanh\" }]";
+        let configs = Config::read("test", text, &[]).unwrap().model.layers;
+        let input = [2, 6, 5];
+        let targets = || Targets::Classes { labels: vec![2, 0], names: ["a", "b", "c"].map(str::to_owned).into() };
+        let build = |alone: bool| {
+            let mut layers: Vec<Box<dyn Layer>> = Vec::new();
+            for config in &configs {
+                let layer = config.get().build(layers.last().map_or(&input[..], |l| l.output())).unwrap();
+                layers.push(if alone { Box::new(Alone(layer)) } else { layer });
+            }
+            Model::new(&input, layers, Loss::usual(&targets()), &targets()).unwrap()
+        };
+        let (fused, plain) = (build(false), build(true));
+        assert_eq!(fused.layout(), plain.layout());
+        assert_eq!((fused.network.layers.len(), plain.network.layers.len()), (10, 14));
+        let seen = |model: &Model| {
+            let weights = Weights::public(model.layout(), &Key::from_seed(3));
+            let inputs = (0..120).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect();
+            let batch = Batch { inputs, n: 2, shape: input.to_vec(), targets: targets() };
+            model.taps(&weights, batch).rows().into_iter().flat_map(Tensor::into_data).collect::<Vec<f32>>()
+        };
+        assert_eq!(seen(&fused), seen(&plain));
     }
 }

@@ -124,7 +124,8 @@ impl Weights {
     /// Takes one step.
     pub fn walk(&mut self, step: Privatized<Grads>) {
         let step = step.into_inner().to(self.layout.device());
-        self.tensors.iter_mut().enumerate().for_each(|(p, tensor)| op::walk(tensor, step.part(p)));
+        let (numbers, by) = step.factors();
+        op::walk_all(&mut self.tensors, numbers, by);
     }
 }
 

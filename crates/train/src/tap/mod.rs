@@ -165,13 +165,9 @@ impl Taps {
     /// Squared norms, `[n, groups]` row by row, where parameter `p` belongs to group `group_of[p]`.
     pub fn norms(&mut self, group_of: &[usize], groups: usize) -> Vec<f64> {
         self.join();
-        let mut out = vec![0.0; self.n * groups];
         let squares: Vec<Squares> = self.taps.iter_mut().flatten().map(|tap| tap.norms()).collect();
-        let tapped = self.taps.iter().zip(group_of).flat_map(|(taps, group)| taps.iter().map(move |_| group));
-        for (norms, group) in Squares::all_to_host(squares).into_iter().zip(tapped) {
-            norms.into_iter().enumerate().for_each(|(i, norm)| out[i * groups + group] += norm);
-        }
-        out
+        let tapped = self.taps.iter().zip(group_of).flat_map(|(taps, group)| taps.iter().map(move |_| *group));
+        Squares::total(squares, &tapped.collect::<Vec<usize>>(), self.n, groups)
     }
 
     /// The weighted sum of gradients, with one weight for each example and group, `[n, groups]` row by row.

@@ -62,7 +62,12 @@ fn elementwise() {
         let step = op::adam_step(b.clone(), &a, &square, 0.1, 1.5, 1e-8);
         let mut walked = v.clone();
         op::walk(&mut walked, (&step).into());
-        vec![squares(vec![op::square(&a)]), a, step, walked, op::finite(&v)]
+        let mut several =
+            [numbers(&[7], 5).to(device), Tensor::zeros_on(device, [0]), v.clone(), numbers(&[4099], 6).to(device)];
+        let long = numbers(&[several.iter().map(Tensor::len).sum()], 7).to(device);
+        op::walk_all(&mut several, &long, -0.37);
+        let [x, _, y, z] = several;
+        vec![x, y, z, squares(vec![op::square(&a)]), a, step, walked, op::finite(&v)]
     });
 }
 
@@ -101,7 +106,68 @@ fn products_and_convolutions() {
     }
 }
 
-/// Large products of rounded factors with rows of an odd length: by copies.
+/// Shifts and activations in one pass, on rows and images of even and odd sizes.
+#[test]
+fn activations_with_their_shifts() {
+    use op::Activation::{Relu, Tanh};
+    for activation in [Relu, Tanh] {
+        for [h, w] in [[5, 7], [12, 11], [2, 2]] {
+            twins(&format!("{activation:?} {h}x{w}"), 3e-6, |device| {
+                let [x, k, b, dy] =
+                    [numbers(&[3, 2, h, w], 1), numbers(&[5, 2, 1, 1], 2), numbers(&[5], 3), numbers(&[3, 5, h, w], 4)]
+                        .map(|t| t.to(device));
+                let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0, 0] };
+                let y = op::conv2d_then(&x, &k, Some(&b), window, Some(activation));
+                let (dx, sums) = activation.backward_channels(&y, dy.clone());
+                vec![op::conv2d_then(&x, &k, None, window, Some(activation)), activation.backward(&y, dy), y, dx, sums]
+            });
+        }
+        for o in [4, 21] {
+            twins(&format!("{activation:?} rows of {o}"), 3e-6, |device| {
+                let [x, w, b] = [numbers(&[6, 3], 1), numbers(&[o, 3], 2), numbers(&[o], 3)].map(|t| t.to(device));
+                vec![
+                    op::linear_then(&x, &w, Some(&b), Some(activation)),
+                    op::linear_then(&x, &w, None, Some(activation)),
+                ]
+            });
+        }
+    }
+}
+
+/// Our own convolution, forward and as an input gradient: many images a block and few, borders, strides, odd sizes.
+#[test]
+fn convolutions_on_tensor_cores() {
+    let Some(turn) = gpu() else { return };
+    turn.gpu.set_precision(engine::Precision::Tf32);
+    turn.gpu.always_own_convolutions(true);
+    let sizes: [([usize; 4], usize, [usize; 3]); 9] = [
+        ([3, 3, 32, 32], 16, [3, 1, 1]),
+        ([2, 16, 16, 16], 64, [3, 1, 1]),
+        ([5, 40, 8, 8], 70, [3, 1, 1]),
+        ([9, 12, 4, 4], 33, [3, 1, 1]),
+        ([3, 64, 20, 12], 24, [3, 2, 1]),
+        ([4, 9, 13, 11], 20, [4, 2, 0]),
+        ([3, 37, 16, 16], 40, [1, 2, 0]),
+        ([2, 5, 9, 7], 8, [1, 1, 0]),
+        ([3, 4, 11, 40], 17, [5, 1, 2]),
+    ];
+    for (size @ [_, c, h, w], o, [k, s, p]) in sizes {
+        let window = Window { kernel: [k, k], stride: [s, s], padding: [p, p] };
+        for activation in [None, Some(op::Activation::Relu), Some(op::Activation::Tanh)] {
+            crate::twins_on(&turn, &format!("{size:?} to {o}, {window:?}, {activation:?}"), 3e-3, |device| {
+                let (oh, ow) = window.output(h, w).unwrap();
+                let [x, k, b, dy] =
+                    [numbers(&size, 1), numbers(&[o, c, k, k], 2), numbers(&[o], 3), numbers(&[size[0], o, oh, ow], 4)]
+                        .map(|t| t.to(device));
+                let y = op::conv2d_then(&x, &k, Some(&b), window, activation);
+                vec![y, op::conv2d_then(&x, &k, None, window, None), op::conv2d_backward(&dy, &k, &size, window)]
+            });
+        }
+    }
+    turn.gpu.always_own_convolutions(false);
+}
+
+/// Large products of rounded factors with rows of an odd length: by copies, and by rows that are further apart.
 #[test]
 fn odd_widths() {
     let Some(turn) = gpu() else { return };
@@ -112,6 +178,22 @@ fn odd_widths() {
         each::product_sum(Left::Rows { a: &x }, &dy, &[0.5, 1.0, 0.0], &mut sum);
         let norms = squares(each::product_norms(Left::Rows { a: &x }, &dy));
         vec![op::linear(&x, &w, None), op::linear_backward(&dy, &w), sum, norms.reshape([3])]
+    });
+    // All the way of a language model's head, whose logits are padded.
+    crate::twins_on(&turn, "head", 2e-3, |device| {
+        let (mut x, mut w, b) = (numbers(&[3, 350, 128], 1), numbers(&[4099, 128], 2), numbers(&[4099], 5).to(device));
+        op::scale(&mut w, 0.01);
+        op::scale(&mut x, 0.5);
+        let (x, w, mut sum) = (x.to(device), w.to(device), numbers(&[4099 * 128], 4).to(device));
+        op::scale(&mut sum, 1e-4);
+        let logits = op::linear(&x, &w, Some(&b));
+        let labels: Vec<u32> = (0..1050).map(|i| if i % 7 == 3 { u32::MAX } else { i * 31 % 4099 }).collect();
+        let (losses, dy) = op::token_cross_entropy(logits.clone(), &labels);
+        let left = Left::Rows { a: &x };
+        let norms = squares(each::product_norms(left, &dy));
+        each::product_sum(left, &dy, &[0.5, 1.0, 0.0], &mut sum);
+        let rows = op::cross_entropy(op::linear(&x.clone().reshape([1050, 128]), &w, None), &vec![7; 1050]).1;
+        vec![losses, norms, sum, op::linear_backward(&dy, &w), op::bias_rows_last(&dy), dy, logits, rows]
     });
 }
 
@@ -157,15 +239,20 @@ fn normalisations() {
         all.extend([op::bias_rows_last(&dy), op::bias_rows_channels(&dy)]);
         all
     });
-    for groups in [1, 2, 6] {
-        twins("group norm", 3e-6, |device| {
-            let [x, g, b, dy] =
-                [numbers(&[3, 6, 5, 7], 1), numbers(&[6], 2), numbers(&[6], 3), numbers(&[3, 6, 5, 7], 4)]
-                    .map(|t| t.to(device));
-            let (y, kept) = op::group_norm(&x, groups, &g, &b, 1e-5);
-            let (scale, shift) = op::group_norm_rows(&dy, &kept.xhat);
-            vec![y, op::group_norm_backward(&dy, &g, &kept), scale, shift]
-        });
+    // Images that fit a block's registers, with lanes to spare and without, and images that do not.
+    for (groups, [h, w]) in
+        [(1, [5, 7]), (2, [5, 7]), (6, [5, 7]), (2, [6, 6]), (3, [16, 24]), (6, [32, 32]), (2, [40, 40])]
+    {
+        for rectified in [false, true] {
+            twins(&format!("group norm {groups} {h}x{w} {rectified}"), 5e-6, |device| {
+                let size = [3, 6, h, w];
+                let [x, g, b, dy] =
+                    [numbers(&size, 1), numbers(&[6], 2), numbers(&[6], 3), numbers(&size, 4)].map(|t| t.to(device));
+                let (y, kept) = op::group_norm(&x, groups, &g, &b, 1e-5, rectified);
+                let (dx, scale, shift) = op::group_norm_backward(dy, &g, &b, &kept, rectified);
+                vec![y, dx, scale, shift]
+            });
+        }
     }
     twins("standardise", 3e-6, |device| {
         let (w, gain) = (numbers(&[5, 3, 2, 2], 1).to(device), numbers(&[5], 2).to(device));

@@ -22,7 +22,6 @@ use super::factors::Factors;
 use super::tiles;
 use crate::cuda::blas::{Matrix, Product};
 use crate::cuda::{Buffer, Grid, arguments};
-use crate::op::each::fours;
 use crate::op::unfold;
 use crate::{Device, Gpu, Part, Precision, Tensor};
 
@@ -80,33 +79,34 @@ impl Squares {
         }
     }
 
-    /// All of them on the host; a GPU is waited for once.
+    /// Sums over parameters, `[n, groups]` row by row, where `all[k]` belongs to group `group_of[k]`; a GPU is waited for once.
+    ///
+    /// # Panics
+    /// If there are not `n` numbers for each parameter.
     #[must_use]
-    pub fn all_to_host(all: Vec<Squares>) -> Vec<Vec<f64>> {
-        let there = all.iter().filter_map(|squares| match squares {
-            Squares::Device(numbers) => Some(numbers),
+    pub fn total(all: Vec<Squares>, group_of: &[usize], n: usize, groups: usize) -> Vec<f64> {
+        let there = all.iter().zip(group_of).filter_map(|(squares, group)| match squares {
+            Squares::Device(numbers) => Some((numbers, *group)),
             Squares::Host(_) => None,
         });
-        let there: Vec<&Numbers> = there.collect();
-        let Some(gpu) = there.first().map(|numbers| numbers.buffer.gpu()) else {
-            return all.into_iter().map(Squares::to_host).collect();
-        };
-        let joined = Numbers::new(gpu, there.iter().map(|numbers| numbers.len).sum());
-        let mut at = joined.at();
-        for numbers in &there {
-            gpu.copy(at, numbers.at(), 8 * numbers.len);
-            at += 8 * numbers.len as u64;
+        let mut out = total_there(&there.collect::<Vec<_>>(), n, groups);
+        for (squares, group) in all.iter().zip(group_of) {
+            let Squares::Host(numbers) = squares else { continue };
+            assert!(numbers.len() == n, "{} norms of {n} examples", numbers.len());
+            numbers.iter().enumerate().for_each(|(i, square)| out[i * groups + group] += square);
         }
-        let (numbers, mut at) = (joined.to_host(), 0);
-        let next = |squares| match squares {
-            Squares::Host(numbers) => numbers,
-            Squares::Device(own) => {
-                at += own.len;
-                numbers[at - own.len..at].to_vec()
-            }
-        };
-        all.into_iter().map(next).collect()
+        out
     }
+}
+
+fn total_there(there: &[(&Numbers, usize)], n: usize, groups: usize) -> Vec<f64> {
+    let Some(gpu) = there.first().map(|(numbers, _)| numbers.buffer.gpu()) else { return vec![0.0; n * groups] };
+    assert!(there.iter().all(|(numbers, _)| numbers.len == n), "norms of other than {n} examples");
+    let table: Vec<u64> = there.iter().flat_map(|(numbers, group)| [numbers.at(), *group as u64]).collect();
+    let (table, out) = (gpu.upload(&table), Numbers::new(gpu, n * groups));
+    let list = arguments![&table, there.len(), out.at(), n, groups];
+    gpu.launch("total_norms", Grid::over(n * groups), list);
+    out.to_host()
 }
 
 /// Pieces that a row of `len` is cut into, so that few long rows keep the GPU busy.
@@ -137,7 +137,7 @@ pub(super) fn rows_dots(gpu: &'static Gpu, rows: u64, other: u64, [n, p, stride]
 
 /// `out += sum_i weights[i] rows[i]`.
 pub(super) fn rows_sum(gpu: &'static Gpu, rows: u64, weights: u64, out: u64, [n, p]: [usize; 2]) {
-    gpu.launch("sum_rows", Grid::blocks(p.div_ceil(64), 1, 512), arguments![rows, weights, out, n, p]);
+    gpu.launch("sum_rows", Grid::blocks(p.div_ceil(32), 1, 1024), arguments![rows, weights, out, n, p]);
 }
 
 /// Whether Gram matrices are cheaper than the gradients: `t^2 (p + d)` against `t p d` multiplications.
@@ -184,13 +184,14 @@ pub(super) fn grams(gpu: &'static Gpu, factors: &Factors, twice: Option<&Twice>)
     let blas = gpu.blas();
     for first in (0..n).step_by(most) {
         let batch = most.min(n - first);
-        let part = |x: &Tensor, width: usize| {
-            Matrix::new(x.address() + (4 * first * t * width) as u64, width).every(t * width)
+        let part = |x: &Tensor| {
+            let (at, row) = x.rows_at();
+            Matrix::new(at + (4 * first * t * row) as u64, row).every(t * row)
         };
         let square = |k: usize| Matrix::new(squares[k].address(), t).every(t * t);
         let how = |inner: usize| Product { batch, ..Product::new(gpu, t, t, inner) };
-        blas.product(gpu, square(0), part(a, d), part(a, d).t(), &how(d));
-        blas.product(gpu, square(1), part(b, p), part(b, p).t(), &how(p));
+        blas.product(gpu, square(0), part(a), part(a).t(), &how(d));
+        blas.product(gpu, square(1), part(b), part(b).t(), &how(p));
         let grid = Grid::blocks(batch, pieces, THREADS);
         gpu.launch("gram_parts", grid, arguments![square(0).at, square(1).at, parts.at(), t]);
         let to = out.at() + 8 * first as u64;
@@ -199,9 +200,9 @@ pub(super) fn grams(gpu: &'static Gpu, factors: &Factors, twice: Option<&Twice>)
             gpu.launch("gram_norms", Grid::over(batch), list);
             continue;
         };
-        blas.product(gpu, square(2), part(a, d), part(e, d).t(), &how(d));
+        blas.product(gpu, square(2), part(a), part(e).t(), &how(d));
         let (ids, scattered) = (ids + (4 * first * t) as u64, scattered.at() + 8 * first as u64);
-        let list = arguments![square(2).at, part(b, p).at, part(e, d).at, ids, crosses.at(), t, p, d];
+        let list = arguments![square(2).at, part(b).at, part(e).at, ids, crosses.at(), t, part(b).row, d];
         gpu.launch("tied_parts", Grid::blocks(batch, 1, THREADS), list);
         let list = arguments![parts.at(), crosses.at(), scattered, to, batch, pieces, SLACK, unit(gpu)];
         gpu.launch("tied_norms", Grid::over(batch), list);
@@ -246,23 +247,16 @@ pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: Part, out: u64)
         return;
     }
     weights.on(gpu, |weights| {
-        let weigh = |x: &Tensor| {
-            let scaled = Buffer::of(gpu, x.len());
-            let list = arguments![x, weights, &scaled, x.len(), x.row_len()];
-            gpu.launch("weigh_rows", fours(x.len()), list);
-            scaled
-        };
-        let silence = |x: &Tensor| {
-            let grid = Grid::blocks(n, x.row_len().div_ceil(1 << 12).clamp(1, 64), THREADS);
-            gpu.launch("silence", grid, arguments![x, weights, x.row_len()]);
-        };
         let Some(window) = window else {
             let (narrow, wide) = if d < p { (a, b) } else { (b, a) };
-            silence(wide);
-            let scaled = weigh(narrow);
-            let (a, b) = if d < p { (scaled.address(), b.address()) } else { (a.address(), scaled.address()) };
+            let (scaled, (at, row)) = (Buffer::of(gpu, narrow.len()), wide.rows_at());
+            let pieces = narrow.row_len().div_ceil(1024).clamp(64.min((t * row).div_ceil(1024)), 4096);
+            let list = arguments![narrow, weights, &scaled, narrow.row_len(), at, t * row];
+            gpu.launch("weigh_rows", Grid::blocks(n, pieces, THREADS), list);
+            let (scaled, wide) = (Matrix::new(scaled.address(), narrow.last()), Matrix::new(at, row));
+            let (a, b) = if d < p { (scaled, wide) } else { (wide, scaled) };
             let how = Product { beta: 1.0, ..exact(gpu, t, [p, d, n * t]) };
-            return gpu.blas().product(gpu, Matrix::new(out, d), Matrix::new(b, p).t(), Matrix::new(a, d), &how);
+            return gpu.blas().product(gpu, Matrix::new(out, d), b.t(), a, &how);
         };
         tiles::sum(gpu, factors, window, weights, out);
     });

@@ -80,7 +80,8 @@ impl<'a> Images<'a> {
         let aligned = u8::from(w.is_multiple_of(4) && ow.is_multiple_of(4));
         let defines = format!(
             "IN_C={c} IN_H={h} IN_W={w} OUT_C={p} OUT_H={oh} OUT_W={ow} KH={kh} KW={kw} SH={sh} SW={sw} PH={ph} PW={pw} \
-             ROWS={rows} MI={mi} WARPS_M={warps_m} WARPS_C={warps_c} PRECISION={} ALIGNED={aligned}",
+             ROWS={rows} MI={mi} WARPS_M={warps_m} WARPS_C={warps_c} WARPS={} PRECISION={} ALIGNED={aligned}",
+            warps_m * warps_c,
             self.precision
         );
         let shared = 8 * (rows_of_b * (rows * span + 4) + channels * ((lines * line) | 4));

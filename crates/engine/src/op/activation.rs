@@ -1,0 +1,92 @@
+//! Activations that the operation before them applies itself, with its shift and in the same pass over memory.
+
+use super::layer_norm::warps;
+use super::{bias_rows_channels, relu, relu_backward, tanh, tanh_backward};
+use crate::cuda::{Grid, arguments};
+use crate::{Gpu, Tensor};
+
+/// An activation whose slope follows from its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// [`relu`].
+    Relu,
+    /// [`tanh`].
+    Tanh,
+}
+
+impl Activation {
+    /// The activation of `x`, in place.
+    #[must_use]
+    pub fn forward(self, x: Tensor) -> Tensor {
+        match self {
+            Activation::Relu => relu(x),
+            Activation::Tanh => tanh(x),
+        }
+    }
+
+    /// The input gradient, in the storage of `dy`, for the output `y`.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    #[must_use]
+    pub fn backward(self, y: &Tensor, dy: Tensor) -> Tensor {
+        match self {
+            Activation::Relu => relu_backward(y, dy),
+            Activation::Tanh => tanh_backward(y, dy),
+        }
+    }
+
+    /// As [`Activation::backward`] for `dy` `[n, c, ..]`, and the sums of the result over each channel's positions, `[n, c]`.
+    ///
+    /// # Panics
+    /// If the shapes differ or have fewer than two dimensions.
+    #[must_use]
+    pub fn backward_channels(self, y: &Tensor, dy: Tensor) -> (Tensor, Tensor) {
+        let &[n, c, ..] = dy.shape() else { panic!("activation: gradient {dy:?} is not [n, c, ..]") };
+        assert!(y.shape() == dy.shape(), "activation: output {y:?}, gradient {dy:?}");
+        let Some(gpu) = dy.gpu() else {
+            let dx = self.backward(y, dy);
+            let rows = bias_rows_channels(&dx);
+            return (dx, rows);
+        };
+        let (area, sums) = (dy.row_len().checked_div(c).unwrap_or(0), Tensor::unfilled_on(dy.device(), [n, c]));
+        let (from, dx) = dy.in_place();
+        from.on(gpu, |from| {
+            let list = arguments![y, from, &dx, &sums, n * c, area];
+            gpu.launch_variant("shift_channels_backward", defines(Some(self)), warps(n * c), list);
+        });
+        (dx, sums)
+    }
+}
+
+/// What programs with an activation are compiled with.
+pub(super) fn defines(activation: Option<Activation>) -> &'static str {
+    match activation {
+        None => "ACTIVATION=0",
+        Some(Activation::Relu) => "ACTIVATION=1",
+        Some(Activation::Tanh) => "ACTIVATION=2",
+    }
+}
+
+/// On a GPU: `y = f(y + shift)` for the `rows` rows of `width` at `y`, `pitch` apart; `shift` has at least as many numbers.
+pub(super) fn shift_rows(
+    gpu: &Gpu,
+    (y, pitch): (u64, usize),
+    shift: &Tensor,
+    [rows, width]: [usize; 2],
+    activation: Option<Activation>,
+) {
+    let grid = Grid::blocks(rows, width.div_ceil(1024), 256);
+    gpu.launch_variant("shift_rows", defines(activation), grid, arguments![y, pitch, shift, width]);
+}
+
+/// On a GPU: `y = f(y + shift)` for `y` `[n, c, ..]` and a shift for each channel.
+pub(super) fn shift_channels(gpu: &Gpu, y: &mut Tensor, shift: Option<&Tensor>, activation: Option<Activation>) {
+    if shift.is_none() && activation.is_none() {
+        return;
+    }
+    let (rows, c) = (y.rows() * y.shape()[1], y.shape()[1]);
+    let (area, at) = (y.row_len().checked_div(c).unwrap_or(0), y.address_mut());
+    let list = arguments![at, shift, rows, c, area];
+    gpu.launch_variant("shift_channels", defines(activation), warps(rows), list);
+}

@@ -1,0 +1,122 @@
+//! Convolutions on a GPU: by our own kernel or by cuDNN, whichever is faster for a shape; by products with unfolded images
+//! where there is neither.
+
+use super::super::activation::{Activation, shift_channels};
+use super::super::unfold;
+use super::tensor_cores::Tiles;
+use crate::cuda::blas::{Matrix, Product};
+use crate::cuda::dnn::{Data, Pass, Shape};
+use crate::cuda::{Grid, arguments};
+use crate::{Gpu, Tensor, Window};
+
+/// The shape of a convolution in cuDNN's words.
+fn shape(input: &[usize], outputs: usize, window: Window) -> Shape {
+    Shape { n: input[0], input: [input[1], input[2], input[3]], outputs, window }
+}
+
+/// See [`super::conv2d_then`].
+pub(super) fn forward(
+    gpu: &'static Gpu,
+    x: &Tensor,
+    w: &Tensor,
+    b: Option<&Tensor>,
+    window: Window,
+    activation: Option<Activation>,
+) -> Tensor {
+    let (n, o, (oh, ow)) = (x.rows(), w.rows(), window.fit(x.shape()[2], x.shape()[3]));
+    let mut y = Tensor::unfilled_on(x.device(), [n, o, oh, ow]);
+    if y.is_empty() {
+        return y;
+    }
+    if x.is_empty() {
+        y.clear();
+        shift_channels(gpu, &mut y, b, activation);
+        return y;
+    }
+    let shape = shape(x.shape(), o, window);
+    let data = Data { x: x.address(), w: w.address(), y: y.address_mut() };
+    if let Some(tiles) = Tiles::of(gpu, shape, activation) {
+        let theirs = || gpu.dnn().map_or(f32::INFINITY, |dnn| dnn.time(gpu, shape, Pass::Forward, data));
+        if gpu.prefers((shape, false), || tiles.run(gpu, data, b, false), theirs) {
+            tiles.run(gpu, data, b, false);
+            return y;
+        }
+    }
+    match gpu.dnn() {
+        Some(dnn) => dnn.run(gpu, shape, Pass::Forward, data),
+        None => unfold::each_part(gpu, x, window, |first, images, cols, [d, t]| {
+            let out = Matrix::new(y.address() + (4 * first * o * t) as u64, t).every(o * t);
+            let how = Product { batch: images, ..Product::new(gpu, o, t, d) };
+            gpu.blas().product(gpu, out, Matrix::new(w.address(), d), Matrix::new(cols, t).every(d * t), &how);
+        }),
+    }
+    shift_channels(gpu, &mut y, b, activation);
+    y
+}
+
+/// The convolution that the input gradient of one with stride 1 is (see [`super::turn_round`]).
+fn turned_shape(input: &[usize], outputs: usize, window: Window) -> Option<Shape> {
+    let (Window { kernel: [kh, kw], padding: [ph, pw], stride }, (oh, ow)) = (window, window.fit(input[2], input[3]));
+    let turned = || Window { kernel: [kh, kw], stride, padding: [kh - 1 - ph, kw - 1 - pw] };
+    let fits = stride == [1, 1] && ph < kh && pw < kw;
+    fits.then(|| Shape { n: input[0], input: [outputs, oh, ow], outputs: input[1], window: turned() })
+}
+
+/// Its weights.
+fn turned_weights(gpu: &'static Gpu, w: &Tensor) -> Tensor {
+    let &[o, c, kh, kw] = w.shape() else { unreachable!("the weight was checked") };
+    let turned = Tensor::unfilled_on(w.device(), [c, o, kh, kw]);
+    gpu.launch("turn_weights", Grid::over(w.len()), arguments![w, &turned, w.len(), o, c, kh * kw]);
+    turned
+}
+
+/// See [`super::conv2d_backward`].
+pub(super) fn backward(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, input: &[usize], window: Window) -> Tensor {
+    let mut dx = Tensor::unfilled_on(dy.device(), input);
+    if dy.is_empty() || dx.is_empty() {
+        dx.clear();
+        return dx;
+    }
+    let data = Data { x: dx.address_mut(), w: w.address(), y: dy.address() };
+    let (straight, turned) = (shape(input, w.rows(), window), turned_shape(input, w.rows(), window));
+    // The turned convolution leads from dy to dx.
+    let back = |weights: &Tensor| Data { x: data.y, w: weights.address(), y: data.x };
+    let by_dnn = |run: bool| by_dnn(gpu, (straight, data), turned.map(|shape| (shape, turned_weights(gpu, w))), run);
+    if let Some((shape, tiles)) = turned.and_then(|shape| Some((shape, Tiles::of(gpu, shape, None)?))) {
+        let ours = || tiles.run(gpu, back(w), None, true);
+        if gpu.prefers((shape, true), ours, || by_dnn(false).unwrap_or(f32::INFINITY)) {
+            ours();
+            return dx;
+        }
+    }
+    if by_dnn(true).is_none() {
+        unfold::fold_parts(gpu, &dx, window, |first, images, cols, [d, t]| {
+            let o = w.rows();
+            let from = Matrix::new(dy.address() + (4 * first * o * t) as u64, t).every(o * t);
+            let how = Product { batch: images, ..Product::new(gpu, d, t, o) };
+            gpu.blas().product(gpu, Matrix::new(cols, t).every(d * t), Matrix::new(w.address(), d).t(), from, &how);
+        });
+    }
+    dx
+}
+
+/// The time of cuDNN's input gradient, straight or as a turned convolution, whichever is faster, and that carried out if it is
+/// to `run`; none without cuDNN.
+fn by_dnn(gpu: &'static Gpu, (shape, data): (Shape, Data), turned: Option<(Shape, Tensor)>, run: bool) -> Option<f32> {
+    let dnn = gpu.dnn()?;
+    let time = dnn.time(gpu, shape, Pass::Input, data);
+    if let Some((shape, weights)) = turned {
+        let forward = Data { x: data.y, w: weights.address(), y: data.x };
+        let other = dnn.time(gpu, shape, Pass::Forward, forward);
+        if other < time {
+            if run {
+                dnn.run(gpu, shape, Pass::Forward, forward);
+            }
+            return Some(other);
+        }
+    }
+    if run {
+        dnn.run(gpu, shape, Pass::Input, data);
+    }
+    Some(time)
+}

@@ -1,0 +1,80 @@
+//! Our own convolution on tensor cores (`cuda/convolution.cu`): how a shape is cut into tiles.
+
+use super::super::activation::{Activation, defines};
+use crate::cuda::dnn::{Data, Shape};
+use crate::cuda::{Buffer, Grid, arguments};
+use crate::{Gpu, Precision, Tensor, Window};
+
+/// Positions of a block.
+const POSITIONS: usize = 256;
+/// Positions of a warp, in eights.
+const EIGHTS: usize = 8;
+/// Shared memory that a block may have: two find room on a multiprocessor.
+const SHARED: usize = 112 << 10;
+
+/// A program for one convolution.
+pub(super) struct Tiles {
+    defines: String,
+    n: usize,
+    /// Blocks for each group of images, and images in a group.
+    blocks: usize,
+    images: usize,
+    threads: usize,
+    shared: usize,
+    /// Elements of the arranged weights.
+    weights: usize,
+}
+
+impl Tiles {
+    /// None where products are to be exact, or where the kernel does not fit.
+    pub(super) fn of(gpu: &Gpu, shape: Shape, activation: Option<Activation>) -> Option<Self> {
+        let Shape { n, input: [c, h, w], outputs: o, window } = shape;
+        let Window { kernel: [kh, kw], stride: [sh, sw], padding: [ph, pw] } = window;
+        if gpu.precision() == Precision::F32 || ph.max(pw) > 4 || kh * kw > 64 {
+            return None;
+        }
+        let (oh, ow) = window.fit(h, w);
+        let span = ow.next_multiple_of(8);
+        let rows = (POSITIONS / span).clamp(1, oh);
+        let images = if rows == oh { (POSITIONS / (rows * span)).clamp(1, 8) } else { 1 };
+        let parts = match o {
+            ..=16 => 1,
+            ..=32 => 2,
+            _ => 4,
+        };
+        let deep = if kh * kw < 4 { 4 } else { 1 };
+        let warps = (images * rows * span).div_ceil(8 * EIGHTS);
+        let line = (4 + w.max(((span - 1) * sw + kw).saturating_sub(pw))).next_multiple_of(4);
+        let pitch = (((rows - 1) * sh + kh) * line + 23) / 32 * 32 + 8;
+        let (block, chunks) = (16 * parts, c.div_ceil(8 * deep));
+        let shared = 8 * deep * (block * kh * kw * 8 + images * 8 * pitch);
+        let aligned = u8::from(w.is_multiple_of(4) && ow.is_multiple_of(4));
+        let defines = format!(
+            "IN_C={c} IN_H={h} IN_W={w} OUT_C={o} OUT_H={oh} OUT_W={ow} KH={kh} KW={kw} SH={sh} SW={sw} PH={ph} PW={pw} \
+             ROWS={rows} IMAGES={images} MI={parts} NI={EIGHTS} WARPS_M=1 WARPS_N={warps} WARPS={warps} DEEP={deep} \
+             ALIGNED={aligned} {}",
+            defines(activation)
+        );
+        let down = o.div_ceil(block);
+        (warps <= 16 && shared <= SHARED).then(|| Self {
+            defines,
+            n,
+            blocks: down * oh.div_ceil(rows),
+            images,
+            threads: 32 * warps,
+            shared,
+            weights: chunks * deep * down * block * kh * kw * 8,
+        })
+    }
+
+    /// `y = f(w * x + shift)`; with `turned`, `w` is that of the convolution whose input gradient is wanted.
+    pub(super) fn run(&self, gpu: &'static Gpu, data: Data, shift: Option<&Tensor>, turned: bool) {
+        let weights = Buffer::of(gpu, self.weights);
+        let grid = |blocks: usize| Grid::blocks(blocks, 1, self.threads as u32);
+        let list = arguments![data.w, &weights, turned];
+        gpu.launch_variant("arrange_weights", &self.defines, grid(self.weights.div_ceil(self.threads)), list);
+        let grid = Grid { shared: self.shared as u32, ..grid(self.n.div_ceil(self.images) * self.blocks) };
+        let list = arguments![data.x, &weights, shift, data.y, self.n];
+        gpu.launch_variant("convolution", &self.defines, grid, list);
+    }
+}

@@ -185,8 +185,8 @@ fn gather(place: &Place) -> Result<Vec<Wire>, DeviceError> {
     let mut seats: Vec<Option<Wire>> = (1..place.size).map(|_| None).collect();
     while let Some(missing) = seats.iter().position(Option::is_none) {
         let late = |_| failed(format!("rank {} of {} did not come to {}", missing + 1, place.size, place.master));
-        let mut wire = Wire::accept(&listener, PATIENCE).map_err(late)?;
-        let Ok(greeting) = wire.receive() else { continue };
+        let (mut wire, greeting) = Wire::accept(&listener, PATIENCE).map_err(late)?;
+        let Some(greeting) = greeting else { continue };
         let rank = taken(place, &greeting, &seats);
         let answer = rank.as_ref().err().cloned().unwrap_or_default();
         if wire.send(answer.as_bytes()).is_ok() {

@@ -9,6 +9,8 @@ use std::{
 /// The longest that a process waits for another one's message. Ends of processes are noticed at once; this is for hosts that
 /// lose power.
 const SILENCE: Duration = Duration::from_secs(1800);
+/// The longest that somebody who connects may take to greet: others than the run's processes may come by.
+const GREETING: Duration = Duration::from_secs(10);
 /// The longest message.
 const LONGEST: u64 = 1 << 40;
 
@@ -25,15 +27,19 @@ impl Wire {
         Ok(Wire { stream })
     }
 
-    /// Whoever connects next, within `patience`.
-    pub(super) fn accept(listener: &TcpListener, patience: Duration) -> io::Result<Wire> {
+    /// Whoever connects next, within `patience`, and his first message, if there is one.
+    pub(super) fn accept(listener: &TcpListener, patience: Duration) -> io::Result<(Wire, Option<Vec<u8>>)> {
         let start = Instant::now();
         listener.set_nonblocking(true)?;
         loop {
             match listener.accept() {
                 Ok((stream, _)) => {
                     stream.set_nonblocking(false)?;
-                    return Wire::new(stream);
+                    let mut wire = Wire::new(stream)?;
+                    wire.stream.set_read_timeout(Some(GREETING))?;
+                    let greeting = wire.receive().ok();
+                    wire.stream.set_read_timeout(Some(SILENCE))?;
+                    return Ok((wire, greeting));
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock && start.elapsed() < patience => {
                     std::thread::sleep(Duration::from_millis(5));

@@ -332,7 +332,8 @@ fn attentions() {
 /// Norms by Gram matrices are upper bounds on a GPU: a little larger.
 #[test]
 fn products_of_examples() {
-    for (t, d, p) in [(1, 40, 30), (6, 40, 90), (30, 9, 13), (5, 64, 64)] {
+    for (t, d, p) in [(1, 40, 30), (6, 40, 90), (30, 9, 13), (5, 64, 64), (80, 120, 33), (90, 64, 100), (70, 36, 1040)]
+    {
         twins(&format!("rows {t} {d} {p}"), 2e-5, |device| {
             let (a, b) = (numbers(&[4, t, d], 1).to(device), numbers(&[4, t, p], 2).to(device));
             products(Left::Rows { a: &a }, &b, p * d, device)

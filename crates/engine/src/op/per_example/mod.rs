@@ -15,6 +15,7 @@ mod dot;
 mod factors;
 mod gpu;
 mod norms;
+mod products;
 mod rows;
 mod scatter;
 mod sum;

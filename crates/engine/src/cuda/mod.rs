@@ -14,6 +14,7 @@ mod error;
 mod gpu;
 mod launch;
 mod library;
+pub(crate) mod lt;
 mod padded;
 mod precision;
 mod profile;

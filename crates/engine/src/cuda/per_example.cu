@@ -142,6 +142,17 @@ KERNEL weigh_rows(const float* x, const float* weights, float* y, i64 len, float
             if (!(fabsf(other[k]) < INFINITE)) other[k] = 0.0f;
 }
 
+// Squared norms of the rows of several matrices, `table` `[matrices, 2]` of addresses of `[n, length]` and lengths: `out`
+// `[matrices, n]`.
+KERNEL square_all_rows(const u64* table, double* out, i64 n) {
+    i64 length = (i64)table[2 * blockIdx.y + 1];
+    const float* row = (const float*)table[2 * blockIdx.y] + blockIdx.x * length;
+    double sum = 0.0;
+    for (i64 j = threadIdx.x; j < length; j += blockDim.x) sum += (double)row[j] * row[j];
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) out[blockIdx.y * n + blockIdx.x] = sum;
+}
+
 // Squared norms of examples over several parameters: `out[i, group]` is the sum of those of the tables' parameters, `[count, 2]`
 // of addresses of `[n]` and groups.
 KERNEL total_norms(const u64* table, int count, double* out, i64 n, int groups) {

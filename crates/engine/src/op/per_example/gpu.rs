@@ -49,6 +49,8 @@ pub enum Squares {
     Host(Vec<f64>),
     /// On a GPU.
     Device(Numbers),
+    /// Of gradients that are rows already, on a GPU: not taken yet.
+    Rows(Tensor),
 }
 
 /// Numbers of f64 on a GPU.
@@ -80,6 +82,18 @@ impl Squares {
         match self {
             Squares::Host(numbers) => numbers,
             Squares::Device(numbers) => numbers.to_host(),
+            Squares::Rows(g) => {
+                let squares = |gpu| rows_squares(gpu, g.address(), g.rows(), g.row_len()).to_host();
+                g.gpu().map_or_else(Vec::new, squares)
+            }
+        }
+    }
+
+    fn gpu(&self) -> Option<&'static Gpu> {
+        match self {
+            Squares::Host(_) => None,
+            Squares::Device(numbers) => Some(numbers.buffer.gpu()),
+            Squares::Rows(g) => g.gpu(),
         }
     }
 
@@ -89,11 +103,10 @@ impl Squares {
     /// If there are not `n` numbers for each parameter.
     #[must_use]
     pub fn total(all: Vec<Squares>, group_of: &[usize], n: usize, groups: usize) -> Vec<f64> {
-        let there = all.iter().zip(group_of).filter_map(|(squares, group)| match squares {
-            Squares::Device(numbers) => Some((numbers, *group)),
-            Squares::Host(_) => None,
-        });
-        let mut out = total_there(&there.collect::<Vec<_>>(), n, groups);
+        let mut out = match all.iter().find_map(Squares::gpu) {
+            Some(gpu) => total_there(gpu, &all, group_of, [n, groups]),
+            None => vec![0.0; n * groups],
+        };
         for (squares, group) in all.iter().zip(group_of) {
             let Squares::Host(numbers) = squares else { continue };
             assert!(numbers.len() == n, "{} norms of {n} examples", numbers.len());
@@ -103,13 +116,33 @@ impl Squares {
     }
 }
 
-fn total_there(there: &[(&Numbers, usize)], n: usize, groups: usize) -> Vec<f64> {
-    let Some(gpu) = there.first().map(|(numbers, _)| numbers.buffer.gpu()) else { return vec![0.0; n * groups] };
-    assert!(there.iter().all(|(numbers, _)| numbers.len == n), "norms of other than {n} examples");
-    let table: Vec<u64> = there.iter().flat_map(|(numbers, group)| [numbers.at(), *group as u64]).collect();
-    let (table, out) = (gpu.upload(&table), Numbers::new(gpu, n * groups));
-    let list = arguments![&table, there.len(), out.at(), n, groups];
-    gpu.launch("total_norms", Grid::over(n * groups), list);
+/// Those that are on a GPU: rows are squared in one go, and everything is added up in another.
+fn total_there(gpu: &'static Gpu, all: &[Squares], group_of: &[usize], [n, groups]: [usize; 2]) -> Vec<f64> {
+    let (mut rows, mut table) = (Vec::new(), Vec::new());
+    for (squares, group) in all.iter().zip(group_of) {
+        match squares {
+            Squares::Host(_) => {}
+            Squares::Device(numbers) => {
+                assert!(numbers.len == n, "{} norms of {n} examples", numbers.len);
+                table.extend([numbers.at(), *group as u64]);
+            }
+            Squares::Rows(g) => {
+                assert!(g.rows() == n, "gradients {g:?} of {n} examples");
+                rows.push((g, *group));
+            }
+        }
+    }
+    let squares = Numbers::new(gpu, rows.len() * n);
+    for (k, (_, group)) in rows.iter().enumerate() {
+        table.extend([squares.at() + (8 * k * n) as u64, *group as u64]);
+    }
+    let lengths: Vec<u64> = rows.iter().flat_map(|(g, _)| [g.address(), g.row_len() as u64]).collect();
+    if !rows.is_empty() {
+        let lengths = gpu.upload(&lengths);
+        gpu.launch("square_all_rows", Grid::blocks(n, rows.len(), 128), arguments![&lengths, squares.at(), n]);
+    }
+    let (count, table, out) = (table.len() / 2, gpu.upload(&table), Numbers::new(gpu, n * groups));
+    gpu.launch("total_norms", Grid::over(n * groups), arguments![&table, count, out.at(), n, groups]);
     out.to_host()
 }
 

@@ -20,6 +20,7 @@
 //! *Tests.* `tests/gpu.rs`: `sums_stay_within_reported_norms`, with factors whose terms cancel, at each precision.
 
 use super::factors::Factors;
+use super::squares::{Numbers, Squares};
 use super::{products, tiles};
 use crate::cuda::blas::{Matrix, Product};
 use crate::cuda::{Buffer, Grid, arguments};
@@ -41,109 +42,6 @@ fn slack(gpu: &Gpu) -> f64 {
 /// How far one term of a sum may move because a weighted factor is rounded anew.
 fn unit(gpu: &Gpu) -> f64 {
     2.0 * gpu.precision().unit() + 2.0 * EPSILON
-}
-
-/// Squared norms of examples, on the host or still on a GPU.
-pub enum Squares {
-    /// On the host.
-    Host(Vec<f64>),
-    /// On a GPU.
-    Device(Numbers),
-    /// Of gradients that are rows already, on a GPU: not taken yet.
-    Rows(Tensor),
-}
-
-/// Numbers of f64 on a GPU.
-pub struct Numbers {
-    buffer: Buffer,
-    len: usize,
-}
-
-impl Numbers {
-    pub(super) fn new(gpu: &'static Gpu, len: usize) -> Self {
-        Self { buffer: Buffer::new(gpu, 8 * len), len }
-    }
-
-    pub(super) fn at(&self) -> u64 {
-        self.buffer.address()
-    }
-
-    pub(super) fn to_host(&self) -> Vec<f64> {
-        let mut numbers = vec![0.0; self.len];
-        self.buffer.gpu().read(self.at(), &mut numbers);
-        numbers
-    }
-}
-
-impl Squares {
-    /// A copy on the host.
-    #[must_use]
-    pub fn to_host(self) -> Vec<f64> {
-        match self {
-            Squares::Host(numbers) => numbers,
-            Squares::Device(numbers) => numbers.to_host(),
-            Squares::Rows(g) => {
-                let squares = |gpu| rows_squares(gpu, g.address(), g.rows(), g.row_len()).to_host();
-                g.gpu().map_or_else(Vec::new, squares)
-            }
-        }
-    }
-
-    fn gpu(&self) -> Option<&'static Gpu> {
-        match self {
-            Squares::Host(_) => None,
-            Squares::Device(numbers) => Some(numbers.buffer.gpu()),
-            Squares::Rows(g) => g.gpu(),
-        }
-    }
-
-    /// Sums over parameters, `[n, groups]` row by row, where `all[k]` belongs to group `group_of[k]`; a GPU is waited for once.
-    ///
-    /// # Panics
-    /// If there are not `n` numbers for each parameter.
-    #[must_use]
-    pub fn total(all: Vec<Squares>, group_of: &[usize], n: usize, groups: usize) -> Vec<f64> {
-        let mut out = match all.iter().find_map(Squares::gpu) {
-            Some(gpu) => total_there(gpu, &all, group_of, [n, groups]),
-            None => vec![0.0; n * groups],
-        };
-        for (squares, group) in all.iter().zip(group_of) {
-            let Squares::Host(numbers) = squares else { continue };
-            assert!(numbers.len() == n, "{} norms of {n} examples", numbers.len());
-            numbers.iter().enumerate().for_each(|(i, square)| out[i * groups + group] += square);
-        }
-        out
-    }
-}
-
-/// Those that are on a GPU: rows are squared in one go, and everything is added up in another.
-fn total_there(gpu: &'static Gpu, all: &[Squares], group_of: &[usize], [n, groups]: [usize; 2]) -> Vec<f64> {
-    let (mut rows, mut table) = (Vec::new(), Vec::new());
-    for (squares, group) in all.iter().zip(group_of) {
-        match squares {
-            Squares::Host(_) => {}
-            Squares::Device(numbers) => {
-                assert!(numbers.len == n, "{} norms of {n} examples", numbers.len);
-                table.extend([numbers.at(), *group as u64]);
-            }
-            Squares::Rows(g) => {
-                assert!(g.rows() == n, "gradients {g:?} of {n} examples");
-                rows.push((g, *group));
-            }
-        }
-    }
-    let squares = Numbers::new(gpu, rows.len() * n);
-    for (k, (_, group)) in rows.iter().enumerate() {
-        table.extend([squares.at() + (8 * k * n) as u64, *group as u64]);
-    }
-    let lengths: Vec<u64> = rows.iter().flat_map(|(g, _)| [g.address(), g.row_len() as u64]).collect();
-    if !rows.is_empty() {
-        let lengths = gpu.upload(&lengths);
-        gpu.launch("square_all_rows", Grid::blocks(n, rows.len(), 128), arguments![&lengths, squares.at(), n]);
-    }
-    let (count, table, out) = (table.len() / 2, gpu.upload(&table), Numbers::new(gpu, n * groups));
-    gpu.launch("total_norms", Grid::over(n * groups), arguments![&table, count, out.at(), n, groups]);
-    out.to_host()
 }
 
 /// Pieces that a row of `len` is cut into, so that few long rows keep the GPU busy.
@@ -184,23 +82,19 @@ fn by_grams(factors: &Factors) -> bool {
 }
 
 /// Squared norms.
-pub(super) fn squares(gpu: &'static Gpu, factors: &Factors) -> Numbers {
+pub(super) fn squares(gpu: &'static Gpu, factors: &Factors) -> Squares {
     let &Factors { n, t, d, p, a, b, window, .. } = factors;
-    match window {
+    Squares::Device(match window {
         _ if n * t * d * p == 0 => {
             let out = Numbers::new(gpu, n);
             gpu.clear(out.at(), 8 * n);
             out
         }
         Some(window) => tiles::squares(gpu, factors, window),
-        None if t == 1 => {
-            let out = Numbers::new(gpu, n);
-            gpu.launch("single_norms", Grid::blocks(n, 1, THREADS), arguments![a, b, out.at(), d, p]);
-            out
-        }
+        None if t == 1 => return Squares::Rows(a.clone(), Some(b.clone())),
         None if by_grams(factors) => grams(gpu, factors, None),
         None => products::squares(gpu, factors),
-    }
+    })
 }
 
 /// What a table that is used twice adds to the Gram matrices of its product part.

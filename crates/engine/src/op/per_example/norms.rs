@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::factors::{Buffers, Factors, Left, add_transposed, buffers};
-use super::gpu::{self, Squares};
+use super::gpu;
+use super::squares::Squares;
 use super::{rows_sum, square};
 use crate::memory::Scratch;
 use crate::{Mat, Part, PartMut, Tensor, Threads, product};
@@ -68,7 +69,7 @@ pub fn product_norms_kept(left: Left, b: &Tensor) -> (Vec<f64>, Option<Kept>) {
 pub fn product_squares_kept(left: Left, b: &Tensor) -> (Squares, Option<Kept>) {
     let factors = Factors::new(left, b);
     if let Some(gpu) = b.gpu() {
-        return (Squares::Device(gpu::squares(gpu, &factors)), None);
+        return (gpu::squares(gpu, &factors), None);
     }
     if forms_gradients(&factors) {
         let (norms, kept) = keep(&factors);

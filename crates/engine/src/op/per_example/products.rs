@@ -9,7 +9,7 @@
 //! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`.
 
 use super::factors::Factors;
-use super::gpu::Numbers;
+use super::squares::Numbers;
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::{Gpu, Precision};
 

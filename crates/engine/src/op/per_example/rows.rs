@@ -3,7 +3,8 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::gpu::{self, Squares};
+use super::gpu;
+use super::squares::Squares;
 use super::{inner, square};
 use crate::{Part, PartMut, Tensor};
 
@@ -27,7 +28,7 @@ pub fn rows_norms(g: &Tensor) -> Vec<f64> {
 pub fn rows_squares(g: &Tensor) -> Squares {
     match g.gpu() {
         Some(gpu) if g.row_len() > LONG => Squares::Device(gpu::rows_squares(gpu, g.address(), g.rows(), g.row_len())),
-        Some(_) => Squares::Rows(g.clone()),
+        Some(_) => Squares::Rows(g.clone(), None),
         None => Squares::Host((0..g.rows()).into_par_iter().map(|i| square(g.row(i))).collect()),
     }
 }

@@ -5,6 +5,7 @@
 mod bounds;
 mod models;
 mod operations;
+mod products;
 
 use engine::{Device, Gpu, Precision, Tensor};
 use privacy::{Key, Purpose};

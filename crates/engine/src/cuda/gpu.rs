@@ -11,6 +11,7 @@ use super::arena::{Arena, Usage};
 use super::blas::Blas;
 use super::dnn::{Dnn, Shape};
 use super::error::{DeviceError, fail};
+use super::lt::Lt;
 use super::profile::Timed;
 use super::transfer::{STAGING, Staging};
 use super::{Precision, library};
@@ -33,6 +34,7 @@ pub struct Gpu {
     pub(super) profiling: AtomicBool,
     pub(super) timings: Mutex<Vec<Timed>>,
     blas: OnceLock<Blas>,
+    lt: OnceLock<Option<Lt>>,
     dnn: OnceLock<Option<Dnn>>,
 }
 
@@ -122,6 +124,7 @@ impl Gpu {
                 profiling: AtomicBool::new(false),
                 timings: Mutex::default(),
                 blas: OnceLock::new(),
+                lt: OnceLock::new(),
                 dnn: OnceLock::new(),
             })
         }
@@ -186,6 +189,12 @@ impl Gpu {
     pub(crate) fn blas(&self) -> &Blas {
         self.enter();
         self.blas.get_or_init(|| Blas::new(self).unwrap_or_else(|e| fail(e.0)))
+    }
+
+    /// Products with a shift, where cuBLASLt is installed.
+    pub(crate) fn lt(&self) -> Option<&Lt> {
+        self.enter();
+        self.lt.get_or_init(Lt::new).as_ref()
     }
 
     /// Convolutions, where cuDNN is installed.

@@ -15,6 +15,7 @@ mod gpu;
 mod group;
 mod launch;
 mod library;
+pub(crate) mod lt;
 mod nccl;
 mod padded;
 mod peer;

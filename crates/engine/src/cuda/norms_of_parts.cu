@@ -16,17 +16,3 @@ KERNEL norms_of_parts(const double* __restrict__ parts, int n, int count, int ad
     double sum = row_sum(parts + (long long)i * count, count);
     if ((threadIdx.x & 31) == 0) out[i] = (add ? out[i] : 0.0) + sum;
 }
-
-// As norms_of_parts for the parts of ghost_norms [2, n, count]. Examples whose terms cancelled to below 1/64 of their sizes
-// are not added but flagged: their norm is wanted from product_norms. A norm that is not a number is flagged too.
-KERNEL ghost_flags(const double* __restrict__ parts, int n, int count, int add,
-                                       u32* __restrict__ flags, double* __restrict__ out) {
-    int i = (blockIdx.x * blockDim.x + threadIdx.x) / 32;
-    if (i >= n) return;
-    double sum = row_sum(parts + (long long)i * count, count);
-    double size = row_sum(parts + (long long)(n + i) * count, count);
-    if ((threadIdx.x & 31) != 0) return;
-    bool trusted = sum >= size / 64.0;
-    flags[i] = !trusted;
-    out[i] = (add ? out[i] : 0.0) + (trusted ? sum : 0.0);
-}

@@ -27,16 +27,6 @@ KERNEL sum_parts(const double* parts, double* out, i64 n, int pieces) {
     out[i] = sum;
 }
 
-// `|a_i|^2 |b_i|^2`: gradients that are one outer product.
-KERNEL single_norms(const float* a, const float* b, double* out, int d, int p) {
-    const float *x = a + (i64)blockIdx.x * d, *y = b + (i64)blockIdx.x * p;
-    double left = 0.0, right = 0.0;
-    for (int j = threadIdx.x; j < d; j += blockDim.x) left += (double)x[j] * x[j];
-    for (int j = threadIdx.x; j < p; j += blockDim.x) right += (double)y[j] * y[j];
-    left = block_sum(left), right = block_sum(right);
-    if (threadIdx.x == 0) out[blockIdx.x] = left * right;
-}
-
 // Per example and piece of rows of the Gram matrices `left` and `right` `[n, t, t]`: the sum of their products, and the sum
 // of the roots of products on the diagonal. They are symmetric: what is below the diagonal counts twice. A warp takes a row.
 KERNEL gram_parts(const float* left, const float* right, double* parts, int t) {
@@ -142,13 +132,32 @@ KERNEL weigh_rows(const float* x, const float* weights, float* y, i64 len, float
             if (!(fabsf(other[k]) < INFINITE)) other[k] = 0.0f;
 }
 
-// Squared norms of examples over several parameters: `out[i, group]` is the sum of those of the tables' parameters, `[count, 2]`
-// of addresses of `[n]` and groups.
-KERNEL total_norms(const u64* table, int count, double* out, i64 n, int groups) {
-    i64 at = THREAD, i = at / groups;
-    if (i >= n) return;
+// The squared norm of row `i` of a matrix at `at`, by a warp.
+__device__ __forceinline__ double row_square(u64 at, i64 length, i64 i) {
+    const float* row = (const float*)at + i * length;
     double sum = 0.0;
-    for (int k = 0; k < count; ++k)
-        if ((int)table[2 * k + 1] == at % groups) sum += ((const double*)table[2 * k])[i];
-    out[at] = sum;
+#pragma unroll 4
+    for (i64 j = threadIdx.x & 31; j < length; j += 32) sum += (double)row[j] * row[j];
+    return warp_sum(sum);
+}
+
+// Squared norms of examples over several parameters: `out[i, group]` sums those of the table's parameters, `[count, 5]`: an
+// address and a length of rows, another address and length, a group. With the largest length of all the address is that of
+// squares, `[n]`; with a second address it is an outer product's factor. A block makes an example, a warp a parameter.
+KERNEL total_norms(const u64* table, int count, double* out, int groups) {
+    extern __shared__ double values[];
+    i64 i = blockIdx.x;
+    for (int k = threadIdx.x >> 5; k < count; k += blockDim.x >> 5) {
+        const u64* entry = table + 5 * k;
+        double value = entry[1] == ~0ull ? ((const double*)entry[0])[i] : row_square(entry[0], entry[1], i);
+        if (entry[2] != 0) value *= row_square(entry[2], entry[3], i);
+        if ((threadIdx.x & 31) == 0) values[k] = value;
+    }
+    __syncthreads();
+    for (int group = threadIdx.x; group < groups; group += blockDim.x) {
+        double sum = 0.0;
+        for (int k = 0; k < count; ++k)
+            if ((int)table[5 * k + 4] == group) sum += values[k];
+        out[i * groups + group] = sum;
+    }
 }

@@ -2,7 +2,7 @@
 //
 // A block of WARPS_M x WARPS_N warps makes BM x BN elements of A B^T, each warp WM x WN of them, LINE words or BK lines of
 // the inner dimension at a time. Operands arrive as they lie in memory:
-//   ALONG = 1   lines are rows of A (and of B), the inner dimension is contiguous     (patches; Gram matrices of rows)
+//   ALONG = 1   lines are rows of A (and of B), the inner dimension is contiguous     (patches)
 //   ALONG = 0   lines are steps of the inner dimension, rows of A lie across          (gradients of linear maps)
 // PRECISION: 0 f32 by fused multiply-add; 1 TF32 (of operands, in f32, tensor cores ignore the last 13 bits: whoever wants
 // them rounded to nearest rounds them where they are made); 2 bf16. Tensor cores add exact products in f32 and truncate: after s steps of 8 (TF32) or 16 (bf16) products an element is right to s 2^-22 of the

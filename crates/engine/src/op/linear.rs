@@ -3,6 +3,7 @@
 use super::activation::{Activation, shift_rows};
 use crate::cuda::aligned::pitch;
 use crate::cuda::blas::{Matrix, Product};
+use crate::cuda::lt::Affine;
 use crate::kernel::Scale;
 use crate::matmul::{Extra, general_product};
 use crate::{Gpu, Mat, Tensor, Threads, product};
@@ -53,12 +54,27 @@ pub fn linear_backward(dy: &Tensor, w: &Tensor) -> Tensor {
 
 fn linear_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, activation: Option<Activation>) -> Tensor {
     let (o, i) = weight(w);
+    if let Some(y) = b.and_then(|b| affine(gpu, x, w, b, activation == Some(Activation::Relu))) {
+        let left = activation.filter(|activation| *activation != Activation::Relu);
+        return left.into_iter().fold(y, |y, activation| activation.forward(y));
+    }
     let y = times(gpu, x, Matrix::new(w.address(), i).t(), o);
     match b {
         Some(b) => shift_rows(gpu, y.rows_at(), b, [outer(&y), o], activation),
         None => return activation.into_iter().fold(y, |y, activation| activation.forward(y)),
     }
     y
+}
+
+/// The product with its shift, and rectified, in one go: where the library has a kernel for that and rows are its own kind.
+fn affine(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: &Tensor, rectified: bool) -> Option<Tensor> {
+    let ((o, i), m) = (weight(w), outer(x));
+    if m * o * i == 0 || pitch(gpu, [m, o, i]).is_some() {
+        return None;
+    }
+    let (y, (at, row)) = (Tensor::unfilled_on(x.device(), with_last(x.shape(), o)), x.rows_at());
+    let affine = Affine { size: [m, o, i], rows: [o, row, i], rectified, precision: gpu.precision() };
+    gpu.lt()?.run(gpu, affine, [y.address(), at, w.address(), b.address()]).then_some(y)
 }
 
 /// The rows of `x` times a matrix of `columns` columns.

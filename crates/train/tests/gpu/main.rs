@@ -5,6 +5,7 @@
 mod bounds;
 mod models;
 mod operations;
+mod products;
 mod several;
 
 use engine::{Device, Gpu, Precision, Tensor};

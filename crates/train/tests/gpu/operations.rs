@@ -9,14 +9,14 @@ use engine::{
 };
 use privacy::{Key, Purpose};
 
-const WINDOWS: [Window; 4] = [
+pub(crate) const WINDOWS: [Window; 4] = [
     Window { kernel: [2, 2], stride: [1, 1], padding: [0, 0] },
     Window { kernel: [3, 3], stride: [1, 1], padding: [1, 1] },
     Window { kernel: [4, 3], stride: [2, 3], padding: [2, 1] },
     Window { kernel: [3, 3], stride: [2, 2], padding: [1, 1] },
 ];
 
-fn squares(norms: Vec<f64>) -> Tensor {
+pub(crate) fn squares(norms: Vec<f64>) -> Tensor {
     Tensor::new([norms.len()], norms.into_iter().map(|n| n as f32).collect())
 }
 
@@ -104,97 +104,6 @@ fn products_and_convolutions() {
             vec![op::conv2d(&x, &w, Some(&b), window), op::conv2d_backward(&dy, &w, &[5, 4, 11, 10], window)]
         });
     }
-}
-
-/// Shifts and activations in one pass, on rows and images of even and odd sizes.
-#[test]
-fn activations_with_their_shifts() {
-    use op::Activation::{Relu, Tanh};
-    for activation in [Relu, Tanh] {
-        for [h, w] in [[5, 7], [12, 11], [2, 2]] {
-            twins(&format!("{activation:?} {h}x{w}"), 3e-6, |device| {
-                let [x, k, b, dy] =
-                    [numbers(&[3, 2, h, w], 1), numbers(&[5, 2, 1, 1], 2), numbers(&[5], 3), numbers(&[3, 5, h, w], 4)]
-                        .map(|t| t.to(device));
-                let window = Window { kernel: [1, 1], stride: [1, 1], padding: [0, 0] };
-                let y = op::conv2d_then(&x, &k, Some(&b), window, Some(activation));
-                let (dx, sums) = activation.backward_channels(&y, dy.clone());
-                vec![op::conv2d_then(&x, &k, None, window, Some(activation)), activation.backward(&y, dy), y, dx, sums]
-            });
-        }
-        for o in [4, 21] {
-            twins(&format!("{activation:?} rows of {o}"), 3e-6, |device| {
-                let [x, w, b] = [numbers(&[6, 3], 1), numbers(&[o, 3], 2), numbers(&[o], 3)].map(|t| t.to(device));
-                vec![
-                    op::linear_then(&x, &w, Some(&b), Some(activation)),
-                    op::linear_then(&x, &w, None, Some(activation)),
-                ]
-            });
-        }
-    }
-}
-
-/// Our own convolution, forward and as an input gradient: many images a block and few, borders, strides, odd sizes.
-#[test]
-fn convolutions_on_tensor_cores() {
-    let Some(turn) = gpu() else { return };
-    turn.gpu.set_precision(engine::Precision::Tf32);
-    turn.gpu.always_own_convolutions(true);
-    let sizes: [([usize; 4], usize, [usize; 3]); 9] = [
-        ([3, 3, 32, 32], 16, [3, 1, 1]),
-        ([2, 16, 16, 16], 64, [3, 1, 1]),
-        ([5, 40, 8, 8], 70, [3, 1, 1]),
-        ([9, 12, 4, 4], 33, [3, 1, 1]),
-        ([3, 64, 20, 12], 24, [3, 2, 1]),
-        ([4, 9, 13, 11], 20, [4, 2, 0]),
-        ([3, 37, 16, 16], 40, [1, 2, 0]),
-        ([2, 5, 9, 7], 8, [1, 1, 0]),
-        ([3, 4, 11, 40], 17, [5, 1, 2]),
-    ];
-    for (size @ [_, c, h, w], o, [k, s, p]) in sizes {
-        let window = Window { kernel: [k, k], stride: [s, s], padding: [p, p] };
-        for activation in [None, Some(op::Activation::Relu), Some(op::Activation::Tanh)] {
-            crate::twins_on(&turn, &format!("{size:?} to {o}, {window:?}, {activation:?}"), 3e-3, |device| {
-                let (oh, ow) = window.output(h, w).unwrap();
-                let [x, k, b, dy] =
-                    [numbers(&size, 1), numbers(&[o, c, k, k], 2), numbers(&[o], 3), numbers(&[size[0], o, oh, ow], 4)]
-                        .map(|t| t.to(device));
-                let y = op::conv2d_then(&x, &k, Some(&b), window, activation);
-                vec![y, op::conv2d_then(&x, &k, None, window, None), op::conv2d_backward(&dy, &k, &size, window)]
-            });
-        }
-    }
-    turn.gpu.always_own_convolutions(false);
-}
-
-/// Large products of rounded factors with rows of an odd length: by copies, and by rows that are further apart.
-#[test]
-fn odd_widths() {
-    let Some(turn) = gpu() else { return };
-    turn.gpu.set_precision(engine::Precision::Tf32);
-    crate::twins_on(&turn, "odd", 2e-3, |device| {
-        let (x, w) = (numbers(&[3, 350, 128], 1).to(device), numbers(&[4099, 128], 2).to(device));
-        let (dy, mut sum) = (numbers(&[3, 350, 4099], 3).to(device), numbers(&[4099 * 128], 4).to(device));
-        each::product_sum(Left::Rows { a: &x }, &dy, &[0.5, 1.0, 0.0], &mut sum);
-        let norms = squares(each::product_norms(Left::Rows { a: &x }, &dy));
-        vec![op::linear(&x, &w, None), op::linear_backward(&dy, &w), sum, norms.reshape([3])]
-    });
-    // All the way of a language model's head, whose logits are padded.
-    crate::twins_on(&turn, "head", 2e-3, |device| {
-        let (mut x, mut w, b) = (numbers(&[3, 350, 128], 1), numbers(&[4099, 128], 2), numbers(&[4099], 5).to(device));
-        op::scale(&mut w, 0.01);
-        op::scale(&mut x, 0.5);
-        let (x, w, mut sum) = (x.to(device), w.to(device), numbers(&[4099 * 128], 4).to(device));
-        op::scale(&mut sum, 1e-4);
-        let logits = op::linear(&x, &w, Some(&b));
-        let labels: Vec<u32> = (0..1050).map(|i| if i % 7 == 3 { u32::MAX } else { i * 31 % 4099 }).collect();
-        let (losses, dy) = op::token_cross_entropy(logits.clone(), &labels);
-        let left = Left::Rows { a: &x };
-        let norms = squares(each::product_norms(left, &dy));
-        each::product_sum(left, &dy, &[0.5, 1.0, 0.0], &mut sum);
-        let rows = op::cross_entropy(op::linear(&x.clone().reshape([1050, 128]), &w, None), &vec![7; 1050]).1;
-        vec![losses, norms, sum, op::linear_backward(&dy, &w), op::bias_rows_last(&dy), dy, logits, rows]
-    });
 }
 
 #[test]
@@ -327,89 +236,6 @@ fn attentions() {
             }
         }
     }
-}
-
-/// Norms by Gram matrices are upper bounds on a GPU: a little larger.
-#[test]
-fn products_of_examples() {
-    for (t, d, p) in [(1, 40, 30), (6, 40, 90), (30, 9, 13), (5, 64, 64)] {
-        twins(&format!("rows {t} {d} {p}"), 2e-5, |device| {
-            let (a, b) = (numbers(&[4, t, d], 1).to(device), numbers(&[4, t, p], 2).to(device));
-            products(Left::Rows { a: &a }, &b, p * d, device)
-        });
-    }
-    for window in WINDOWS {
-        twins(&format!("patches {window:?}"), 1e-5, |device| {
-            let (oh, ow) = window.output(8, 9).unwrap();
-            let (x, b) = (numbers(&[4, 3, 8, 9], 1).to(device), numbers(&[4, 5, oh, ow], 2).to(device));
-            products(Left::Patches { x: &x, window }, &b, 15 * window.cells(), device)
-        });
-    }
-}
-
-fn products(left: Left, b: &Tensor, size: usize, device: Device) -> Vec<Tensor> {
-    let weights = [0.5, 0.0, -1.25, 1.0];
-    let (norms, kept) = each::product_norms_kept(left, b);
-    let mut sum = numbers(&[size], 8).to(device);
-    each::product_sum(left, b, &weights, &mut sum);
-    let mut again = numbers(&[size], 8).to(device);
-    match kept {
-        Some(kept) => kept.sum(&weights, &mut again),
-        None => each::product_sum(left, b, &weights, &mut again),
-    }
-    let v = numbers(&[size], 9).to(device);
-    let dot = squares(each::product_dot(left, b, &v));
-    vec![each::product_rows(left, b), squares(norms), sum, again, dot]
-}
-
-#[test]
-fn rows_and_scattered_rows_of_examples() {
-    twins("rows", 2e-6, |device| {
-        let (g, v) = (numbers(&[70, 300], 1).to(device), numbers(&[300], 2).to(device));
-        let weights: Vec<f32> = (0..70).map(|i| (i % 5) as f32 * 0.3).collect();
-        let mut sum = v.clone();
-        each::rows_sum(&g, &weights, &mut sum);
-        vec![squares(each::rows_norms(&g)), squares(each::rows_dot(&g, &v)), sum]
-    });
-    let ids: Vec<u32> = (0..40).map(|i| (i * i + i / 10) % 6).collect();
-    twins("scatter", 2e-6, |device| {
-        let (b, v) = (numbers(&[4, 10, 33], 1).to(device), numbers(&[6 * 33], 2).to(device));
-        let mut sum = v.clone();
-        each::scatter_sum(&ids, &b, &[0.5, 0.0, -1.0, 2.0], &mut sum);
-        let norms = squares(each::scatter_norms(&ids, &b));
-        vec![norms, squares(each::scatter_dot(&ids, &b, &v)), sum, each::scatter_rows(&ids, &b, 6)]
-    });
-    let ids: Vec<u32> = (0..40).map(|i| (i * i + i / 10) % 60).collect();
-    for v in [6, 300] {
-        let ids: Vec<u32> = ids.iter().map(|id| id % v as u32).collect();
-        twins("tied", 2e-5, |device| {
-            let [e, h] = [1, 2].map(|seed| numbers(&[4, 10, 33], seed).to(device));
-            vec![squares(each::tied_norms(&ids, &e, &h, &numbers(&[4, 10, v], 3).to(device)))]
-        });
-    }
-}
-
-#[test]
-fn an_example_of_weight_zero_adds_nothing() {
-    twins("silence", 1e-6, |device| {
-        let mut all = Vec::new();
-        for (t, d, p) in [(1, 4, 6), (1, 6, 4), (3, 40, 40)] {
-            let (mut a, mut b) = (numbers(&[2, t, d], 1), numbers(&[2, t, p], 2));
-            a.data_mut()[t * d..].fill(f32::NAN);
-            b.data_mut()[t * p] = f32::INFINITY;
-            let (a, b) = (a.to(device), b.to(device));
-            let mut sum = Tensor::zeros([p * d]).to(device);
-            each::product_sum(Left::Rows { a: &a }, &b, &[1.5, 0.0], &mut sum);
-            all.push(sum);
-        }
-        let mut x = numbers(&[2, 2, 4, 4], 1);
-        x.data_mut()[32..].fill(f32::NAN);
-        let (x, b) = (x.to(device), numbers(&[2, 3, 3, 3], 2).to(device));
-        let mut sum = Tensor::zeros([24]).to(device);
-        each::product_sum(Left::Patches { x: &x, window: WINDOWS[0] }, &b, &[1.5, 0.0], &mut sum);
-        all.push(sum);
-        all
-    });
 }
 
 #[test]

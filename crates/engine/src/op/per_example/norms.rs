@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 
 use super::factors::{Buffers, Factors, Left, add_transposed, buffers};
-use super::gpu::{self, Squares};
+use super::gpu;
+use super::squares::Squares;
 use super::{rows_sum, square};
 use crate::memory::Scratch;
 use crate::{Mat, Part, PartMut, Tensor, Threads, product};
@@ -44,12 +45,12 @@ fn forms_gradients(factors: &Factors) -> bool {
 pub fn product_norms(left: Left, b: &Tensor) -> Vec<f64> {
     let factors = Factors::new(left, b);
     match b.gpu() {
-        Some(gpu) => gpu::squares(gpu, &factors).0.to_host(),
+        Some(gpu) => gpu::squares(gpu, &factors).to_host(),
         None => short(&factors),
     }
 }
 
-/// As [`product_norms`]; gradients that had to be formed are kept for their sum. On a GPU norms by Gram matrices are upper
+/// As [`product_norms`]; on the processor gradients that had to be formed are kept for their sum. On a GPU norms by Gram matrices are upper
 /// bounds: see `per_example/gpu.rs`.
 ///
 /// # Panics
@@ -68,8 +69,7 @@ pub fn product_norms_kept(left: Left, b: &Tensor) -> (Vec<f64>, Option<Kept>) {
 pub fn product_squares_kept(left: Left, b: &Tensor) -> (Squares, Option<Kept>) {
     let factors = Factors::new(left, b);
     if let Some(gpu) = b.gpu() {
-        let (norms, rows) = gpu::squares(gpu, &factors);
-        return (Squares::Device(norms), rows.map(|rows| Kept { rows, lying: None }));
+        return (gpu::squares(gpu, &factors), None);
     }
     if forms_gradients(&factors) {
         let (norms, kept) = keep(&factors);

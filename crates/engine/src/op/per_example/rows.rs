@@ -3,10 +3,13 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::gpu::{self, Squares};
+use super::gpu;
+use super::squares::Squares;
 use super::{inner, square};
 use crate::{Part, PartMut, Tensor};
 
+/// Rows longer than this are worth a kernel of their own on a GPU.
+const LONG: usize = 1 << 13;
 /// The most columns that are summed together.
 const COLUMNS: usize = 1024;
 /// Parts that few columns are cut into, so that all threads have some.
@@ -24,7 +27,8 @@ pub fn rows_norms(g: &Tensor) -> Vec<f64> {
 #[must_use]
 pub fn rows_squares(g: &Tensor) -> Squares {
     match g.gpu() {
-        Some(gpu) => Squares::Device(gpu::rows_squares(gpu, g.address(), g.rows(), g.row_len())),
+        Some(gpu) if g.row_len() > LONG => Squares::Device(gpu::rows_squares(gpu, g.address(), g.rows(), g.row_len())),
+        Some(_) => Squares::Rows(g.clone(), None),
         None => Squares::Host((0..g.rows()).into_par_iter().map(|i| square(g.row(i))).collect()),
     }
 }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::gpu::{Numbers, Squares};
+use super::squares::{Numbers, Squares};
 use super::{add_scaled, inner, square};
 use crate::cuda::{Grid, arguments};
 use crate::op::each;

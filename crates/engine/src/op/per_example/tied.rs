@@ -5,9 +5,10 @@
 use rayon::prelude::*;
 
 use super::factors::{Factors, Left};
-use super::gpu::{self, Squares, Twice};
+use super::gpu::{self, Twice};
 use super::norms::CANCELLED;
 use super::scatter::{by_id, check, scatter_rows, squares_on};
+use super::squares::{Numbers, Squares};
 use super::{add_scaled, product_rows, square};
 use crate::memory::Scratch;
 use crate::op::add;
@@ -64,7 +65,7 @@ pub fn tied_squares<'a>(ids: impl Into<Part<'a, u32>>, e: &Tensor, h: &Tensor, r
     Squares::Host((0..n).into_par_iter().map_init(|| [const { Scratch::new() }; 3], norm).collect())
 }
 
-fn squares_there(gpu: &'static Gpu, ids: Part<u32>, [e, h, r]: [&Tensor; 3], form: bool) -> gpu::Numbers {
+fn squares_there(gpu: &'static Gpu, ids: Part<u32>, [e, h, r]: [&Tensor; 3], form: bool) -> Numbers {
     if form {
         let rows = add(scatter_rows(ids, e, r.last()), &product_rows(Left::Rows { a: h }, r));
         return gpu::rows_squares(gpu, rows.address(), rows.rows(), rows.row_len());

@@ -8,7 +8,7 @@
 //! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`.
 
 use super::factors::Factors;
-use super::gpu::Numbers;
+use super::squares::Numbers;
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::op::unfold::numbers;
 use crate::{Gpu, Precision, Window};

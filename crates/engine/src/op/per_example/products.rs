@@ -1,0 +1,101 @@
+//! Norms and sums of linear maps' gradients on a GPU where the gradients are formed, by kernels that make each of them in
+//! registers and write none.
+//!
+//! # Why this is private
+//! *Claim.* What is summed is what was measured.
+//! *Argument.* As for convolutions (`tiles.rs`): both kernels make an example's gradient by the same steps in the same
+//! order, from factors rounded in the same way; one squares the accumulators, the other multiplies them, finished, by the
+//! weight. That a gradient is formed is decided by its shape alone, once for both.
+//! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`.
+
+use super::factors::Factors;
+use super::squares::Numbers;
+use crate::cuda::{Buffer, Grid, arguments};
+use crate::{Gpu, Precision};
+
+/// Multiprocessors to keep busy.
+const PROCESSORS: usize = 132;
+
+/// How a gradient `[p, d]` is cut into tiles.
+struct Tile {
+    /// What a warp makes, warps, and blocks on a multiprocessor.
+    warp: [usize; 2],
+    warps: [usize; 2],
+    blocks: usize,
+    /// Positions that are in shared memory at a time.
+    depth: usize,
+}
+
+impl Tile {
+    fn for_norms(p: usize) -> Self {
+        let (warp, warps, blocks) = match p {
+            ..=32 => ([32, 32], [1, 4], 4),
+            ..=64 => ([32, 64], [2, 2], 3),
+            _ => ([64, 64], [2, 2], 2),
+        };
+        Self { warp, warps, blocks, depth: 32 }
+    }
+
+    fn for_sums(p: usize, exact: bool) -> Self {
+        let (warp, warps, blocks, depth) = match p {
+            ..=32 => ([32, 32], [1, 4], 2, 32),
+            ..=64 => ([32, 64], [2, 2], 2, 32),
+            1024.. if !exact => ([64, 64], [4, 2], 1, 16),
+            _ => ([64, 32], [2, 4], 1, 16),
+        };
+        Self { warp, warps, blocks, depth }
+    }
+
+    fn size(&self) -> [usize; 2] {
+        [self.warp[0] * self.warps[0], self.warp[1] * self.warps[1]]
+    }
+
+    /// Tiles of one gradient.
+    fn count(&self, factors: &Factors) -> usize {
+        let [m, n] = self.size();
+        factors.p.div_ceil(m) * factors.d.div_ceil(n)
+    }
+
+    fn defines(&self, gpu: &Gpu, [lda, ldb]: [usize; 2]) -> String {
+        let Self { warp: [wm, wn], warps: [warps_m, warps_n], blocks, depth } = self;
+        let aligned = u8::from(lda.is_multiple_of(4) && ldb.is_multiple_of(4));
+        let precision = u8::from(gpu.precision() != Precision::F32);
+        format!(
+            "ALONG=0 STAGES=3 BK={depth} PRECISION={precision} ALIGNED={aligned} WM={wm} WN={wn} WARPS_M={warps_m} \
+             WARPS_N={warps_n} BLOCKS={blocks}"
+        )
+    }
+
+    /// `blocks` blocks, which hold `more` numbers in shared memory besides three stages of factors.
+    fn grid(&self, blocks: usize, more: usize) -> Grid {
+        let ([m, n], threads) = (self.size(), 32 * self.warps[0] * self.warps[1]);
+        let shared = 3 * self.depth * ((m + n) * 4 + 64) + 4 * more;
+        Grid { shared: shared as u32, ..Grid::blocks(blocks, 1, threads as u32) }
+    }
+}
+
+/// Squared norms of the gradients.
+pub(super) fn squares(gpu: &'static Gpu, factors: &Factors) -> Numbers {
+    let &Factors { n, t, d, p, a, b, .. } = factors;
+    let (tile, (a, lda), (b, ldb)) = (Tile::for_norms(p), a.rows_at(), b.rows_at());
+    let count = tile.count(factors);
+    let (parts, out, none) = (Numbers::new(gpu, n * count), Numbers::new(gpu, n), 0u64);
+    let list = arguments![a, b, t, d, p, lda, ldb, none, none, parts.at()];
+    gpu.launch_variant("product_norms", &tile.defines(gpu, [lda, ldb]), tile.grid(n * count, 0), list);
+    gpu.launch("norms_of_parts", Grid::over(32 * n), arguments![parts.at(), n, count, 0u32, none, out.at()]);
+    out
+}
+
+/// `out += sum_i weights[i] G_i`.
+pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
+    let &Factors { n, t, d, p, a, b, .. } = factors;
+    let tile = Tile::for_sums(p, gpu.precision() == Precision::F32);
+    let ((a, lda), (b, ldb), count) = (a.rows_at(), b.rows_at(), tile.count(factors));
+    let splits = (PROCESSORS * tile.blocks / count).clamp(1, n);
+    let parts = Buffer::of(gpu, splits * p * d);
+    let [rows, columns] = tile.size();
+    let list = arguments![a, b, weights, n, t, d, p, lda, ldb, splits, &parts];
+    let grid = tile.grid(splits * count, rows * columns);
+    gpu.launch_variant("product_sum", &tile.defines(gpu, [lda, ldb]), grid, list);
+    gpu.launch("sum_of_parts", Grid::over(p * d), arguments![&parts, splits, p * d, out]);
+}

@@ -1,0 +1,109 @@
+//! What a run starts from: data, model, key, and the other processes of the run.
+use super::{Run, RunError, record, resume::Behind};
+use crate::{
+    checkpoint,
+    config::Config,
+    data::Loaded,
+    model::{Model, Weights},
+    plan::Plan,
+    team::Team,
+    world::{Place, World},
+};
+use privacy::{Key, Ledger};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What a run starts from, this one or an earlier life of it: the data and the model.
+pub(super) struct Ground {
+    pub(super) config: Config,
+    pub(super) root: PathBuf,
+    pub(super) data: Loaded,
+    pub(super) model: Arc<Model>,
+    /// The other processes of the run.
+    world: Option<World>,
+}
+
+impl Ground {
+    pub(super) fn survey(config: Config, root: &Path) -> Result<Ground, RunError> {
+        config.train.open_devices()?;
+        let data = config.data.load(root)?;
+        let kind = data.train.gather(&[]).targets;
+        let model = Arc::new(Model::build(&config.model, data.train.shape(), &kind)?);
+        Ok(Ground { config, root: root.to_owned(), data, model, world: None })
+    }
+
+    /// Meets the other processes, which must have the same configuration, but for the device, and the same data.
+    pub(super) fn meet(&mut self, place: Place) -> Result<(), RunError> {
+        let world = World::meet(place)?;
+        let mut config = self.config.clone();
+        config.train.device.clear();
+        let alike = "start all processes with the same file and --set";
+        world.agree(("configuration", alike), config.to_toml().as_bytes())?;
+        let alike = "all hosts need the same files, in the same order";
+        world.agree(("data set", alike), &self.data.train.fingerprint().to_le_bytes())?;
+        self.world = Some(world);
+        Ok(())
+    }
+
+    pub(super) fn rank(&self) -> usize {
+        self.world.as_ref().map_or(0, World::rank)
+    }
+
+    /// The key: of the seed, or of the operating system's, rank 0's for all processes.
+    pub(super) fn key(&self) -> Result<Arc<Key>, RunError> {
+        let key = match (self.config.train.seed, &self.world) {
+            (Some(seed), _) => Key::from_seed(seed),
+            (None, None) => Key::from_os()?,
+            (None, Some(world)) => Key::shared(|own| -> Result<_, RunError> {
+                let short = |_| engine::DeviceError("rank 0 sent no key".into());
+                Ok(world.from_first(own)?.try_into().map_err(short)?)
+            })?,
+        };
+        Ok(Arc::new(key))
+    }
+
+    /// Rank 0's plan, which on another kind of processor might differ in a last digit.
+    pub(super) fn settle(&self, plan: Plan) -> Result<Plan, RunError> {
+        let Some(world) = &self.world else { return Ok(plan) };
+        let own = [plan.noise_multiplier, plan.epsilon].map(|x| if world.rank() == 0 { x } else { 0.0 });
+        let all = world.total(&own)?;
+        Ok(Plan { noise_multiplier: all[0], epsilon: all[1], ..plan })
+    }
+
+    pub(super) fn run(
+        self,
+        plan: Plan,
+        weights: Weights,
+        key: Arc<Key>,
+        ledger: Ledger,
+        folder: Option<&Path>,
+    ) -> Result<Run, RunError> {
+        let Ground { config, root, mut data, model, world } = self;
+        let devices = config.train.open_devices()?;
+        let weights = engine::guard(|| {
+            devices.iter().for_each(|device| data.train.reside(*device));
+            weights.to(devices[0])
+        })?;
+        let warnings = record::warnings(&config, &plan, data.notes);
+        let rows = data.train.len();
+        let mut trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
+        trainer.team = Team::new(&devices, &trainer.weights)?;
+        if let Some(world) = world {
+            trainer.join(world)?;
+        }
+        let evaluation = data.evaluation.filter(|_| trainer.team.rank() == 0);
+        let (folder, behind) = (folder.map(Path::to_owned), Behind::default());
+        Ok(Run { config, plan, warnings, trainer, evaluation, folder, root, behind })
+    }
+}
+
+/// Where training starts: fresh weights, or public ones from a file.
+pub(crate) fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
+    let Some(file) = &config.model.weights else { return Ok(Weights::public(model.layout(), key)) };
+    let path = root.join(file);
+    let named = checkpoint::read(&path).map_err(RunError::Weights)?;
+    let wrong = |e| RunError::Weights(format!("model.weights: {}: {e}", path.display()));
+    Weights::from_public(model.layout(), named).map_err(wrong)
+}

@@ -131,13 +131,13 @@ impl Grads {
         if self.by == 0.0 { (self.tensor(), 1.0) } else { (&self.flat, self.by) }
     }
 
-    /// Zeros on a GPU that were never written down become what `make` makes; anything else stays as it is.
-    pub(crate) fn or_make(self, make: impl FnOnce(Device, usize) -> Tensor) -> Result<Self, Self> {
-        if self.by != 0.0 {
-            return Err(self);
+    /// Zeros on a GPU that were never written down become what `make` makes: whether they were such.
+    pub(crate) fn make(&mut self, make: impl FnOnce(Device, usize) -> Tensor) -> bool {
+        let unwritten = self.by == 0.0;
+        if unwritten {
+            *self = Grads::of(self.layout.clone(), make(self.device(), self.flat.len()));
         }
-        let flat = make(self.device(), self.flat.len());
-        Ok(Grads::of(self.layout, flat))
+        unwritten
     }
 
     /// All zeros.

@@ -26,7 +26,8 @@ pub struct Gpu {
     pub(super) stream: sys::CUstream,
     precision: AtomicU8,
     arena: Mutex<Arena>,
-    pub(super) functions: Mutex<HashMap<(&'static str, String), usize>>,
+    /// Kernels by name, with what their programs were compiled with.
+    pub(super) functions: Mutex<HashMap<&'static str, Vec<(String, usize)>>>,
     pub(super) staging: Mutex<Staging>,
     /// Convolutions (and whether they are turned) for which our own kernel is the faster.
     pub(super) preferred: Mutex<HashMap<(Shape, bool, Precision), bool>>,

@@ -52,9 +52,10 @@ impl Gpu {
     fn function(&self, kernel: &'static str, defines: &str) -> usize {
         self.enter();
         let mut functions = lock(&self.functions);
-        let key = (kernel, defines.to_owned());
-        if let Some(known) = functions.get(&key) {
-            return *known;
+        let of =
+            |variants: &Vec<(String, usize)>| variants.iter().find(|(known, _)| known == defines).map(|(_, at)| *at);
+        if let Some(known) = functions.get(kernel).and_then(of) {
+            return known;
         }
         let program = Program::of(kernel).unwrap_or_else(|| fail(format!("no program has a kernel {kernel}")));
         let code = compile::machine_code(program, defines, &self.architecture, self.driver);
@@ -66,10 +67,11 @@ impl Gpu {
                 let symbol = CString::new(name).unwrap_or_default();
                 let function = self.check(name, result::module::get_function(module, symbol));
                 self.allow_shared(function);
-                functions.insert((name, defines.to_owned()), function as usize);
+                functions.entry(name).or_default().push((defines.to_owned(), function as usize));
             }
         }
-        functions.get(&key).copied().unwrap_or_else(|| fail(format!("{kernel} is not in {}", program.name)))
+        let found = functions.get(kernel).and_then(of);
+        found.unwrap_or_else(|| fail(format!("{kernel} is not in {}", program.name)))
     }
 
     /// Lets a kernel ask for more dynamic shared memory than 48 KiB.

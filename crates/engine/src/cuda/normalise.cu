@@ -75,6 +75,7 @@ KERNEL column_sums(const float* dy, const float* xhat, float* scale, float* shif
     i64 first = (i64)blockIdx.x * t * d;
     float products = 0.0f, sums = 0.0f;
     if (column < d) {
+#pragma unroll 8
         for (int s = stretch; s < t; s += 8) {
             i64 at = first + (i64)s * d + column;
             float g = dy[at];

@@ -48,6 +48,19 @@ KERNEL max_pool_backward(const float* dy, const u32* argmax, float* dx, i64 n, W
     else max_pool_back<i64>(dy, argmax, dx, at, h, w, oh, ow, kh, kw, sh, sw, ph, pw);
 }
 
+// For windows side by side that leave nothing out: a thread writes the pixels of a window. At most 2^32 - 1 windows.
+KERNEL max_pool_backward_apart(const float* dy, const u32* argmax, float* dx, i64 n, int oh, int ow, int kh, int kw) {
+    if (THREAD >= n) return;
+    u32 at = THREAD, j = at % ow, line = at / ow, i = line % oh, w = ow * kw, where = argmax[at];
+    float slope = dy[at];
+    float* plane = dx + (i64)(line / oh) * (oh * kh) * w;
+    for (int r = 0; r < kh; ++r)
+        for (int c = 0; c < kw; ++c) {
+            u32 pixel = (i * kh + r) * w + j * kw + c;
+            plane[pixel] = pixel == where ? slope : 0.0f;
+        }
+}
+
 KERNEL avg_pool_forward(const float* x, float* y, i64 n, WINDOW) {
     i64 at = THREAD;
     if (at >= n) return;

@@ -74,7 +74,13 @@ pub fn max_pool2d_backward<'a>(
     if let Some(gpu) = dy.gpu() {
         let dx = Tensor::unfilled_on(dy.device(), input_shape);
         let [_, _, oh, ow, kh, kw, sh, sw, ph, pw] = numbers(h, w, window);
+        // Windows that tile the image: each writes its own pixels.
+        let apart = window.kernel == window.stride && window.padding == [0, 0] && [h, w] == [oh * kh, ow * kw];
         argmax.on(gpu, |argmax| {
+            if apart && dy.len() < 1 << 32 {
+                let list = arguments![dy, argmax, &dx, dy.len(), oh, ow, kh, kw];
+                return gpu.launch("max_pool_backward_apart", Grid::over(dy.len()), list);
+            }
             let list = arguments![dy, argmax, &dx, dx.len(), h, w, oh, ow, kh, kw, sh, sw, ph, pw];
             gpu.launch("max_pool_backward", Grid::over(dx.len()), list);
         });

@@ -50,14 +50,13 @@ impl Mechanism<Grads> for Independent {
 /// Number `i` is element `i` of the stream.
 pub(super) fn white(stream: &Stream, mut noise: Grads) -> Grads {
     if noise.device() != Device::Cpu {
-        return stream.lend(|key, nonce| {
+        stream.lend(|key, nonce| {
             let cipher = Cipher { key, nonce };
-            let made = noise.or_make(|device, len| op::normals(device, len, cipher));
-            made.unwrap_or_else(|mut noise| {
+            if !noise.make(|device, len| op::normals(device, len, cipher)) {
                 op::add_normals(noise.tensor_mut(), 1.0, cipher);
-                noise
-            })
+            }
         });
+        return noise;
     }
     let blocks = noise.flat_mut().par_chunks_mut(BLOCK).enumerate();
     blocks.for_each(|(k, block)| stream.fill_normal((k * BLOCK) as u64, block));

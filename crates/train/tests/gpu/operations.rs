@@ -121,6 +121,14 @@ fn pools_and_means() {
             all
         });
     }
+    for kernel in [[2, 2], [3, 1]] {
+        twins("maxima of windows side by side", 1e-6, |device| {
+            let window = Window { kernel, stride: kernel, padding: [0, 0] };
+            let (x, dy) = (numbers(&[3, 2, 6, 4], 1), numbers(&[3, 2, 6 / kernel[0], 4 / kernel[1]], 2));
+            let (y, argmax) = op::max_pool2d(&x.to(device), window);
+            vec![op::max_pool2d_backward(&dy.to(device), &argmax, &[3, 2, 6, 4], window), y]
+        });
+    }
     let flags: Vec<bool> = (0..12).map(|i| i % 3 != 1 && i < 8).collect();
     for present in [None, Some(Present::from(flags))] {
         twins("means", 1e-6, |device| {

@@ -38,8 +38,8 @@ impl Tiles {
         let rows = (POSITIONS / span).clamp(1, oh);
         let images = if rows == oh { (POSITIONS / (rows * span)).clamp(1, 8) } else { 1 };
         let parts = match o {
-            ..=16 => 1,
-            ..=32 => 2,
+            0..=16 => 1,
+            17..=32 => 2,
             _ => 4,
         };
         let deep = if kh * kw < 4 { 4 } else { 1 };

@@ -27,7 +27,7 @@ fn sums_and_copies_are_the_hosts() {
     println!("{} GPUs, NCCL: {}", all.len(), group.uses_nccl());
     for len in [1, 1000, 3_000_001] {
         let terms: Vec<Tensor> = (0..all.len()).map(|k| numbers(&[len], k as u64)).collect();
-        let want = terms.iter().skip(1).fold(terms[0].clone(), |sum, term| op::add(sum, term));
+        let want = terms.iter().skip(1).fold(terms[0].clone(), op::add);
         let put = |devices: &[Device]| -> Vec<Tensor> {
             terms.iter().zip(devices).map(|(term, device)| term.clone().to(*device)).collect()
         };
@@ -90,7 +90,7 @@ fn threads_do_not_spoil_each_others_copies() {
 
 fn trainer(name: &str, device: &str, set: &[String]) -> Option<Trainer> {
     let workload = Workload::by_name(name)?;
-    let all = [&set[..], &[format!("train.device={device}"), "train.chunk=24".to_owned()]].concat();
+    let all = [set, &[format!("train.device={device}"), "train.chunk=24".to_owned()]].concat();
     let config = workload.config(Mode::Private, &all).ok()?;
     workload.trainer(&config, 64).ok()
 }

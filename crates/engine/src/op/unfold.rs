@@ -3,8 +3,7 @@
 //! [`unfold`] and [`fold`] are the definition. [`Unfolding`] is what the kernels use: it unfolds a few images into a
 //! buffer that stays in cache, in either of two layouts.
 
-use multiversion::multiversion;
-
+use super::border::border;
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::memory::Scratch;
 use crate::{Gpu, Mat, Tensor, Window};
@@ -339,43 +338,6 @@ impl Unfolding {
         let (kh, (tall, wide)) = (self.window.kernel[0], self.padded());
         r / kh * tall * wide + r % kh * wide + start
     }
-}
-
-/// Copies planes of `h` by `w` into the middle of larger ones, whose borders become zeros.
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
-fn border(image: &[f32], [h, w]: [usize; 2], [ph, pw]: [usize; 2], out: &mut [f32]) {
-    let wide = w + 2 * pw;
-    for (plane, to) in image.chunks_exact(h * w).zip(out.chunks_exact_mut((h + 2 * ph) * wide)) {
-        to[..ph * wide].fill(0.0);
-        to[(ph + h) * wide..].fill(0.0);
-        for (row, to) in plane.chunks_exact(w).zip(to[ph * wide..].chunks_exact_mut(wide)) {
-            copy_line(row, &mut to[pw..pw + w]);
-            // A fill of any length is a call, which takes longer than a short line's copy.
-            if pw == 1 {
-                (to[0], to[w + 1]) = (0.0, 0.0);
-            } else {
-                to[..pw].fill(0.0);
-                to[pw + w..].fill(0.0);
-            }
-        }
-    }
-}
-
-/// Copies a line of an image. Those of the usual widths are a few instructions, where a copy of any length is a call.
-#[inline(always)]
-fn copy_line(from: &[f32], to: &mut [f32]) {
-    match from.len() {
-        8 => copy_all::<8>(from, to),
-        16 => copy_all::<16>(from, to),
-        32 => copy_all::<32>(from, to),
-        _ => to.copy_from_slice(from),
-    }
-}
-
-/// As [`copy_line`], for lines of `LEN`.
-#[inline(always)]
-fn copy_all<const LEN: usize>(from: &[f32], to: &mut [f32]) {
-    to.as_chunks_mut::<LEN>().0.iter_mut().zip(from.as_chunks::<LEN>().0).for_each(|(to, from)| *to = *from);
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use crate::memory::Scratch;
 
 /// Products below this many multiplications stay on one thread.
 const SMALL: usize = 1 << 18;
-/// The most steps of the inner dimension that are taken together: a tile of rows stays in the first cache.
-const DEPTH: usize = 512;
+/// Steps of the inner dimension that are taken together: a tile of rows stays in the first cache.
+const DEPTH: usize = 384;
 /// Panels that are packed together: they stay in the second cache.
 const GROUP: usize = 8;
 /// Rows that are taken together.
@@ -165,23 +165,24 @@ impl Job<'_> {
         let [panel, copy] = &mut scratch;
         for group in panels.clone().step_by(GROUP) {
             let group = group..(group + GROUP).min(panels.end);
-            let pieces = depth.div_ceil(DEPTH);
-            for piece in 0..pieces {
-                let steps = (piece * depth / pieces, (piece + 1) * depth / pieces);
+            for from in (0..depth).step_by(DEPTH) {
+                let steps = (from, (from + DEPTH).min(depth));
                 let size = (steps.1 - steps.0) * width;
                 let packed = kernel::aligned(panel, group.len() * size);
-                kernel::pack_panels(self.b, self.extra.scale, steps, group.clone(), width, packed);
+                for (panel, out) in group.clone().zip(packed.chunks_exact_mut(size)) {
+                    kernel::pack(self.b, self.extra.scale, steps, panel * width, width, out);
+                }
                 for tile in tiles(rows.clone()) {
                     let mut pointers = [std::ptr::null(); TILE];
                     let pointers = &mut pointers[..tile.len()];
                     let inner = self.point(tile.start, steps, group.len(), copy, pointers);
                     for (panel, packed) in group.clone().zip(packed.chunks_exact(size)) {
                         let column = panel * width;
-                        let start = self.start(column, steps.0);
+                        let start = self.start(column, from);
                         let finish = Finish {
                             row_stride: self.b.cols,
                             columns: width.min(self.b.cols - column),
-                            accumulate: self.accumulate || piece > 0,
+                            accumulate: self.accumulate || from > 0,
                             shift: std::ptr::null(),
                             start: start.as_ref().map_or(std::ptr::null(), |start| start.as_ptr()),
                         };

@@ -4,8 +4,10 @@
 //! memory; the [`Layout`] says which stretch belongs to which parameter.
 use crate::layer::Parameter;
 use engine::{Device, Part, PartMut, Tensor, op};
+use privacy::Stream;
 use rayon::prelude::*;
 use std::{
+    borrow::Cow,
     ops::Range,
     sync::{Arc, OnceLock},
 };
@@ -80,12 +82,15 @@ impl Layout {
 ///
 /// On a GPU, what has an operation of its own (sums, scales, blends) stays there. Whoever asks for the numbers themselves
 /// gets a copy; whoever changes them or brings a closure gets them on the host, where they stay until they meet numbers on
-/// the GPU again. Factors of numbers on a GPU are collected, and multiplied in by whoever needs the numbers.
+/// the GPU again.
+///
+/// A factor is remembered, and multiplied in by the next pass over the numbers: a pass of its own would take as long as
+/// gradient descent's whole step.
 #[derive(Clone)]
 pub struct Grads {
     layout: Arc<Layout>,
     flat: Tensor,
-    /// What `flat` is still to be multiplied with; 1 on the host. 0 stands for zeros, whatever `flat` holds.
+    /// What `flat` is still to be multiplied with. 0 stands for zeros, whatever `flat` holds.
     by: f64,
     /// The product, where somebody asked for it.
     product: OnceLock<Tensor>,
@@ -114,14 +119,11 @@ impl Grads {
 
     /// The numbers on the host.
     fn host(&self) -> &Tensor {
-        if self.device() == Device::Cpu { &self.flat } else { self.mirror.get_or_init(|| self.tensor().to_host()) }
+        if self.device() == Device::Cpu { self.tensor() } else { self.mirror.get_or_init(|| self.tensor().to_host()) }
     }
 
-    /// Multiplies with `by`, on a GPU later.
+    /// Multiplies with `by`, later.
     fn multiply(&mut self, by: f64) {
-        if self.device() == Device::Cpu {
-            return op::scale(&mut self.flat, by);
-        }
         (self.mirror, self.product) = (OnceLock::new(), OnceLock::new());
         self.by *= by;
     }
@@ -208,7 +210,7 @@ impl Grads {
     /// All numbers, to change; on the host from now on.
     pub fn flat_mut(&mut self) -> &mut [f32] {
         self.come_home();
-        self.flat.data_mut()
+        self.changing().data_mut()
     }
 
     /// Parameter `p`'s numbers; those on a GPU are copied to the host.
@@ -218,8 +220,8 @@ impl Grads {
 
     /// Parameter `p`'s numbers, to change; on the host from now on.
     pub fn parameter_mut(&mut self, p: usize) -> &mut [f32] {
-        self.come_home();
-        &mut self.flat.data_mut()[self.layout.range(p)]
+        let range = self.layout.range(p);
+        &mut self.flat_mut()[range]
     }
 
     /// Parameter `p`'s numbers, on whatever device.
@@ -235,14 +237,14 @@ impl Grads {
 
     /// The L2 norm, accumulated in f64.
     pub fn norm(&self) -> f64 {
-        op::square(self.tensor()).sqrt()
+        if self.by == 0.0 { 0.0 } else { op::square(&self.flat).sqrt() * self.by.abs() }
     }
 
     /// `f` applied to each pair of numbers, in place; on the host.
     pub fn zip_with(&mut self, other: &Grads, f: impl Fn(&mut f32, f32) + Sync) {
         self.come_home();
         let other = other.beside(self);
-        let blocks = self.flat.data_mut().par_chunks_mut(BLOCK).zip(other.data().par_chunks(BLOCK));
+        let blocks = self.changing().data_mut().par_chunks_mut(BLOCK).zip(other.data().par_chunks(BLOCK));
         blocks.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| f(a, *b)));
     }
 
@@ -259,21 +261,21 @@ impl Grads {
 
     /// `self = keep self + by other`.
     pub fn blend(&mut self, other: &Grads, keep: f32, by: f32) {
-        let other = other.beside(self);
-        op::blend(self.changing(), &other, keep, by);
+        let (other, scale) = other.factors_beside(self);
+        op::blend(self.changing(), &other, keep, (f64::from(by) * scale) as f32);
     }
 
     /// `self = keep self + by other^2`.
     pub fn blend_square(&mut self, other: &Grads, keep: f32, by: f32) {
-        let other = other.beside(self);
-        op::blend_square(self.changing(), &other, keep, by);
+        let (other, scale) = other.factors_beside(self);
+        op::blend_square(self.changing(), &other, keep, (f64::from(by) * scale * scale) as f32);
     }
 
     /// Adam's step from its two means, `-rate m / (root sqrt(v) + eps)`, in the storage of `self`.
     pub fn adam_step(self, m: &Grads, v: &Grads, rate: f32, root: f32, eps: f32) -> Self {
         let (m, v) = (m.beside(&self), v.beside(&self));
-        let layout = self.layout.clone();
-        Grads::of(layout, op::adam_step(self.into_tensor(), &m, &v, rate, root, eps))
+        // What was to be multiplied is overwritten.
+        Grads::of(self.layout, op::adam_step(self.flat, &m, &v, rate, root, eps))
     }
 
     /// Numbers of one layout from several devices as one, by `sum` of their tensors; where the first are.
@@ -294,10 +296,19 @@ impl Grads {
     }
 
     /// These numbers on the device of `other`: on a GPU, or where they are already, nothing is copied.
-    fn beside(&self, other: &Grads) -> std::borrow::Cow<'_, Tensor> {
+    fn beside(&self, other: &Grads) -> Cow<'_, Tensor> {
         match self.device() == other.device() {
-            true => std::borrow::Cow::Borrowed(self.tensor()),
-            false => std::borrow::Cow::Owned(self.tensor().clone().to(other.device())),
+            true => Cow::Borrowed(self.tensor()),
+            false => Cow::Owned(self.tensor().clone().to(other.device())),
+        }
+    }
+
+    /// The same, before they are multiplied, and what with.
+    fn factors_beside(&self, other: &Grads) -> (Cow<'_, Tensor>, f64) {
+        let (numbers, by) = self.factors();
+        match self.device() == other.device() {
+            true => (Cow::Borrowed(numbers), by),
+            false => (self.beside(other), 1.0),
         }
     }
 }
@@ -318,8 +329,53 @@ impl privacy::Sum for Grads {
         }
     }
     fn add_scaled(mut self, other: Self, by: f64) -> Self {
-        let other = other.beside(&self);
-        op::add_scaled(self.changing(), &other, by);
+        let (other, scale) = other.factors_beside(&self);
+        op::add_scaled(self.changing(), &other, by * scale);
         self
+    }
+    fn add_white(mut self, stream: &Stream, by: f64) -> Result<Self, Self> {
+        if self.device() != Device::Cpu {
+            return Err(self);
+        }
+        let blocks = self.changing().data_mut().par_chunks_mut(BLOCK).enumerate();
+        blocks.for_each(|(k, block)| stream.add_normal((k * BLOCK) as u64, by, block));
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::Init;
+    use privacy::Sum;
+
+    fn grads(numbers: &[f32]) -> Grads {
+        Grads::new(&Layout::new(vec![Parameter::new("w", [numbers.len()], Init::Constant(0.0))]), numbers.to_vec())
+    }
+
+    /// A scale that is only remembered is seen by whoever looks, and multiplied in once by whoever changes numbers.
+    #[test]
+    fn a_remembered_scale_is_never_lost_nor_taken_twice() {
+        let halved = || grads(&[2.0, -4.0]).times(0.25).scale(2.0);
+        assert_eq!(halved().flat(), [1.0, -2.0]);
+        assert_eq!((halved().parameter(0), halved().to_vec()), (&[1.0, -2.0][..], vec![1.0, -2.0]));
+        assert_eq!((halved().tensor().data(), halved().part(0).to_vec()), (&[1.0, -2.0][..], vec![1.0, -2.0]));
+        assert_eq!((halved().norm(), halved().clone().scale(-2.0).norm()), (5f64.sqrt(), 20f64.sqrt()));
+        let change = |f: &dyn Fn(&mut Grads)| {
+            let mut g = halved();
+            let _ = g.flat();
+            f(&mut g);
+            (g.flat().to_vec(), g.factors().1)
+        };
+        assert_eq!(change(&|g| g.flat_mut()[0] += 1.0), (vec![2.0, -2.0], 1.0));
+        assert_eq!(change(&|g| g.parameter_mut(0)[1] = 7.0), (vec![1.0, 7.0], 1.0));
+        assert_eq!(change(&|g| g.for_each(|x| *x += 1.0)), (vec![2.0, -1.0], 1.0));
+        assert_eq!(change(&|g| g.zip_with(&halved(), |a, b| *a += b)), (vec![2.0, -4.0], 1.0));
+        assert_eq!(change(&|g| g.blend(&halved(), 3.0, 1.0)), (vec![4.0, -8.0], 1.0));
+        assert_eq!(change(&|g| g.blend_square(&halved(), 3.0, 1.0)), (vec![4.0, -2.0], 1.0));
+        assert_eq!(halved().add(halved()).flat(), [2.0, -4.0]);
+        assert_eq!(halved().add_scaled(halved(), 3.0).flat(), [4.0, -8.0]);
+        let (m, v) = (halved(), halved().times(-8.0).add(grads(&[12.0, 0.0])));
+        assert_eq!(halved().adam_step(&m, &v, 1.0, 1.0, 0.0).flat(), [-0.5, 0.5]);
     }
 }

@@ -127,19 +127,20 @@ pub fn copy(from: &Tensor, to: PartMut) {
     }
 }
 
-/// Adds `step`, a stretch of a longer tensor on the same device, to `w`.
+/// Adds `by` times `step`, a stretch of a longer tensor on the same device, to `w`. On a GPU `by` is 1.
 ///
 /// # Panics
-/// If the lengths differ.
-pub fn walk(w: &mut Tensor, step: crate::Part) {
+/// If the lengths differ, or `by` is not 1 on a GPU.
+pub fn walk(w: &mut Tensor, step: crate::Part, by: f32) {
     assert!(w.len() == step.len(), "a step of {} elements for {w:?}", step.len());
     if let Some(gpu) = w.gpu() {
+        assert!(by == 1.0, "a step to be multiplied with {by} on a GPU");
         let (len, w) = (w.len(), w.address_mut());
         // A stretch begins anywhere, so not four at a time.
         return step.on(gpu, |step| gpu.launch("walk", Grid::over(len), arguments![w, step, len]));
     }
     let blocks = w.data_mut().par_chunks_mut(BLOCK).zip(step.host().par_chunks(BLOCK));
-    blocks.for_each(|(w, by)| w.iter_mut().zip(by).for_each(|(w, d)| *w += d));
+    blocks.for_each(|(w, step)| w.iter_mut().zip(step).for_each(|(w, d)| *w += by * d));
 }
 
 /// Adds `by step` to tensors that lie one after the other in `step`; on a GPU in one go. The product is taken in f64.
@@ -160,8 +161,7 @@ pub fn walk_all(tensors: &mut [Tensor], step: &Tensor, by: f64) {
         return gpu.launch("walk_all", Grid::over(len.div_ceil(16)), arguments![&table, tensors.len(), step, by, len]);
     }
     for (tensor, start) in tensors.iter_mut().zip(starts) {
-        let step = step.data()[start..].par_chunks(BLOCK);
-        let blocks = tensor.data_mut().par_chunks_mut(BLOCK).zip(step);
-        blocks.for_each(|(w, d)| w.iter_mut().zip(d).for_each(|(w, d)| *w += (f64::from(*d) * by) as f32));
+        let part = step.part(start..start + tensor.len());
+        walk(tensor, part, by as f32);
     }
 }

@@ -59,26 +59,23 @@ impl Parts {
         let taps = residuals.iter().fold(taps, |taps, residuals| residuals.add(taps));
         let mut taps = rule.frame().into_iter().fold(taps, |taps, frame| frame.enter(taps));
         let norms: Vec<f64> = taps.norms(&groups.of, groups.count).into_iter().map(f64::sqrt).collect();
-        let mut parts = Parts::empty(rule, groups);
         match rule.crowds() {
-            Some(crowds) => parts.crowds = gather(&crowds, groups, &taps, &norms),
-            None => parts.weigh(rule, groups, &taps, norms, &dots),
+            Some(crowds) => Parts { crowds: gather(&crowds, groups, &taps, &norms), ..Parts::empty(rule, groups) },
+            None => Parts::weighed(rule, groups, &taps, norms, &dots),
         }
-        parts
     }
 
-    fn weigh(&mut self, rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[Vec<f64>]) {
+    fn weighed(rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[Vec<f64>]) -> Parts {
         let proposed = rule.weigh(seen(&norms, groups.count, dots)).into_rows();
         let weights = cap(&proposed, &norms, &groups.bounds);
-        if let Some(question) = rule.ask() {
+        let answer = rule.ask().map_or_else(Vec::new, |question| {
             let most = most(&question, &weights, &norms, groups);
             let answers = rule.answer(Each::new(norms, groups.count)).into_rows();
-            self.answer = total(&answers, &most, question.width);
-        }
-        self.sum = taps.sum(&weights, &groups.of, groups.count);
-        if rule.remembers() {
-            self.left = left(taps, &weights, groups);
-        }
+            total(&answers, &most, question.width)
+        });
+        let sum = taps.sum(&weights, &groups.of, groups.count);
+        let left = if rule.remembers() { left(taps, &weights, groups) } else { Vec::new() };
+        Parts { sum, answer, crowds: BTreeMap::new(), left }
     }
 
     /// Of two parts of one lot.

@@ -61,7 +61,7 @@ fn elementwise() {
         op::blend_square(&mut square, &b, 0.0, 0.5);
         let step = op::adam_step(b.clone(), &a, &square, 0.1, 1.5, 1e-8);
         let mut walked = v.clone();
-        op::walk(&mut walked, (&step).into());
+        op::walk(&mut walked, (&step).into(), 1.0);
         let mut several =
             [numbers(&[7], 5).to(device), Tensor::zeros_on(device, [0]), v.clone(), numbers(&[4099], 6).to(device)];
         let long = numbers(&[several.iter().map(Tensor::len).sum()], 7).to(device);

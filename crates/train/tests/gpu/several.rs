@@ -61,12 +61,12 @@ fn numbers_elsewhere_are_read() {
             let mut w = numbers(&[100_000], 4).to(all[1]);
             // Written just now by the other GPU, and overwritten right after.
             let mut late = op::add(step.clone().to(all[0]), &Tensor::zeros_on(all[0], [100_000]));
-            op::walk(&mut w, (&late).into());
+            op::walk(&mut w, (&late).into(), 1.0);
             late.clear();
             w
         });
         let mut here = numbers(&[100_000], 4);
-        op::walk(&mut here, (&step).into());
+        op::walk(&mut here, (&step).into(), 1.0);
         assert_eq!(wide(&here), wide(&there));
     }
 }

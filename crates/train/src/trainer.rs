@@ -17,6 +17,7 @@ use crate::{
     layer::Coins,
     look::{self, Look},
     model::{Model, Weights},
+    pieces,
     state::{State, Visit},
     update::{Now, Update},
 };
@@ -97,7 +98,7 @@ impl Trainer {
 
         let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
         let look = |who| look::at(&self.model, &self.weights, &looks, &self.data, coins, who);
-        let taps = draw.chunks(self.chunk).map(look);
+        let sizes = (self.chunk, self.model.piece(self.chunk, layout.device()));
 
         let (point, stream) = (|| self.weights.point(), self.key.stream(Purpose::Update, self.step, 0));
         let tuned = self.auto.as_ref().map_or(0.0, AutoRate::rate);
@@ -116,8 +117,9 @@ impl Trainer {
         let step = match &mut self.method {
             Method::Private { rule, noise, residuals } => {
                 rule.begin(step);
-                let lots = taps.map(|taps| clip::contribute(&**rule, &layout, taps, residuals.as_ref()));
-                let lot = lots.reduce(Lot::merge).unwrap_or_else(|| Lot::empty(&**rule, &layout));
+                let shown = |who| clip::contribute(&**rule, &layout, look(who), residuals.as_ref());
+                let lot = pieces::merged(&draw, sizes, &shown, &Lot::merge);
+                let lot = lot.unwrap_or_else(|| Lot::empty(&**rule, &layout));
                 let (lot, mut round) = (lot.close(&**rule, &layout), self.ledger.open(&draw));
                 let deviation = noise.deviation(&**rule, round.sensitivity(&lot.sum), step) / self.normaliser;
                 let about = (step, self.normaliser);
@@ -132,8 +134,9 @@ impl Trainer {
                 }
             }
             Method::Ordinary => {
-                let sums = taps.map(|taps| taps.map(|taps| clip::plain_sum(&taps)));
-                let sum = sums.reduce(Secret::merge).unwrap_or_else(|| Secret::new(Grads::zeros(&layout)));
+                let shown = |who| look(who).map(|taps| clip::plain_sum(&taps));
+                let sum = pieces::merged(&draw, sizes, &shown, &Secret::merge);
+                let sum = sum.unwrap_or_else(|| Secret::new(Grads::zeros(&layout)));
                 let sum = sum.reveal(&mut self.ledger, "gradients, for ordinary training")?;
                 let step = chained(sum.map(|sum| sum.scale(1.0 / self.normaliser)), 0.0);
                 match auto {

@@ -59,26 +59,23 @@ impl Parts {
         let taps = residuals.iter().fold(taps, |taps, residuals| residuals.add(taps));
         let mut taps = rule.frame().into_iter().fold(taps, |taps, frame| frame.enter(taps));
         let norms: Vec<f64> = taps.norms(&groups.of, groups.count).into_iter().map(f64::sqrt).collect();
-        let mut parts = Parts::empty(rule, groups);
         match rule.crowds() {
-            Some(crowds) => parts.crowds = gather(&crowds, groups, &taps, &norms),
-            None => parts.weigh(rule, groups, &taps, norms, &dots),
+            Some(crowds) => Parts { crowds: gather(&crowds, groups, &taps, &norms), ..Parts::empty(rule, groups) },
+            None => Parts::weighed(rule, groups, &taps, norms, &dots),
         }
-        parts
     }
 
-    fn weigh(&mut self, rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[Vec<f64>]) {
+    fn weighed(rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[Vec<f64>]) -> Parts {
         let proposed = rule.weigh(seen(&norms, groups.count, dots)).into_rows();
         let weights = cap(&proposed, &norms, &groups.bounds);
-        if let Some(question) = rule.ask() {
+        let answer = rule.ask().map_or_else(Vec::new, |question| {
             let most = most(&question, &weights, &norms, groups);
             let answers = rule.answer(Each::new(norms, groups.count)).into_rows();
-            self.answer = total(&answers, &most, question.width);
-        }
-        self.sum = taps.sum(&weights, &groups.of, groups.count);
-        if rule.remembers() {
-            self.left = left(taps, &weights, groups);
-        }
+            total(&answers, &most, question.width)
+        });
+        let sum = taps.sum(&weights, &groups.of, groups.count);
+        let left = if rule.remembers() { left(taps, &weights, groups) } else { Vec::new() };
+        Parts { sum, answer, crowds: BTreeMap::new(), left }
     }
 
     /// Of two parts of one lot.
@@ -114,9 +111,12 @@ impl Parts {
 
 /// What a rule is shown: norms, and inner products after them.
 fn seen(norms: &[f64], groups: usize, dots: &[Vec<f64>]) -> Each {
-    let row =
-        |(i, norms): (usize, &[f64])| norms.iter().copied().chain(dots.iter().map(|d| d[i])).collect::<Vec<f64>>();
-    Each::new(norms.chunks(groups).enumerate().flat_map(row).collect(), groups + dots.len())
+    let mut rows = Vec::with_capacity(norms.len() + dots.iter().map(Vec::len).sum::<usize>());
+    for (i, norms) in norms.chunks(groups).enumerate() {
+        rows.extend_from_slice(norms);
+        rows.extend(dots.iter().map(|d| d[i]));
+    }
+    Each::new(rows, groups + dots.len())
 }
 
 #[cfg(test)]
@@ -132,16 +132,16 @@ pub(crate) fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
         return proposed.iter().map(|w| *w as f32).collect();
     }
     let groups = bounds.len();
-    let rows = proposed.chunks(groups).zip(norms.chunks(groups));
-    rows.flat_map(|(weights, norms)| {
-        let finite = weights.iter().chain(norms).all(|x| x.is_finite());
-        let one = move |((w, n), c): ((&f64, &f64), &f64)| match finite {
+    let mut weights = Vec::with_capacity(proposed.len());
+    for (proposed, norms) in proposed.chunks(groups).zip(norms.chunks(groups)) {
+        let finite = proposed.iter().chain(norms).all(|x| x.is_finite());
+        let one = |((w, n), c): ((&f64, &f64), &f64)| match finite {
             true => down(w.max(0.0).min(c / n.max(TINY))),
             false => 0.0,
         };
-        weights.iter().zip(norms).zip(bounds).map(one)
-    })
-    .collect()
+        weights.extend(proposed.iter().zip(norms).zip(bounds).map(one));
+    }
+    weights
 }
 
 /// The largest f32 that is not above `w`: tiny weights of enormous gradients lose digits, and must not lose them upwards.

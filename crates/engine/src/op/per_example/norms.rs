@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::factors::{Buffers, Factors, Left, add_transposed, buffers};
 use super::gpu::{self, Squares};
+use super::rows::squares;
 use super::{rows_sum, square};
 use crate::memory::Scratch;
 use crate::{Mat, Part, PartMut, Tensor, Threads, product};
@@ -116,6 +117,10 @@ fn keep(factors: &Factors) -> (Vec<f64>, Kept) {
 }
 
 fn short(factors: &Factors) -> Vec<f64> {
+    if let (1, None) = (factors.t, &factors.unfolding) {
+        let [a, b] = [(factors.a, factors.d), (factors.b, factors.p)].map(|(x, len)| squares(x.data(), factors.n, len));
+        return a.into_iter().zip(b).map(|(a, b)| a * b).collect();
+    }
     let norm: fn(&Factors, usize, &mut Buffers, &mut [Scratch; 2]) -> f64 = match factors.t {
         1 => |factors, i, buffers, _| single(factors, i, buffers),
         _ if forms_gradients(factors) => |factors, i, buffers, _| formed(factors, i, buffers),

@@ -25,8 +25,16 @@ pub fn rows_norms(g: &Tensor) -> Vec<f64> {
 pub fn rows_squares(g: &Tensor) -> Squares {
     match g.gpu() {
         Some(gpu) => Squares::Device(gpu::rows_squares(gpu, g.address(), g.rows(), g.row_len())),
-        None => Squares::Host((0..g.rows()).into_par_iter().map(|i| square(g.row(i))).collect()),
+        None => Squares::Host(squares(g.data(), g.rows(), g.row_len())),
     }
+}
+
+/// Squared norms of `n` rows of `len` elements.
+pub(super) fn squares(rows: &[f32], n: usize, len: usize) -> Vec<f64> {
+    if len == 0 {
+        return vec![0.0; n];
+    }
+    rows.par_chunks_exact(len).with_min_len(BLOCK).map(square).collect()
 }
 
 /// `<g_i, direction>` for every row of `g` `[n, p]`.

@@ -75,7 +75,9 @@ fn threads_do_not_change_a_bit_of_a_workload() {
                 trainer.weights.point()
             };
             let one = run(1);
-            [2, 8].map(|threads| assert_eq!(one.flat(), run(threads).flat(), "{name} on {threads}"));
+            for threads in [2, 8] {
+                assert_eq!(one.flat(), run(threads).flat(), "{name} on {threads}");
+            }
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::narrow;
 
 /// Products below this many multiplications stay on one thread.
 const SMALL: usize = 1 << 18;
-/// Steps of the inner dimension that are taken together: a tile of rows stays in the first cache.
-pub(crate) const DEPTH: usize = 384;
+/// The most steps of the inner dimension that are taken together: a tile of rows stays in the first cache.
+pub(crate) const DEPTH: usize = 512;
 /// Panels that are packed together: they stay in the second cache.
 const GROUP: usize = 8;
 /// A right factor of at most this many elements is packed once, before its product is spread over threads.
@@ -181,18 +181,15 @@ impl Job<'_> {
             return None;
         }
         let all = kernel::aligned(scratch, panels * width * depth);
-        for (steps, out) in depths(depth).zip(all.chunks_mut(panels * width * DEPTH)) {
-            self.pack(0..panels, steps, out);
+        for steps in depths(depth) {
+            self.pack(0..panels, steps, &mut all[steps.0 * panels * width..steps.1 * panels * width]);
         }
         Some(all)
     }
 
     /// Packs some panels, one after the other.
     fn pack(&self, panels: Range<usize>, steps: (usize, usize), out: &mut [f32]) {
-        let width = self.level.width();
-        for (panel, out) in panels.zip(out.chunks_exact_mut((steps.1 - steps.0) * width)) {
-            kernel::pack(self.b, self.scales().1, steps, panel * width, width, out);
-        }
+        kernel::pack_panels(self.b, self.scales().1, steps, panels, self.level.width(), out);
     }
 
     /// The tiles of some rows and some panels of columns, which are packed here unless all of them are `ready`.
@@ -218,7 +215,7 @@ impl Job<'_> {
                     let inner = self.point(tile.start, steps, group.len(), copy, pointers);
                     for (panel, packed) in group.clone().zip(packed.chunks_exact(size)) {
                         let column = panel * width;
-                        let start = self.start(column, from);
+                        let start = self.start(column, steps.0);
                         let finish = Finish {
                             row_stride: self.b.cols,
                             columns: width.min(self.b.cols - column),
@@ -275,7 +272,8 @@ impl Job<'_> {
 
 /// The inner dimension in pieces that are taken together.
 fn depths(depth: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..depth).step_by(DEPTH).map(move |from| (from, (from + DEPTH).min(depth)))
+    let pieces = depth.div_ceil(DEPTH);
+    (0..pieces).map(move |piece| (piece * depth / pieces, (piece + 1) * depth / pieces))
 }
 
 /// Rows in tiles of about the same height.

@@ -177,6 +177,39 @@ fn cancelling_terms_do_not_hide_a_norm() {
     close(product_norms(left, &b)[0], norm, norm);
 }
 
+/// Convolutions whose gradients are too large to be kept: stride 1 by inner products of pixels, others by those of patches.
+#[test]
+fn large_convolutions_are_measured_without_their_gradients() {
+    let cases = [
+        ([64, 8, 8], [3, 3], [1, 1], [1, 1], 64),
+        ([24, 12, 10], [5, 5], [1, 1], [0, 0], 64),
+        ([128, 6, 5], [2, 3], [1, 1], [0, 2], 64),
+        ([260, 3, 7], [1, 2], [1, 1], [1, 1], 70),
+        ([64, 9, 9], [3, 3], [2, 2], [1, 1], 64),
+        ([64, 8, 9], [3, 3], [2, 1], [1, 1], 64),
+    ];
+    for ([c, h, w], kernel, stride, padding, p) in cases {
+        let (window, x) = (Window { kernel, stride, padding }, numbers([3, c, h, w], 1));
+        let (oh, ow) = window.output(h, w).unwrap();
+        let (left, b) = (Left::Patches { x: &x, window }, numbers([3, p, oh, ow], 2));
+        assert!(!materialises(left, &b), "{window:?} on {x:?}");
+        check_product(left, &b, 3);
+    }
+}
+
+/// The same patch everywhere, and output gradients that cancel: so do the terms of the Gram matrices.
+#[test]
+fn cancelling_patches_do_not_hide_a_norm() {
+    let window = Window { kernel: [3, 3], stride: [1, 1], padding: [0, 0] };
+    let (mut x, mut b) = (numbers([1, 64, 10, 10], 1), numbers([1, 64, 8, 8], 2));
+    x.data_mut().chunks_mut(100).for_each(|plane| plane.fill(plane[0]));
+    b.data_mut().chunks_mut(2).for_each(|pair| pair[1] = -0.999_99 * pair[0]);
+    let left = Left::Patches { x: &x, window };
+    assert!(!materialises(left, &b));
+    let norm = squared(product_rows(left, &b).data());
+    close(product_norms(left, &b)[0], norm, norm);
+}
+
 const SMALL: Window = Window { kernel: [3, 2], stride: [2, 1], padding: [1, 0] };
 
 /// Factors of 30 examples; those at multiples of 4 are NaN and have weight 0 and the others are as without them.
@@ -231,6 +264,9 @@ fn everything() -> Vec<Vec<f64>> {
     out.push(wide(&product_total(left, &y, &weights)));
     out.push(wide(engine::op::conv2d_backward(&y, &w, x.shape(), SMALL).data()));
     out.push(wide(max_pool2d(&x, SMALL).0.data()));
+    let (x, y) = (numbers([20, 64, 8, 8], 5), numbers([20, 64, 8, 8], 6));
+    let window = Window { kernel: [3, 3], stride: [1, 1], padding: [1, 1] };
+    out.push(product_norms(Left::Patches { x: &x, window }, &y));
     let ids: Vec<u32> = (0..900).map(|i| i * 7 % 13).collect();
     out.push(wide(&scatter_total(&ids, &numbers([90, 10, 8], 7), &weights, 13)));
     out

@@ -16,6 +16,13 @@ pub trait Mechanism<T>: Send {
 
     /// Unit noise in the place of `blank`'s zeros, from `source` alone.
     fn unit(&mut self, source: &Source, blank: T) -> T;
+
+    /// Whether [`Mechanism::unit`] is nothing but the standard normals of [`Source::stream`] in their order, as
+    /// [`Sum::add_white`](crate::Sum::add_white) says. The door may then make and add them itself, piece by piece: the
+    /// mechanism is not asked, and noise never lies in memory as a whole.
+    fn is_white(&self) -> bool {
+        false
+    }
 }
 
 /// Where the noise of one release comes from. It gives streams for noise and nothing else: not the key.

@@ -4,8 +4,10 @@
 //! memory; the [`Layout`] says which stretch belongs to which parameter.
 use crate::layer::Parameter;
 use engine::{Device, Part, PartMut, Tensor, op};
+use privacy::Stream;
 use rayon::prelude::*;
 use std::{
+    borrow::Cow,
     ops::Range,
     sync::{Arc, OnceLock},
 };
@@ -81,28 +83,47 @@ impl Layout {
 /// On a GPU, what has an operation of its own (sums, scales, blends) stays there. Whoever asks for the numbers themselves
 /// gets a copy; whoever changes them or brings a closure gets them on the host, where they stay until they meet numbers on
 /// the GPU again.
+///
+/// On the host a scale is remembered, and multiplied in by the next pass over the numbers: a pass of its own would take as
+/// long as gradient descent's whole step.
 #[derive(Clone)]
 pub struct Grads {
     layout: Arc<Layout>,
     flat: Tensor,
-    /// The numbers on the host, where somebody asked for those of a GPU.
+    /// What `flat` has yet to be multiplied with; 1 on a GPU.
+    by: f64,
+    /// The numbers on the host, where somebody asked for those of a GPU, or for what is yet to be multiplied.
     mirror: OnceLock<Tensor>,
 }
 
 impl Grads {
     fn of(layout: Arc<Layout>, flat: Tensor) -> Self {
-        Grads { layout, flat, mirror: OnceLock::new() }
+        Grads { layout, flat, by: 1.0, mirror: OnceLock::new() }
     }
 
     /// The numbers, about to change.
     fn changing(&mut self) -> &mut Tensor {
         self.mirror.take();
+        if self.by != 1.0 {
+            op::scale(&mut self.flat, self.by);
+            self.by = 1.0;
+        }
         &mut self.flat
     }
 
     /// The numbers on the host.
     fn host(&self) -> &Tensor {
-        if self.device() == Device::Cpu { &self.flat } else { self.mirror.get_or_init(|| self.flat.to_host()) }
+        let there = self.device() == Device::Cpu && self.by == 1.0;
+        if there { &self.flat } else { self.mirror.get_or_init(|| self.copy()) }
+    }
+
+    /// A copy on the host.
+    fn copy(&self) -> Tensor {
+        let mut copy = self.flat.to_host();
+        if self.by != 1.0 {
+            op::scale(&mut copy, self.by);
+        }
+        copy
     }
 
     /// All zeros.
@@ -130,13 +151,19 @@ impl Grads {
     }
 
     /// The same numbers on `device`.
-    pub fn to(self, device: Device) -> Self {
+    pub fn to(mut self, device: Device) -> Self {
+        self.changing();
         Grads::of(self.layout, self.flat.to(device))
     }
 
     /// All numbers, on whatever device.
     pub fn tensor(&self) -> &Tensor {
-        &self.flat
+        if self.by == 1.0 { &self.flat } else { self.host() }
+    }
+
+    /// Parameter `p`'s numbers before they are multiplied, and what with.
+    pub(crate) fn unscaled(&self, p: usize) -> (Part<'_>, f32) {
+        (self.flat.part(self.layout.range(p)), self.by as f32)
     }
 
     /// All numbers, on whatever device, to change.
@@ -146,7 +173,7 @@ impl Grads {
 
     /// A copy of all numbers on the host.
     pub fn to_vec(&self) -> Vec<f32> {
-        self.flat.to_host().into_data()
+        self.copy().into_data()
     }
 
     /// All numbers; those on a GPU are copied to the host.
@@ -157,7 +184,7 @@ impl Grads {
     /// All numbers, to change; on the host from now on.
     pub fn flat_mut(&mut self) -> &mut [f32] {
         self.come_home();
-        self.flat.data_mut()
+        self.changing().data_mut()
     }
 
     /// Parameter `p`'s numbers; those on a GPU are copied to the host.
@@ -167,13 +194,13 @@ impl Grads {
 
     /// Parameter `p`'s numbers, to change; on the host from now on.
     pub fn parameter_mut(&mut self, p: usize) -> &mut [f32] {
-        self.come_home();
-        &mut self.flat.data_mut()[self.layout.range(p)]
+        let range = self.layout.range(p);
+        &mut self.flat_mut()[range]
     }
 
     /// Parameter `p`'s numbers, on whatever device.
     pub fn part(&self, p: usize) -> Part<'_> {
-        self.flat.part(self.layout.range(p))
+        self.tensor().part(self.layout.range(p))
     }
 
     /// Parameter `p`'s numbers, on whatever device, to change.
@@ -184,14 +211,14 @@ impl Grads {
 
     /// The L2 norm, accumulated in f64.
     pub fn norm(&self) -> f64 {
-        op::square(&self.flat).sqrt()
+        op::square(&self.flat).sqrt() * self.by.abs()
     }
 
     /// `f` applied to each pair of numbers, in place; on the host.
     pub fn zip_with(&mut self, other: &Grads, f: impl Fn(&mut f32, f32) + Sync) {
         self.come_home();
         let other = other.beside(self);
-        let blocks = self.flat.data_mut().par_chunks_mut(BLOCK).zip(other.data().par_chunks(BLOCK));
+        let blocks = self.changing().data_mut().par_chunks_mut(BLOCK).zip(other.data().par_chunks(BLOCK));
         blocks.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| f(a, *b)));
     }
 
@@ -201,60 +228,122 @@ impl Grads {
     }
 
     /// Every number times `by`.
-    pub fn times(mut self, by: f32) -> Self {
-        op::scale(self.changing(), f64::from(by));
-        self
+    pub fn times(self, by: f32) -> Self {
+        privacy::Sum::scale(self, f64::from(by))
     }
 
     /// `self = keep self + by other`.
     pub fn blend(&mut self, other: &Grads, keep: f32, by: f32) {
-        let other = other.beside(self);
-        op::blend(self.changing(), &other, keep, by);
+        let (other, scale) = other.unscaled_beside(self);
+        op::blend(self.changing(), &other, keep, (f64::from(by) * scale) as f32);
     }
 
     /// `self = keep self + by other^2`.
     pub fn blend_square(&mut self, other: &Grads, keep: f32, by: f32) {
-        let other = other.beside(self);
-        op::blend_square(self.changing(), &other, keep, by);
+        let (other, scale) = other.unscaled_beside(self);
+        op::blend_square(self.changing(), &other, keep, (f64::from(by) * scale * scale) as f32);
     }
 
     /// Adam's step from its two means, `-rate m / (root sqrt(v) + eps)`, in the storage of `self`.
-    pub fn adam_step(self, m: &Grads, v: &Grads, rate: f32, root: f32, eps: f32) -> Self {
+    pub fn adam_step(mut self, m: &Grads, v: &Grads, rate: f32, root: f32, eps: f32) -> Self {
         let (m, v) = (m.beside(&self), v.beside(&self));
+        // What was to be multiplied is overwritten.
+        self.by = 1.0;
         Grads::of(self.layout, op::adam_step(self.flat, &m, &v, rate, root, eps))
     }
 
     fn come_home(&mut self) {
         if self.device() != Device::Cpu {
             let kept = self.mirror.take();
-            self.flat = kept.unwrap_or_else(|| self.flat.to_host());
+            self.flat = kept.unwrap_or_else(|| self.copy());
+            self.by = 1.0;
         }
     }
 
     /// These numbers on the device of `other`: on a GPU, or where they are already, nothing is copied.
-    fn beside(&self, other: &Grads) -> std::borrow::Cow<'_, Tensor> {
+    fn beside(&self, other: &Grads) -> Cow<'_, Tensor> {
         match self.device() == other.device() {
-            true => std::borrow::Cow::Borrowed(&self.flat),
-            false => std::borrow::Cow::Owned(self.flat.clone().to(other.device())),
+            true => Cow::Borrowed(self.tensor()),
+            false => Cow::Owned(self.copy().to(other.device())),
+        }
+    }
+
+    /// The same, before they are multiplied, and what with.
+    fn unscaled_beside(&self, other: &Grads) -> (Cow<'_, Tensor>, f64) {
+        match self.device() == other.device() {
+            true => (Cow::Borrowed(&self.flat), self.by),
+            false => (self.beside(other), 1.0),
         }
     }
 }
 
 impl privacy::Sum for Grads {
-    fn add(self, other: Self) -> Self {
+    fn add(mut self, other: Self) -> Self {
+        self.changing();
         let other = other.beside(&self);
         Grads::of(self.layout, op::add(self.flat, &other))
     }
     fn scale(mut self, by: f64) -> Self {
-        op::scale(self.changing(), by);
+        match self.device() {
+            Device::Cpu => {
+                self.mirror.take();
+                self.by *= by;
+            }
+            Device::Cuda(_) => op::scale(self.changing(), by),
+        }
         self
     }
     fn blank(&self) -> Self {
         Grads::of(self.layout.clone(), Tensor::zeros_on(self.device(), [self.flat.len()]))
     }
     fn add_scaled(mut self, other: Self, by: f64) -> Self {
-        let other = other.beside(&self);
-        op::add_scaled(self.changing(), &other, by);
+        let (other, scale) = other.unscaled_beside(&self);
+        op::add_scaled(self.changing(), &other, by * scale);
         self
+    }
+    fn add_white(mut self, stream: &Stream, by: f64) -> Result<Self, Self> {
+        if self.device() != Device::Cpu {
+            return Err(self);
+        }
+        let blocks = self.changing().data_mut().par_chunks_mut(BLOCK).enumerate();
+        blocks.for_each(|(k, block)| stream.add_normal((k * BLOCK) as u64, by, block));
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::Init;
+    use privacy::Sum;
+
+    fn grads(numbers: &[f32]) -> Grads {
+        Grads::new(&Layout::new(vec![Parameter::new("w", [numbers.len()], Init::Constant(0.0))]), numbers.to_vec())
+    }
+
+    /// A scale that is only remembered is seen by whoever looks, and multiplied in once by whoever changes numbers.
+    #[test]
+    fn a_remembered_scale_is_never_lost_nor_taken_twice() {
+        let halved = || grads(&[2.0, -4.0]).times(0.25).scale(2.0);
+        assert_eq!(halved().flat(), [1.0, -2.0]);
+        assert_eq!((halved().parameter(0), halved().to_vec()), (&[1.0, -2.0][..], vec![1.0, -2.0]));
+        assert_eq!((halved().tensor().data(), halved().part(0).to_vec()), (&[1.0, -2.0][..], vec![1.0, -2.0]));
+        assert_eq!((halved().norm(), halved().clone().scale(-2.0).norm()), (5f64.sqrt(), 20f64.sqrt()));
+        let change = |f: &dyn Fn(&mut Grads)| {
+            let mut g = halved();
+            let _ = g.flat();
+            f(&mut g);
+            (g.flat().to_vec(), g.unscaled(0).1)
+        };
+        assert_eq!(change(&|g| g.flat_mut()[0] += 1.0), (vec![2.0, -2.0], 1.0));
+        assert_eq!(change(&|g| g.parameter_mut(0)[1] = 7.0), (vec![1.0, 7.0], 1.0));
+        assert_eq!(change(&|g| g.for_each(|x| *x += 1.0)), (vec![2.0, -1.0], 1.0));
+        assert_eq!(change(&|g| g.zip_with(&halved(), |a, b| *a += b)), (vec![2.0, -4.0], 1.0));
+        assert_eq!(change(&|g| g.blend(&halved(), 3.0, 1.0)), (vec![4.0, -8.0], 1.0));
+        assert_eq!(change(&|g| g.blend_square(&halved(), 3.0, 1.0)), (vec![4.0, -2.0], 1.0));
+        assert_eq!(halved().add(halved()).flat(), [2.0, -4.0]);
+        assert_eq!(halved().add_scaled(halved(), 3.0).flat(), [4.0, -8.0]);
+        let (m, v) = (halved(), halved().times(-8.0).add(grads(&[12.0, 0.0])));
+        assert_eq!(halved().adam_step(&m, &v, 1.0, 1.0, 0.0).flat(), [-0.5, 0.5]);
     }
 }

@@ -155,12 +155,11 @@ impl Trainer {
 
     /// Takes a step, and tells the rule and the updates.
     fn take(&mut self, step: Privatized<Grads>) {
-        let taken = step.get().clone();
-        self.weights.walk(step);
-        let point = || self.weights.point();
-        self.chain.iter_mut().for_each(|link| link.moved(&taken, &point));
+        self.weights.walk(&step);
+        let (taken, point) = (step.get(), || self.weights.point());
+        self.chain.iter_mut().for_each(|link| link.moved(taken, &point));
         if let Method::Private { rule, .. } = &mut self.method {
-            rule.moved(&taken);
+            rule.moved(taken);
         }
         self.step += 1;
     }

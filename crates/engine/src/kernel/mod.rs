@@ -9,7 +9,7 @@
 mod pack;
 mod vector;
 
-pub(crate) use pack::{MOST, Scale, aligned, pack, pack_rows, turn};
+pub(crate) use pack::{MOST, Scale, aligned, pack_panels, pack_rows, turn};
 use std::sync::atomic::{AtomicU8, Ordering};
 use vector::{Plain, Vector};
 

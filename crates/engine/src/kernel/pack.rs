@@ -1,5 +1,9 @@
 //! Panels out of rows.
 
+use std::ops::Range;
+
+use multiversion::multiversion;
+
 use crate::Mat;
 use crate::memory::Scratch;
 
@@ -39,7 +43,7 @@ impl Scale<'_> {
 
 /// Packs steps `from..to` of columns `first..` of `b` (whose rows are steps), times `scale`, into `panel`, `width` a step;
 /// what lies beyond the columns is 0.
-pub(crate) fn pack(b: Mat, scale: Scale, (from, to): (usize, usize), first: usize, width: usize, panel: &mut [f32]) {
+fn pack(b: Mat, scale: Scale, (from, to): (usize, usize), first: usize, width: usize, panel: &mut [f32]) {
     let columns = width.min(b.cols - first);
     let panel = &mut panel[..(to - from) * width];
     let data = &b.data[from * b.row_stride + first * b.col_stride..];
@@ -56,6 +60,39 @@ pub(crate) fn pack(b: Mat, scale: Scale, (from, to): (usize, usize), first: usiz
             let weight = (from..to).map(|step| weights[step / every]);
             panel.chunks_exact_mut(width).zip(weight).for_each(|(x, w)| x.iter_mut().for_each(|x| *x *= w));
         }
+    }
+}
+
+/// Packs some steps of panels `panels` of columns, one panel after the other.
+///
+/// Where rows are contiguous all panels are packed together: a step of one panel is two lines of a row, and the next step's
+/// may lie in another page, which no processor fetches ahead.
+pub(crate) fn pack_panels(
+    b: Mat,
+    scale: Scale,
+    (from, to): (usize, usize),
+    panels: Range<usize>,
+    width: usize,
+    out: &mut [f32],
+) {
+    let size = (to - from) * width;
+    if width != MOST || b.col_stride != 1 || panels.end * MOST > b.cols {
+        for (panel, out) in panels.zip(out.chunks_exact_mut(size)) {
+            pack(b, scale, (from, to), panel * width, width, out);
+        }
+        return;
+    }
+    let rows = b.data[from * b.row_stride + panels.start * MOST..].chunks(b.row_stride);
+    for (step, row) in rows.take(to - from).enumerate() {
+        spread(&row[..panels.len() * MOST], scale.at(from + step), size, &mut out[step * MOST..]);
+    }
+}
+
+/// Copies pieces of a row, times `weight`, to places `size` apart.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn spread(row: &[f32], weight: f32, size: usize, out: &mut [f32]) {
+    for (from, to) in row.as_chunks::<MOST>().0.iter().zip(out.chunks_mut(size)) {
+        (0..MOST).for_each(|i| to[i] = weight * from[i]);
     }
 }
 

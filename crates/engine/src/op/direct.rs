@@ -5,6 +5,8 @@
 //! packs some of the patches of 32 positions into a panel that stays in the first cache, and the weight gradient walks
 //! along the image's own rows.
 
+use multiversion::multiversion;
+
 use super::unfold::Unfolding;
 use crate::kernel::{Finish, Inner, Level, MOST, aligned, rows_by_panel, turn};
 use crate::memory::Scratch;
@@ -13,33 +15,36 @@ use crate::memory::Scratch;
 const DEPTH: usize = 256;
 
 /// A convolution of images that have their border already.
-#[derive(Clone, Copy)]
 pub(crate) struct Direct {
     channels: usize,
     /// Height and width with the border.
     padded: (usize, usize),
-    kernel: [usize; 2],
     /// Vertical stride.
     stride: usize,
     /// Positions vertically and horizontally.
     fit: (usize, usize),
+    /// Where the cells of the patch at the first position are. They are looked up: working them out takes a division or two,
+    /// which is as long as a step of the product.
+    cells: Vec<usize>,
 }
 
 impl Direct {
     /// Nothing if the horizontal stride is not 1.
     pub(crate) fn new(unfolding: &Unfolding) -> Option<Self> {
-        let window = unfolding.window();
+        let (window, [channels, ..], (tall, wide)) = (unfolding.window(), unfolding.shape(), unfolding.padded());
+        let [kh, kw] = window.kernel;
+        let cell = |k: usize| (k / (kh * kw) * tall + k / kw % kh) * wide + k % kw;
         (window.stride[1] == 1).then(|| Self {
-            channels: unfolding.shape()[0],
-            padded: unfolding.padded(),
-            kernel: window.kernel,
+            channels,
+            padded: (tall, wide),
             stride: window.stride[0],
             fit: unfolding.fit(),
+            cells: (0..channels * kh * kw).map(cell).collect(),
         })
     }
 
     fn patch(&self) -> usize {
-        self.channels * self.kernel[0] * self.kernel[1]
+        self.cells.len()
     }
 
     fn positions(&self) -> usize {
@@ -48,12 +53,6 @@ impl Direct {
 
     fn image(&self) -> usize {
         self.channels * self.padded.0 * self.padded.1
-    }
-
-    /// Where cell `k` of the patch at the first position is.
-    fn cell(&self, k: usize) -> usize {
-        let ([kh, kw], (tall, wide)) = (self.kernel, self.padded);
-        (k / (kh * kw) * tall + k / kw % kh) * wide + k % kw
     }
 
     /// Where the first cell of the patch at position `at` is.
@@ -101,20 +100,24 @@ impl Direct {
         let wide = self.fit.1;
         let panel = &mut panel[..steps * width];
         if columns == width && first % wide == 0 {
+            let cells = &self.cells[from..from + steps];
             match (width, wide) {
-                (MOST, _) if wide.is_multiple_of(MOST) => return self.pack_runs::<MOST, 1>(image, from, first, panel),
-                (MOST, 16) => return self.pack_runs::<16, 2>(image, from, first, panel),
-                (MOST, 8) => return self.pack_runs::<8, 4>(image, from, first, panel),
-                (16, _) if wide.is_multiple_of(16) => return self.pack_runs::<16, 1>(image, from, first, panel),
-                (16, 8) => return self.pack_runs::<8, 2>(image, from, first, panel),
+                (MOST, _) if wide.is_multiple_of(MOST) => {
+                    return run_of_32(image, cells, self.starts(first, MOST), panel);
+                }
+                (MOST, 16) => return runs_of_16(image, cells, self.starts(first, 16), panel),
+                (MOST, 8) => return runs_of_8(image, cells, self.starts(first, 8), panel),
+                (16, _) if wide.is_multiple_of(16) => {
+                    return runs::<16, 1>(image, cells, self.starts(first, 16), panel);
+                }
+                (16, 8) => return runs::<8, 2>(image, cells, self.starts(first, 8), panel),
                 _ => {}
             }
         }
         if columns < width {
             panel.fill(0.0);
         }
-        for (k, out) in panel.chunks_exact_mut(width).enumerate() {
-            let cell = self.cell(from + k);
+        for (out, &cell) in panel.chunks_exact_mut(width).zip(&self.cells[from..]) {
             let mut at = first;
             while at < first + columns {
                 let run = (wide - at % wide).min(first + columns - at);
@@ -125,22 +128,9 @@ impl Direct {
         }
     }
 
-    /// As [`Direct::pack`], where a panel is `RUNS` runs of `LEN` pixels.
-    fn pack_runs<const LEN: usize, const RUNS: usize>(
-        &self,
-        image: &[f32],
-        from: usize,
-        first: usize,
-        panel: &mut [f32],
-    ) {
-        let starts: [usize; RUNS] = std::array::from_fn(|run| self.position(first + run * LEN));
-        let panel = panel.as_chunks_mut::<LEN>().0;
-        for (k, out) in panel.as_chunks_mut::<RUNS>().0.iter_mut().enumerate() {
-            let cell = self.cell(from + k);
-            for (out, start) in out.iter_mut().zip(starts) {
-                out.copy_from_slice(&image[cell + start..][..LEN]);
-            }
-        }
+    /// Where the first cells of the patches at positions `first`, `first + len`, ... are.
+    fn starts<const RUNS: usize>(&self, first: usize, len: usize) -> [usize; RUNS] {
+        std::array::from_fn(|run| self.position(first + run * len))
     }
 
     /// The gradient by the weights, lying: `out` `[patch, o]` becomes (or is increased by) `scale` times the sum over
@@ -164,7 +154,7 @@ impl Direct {
             let lines = lines.min(tall - line);
             let start = line * self.stride * self.padded.1;
             rows.clear();
-            rows.extend((0..patch).map(|k| image[self.cell(k) + start..].as_ptr()));
+            rows.extend(self.cells.iter().map(|cell| image[cell + start..].as_ptr()));
             let inner = Inner { segments: lines, stride: self.stride * self.padded.1, len: wide, step: 1 };
             for first in (0..o).step_by(width) {
                 let columns = (o - first).min(width);
@@ -181,4 +171,31 @@ impl Direct {
             }
         }
     }
+}
+
+/// A panel of `RUNS` runs of `LEN` pixels a step, each run from its own start.
+#[inline(always)]
+fn runs<const LEN: usize, const RUNS: usize>(image: &[f32], cells: &[usize], starts: [usize; RUNS], panel: &mut [f32]) {
+    let panel = panel.as_chunks_mut::<LEN>().0;
+    for (out, &cell) in panel.as_chunks_mut::<RUNS>().0.iter_mut().zip(cells) {
+        for (out, start) in out.iter_mut().zip(starts) {
+            out.copy_from_slice(&image[cell + start..][..LEN]);
+        }
+    }
+}
+
+/// [`runs`] with this processor's instructions.
+macro_rules! dispatched {
+    ($($name:ident: $len:literal, $runs:literal;)*) => { $(
+        #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+        fn $name(image: &[f32], cells: &[usize], starts: [usize; $runs], panel: &mut [f32]) {
+            runs::<$len, $runs>(image, cells, starts, panel);
+        }
+    )* };
+}
+
+dispatched! {
+    run_of_32: 32, 1;
+    runs_of_16: 16, 2;
+    runs_of_8: 8, 4;
 }

@@ -127,17 +127,18 @@ pub fn copy(from: &Tensor, to: PartMut) {
     }
 }
 
-/// Adds `step`, a stretch of a longer tensor on the same device, to `w`.
+/// Adds `by` times `step`, a stretch of a longer tensor on the same device, to `w`. On a GPU `by` is 1.
 ///
 /// # Panics
-/// If the lengths differ.
-pub fn walk(w: &mut Tensor, step: crate::Part) {
+/// If the lengths differ, or `by` is not 1 on a GPU.
+pub fn walk(w: &mut Tensor, step: crate::Part, by: f32) {
     assert!(w.len() == step.len(), "a step of {} elements for {w:?}", step.len());
     if let Some(gpu) = w.gpu() {
+        assert!(by == 1.0, "a step to be multiplied with {by} on a GPU");
         let (len, w) = (w.len(), w.address_mut());
         // A stretch begins anywhere, so not four at a time.
         return step.on(gpu, |step| gpu.launch("walk", Grid::over(len), arguments![w, step, len]));
     }
     let blocks = w.data_mut().par_chunks_mut(BLOCK).zip(step.host().par_chunks(BLOCK));
-    blocks.for_each(|(w, by)| w.iter_mut().zip(by).for_each(|(w, d)| *w += d));
+    blocks.for_each(|(w, step)| w.iter_mut().zip(step).for_each(|(w, d)| *w += by * d));
 }

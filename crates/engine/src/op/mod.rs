@@ -7,6 +7,7 @@
 mod attention;
 mod avg_pool2d;
 mod bias_rows;
+mod border;
 mod conv2d;
 mod cross_entropy;
 mod direct;

@@ -3,6 +3,7 @@
 //! [`unfold`] and [`fold`] are the definition. [`Unfolding`] is what the kernels use: it unfolds a few images into a
 //! buffer that stays in cache, in either of two layouts.
 
+use super::border::border;
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::memory::Scratch;
 use crate::{Gpu, Mat, Tensor, Window};
@@ -220,14 +221,8 @@ impl Unfolding {
         if [ph, pw] == [0, 0] {
             return image;
         }
-        let (tall, wide) = self.padded();
-        let pad = pad.of(c * tall * wide);
-        pad.fill(0.0);
-        for (plane, to) in image.chunks_exact(h * w).zip(pad.chunks_exact_mut(tall * wide)) {
-            for (row, to) in plane.chunks_exact(w).zip(to[ph * wide..].chunks_exact_mut(wide)) {
-                to[pw..pw + w].copy_from_slice(row);
-            }
-        }
+        let pad = pad.of(c * self.padded().0 * self.padded().1);
+        border(image, [h, w], [ph, pw], pad);
         pad
     }
 

@@ -9,7 +9,8 @@
 //!
 //! Argument: the standard deviation is computed here, from the same event that is written into the ledger; the
 //! mechanism contributes unit noise alone, from a stream that no other release has: its nonce holds the step and the
-//! slot, and the ledger refuses a second round of the same key and step. Several releases from one draw are one event,
+//! slot, and the ledger refuses a second round of the same key and step. White noise may be made and added here piece by
+//! piece, which changes who makes it and not what it is: the mechanism is not asked, and sees no more than before. Several releases from one draw are one event,
 //! since the same examples are in all of them (adding their amplified costs would under-report).
 //! *Seasons.* What the strategy assumes of participation is checked against how the draw was made, here and not in the
 //! configuration: recurring batches of one key, no sooner than its separation; a Poisson draw is refused. The ticket is on
@@ -56,8 +57,13 @@ impl<'a> Round<'a> {
         let (sum, bound) = value.into_parts();
         let deviation = self.deviation(&event, bound)?;
         let slot = self.ledger.charge(event)?;
-        let noise = mechanism.unit(&Source::new(&self.key, self.step, slot), sum.blank());
-        Ok(Privatized::published(sum.add_scaled(noise, deviation)))
+        let source = Source::new(&self.key, self.step, slot);
+        let noisy = if mechanism.is_white() { sum.add_white(&source.stream(), deviation) } else { Err(sum) };
+        let noisy = noisy.unwrap_or_else(|sum| {
+            let noise = mechanism.unit(&source, sum.blank());
+            sum.add_scaled(noise, deviation)
+        });
+        Ok(Privatized::published(noisy))
     }
 
     /// How far one example moves this sum under the ledger's relation: its bound times the relation's factor.

@@ -99,15 +99,21 @@ impl Stream {
 
     /// The standard normals at `from`, `from + 1`, ..., each made in `f64` and rounded once.
     pub fn fill_normal(&self, from: u64, out: &mut [f32]) {
-        self.fill(from, out, |x| x as f32);
+        self.each_batch(from, out, normal::round);
+    }
+
+    /// `out[j] += by z[j]` for the standard normals `z` that [`Stream::fill_normal`] makes; products are taken in `f64`.
+    pub fn add_normal(&self, from: u64, by: f64, out: &mut [f32]) {
+        self.each_batch(from, out, |normals, out| normal::add_rounded(normals, by, out));
     }
 
     /// The standard normals at `from`, `from + 1`, ...
     pub fn fill_normal_f64(&self, from: u64, out: &mut [f64]) {
-        self.fill(from, out, |x| x);
+        self.each_batch(from, out, |normals, out| out.copy_from_slice(normals));
     }
 
-    fn fill<T>(&self, mut from: u64, mut out: &mut [T], round: impl Fn(f64) -> T) {
+    /// `work` on some normals and as many elements of `out` after the other.
+    fn each_batch<T>(&self, mut from: u64, mut out: &mut [T], work: impl Fn(&[f64], &mut [T])) {
         let mut words = [0; BATCH];
         let mut normals = [0.0; BATCH];
         while !out.is_empty() {
@@ -118,7 +124,7 @@ impl Stream {
             self.fill_words(from - skip as u64, &mut words[..made]);
             normal::box_muller(&words[..made], &mut normals[..made]);
             let (now, later) = out.split_at_mut(take);
-            now.iter_mut().zip(&normals[skip..]).for_each(|(slot, x)| *slot = round(*x));
+            work(&normals[skip..skip + take], now);
             (out, from) = (later, from.wrapping_add(take as u64));
         }
     }

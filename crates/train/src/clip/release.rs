@@ -7,7 +7,7 @@
 //! *Tests.* `the_noise_has_the_size_that_was_charged`, `louder_noise_is_charged_as_such`.
 use super::{ClipRule, Closed, News};
 use crate::grads::{Grads, Layout};
-use privacy::{Event, LedgerError, Mechanism, Privatized, Round, ScalarGaussian, Source, Sum};
+use privacy::{Event, LedgerError, Mechanism, Privatized, Round, ScalarGaussian, Source, Stream, Sum};
 use std::sync::Arc;
 
 /// Where the noise of what is beside a gradient lies in its stream: far from the gradient's own.
@@ -36,6 +36,22 @@ impl Sum for Joint {
         let beside = self.beside.add_scaled(other.beside, by);
         Joint { gradient: self.gradient.add_scaled(other.gradient, by), beside }
     }
+    fn add_white(self, stream: &Stream, by: f64) -> Result<Self, Self> {
+        let (gradient, beside) = (self.gradient.add_white(stream, by), self.beside);
+        match gradient {
+            Err(gradient) => Err(Joint { gradient, beside }),
+            Ok(gradient) => {
+                let noise = beside_noise(stream, beside.blank());
+                Ok(Joint { gradient, beside: beside.add_scaled(noise, by) })
+            }
+        }
+    }
+}
+
+/// Unit noise for what is beside a gradient.
+fn beside_noise(stream: &Stream, mut blank: Vec<f64>) -> Vec<f64> {
+    stream.fill_normal_f64(BESIDE, &mut blank);
+    blank
 }
 
 /// The noise of a step: the gradient's mechanism, and the multiplier of the answer's noise.
@@ -64,9 +80,11 @@ impl Mechanism<Joint> for Whole<'_> {
         }
     }
     fn unit(&mut self, source: &Source, blank: Joint) -> Joint {
-        let mut beside = blank.beside;
-        source.stream().fill_normal_f64(BESIDE, &mut beside);
+        let beside = beside_noise(&source.stream(), blank.beside);
         Joint { gradient: self.mechanism.unit(source, blank.gradient), beside }
+    }
+    fn is_white(&self) -> bool {
+        self.mechanism.is_white()
     }
 }
 
@@ -98,7 +116,10 @@ impl Noise {
         let answer = answer.transpose()?.map(Privatized::into_inner);
         Ok(sum.map(|Joint { gradient, beside }| {
             let mean = gradient.scale(1.0 / size);
-            let mean = rule.frame().map_or_else(|| mean.clone(), |frame| frame.leave(mean.clone(), layout));
+            let mean = match rule.frame() {
+                Some(frame) => frame.leave(mean, layout),
+                None => mean,
+            };
             let mean = rule.restore(mean);
             let answer = answer.or((!beside.is_empty()).then_some(beside));
             rule.learn(&News { step, gradient: &mean, answer: answer.as_deref(), lot: size, deviation });

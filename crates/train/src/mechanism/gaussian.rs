@@ -5,7 +5,8 @@
 //! purpose, up to what a computer can tell from ChaCha20.
 //! *Argument.* It is element `i` of the stream that the ledger derived for this release; blocks are split over threads by
 //! a fixed size, and an element does not depend on the split.
-//! *Test.* `noise_does_not_depend_on_threads`; the statistics of streams are tested in the privacy crate.
+//! The door may make and add it block by block (`is_white`): the same numbers, since they are functions of their place.
+//! *Tests.* `noise_does_not_depend_on_threads`, `the_door_adds_the_mechanisms_noise`; the statistics of streams are tested in the privacy crate.
 use super::{Noise, Stretch};
 use crate::grads::{BLOCK, Grads};
 use engine::{
@@ -45,6 +46,9 @@ impl Mechanism<Grads> for Independent {
     fn unit(&mut self, source: &Source, noise: Grads) -> Grads {
         white(&source.stream(), noise)
     }
+    fn is_white(&self) -> bool {
+        true
+    }
 }
 
 /// Number `i` is element `i` of the stream.
@@ -65,7 +69,23 @@ mod tests {
         grads::Layout,
         layer::{Init, Parameter},
     };
-    use privacy::{Key, Purpose};
+    use privacy::{Key, Ledger, Neighbouring, Poisson, Purpose, Sampler, Secret, Sum};
+
+    /// White noise that the door makes on its way is, bit for bit, the unit noise that the mechanism makes by itself.
+    #[test]
+    fn the_door_adds_the_mechanisms_noise() {
+        let layout = Layout::new(vec![Parameter::new("w", [2 * BLOCK + 77], Init::Constant(0.0))]);
+        let (key, z, bound) = (Key::from_seed(1), 1.5, 0.25);
+        let sum = || Grads::new(&layout, (0..layout.len()).map(|i| (i % 1000) as f32 / 7.0).collect()).times(0.5);
+        let draw = Poisson::new(10, 0.5, Key::from_seed(1)).unwrap().draw(3);
+        let mut ledger = Ledger::new(Neighbouring::AddRemove);
+        let released = ledger.open(&draw).release(Secret::new(sum()).vouch(bound), &mut *Gaussian::independent(z));
+        let unit = Gaussian::independent(z).unit(&Source::first(&key, 3), Grads::zeros(&layout));
+        let want = sum().add_scaled(unit, z * bound);
+        assert_eq!(released.unwrap().get().flat(), want.flat());
+        let moved = want.flat().iter().zip(sum().flat()).filter(|(a, b)| a != b).count();
+        assert!(moved > layout.len() * 99 / 100, "{moved} of {} were moved", layout.len());
+    }
 
     #[test]
     fn noise_does_not_depend_on_threads() {

@@ -6,7 +6,7 @@
 //! crate's ledger makes those, and it charges for each. Raw gradients do not fit:
 //! ```compile_fail,E0308
 //! fn cheat(w: &mut train::model::Weights, raw: train::grads::Grads) {
-//!     w.walk(raw);
+//!     w.walk(&raw);
 //! }
 //! ```
 //! ```compile_fail,E0616
@@ -99,7 +99,7 @@ impl Weights {
     pub(crate) fn seen_from(&self, offset: &Grads) -> Weights {
         let shifted = |(p, tensor): (usize, &Tensor)| {
             let mut tensor = tensor.clone();
-            op::walk(&mut tensor, offset.part(p));
+            op::walk(&mut tensor, offset.part(p), 1.0);
             tensor
         };
         let tensors = self.tensors.iter().enumerate().map(shifted).collect();
@@ -116,9 +116,19 @@ impl Weights {
     }
 
     /// Takes one step.
-    pub fn walk(&mut self, step: Privatized<Grads>) {
-        let step = step.into_inner().to(self.layout.device());
-        self.tensors.iter_mut().enumerate().for_each(|(p, tensor)| op::walk(tensor, step.part(p)));
+    pub fn walk(&mut self, step: &Privatized<Grads>) {
+        let step = step.get();
+        let moved;
+        let step = if step.device() == self.layout.device() {
+            step
+        } else {
+            moved = step.clone().to(self.layout.device());
+            &moved
+        };
+        self.tensors.iter_mut().enumerate().for_each(|(p, tensor)| {
+            let (part, by) = step.unscaled(p);
+            op::walk(tensor, part, by);
+        });
     }
 }
 

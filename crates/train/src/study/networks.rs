@@ -116,7 +116,7 @@ impl Subject<'_> {
             let sum = sums.reduce(Secret::merge).unwrap_or_else(|| Secret::new(Sums::zeros(layout)));
             let seen = sum.reveal(&mut ledger, "sums of public examples, for a study");
             let seen = seen.map_err(|e| StudyError::Other(e.to_string()))?;
-            weights.walk(seen.map(|sums| self.step(sums, now, &key, step)));
+            weights.walk(&seen.map(|sums| self.step(sums, now, &key, step)));
             if (step + 1) % (n.steps / 10).max(1) == 0 || step + 1 == n.steps {
                 let score = self.model.score(&weights, self.test);
                 curve.push((step + 1, score.accuracy.unwrap_or(0.0)));

@@ -61,7 +61,7 @@ fn elementwise() {
         op::blend_square(&mut square, &b, 0.0, 0.5);
         let step = op::adam_step(b.clone(), &a, &square, 0.1, 1.5, 1e-8);
         let mut walked = v.clone();
-        op::walk(&mut walked, (&step).into());
+        op::walk(&mut walked, (&step).into(), 1.0);
         vec![squares(vec![op::square(&a)]), a, step, walked, op::finite(&v)]
     });
 }

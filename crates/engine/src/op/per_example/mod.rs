@@ -13,6 +13,7 @@
 
 mod dot;
 mod factors;
+mod ghost;
 mod gpu;
 mod norms;
 mod rows;

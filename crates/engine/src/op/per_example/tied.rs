@@ -5,8 +5,8 @@
 use rayon::prelude::*;
 
 use super::factors::{Factors, Left};
+use super::ghost::CANCELLED;
 use super::gpu::{self, Squares, Twice};
-use super::norms::CANCELLED;
 use super::scatter::{by_id, check, scatter_rows, squares_on};
 use super::{add_scaled, product_rows, square};
 use crate::memory::Scratch;

@@ -19,6 +19,7 @@ mod kernel;
 mod math;
 mod matmul;
 mod memory;
+mod narrow;
 pub mod op;
 mod part;
 mod tensor;

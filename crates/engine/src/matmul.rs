@@ -6,13 +6,16 @@ use rayon::prelude::*;
 
 use crate::kernel::{self, Finish, Inner, Level, MOST, Scale};
 use crate::memory::Scratch;
+use crate::narrow;
 
 /// Products below this many multiplications stay on one thread.
 const SMALL: usize = 1 << 18;
-/// Steps of the inner dimension that are taken together: a tile of rows stays in the first cache.
-const DEPTH: usize = 384;
+/// The most steps of the inner dimension that are taken together: a tile of rows stays in the first cache.
+pub(crate) const DEPTH: usize = 384;
 /// Panels that are packed together: they stay in the second cache.
 const GROUP: usize = 8;
+/// A right factor of at most this many elements is packed once, before its product is spread over threads.
+const SHARED: usize = 1 << 18;
 /// Rows that are taken together.
 const TILE: usize = 12;
 /// Parts that a thread is given.
@@ -119,9 +122,12 @@ pub(crate) fn general_product(out: &mut [f32], a: Mat, b: Mat, extra: Extra, acc
     if out.is_empty() || a.cols == 0 {
         return;
     }
+    if narrow::product(out, a, b, &extra, accumulate, threads) {
+        return;
+    }
     let job = Job { a, b, extra, accumulate, level: Level::current() };
     let spread = threads == Threads::Many && a.rows * b.cols * a.cols >= SMALL && rayon::current_num_threads() > 1;
-    if spread { job.spread(out) } else { job.part(Out(out.as_mut_ptr()), 0..a.rows, 0..job.panels()) }
+    if spread { job.spread(out) } else { job.part(Out(out.as_mut_ptr()), 0..a.rows, 0..job.panels(), None) }
 }
 
 /// One product; which parts of it are made where does not change a bit of the result.
@@ -150,28 +156,62 @@ impl Job<'_> {
     /// Parts on all threads: groups of panels, and rows if there are few groups.
     fn spread(self, out: &mut [f32]) {
         let (panels, out) = (self.panels(), Out(out.as_mut_ptr()));
+        let mut scratch = Scratch::new();
+        let packed = self.packed_once(&mut scratch);
         let groups = panels.div_ceil(GROUP);
         let pieces = (PARTS * rayon::current_num_threads()).div_ceil(groups).min(self.a.rows.div_ceil(SHORT)).max(1);
         let cut = |all: usize, i: usize, of: usize| i * all / of..(i + 1) * all / of;
         (0..groups * pieces).into_par_iter().for_each(|part| {
-            self.part(out, cut(self.a.rows, part / groups, pieces), cut(panels, part % groups, groups));
+            self.part(out, cut(self.a.rows, part / groups, pieces), cut(panels, part % groups, groups), packed);
         });
     }
 
-    /// The tiles of some rows and some panels of columns.
-    fn part(&self, out: Out, rows: Range<usize>, panels: Range<usize>) {
+    /// What the rows and what the panels are multiplied with: weights of steps go to the rows where these are copied anyway.
+    fn scales(&self) -> (Scale<'_>, Scale<'_>) {
+        match self.extra.scale {
+            weights @ Scale::Steps { .. } if self.a.row_stride == 1 && self.panels() > 2 => (weights, Scale::ONE),
+            scale => (Scale::ONE, scale),
+        }
+    }
+
+    /// All panels, if they are small: step after step of the depths, of each all panels.
+    fn packed_once<'s>(&self, scratch: &'s mut Scratch) -> Option<&'s [f32]> {
+        let (width, panels, depth) = (self.level.width(), self.panels(), self.a.cols);
+        if panels * width * depth > SHARED {
+            return None;
+        }
+        let all = kernel::aligned(scratch, panels * width * depth);
+        for steps in depths(depth) {
+            self.pack(0..panels, steps, &mut all[steps.0 * panels * width..steps.1 * panels * width]);
+        }
+        Some(all)
+    }
+
+    /// Packs some panels, one after the other.
+    fn pack(&self, panels: Range<usize>, steps: (usize, usize), out: &mut [f32]) {
+        let (width, scale) = (self.level.width(), self.scales().1);
+        for (panel, out) in panels.zip(out.chunks_exact_mut((steps.1 - steps.0) * width)) {
+            kernel::pack(self.b, scale, steps, panel * width, width, out);
+        }
+    }
+
+    /// The tiles of some rows and some panels of columns, which are packed here unless all of them are `ready`.
+    fn part(&self, out: Out, rows: Range<usize>, panels: Range<usize>, ready: Option<&[f32]>) {
         let (width, depth) = (self.level.width(), self.a.cols);
         let mut scratch = [const { Scratch::new() }; 2];
         let [panel, copy] = &mut scratch;
         for group in panels.clone().step_by(GROUP) {
             let group = group..(group + GROUP).min(panels.end);
-            for from in (0..depth).step_by(DEPTH) {
-                let steps = (from, (from + DEPTH).min(depth));
-                let size = (steps.1 - steps.0) * width;
-                let packed = kernel::aligned(panel, group.len() * size);
-                for (panel, out) in group.clone().zip(packed.chunks_exact_mut(size)) {
-                    kernel::pack(self.b, self.extra.scale, steps, panel * width, width, out);
-                }
+            for steps in depths(depth) {
+                let (from, size) = (steps.0, (steps.1 - steps.0) * width);
+                let packed = match ready {
+                    Some(all) => &all[from * width * self.panels() + group.start * size..][..group.len() * size],
+                    None => {
+                        let packed = kernel::aligned(panel, group.len() * size);
+                        self.pack(group.clone(), steps, packed);
+                        packed
+                    }
+                };
                 for tile in tiles(rows.clone()) {
                     let mut pointers = [std::ptr::null(); TILE];
                     let pointers = &mut pointers[..tile.len()];
@@ -219,16 +259,24 @@ impl Job<'_> {
         pointers: &mut [*const f32],
     ) -> Inner {
         let (len, rows, a) = (steps.1 - steps.0, pointers.len(), self.a);
-        let (start, step) = if a.col_stride == 1 || (panels < 3 && a.col_stride <= NEAR) {
+        let scale = self.scales().0;
+        let near = a.col_stride == 1 || (panels < 3 && a.col_stride <= NEAR);
+        let (start, step) = if near && matches!(scale, Scale::All(_)) {
             (&a.data[first * a.row_stride + steps.0 * a.col_stride..], (a.row_stride, a.col_stride))
         } else {
             let copy = copy.of(len * TILE);
-            kernel::pack_rows(a, steps, first, rows, TILE, copy);
+            kernel::pack_rows(a, scale, steps, (first, rows), TILE, copy);
             (&*copy, (1, TILE))
         };
         pointers.iter_mut().enumerate().for_each(|(i, pointer)| *pointer = start[i * step.0..].as_ptr());
         Inner::run(len, step.1)
     }
+}
+
+/// The inner dimension in pieces that are taken together.
+fn depths(depth: usize) -> impl Iterator<Item = (usize, usize)> {
+    let pieces = depth.div_ceil(DEPTH);
+    (0..pieces).map(move |piece| (piece * depth / pieces, (piece + 1) * depth / pieces))
 }
 
 /// Rows in tiles of about the same height.
@@ -285,6 +333,35 @@ mod tests {
             let extra = Extra { scale: Scale::Steps { weights: &weights, every: 4 }, start: Some(&start) };
             general_product(&mut out, a, b, extra, false, Threads::Many);
             close(&out, &want, 100.0);
+        }
+    }
+
+    /// Few columns and few rows, which are made in their own way: sizes beside its limits, weights, starts, sums.
+    #[test]
+    fn narrow_products() {
+        for (rows, depth, cols) in [(70, 400, 2), (9, 33, 4), (1, 32, 1), (2, 800, 130), (3, 40, 64), (4, 500, 5)] {
+            let (left, right, start) = (numbers(rows * depth), numbers(depth * cols), numbers(cols));
+            let weights: Vec<f32> = numbers(depth.div_ceil(4)).iter().map(|w| w + 1.5).collect();
+            for (turned_a, turned_b) in [(false, false), (false, true), (true, false), (true, true)] {
+                let a = if turned_a { Mat::new(&left, depth, rows).t() } else { Mat::new(&left, rows, depth) };
+                let b = if turned_b { Mat::new(&right, cols, depth).t() } else { Mat::new(&right, depth, cols) };
+                let plain = naive(a, b);
+                let mut out = vec![f32::NAN; rows * cols];
+                product(&mut out, a, b, false, Threads::Many);
+                close(&out, &plain, 100.0);
+                product(&mut out, a, b, true, Threads::One);
+                close(&out, &plain.iter().map(|v| 2.0 * v).collect::<Vec<_>>(), 100.0);
+                let extra = Extra { scale: Scale::All(1.0), start: Some(&start) };
+                general_product(&mut out, a, b, extra, false, Threads::Many);
+                let begun = plain.iter().enumerate().map(|(ij, v)| v + f64::from(start[ij % cols]));
+                close(&out, &begun.collect::<Vec<_>>(), 100.0);
+                let weighted: Vec<f32> = (0..depth * cols)
+                    .map(|kj| weights[kj / cols / 4] * b.data[kj / cols * b.row_stride + kj % cols * b.col_stride])
+                    .collect();
+                let extra = Extra { scale: Scale::Steps { weights: &weights, every: 4 }, start: None };
+                general_product(&mut out, a, b, extra, false, Threads::Many);
+                close(&out, &naive(a, Mat::new(&weighted, depth, cols)), 100.0);
+            }
         }
     }
 

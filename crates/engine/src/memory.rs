@@ -69,6 +69,15 @@ pub(crate) fn give(buffer: Vec<f32>) {
     }
 }
 
+/// Numbers whose storage returns to the shelf when dropped.
+pub(crate) struct Recycled(pub Vec<f32>);
+
+impl Drop for Recycled {
+    fn drop(&mut self) {
+        give(std::mem::take(&mut self.0));
+    }
+}
+
 /// A scratch buffer that returns to the shelf when dropped.
 pub(crate) struct Scratch(Vec<f32>);
 

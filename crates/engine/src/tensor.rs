@@ -9,24 +9,31 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::cuda::{Buffer, Padded};
+use crate::memory::{self, Recycled};
 use crate::part::{Part, PartMut, Span};
-use crate::{Device, Gpu, memory};
+use crate::{Device, Gpu};
 
 /// A shape and its elements in row-major order.
 ///
 /// The first dimension counts rows: in a batch, the examples. `Debug` shows the shape and never the values, which may
-/// derive from people. Storage is recycled when a tensor is dropped. Elements are on the host or on a GPU; there, clones
-/// share them until one is changed.
+/// derive from people. Storage is recycled when nobody needs it. Elements are on the host or on a GPU; clones share them
+/// until one is changed.
 pub struct Tensor {
     shape: Vec<usize>,
     data: Storage,
 }
 
 enum Storage {
-    Host(Vec<f32>),
+    Host(Arc<Recycled>),
     Device(Arc<Buffer>),
     /// On a GPU, with rows of the last dimension further apart than they are long.
     Padded(Padded),
+}
+
+impl Storage {
+    fn host(numbers: Vec<f32>) -> Self {
+        Storage::Host(Arc::new(Recycled(numbers)))
+    }
 }
 
 impl Tensor {
@@ -38,7 +45,7 @@ impl Tensor {
     pub fn new(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Self {
         let shape = shape.into();
         assert!(volume(&shape) == data.len(), "shape {shape:?} does not hold {} elements", data.len());
-        Self { shape, data: Storage::Host(data) }
+        Self { shape, data: Storage::host(data) }
     }
 
     /// A tensor of zeros, on the host.
@@ -58,7 +65,7 @@ impl Tensor {
     /// A tensor with unspecified contents, for kernels that write every element.
     pub(crate) fn unfilled(shape: impl Into<Vec<usize>>) -> Self {
         let shape = shape.into();
-        Self { data: Storage::Host(memory::take(volume(&shape))), shape }
+        Self { data: Storage::host(memory::take(volume(&shape))), shape }
     }
 
     /// As [`Tensor::unfilled`], on a device.
@@ -123,12 +130,9 @@ impl Tensor {
     /// Sets every element to 0.
     pub fn clear(&mut self) {
         let bytes = self.len() * 4;
-        match &mut self.data {
-            Storage::Host(data) => pieces(data).for_each(|piece| piece.fill(0.0)),
-            Storage::Device(_) | Storage::Padded(_) => {
-                let at = self.address_mut();
-                self.gpu().into_iter().for_each(|gpu| gpu.clear(at, bytes));
-            }
+        match self.gpu() {
+            None => pieces(self.data_mut()).for_each(|piece| piece.fill(0.0)),
+            Some(gpu) => gpu.clear(self.address_mut(), bytes),
         }
     }
 
@@ -211,32 +215,36 @@ impl Tensor {
     #[must_use]
     pub fn data(&self) -> &[f32] {
         match &self.data {
-            Storage::Host(data) => data,
+            Storage::Host(data) => &data.0,
             Storage::Device(_) | Storage::Padded(_) => panic!("{self:?} is on {}, not on the host", self.device()),
         }
     }
 
-    /// All elements, row major, to be changed.
+    /// All elements, row major, to be changed: shared ones are copied first.
     ///
     /// # Panics
     /// If they are on a GPU.
     #[must_use]
     pub fn data_mut(&mut self) -> &mut [f32] {
         let device = self.device();
-        match &mut self.data {
-            Storage::Host(data) => data,
-            Storage::Device(_) | Storage::Padded(_) => panic!("a tensor on {device}, not on the host"),
+        let Storage::Host(data) = &mut self.data else { panic!("a tensor on {device}, not on the host") };
+        if Arc::get_mut(data).is_none() {
+            *data = Arc::new(Recycled(copied(&data.0)));
         }
+        let Some(Recycled(own)) = Arc::get_mut(data) else { unreachable!("nobody shares a fresh copy") };
+        own
     }
 
     /// The elements themselves; the tensor is gone.
     #[must_use]
     pub fn into_data(self) -> Vec<f32> {
-        let mut host = self.to(Device::Cpu);
-        std::mem::take(match &mut host.data {
-            Storage::Host(data) => data,
+        match self.to(Device::Cpu).data {
+            Storage::Host(data) => match Arc::try_unwrap(data) {
+                Ok(mut own) => std::mem::take(&mut own.0),
+                Err(shared) => copied(&shared.0),
+            },
             Storage::Device(_) | Storage::Padded(_) => unreachable!("it was just copied to the host"),
-        })
+        }
     }
 
     /// Number of elements.
@@ -307,16 +315,19 @@ pub(crate) fn volume(shape: &[usize]) -> usize {
     shape.iter().product()
 }
 
+/// A copy, from the store.
+fn copied(from: &[f32]) -> Vec<f32> {
+    let mut data = memory::take(from.len());
+    pieces(&mut data).zip(from.par_chunks(PIECE)).for_each(|(to, from)| to.copy_from_slice(from));
+    data
+}
+
 impl Clone for Tensor {
     fn clone(&self) -> Self {
         let data = match &self.data {
+            Storage::Host(data) => Storage::Host(data.clone()),
             Storage::Device(buffer) => Storage::Device(buffer.clone()),
             Storage::Padded(padded) => Storage::Padded(padded.clone()),
-            Storage::Host(from) => {
-                let mut data = memory::take(from.len());
-                pieces(&mut data).zip(from.par_chunks(PIECE)).for_each(|(to, from)| to.copy_from_slice(from));
-                Storage::Host(data)
-            }
         };
         Self { shape: self.shape.clone(), data }
     }
@@ -327,14 +338,6 @@ impl Clone for Tensor {
 impl PartialEq for Tensor {
     fn eq(&self, other: &Self) -> bool {
         self.shape == other.shape && self.data() == other.data()
-    }
-}
-
-impl Drop for Tensor {
-    fn drop(&mut self) {
-        if let Storage::Host(data) = &mut self.data {
-            memory::give(std::mem::take(data));
-        }
     }
 }
 
@@ -357,6 +360,20 @@ mod tests {
         assert_eq!(Tensor::zeros([0, 4, 5]).row_len(), 20);
         assert!(Tensor::zeros([0, 4]).is_empty());
         assert_eq!(tensor.into_data().len(), 6);
+    }
+
+    #[test]
+    fn clones_share_until_one_is_changed() {
+        let one = Tensor::new([2, 2], vec![1.0, 2.0, 3.0, 4.0]);
+        let mut two = one.clone();
+        assert_eq!(one.data().as_ptr(), two.data().as_ptr());
+        two.data_mut()[3] = 9.0;
+        assert_eq!((one.data(), two.data()), (&[1.0, 2.0, 3.0, 4.0][..], &[1.0, 2.0, 3.0, 9.0][..]));
+        let (own, shared) = (two.data().as_ptr(), one.clone());
+        assert_eq!(two.data_mut().as_ptr(), own, "what nobody shares is changed in place");
+        let mut numbers = one.into_data();
+        numbers[0] = 7.0;
+        assert_eq!(shared.data(), [1.0, 2.0, 3.0, 4.0]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod layer;
 pub mod look;
 pub mod mechanism;
 pub mod model;
+mod pieces;
 pub mod plan;
 pub mod registry;
 pub mod report;

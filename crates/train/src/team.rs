@@ -137,10 +137,10 @@ impl Team {
         &mut self,
         weights: &Weights,
         draw: &Draw,
-        chunk: usize,
+        piece: usize,
         work: impl Fn(&Weights, Share) -> T + Sync,
     ) -> Vec<T> {
-        let mut shares = draw.shares(self.shares, chunk).into_iter().skip(self.before);
+        let mut shares = draw.shares(self.shares, piece).into_iter().skip(self.before);
         let own = shares.next().unwrap_or_default();
         if let Some(group) = &self.group {
             let mut lists: Vec<_> = self.others.iter_mut().map(|member| member.weights.storage()).collect();

@@ -17,6 +17,7 @@ use crate::{
     layer::Coins,
     look::{self, Look},
     model::{Model, Weights},
+    pieces,
     state::{State, Visit},
     team::Team,
     update::{Now, Update},
@@ -102,6 +103,8 @@ impl Trainer {
 
         let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
         let look = |weights: &Weights, who| look::at(&self.model, weights, &looks, &self.data, coins, who);
+        let piece = self.model.piece(self.chunk, layout.device());
+        let together = (self.chunk / piece).max(1);
 
         let (point, stream) = (|| self.weights.point(), self.key.stream(Purpose::Update, self.step, 0));
         let tuned = self.auto.as_ref().map_or(0.0, AutoRate::rate);
@@ -120,10 +123,10 @@ impl Trainer {
         let step = match &mut self.method {
             Method::Private { rule, noise, residuals } => {
                 rule.begin(step);
-                let lots = self.team.each(&self.weights, &draw, self.chunk, |weights, share| {
+                let lots = self.team.each(&self.weights, &draw, piece, |weights, share| {
                     let (rule, layout) = (&**rule, weights.layout());
                     let one = |who| clip::contribute(rule, layout, look(weights, who), residuals.as_ref());
-                    share.into_iter().map(one).reduce(Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
+                    pieces::merged(share, together, &one, &Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
                 });
                 let lot = self.team.merge(lots);
                 let (lot, mut round) = (lot.close(&**rule, &layout), self.ledger.open(&draw));
@@ -140,9 +143,10 @@ impl Trainer {
                 }
             }
             Method::Ordinary => {
-                let sums = self.team.each(&self.weights, &draw, self.chunk, |weights, share| {
-                    let sums = share.into_iter().map(|who| look(weights, who).map(|taps| clip::plain_sum(&taps)));
-                    sums.reduce(Secret::merge).unwrap_or_else(|| Secret::new(Grads::zeros(weights.layout())))
+                let sums = self.team.each(&self.weights, &draw, piece, |weights, share| {
+                    let one = |who| look(weights, who).map(|taps| clip::plain_sum(&taps));
+                    let sum = pieces::merged(share, together, &one, &Secret::merge);
+                    sum.unwrap_or_else(|| Secret::new(Grads::zeros(weights.layout())))
                 });
                 let sum = self.team.merge_plain(sums);
                 let sum = sum.reveal(&mut self.ledger, "gradients, for ordinary training")?;

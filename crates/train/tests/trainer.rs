@@ -1,6 +1,7 @@
 //! The algorithm: what a step may and may not depend on.
 mod common;
 use common::{config, gap, model, people, train, trainer};
+use train::config::Mode;
 use train::plan::{Plan, spent};
 
 #[test]
@@ -46,6 +47,39 @@ fn threads_change_nothing() {
         pool.install(|| train(&config(&[]), people(200), 200).weights.point())
     };
     assert_eq!(run(1).flat(), run(3).flat());
+}
+
+/// Chunks whose pieces threads look at by themselves: as wide a network as makes them.
+#[test]
+fn pieces_change_nothing() {
+    let wide = "model={layers=[{layer=\"linear\", features=4000}, {layer=\"relu\"}, {layer=\"linear\", features=3}]}";
+    for mode in ["private", "ordinary"] {
+        let mode = format!("privacy.mode={mode}");
+        let set = |chunk| [wide, "train.lot=200", "train.steps=3", &mode, chunk].map(str::to_owned);
+        let run = |chunk| train(&config(&set(chunk).each_ref().map(String::as_str)), people(200), 200);
+        let (whole, pieces) = (run("train.chunk=30"), run("train.chunk=200"));
+        assert!(gap(&whole, &pieces) < 1e-6, "{mode}: {}", gap(&whole, &pieces));
+    }
+}
+
+/// The fixed workloads that are cut into pieces, from one thread to more than there are pieces.
+#[test]
+fn threads_do_not_change_a_bit_of_a_workload() {
+    for (name, batch) in [("W1", 1024), ("W2", 128)] {
+        let workload = train::workload::Workload::by_name(name).unwrap();
+        for mode in [Mode::Private, Mode::Ordinary] {
+            let run = |threads| {
+                let mut trainer = workload.trainer(&workload.config(mode, &[]).unwrap(), batch).unwrap();
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| (0..2).for_each(|_| trainer.step().unwrap()));
+                trainer.weights.point()
+            };
+            let one = run(1);
+            for threads in [2, 8] {
+                assert_eq!(one.flat(), run(threads).flat(), "{name} on {threads}");
+            }
+        }
+    }
 }
 
 #[test]

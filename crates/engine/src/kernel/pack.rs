@@ -15,13 +15,26 @@ pub(crate) fn aligned(scratch: &mut Scratch, len: usize) -> &mut [f32] {
     &mut room[skip..skip + len]
 }
 
-/// What the right factor is multiplied with as it is packed.
+/// What a factor is multiplied with as it is packed.
 #[derive(Clone, Copy)]
 pub(crate) enum Scale<'a> {
     /// One number.
     All(f32),
     /// A number for each `every` steps of the inner dimension.
     Steps { weights: &'a [f32], every: usize },
+}
+
+impl Scale<'_> {
+    /// Nothing changes.
+    pub(crate) const ONE: Scale<'static> = Scale::All(1.0);
+
+    /// What this step of the inner dimension is multiplied with.
+    pub(crate) fn at(self, step: usize) -> f32 {
+        match self {
+            Scale::All(all) => all,
+            Scale::Steps { weights, every } => weights[step / every],
+        }
+    }
 }
 
 /// Packs steps `from..to` of columns `first..` of `b` (whose rows are steps), times `scale`, into `panel`, `width` a step;
@@ -67,17 +80,26 @@ fn copy(b: Mat, data: &[f32], columns: usize, width: usize, panel: &mut [f32]) {
     }
 }
 
-/// Copies rows `first..first + rows` of `a`'s steps `from..to` next to each other, `width` a step: element (i, k) is at
-/// `k * width + i`.
-pub(crate) fn pack_rows(a: Mat, (from, to): (usize, usize), first: usize, rows: usize, width: usize, out: &mut [f32]) {
-    for (k, out) in out.chunks_exact_mut(width).take(to - from).enumerate() {
-        let data = &a.data[(from + k) * a.col_stride + first * a.row_stride..];
-        if a.row_stride == 1 && rows == 12 {
-            out[..12].copy_from_slice(&data[..12]);
-        } else if a.row_stride == 1 {
-            out[..rows].copy_from_slice(&data[..rows]);
-        } else {
-            out.iter_mut().zip(data.iter().step_by(a.row_stride)).take(rows).for_each(|(o, a)| *o = *a);
+/// Rows of a tile whose steps are copied whole.
+const WHOLE: usize = 12;
+
+/// Copies rows `first..first + rows` of `a`'s steps `from..to`, times `scale`, next to each other, `width` a step: element
+/// (i, k) is at `k * width + i`. What lies beyond the rows is unspecified.
+pub(crate) fn pack_rows(
+    a: Mat,
+    scale: Scale,
+    (from, to): (usize, usize),
+    (first, rows): (usize, usize),
+    width: usize,
+    out: &mut [f32],
+) {
+    for (step, out) in (from..to).zip(out.chunks_exact_mut(width)) {
+        let data = &a.data[step * a.col_stride + first * a.row_stride..];
+        let by = scale.at(step);
+        match (data.first_chunk::<WHOLE>(), out.first_chunk_mut::<WHOLE>()) {
+            // Whatever follows the rows comes along: one size is copied faster than any.
+            (Some(data), Some(out)) if a.row_stride == 1 && rows <= WHOLE => *out = data.map(|x| x * by),
+            _ => out.iter_mut().zip(data.iter().step_by(a.row_stride)).take(rows).for_each(|(o, x)| *o = x * by),
         }
     }
 }

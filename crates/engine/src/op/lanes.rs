@@ -26,7 +26,7 @@ pub(super) fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
 
 /// The inner product.
 #[inline(always)]
-pub(super) fn inner(x: &[f32], y: &[f32]) -> f32 {
+pub(crate) fn inner(x: &[f32], y: &[f32]) -> f32 {
     let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     let mut sum = [0.0; LANES];
     xs.iter().zip(ys).for_each(|(x, y)| (0..LANES).for_each(|i| sum[i] += x[i] * y[i]));

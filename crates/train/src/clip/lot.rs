@@ -125,9 +125,12 @@ impl Parts {
 
 /// What a rule is shown: norms, and inner products after them.
 fn seen(norms: &[f64], groups: usize, dots: &[Vec<f64>]) -> Each {
-    let row =
-        |(i, norms): (usize, &[f64])| norms.iter().copied().chain(dots.iter().map(|d| d[i])).collect::<Vec<f64>>();
-    Each::new(norms.chunks(groups).enumerate().flat_map(row).collect(), groups + dots.len())
+    let mut rows = Vec::with_capacity(norms.len() + dots.iter().map(Vec::len).sum::<usize>());
+    for (i, norms) in norms.chunks(groups).enumerate() {
+        rows.extend_from_slice(norms);
+        rows.extend(dots.iter().map(|d| d[i]));
+    }
+    Each::new(rows, groups + dots.len())
 }
 
 #[cfg(test)]
@@ -143,16 +146,16 @@ pub(crate) fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
         return proposed.iter().map(|w| *w as f32).collect();
     }
     let groups = bounds.len();
-    let rows = proposed.chunks(groups).zip(norms.chunks(groups));
-    rows.flat_map(|(weights, norms)| {
-        let finite = weights.iter().chain(norms).all(|x| x.is_finite());
-        let one = move |((w, n), c): ((&f64, &f64), &f64)| match finite {
+    let mut weights = Vec::with_capacity(proposed.len());
+    for (proposed, norms) in proposed.chunks(groups).zip(norms.chunks(groups)) {
+        let finite = proposed.iter().chain(norms).all(|x| x.is_finite());
+        let one = |((w, n), c): ((&f64, &f64), &f64)| match finite {
             true => down(w.max(0.0).min(c / n.max(TINY))),
             false => 0.0,
         };
-        weights.iter().zip(norms).zip(bounds).map(one)
-    })
-    .collect()
+        weights.extend(proposed.iter().zip(norms).zip(bounds).map(one));
+    }
+    weights
 }
 
 /// The largest f32 that is not above `w`: tiny weights of enormous gradients lose digits, and must not lose them upwards.

@@ -1,6 +1,6 @@
 //! Fully connected layer, PyTorch's `nn.Linear`.
 use super::{Build, Init, Keep, Layer, Parameter, ShapeError, View, shape};
-use crate::tap::{Factor, Product, Rows, Taps};
+use crate::tap::{Factor, Product, Rows, Squares, Taps};
 use engine::{
     Tensor,
     op::{self, Activation},
@@ -79,11 +79,18 @@ pub(super) fn leave(taps: &mut Taps, weight: usize, bias: Option<usize>, x: Tens
     let last = |t: &Tensor| t.shape().last().copied().unwrap_or(1);
     let (n, inputs, outputs) = (x.rows(), last(&x), last(&dy));
     let steps = x.shape()[1..x.shape().len() - 1].iter().product::<usize>();
-    let b = Arc::new(dy.reshape([n, steps, outputs]));
+    let (a, b) = (x.reshape([n, steps, inputs]), Arc::new(dy.reshape([n, steps, outputs])));
     match bias {
-        Some(bias) if steps == 1 => taps.leave(bias, Rows::new(b.clone())),
-        Some(bias) => taps.leave(bias, Rows::new(op::bias_rows_last(&b))),
-        None => {}
+        Some(bias) if steps == 1 => {
+            let squares = Squares::default();
+            taps.leave(bias, Rows::shared(b.clone(), squares.clone()));
+            taps.leave(weight, Product::of_one_position(a, b, squares));
+        }
+        bias => {
+            if let Some(bias) = bias {
+                taps.leave(bias, Rows::new(op::bias_rows_last(&b)));
+            }
+            taps.leave(weight, Product::new(Factor::Rows(a), b));
+        }
     }
-    taps.leave(weight, Product::new(Factor::Rows(x.reshape([n, steps, inputs])), b));
 }

@@ -64,6 +64,9 @@ pub enum ModelError {
     Mixes(usize),
 }
 
+/// Activations that stay in a thread's second cache, with the gradients that become of them (1 MiB).
+const CACHED: usize = 1 << 18;
+
 /// A network and its loss.
 pub struct Model {
     network: Sequential,
@@ -140,6 +143,17 @@ impl Model {
     /// Outputs `[n, k]` for inputs `[n, ...]`.
     pub fn outputs(&self, weights: &Weights, inputs: Tensor) -> Tensor {
         self.run(weights, inputs, &mut Keep::evaluation())
+    }
+
+    /// How many examples of a chunk a thread looks at by itself: about as many as keep their activations in its cache, but
+    /// not so few that packing the weights and adding up gradients, once a piece, counts; the whole chunk of a model for
+    /// which that is too many for the cache.
+    pub(crate) fn piece(&self, chunk: usize, device: Device) -> usize {
+        let least = 4 * self.layout.len();
+        let fit = CACHED.max(least).div_ceil(self.network.numbers().max(1));
+        let count = 1 << (chunk / fit.max(1)).max(1).ilog2();
+        let heavy = least > 2 * CACHED;
+        if device != Device::Cpu || heavy { chunk.max(1) } else { chunk.div_ceil(count).max(1) }
     }
 
     fn run(&self, weights: &Weights, inputs: Tensor, keep: &mut Keep) -> Tensor {

@@ -37,6 +37,11 @@ impl Sequential {
         Sequential { layers, parts, first, output }
     }
 
+    /// Numbers that the layers put out for one example, altogether.
+    pub(crate) fn numbers(&self) -> usize {
+        self.layers.iter().map(|(_, layer)| layer.output().iter().product::<usize>()).sum()
+    }
+
     /// Builds the layers of a configuration one after the other; `what` is what errors call the list.
     ///
     /// # Errors

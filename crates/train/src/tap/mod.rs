@@ -23,9 +23,9 @@ mod tied;
 
 use crate::grads::{Grads, Layout};
 pub use blend::Blend;
-use engine::{Device, Part, PartMut, Tensor, op, op::per_example::Squares};
+use engine::{Device, Part, PartMut, Tensor, op, op::per_example};
 pub use product::{Factor, Product};
-pub use rows::Rows;
+pub use rows::{Rows, Squares};
 pub use scaled::Scaled;
 pub use scatter::Scatter;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub trait PerExample: Send {
     /// The definition: `[n, p]`, one example a row, in the parameter's layout.
     fn rows(&self) -> Tensor;
     /// Squared norm of each row, `[n]`. May keep what it computed for `sum`.
-    fn norms(&mut self) -> Squares;
+    fn norms(&mut self) -> per_example::Squares;
     /// Adds the sum of `weights[i]` times row `i` to `out` `[p]`. A weight of exactly 0 adds nothing, whatever the row
     /// holds.
     fn sum(&self, weights: Part, out: PartMut);
@@ -165,9 +165,9 @@ impl Taps {
     /// Squared norms, `[n, groups]` row by row, where parameter `p` belongs to group `group_of[p]`.
     pub fn norms(&mut self, group_of: &[usize], groups: usize) -> Vec<f64> {
         self.join();
-        let squares: Vec<Squares> = self.taps.iter_mut().flatten().map(|tap| tap.norms()).collect();
+        let squares: Vec<per_example::Squares> = self.taps.iter_mut().flatten().map(|tap| tap.norms()).collect();
         let tapped = self.taps.iter().zip(group_of).flat_map(|(taps, group)| taps.iter().map(move |_| *group));
-        Squares::total(squares, &tapped.collect::<Vec<usize>>(), self.n, groups)
+        per_example::Squares::total(squares, &tapped.collect::<Vec<usize>>(), self.n, groups)
     }
 
     /// The weighted sum of gradients, with one weight for each example and group, `[n, groups]` row by row.

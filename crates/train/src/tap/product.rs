@@ -1,5 +1,5 @@
 //! Gradients that are a sum of outer products over positions: linear layers, projections, convolutions.
-use super::PerExample;
+use super::{PerExample, Squares};
 use engine::{Device, Part, PartMut, Tensor, Window, op::per_example as op};
 use std::sync::Arc;
 
@@ -34,12 +34,28 @@ pub struct Product {
     a: Factor,
     b: Arc<Tensor>,
     kept: Option<op::Kept>,
+    squares: Option<Squares>,
 }
 
 impl Product {
     /// From the two sides; `a` says how `b` is laid out.
     pub fn new(a: Factor, b: impl Into<Arc<Tensor>>) -> Self {
-        Product { a, b: b.into(), kept: None }
+        Product { a, b: b.into(), kept: None, squares: None }
+    }
+
+    /// From inputs `[n, 1, d]` and gradients `[n, 1, p]` at one position, the squared norms of which somebody else needs too.
+    pub fn of_one_position(a: Tensor, b: Arc<Tensor>, squares: Squares) -> Self {
+        debug_assert!(a.shape()[1] == 1 && b.shape()[1] == 1, "{a:?} and {b:?} at one position");
+        Product { a: Factor::Rows(a), b, kept: None, squares: Some(squares) }
+    }
+
+    /// `|a|^2 |b|^2`, where there is one position.
+    fn outer_norms(&self) -> Option<Vec<f64>> {
+        let (Some(squares), Factor::Rows(a), Device::Cpu) = (&self.squares, &self.a, self.b.device()) else {
+            return None;
+        };
+        let b = squares.get_or_init(|| op::rows_norms(&self.b));
+        Some(op::rows_norms(a).iter().zip(b).map(|(a, b)| a * b).collect())
     }
 }
 
@@ -48,6 +64,9 @@ impl PerExample for Product {
         op::product_rows(self.a.left(), &self.b)
     }
     fn norms(&mut self) -> op::Squares {
+        if let Some(norms) = self.outer_norms() {
+            return op::Squares::Host(norms);
+        }
         let (norms, kept) = op::product_squares_kept(self.a.left(), &self.b);
         self.kept = kept;
         norms

@@ -1,17 +1,26 @@
 //! Gradients that are already one row an example: biases, norm scales and shifts, positions. Few numbers each.
 use super::PerExample;
 use engine::{Device, Part, PartMut, Tensor, op::pad_rows, op::per_example as op};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+/// Squared norms of rows that two parameters' gradients are made of, `[n]`: whoever asks first adds them up.
+pub type Squares = Arc<OnceLock<Vec<f64>>>;
 
 /// `[n, p]`: row `i` is example `i`'s gradient.
 pub struct Rows {
     g: Arc<Tensor>,
+    squares: Option<Squares>,
 }
 
 impl Rows {
     /// Wraps `[n, p]`.
     pub fn new(g: impl Into<Arc<Tensor>>) -> Self {
-        Rows { g: g.into() }
+        Rows { g: g.into(), squares: None }
+    }
+
+    /// Wraps `[n, p]` whose squared norms somebody else needs too.
+    pub fn shared(g: Arc<Tensor>, squares: Squares) -> Self {
+        Rows { g, squares: Some(squares) }
     }
 
     /// Wraps `[n, p]`, the gradients of the first `p` numbers of a parameter; those of the `rest` are zero.
@@ -25,7 +34,12 @@ impl PerExample for Rows {
         Tensor::clone(&self.g)
     }
     fn norms(&mut self) -> op::Squares {
-        op::rows_squares(&self.g)
+        match &self.squares {
+            Some(squares) if self.g.device() == Device::Cpu => {
+                op::Squares::Host(squares.get_or_init(|| op::rows_norms(&self.g)).clone())
+            }
+            _ => op::rows_squares(&self.g),
+        }
     }
     fn sum(&self, weights: Part, out: PartMut) {
         op::rows_sum(&self.g, weights, out)

@@ -43,7 +43,7 @@ pub(crate) fn square(x: &[f32]) -> f64 {
     let (chunks, rest) = x.as_chunks::<32>();
     let mut sum = [0.0f64; 32];
     chunks.iter().for_each(|x| (0..32).for_each(|i| sum[i] += f64::from(x[i]) * f64::from(x[i])));
-    sum.iter().sum::<f64>() + rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
+    halves(sum) + rest.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>()
 }
 
 /// The inner product, in f64.
@@ -57,7 +57,23 @@ pub(crate) fn inner(x: &[f32], y: &[f32]) -> f64 {
     let mut sum = [0.0f64; 32];
     xs.iter().zip(ys).for_each(|(x, y)| (0..32).for_each(|i| sum[i] += f64::from(x[i]) * f64::from(y[i])));
     let rest = x_rest.iter().zip(y_rest).map(|(&x, &y)| f64::from(x) * f64::from(y));
-    sum.iter().sum::<f64>() + rest.sum::<f64>()
+    halves(sum) + rest.sum::<f64>()
+}
+
+/// The lanes brought together.
+#[inline(always)]
+fn halves(sum: [f64; 32]) -> f64 {
+    tree(std::array::from_fn(|i| (sum[i] + sum[i + 8]) + (sum[i + 16] + sum[i + 24])))
+}
+
+/// Called and not inlined: the compiler would let the order of these additions decide how the loop over the lanes is
+/// vectorised, and take pairs.
+#[inline(never)]
+fn tree(mut lanes: [f64; 8]) -> f64 {
+    for half in [4, 2, 1] {
+        (0..half).for_each(|i| lanes[i] += lanes[i + half]);
+    }
+    lanes[0]
 }
 
 /// `out += w x`.

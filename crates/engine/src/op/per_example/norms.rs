@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::factors::{Buffers, Factors, Left, add_transposed, buffers};
 use super::ghost::{self, Scratches, forms_gradients};
 use super::gpu;
+use super::rows::squares;
 use super::squares::Squares;
 use super::{rows_sum, square};
 use crate::memory::Scratch;
@@ -104,6 +105,10 @@ fn keep(factors: &Factors) -> (Vec<f64>, Kept) {
 }
 
 fn short(factors: &Factors) -> Vec<f64> {
+    if let (1, None) = (factors.t, &factors.unfolding) {
+        let [a, b] = [(factors.a, factors.d), (factors.b, factors.p)].map(|(x, len)| squares(x.data(), factors.n, len));
+        return a.into_iter().zip(b).map(|(a, b)| a * b).collect();
+    }
     let forms = forms_gradients(factors);
     let norm = |(buffers, scratch): &mut (Buffers, Scratches), i: usize| {
         let short = match factors.t {

@@ -20,7 +20,7 @@ const LARGE: usize = 1 << 18;
 /// Images that are worth a block.
 const IMAGES: usize = 2;
 /// Rows of a linear map that are worth a block.
-const ROWS: usize = 256;
+const ROWS: usize = 512;
 /// Elements of partial sums that are added together.
 const COLUMNS: usize = 1 << 12;
 /// Elements that are gathered at a time.

@@ -28,6 +28,8 @@ mod grouping;
 mod histogram;
 mod lot;
 mod mask;
+#[cfg(test)]
+mod published;
 mod question;
 mod release;
 mod rule;

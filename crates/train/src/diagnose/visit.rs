@@ -41,6 +41,9 @@ pub enum DiagnoseError {
     /// No key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The device that is trained on.
+    #[error(transparent)]
+    Device(#[from] engine::DeviceError),
     /// A result that cannot be written.
     #[error("cannot write {path}: {source}")]
     Write {
@@ -201,6 +204,8 @@ pub(super) fn cheap(
     const CHEAP: [&str; 5] = ["norms", "angle", "step", "bias", "symmetry"];
     let setting = setting(config, model, plan, 0)?;
     let who = choose(public, CHEAPLY);
+    // Looking is done on the processor, wherever the run is.
+    let weights = &super::scene::at(model.layout(), &weights.point());
     let scene = Scene { model, weights, other: None, examples: public, who, setting: &setting };
     let entries: Vec<_> = ALL.iter().filter(|e| CHEAP.contains(&e.name)).copied().collect();
     let visit = visit(&scene, &format!("step {step}"), Some(step), &entries);
@@ -300,11 +305,16 @@ fn train(
     let key = Arc::new(config.train.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?);
     let weights = crate::run::start(config, model, root, &key).map_err(|e| DiagnoseError::Ask(e.to_string()))?;
     // Nothing is drawn for step 0, and then nothing is charged.
-    let (data, ledger) = match last {
+    let (mut data, ledger) = match last {
         0 => (crate::plan::nobody()?, Ledger::new(config.privacy.neighbouring)),
         _ => (config.data.load(root)?.train, book(&ask.ledger, config.privacy.neighbouring)?),
     };
     let rows = data.len();
+    let device = config.train.open_device()?;
+    let weights = engine::guard(|| {
+        data.reside(device);
+        weights.to(device)
+    })?;
     let mut trainer = plan.trainer(config, model, weights, data, rows, key, ledger)?;
     let mut points = Vec::new();
     for step in 0..=last {
@@ -313,7 +323,7 @@ fn train(
             points.push((format!("step {step}"), Some(step), copy));
         }
         if step < last {
-            trainer.step()?;
+            engine::guard(|| trainer.step())??;
         }
     }
     trainer.ledger.close()?;

@@ -54,9 +54,9 @@ pub struct Results {
     pub quick: bool,
     /// The program.
     pub secateur_version: &'static str,
-    /// Threads that were used.
-    pub threads: usize,
-    /// Wall time of all of it.
+    /// What its long parts were made on.
+    pub machines: Vec<String>,
+    /// Wall time of all of it, one part after the other.
     pub seconds: f64,
     /// The parts.
     pub parts: Vec<Part>,
@@ -64,8 +64,8 @@ pub struct Results {
 
 impl Results {
     pub(super) fn new(name: &'static str, paper: &'static str, quick: bool) -> Self {
-        let (secateur_version, threads) = (env!("CARGO_PKG_VERSION"), rayon::current_num_threads());
-        Results { name, paper, quick, secateur_version, threads, seconds: 0.0, parts: Vec::new() }
+        let secateur_version = env!("CARGO_PKG_VERSION");
+        Results { name, paper, quick, secateur_version, machines: Vec::new(), seconds: 0.0, parts: Vec::new() }
     }
 
     /// One more part.
@@ -88,9 +88,9 @@ impl Results {
     fn how(&self) -> String {
         let size = if self.quick { "A quick run, on less of everything: not for comparison." } else { "A full run." };
         format!(
-            "{size} {} threads, {:.0} s of wall time; `secateur study {}{}` repeats it.",
-            self.threads,
+            "{size} {:.0} s, one part after the other, on {}; `secateur study {}{}` repeats it.",
             self.seconds,
+            self.machines.join(" and on "),
             self.name,
             if self.quick { " --quick" } else { "" }
         )

@@ -60,7 +60,7 @@ impl Ask {
         config.train.device.clone_from(&self.device);
         if self.device != "cpu" {
             // What a chunk holds changes nothing but time, and a GPU wants more at once.
-            config.train.chunk = config.train.chunk.max(1024);
+            config.train.chunk = config.train.chunk.max(4096);
         }
         Ok(config)
     }

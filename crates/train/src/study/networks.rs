@@ -10,10 +10,11 @@ use crate::{
     tap::Taps,
 };
 use privacy::{Key, Ledger, Neighbouring, Poisson, Purpose, Sampler, Secret, Sum};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What of a private step is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Arm {
     /// Neither clipping nor noise.
     Sgd,

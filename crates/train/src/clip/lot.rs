@@ -68,7 +68,7 @@ impl Parts {
     }
 
     fn weigh(&mut self, rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[Vec<f64>]) {
-        let proposed = rule.weigh(seen(&norms, groups.count, dots)).into_rows();
+        let proposed = rule.weigh(shown(&norms, groups.count, dots)).into_rows();
         let weights = cap(&proposed, &norms, &groups.bounds);
         if let Some(question) = rule.ask() {
             let most = most(&question, &weights, &norms, groups);
@@ -113,7 +113,7 @@ impl Parts {
 }
 
 /// What a rule is shown: norms, and inner products after them.
-fn seen(norms: &[f64], groups: usize, dots: &[Vec<f64>]) -> Each {
+pub(crate) fn shown(norms: &[f64], groups: usize, dots: &[Vec<f64>]) -> Each {
     let row =
         |(i, norms): (usize, &[f64])| norms.iter().copied().chain(dots.iter().map(|d| d[i])).collect::<Vec<f64>>();
     Each::new(norms.chunks(groups).enumerate().flat_map(row).collect(), groups + dots.len())

@@ -56,6 +56,7 @@ impl Diagnostic for Calibration {
                 100.0 * ece
             )],
             pictures: vec![diagram(&bins)],
+            table: None,
         })
     }
 }

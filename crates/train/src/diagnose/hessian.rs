@@ -50,6 +50,7 @@ impl Diagnostic for Hessian {
                 100.0 * noise(k)
             )],
             pictures: vec![spectrum(&top.values), shares(&signal, &bias, &noise)],
+            table: None,
         })
     }
 }

@@ -44,6 +44,7 @@ impl Diagnostic for Interpolation {
                 false => format!("There is no barrier between {name} and here, {distance:.2} apart."),
             }],
             pictures: vec![picture],
+            table: None,
         })
     }
 }

@@ -60,6 +60,7 @@ impl Diagnostic for Symmetry {
             }),
             words: words(sliced, &skew),
             pictures: pictures.collect(),
+            table: None,
         })
     }
 }

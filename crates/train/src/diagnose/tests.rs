@@ -33,6 +33,8 @@ fn setting(bound: f64, chunk: usize) -> Setting {
     let rules = ["flat", "auto-s"].map(|name| (name.to_owned(), rule(&format!("rule = \"{name}\"\nbound = {bound}"))));
     Setting {
         rules: rules.into(),
+        learning: Vec::new(),
+        notes: Vec::new(),
         bound,
         noise_multiplier: 1.1,
         lot: 10.0,

@@ -10,9 +10,10 @@ mod results;
 pub mod toy;
 mod watson2023;
 
+pub use crate::report::Table;
 use crate::{config::ConfigError, data::DataError, diagnose::DiagnoseError, run::RunError};
 pub use parts::Parts;
-pub use results::{Results, Table};
+pub use results::Results;
 use std::{
     path::{Path, PathBuf},
     time::Instant,

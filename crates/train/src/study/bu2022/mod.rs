@@ -1,7 +1,10 @@
 //! Bu et al. 2022: automatic clipping against a tuned threshold.
 mod images;
 
-use super::{Ask, Results, StudyError, Table, toy::EXAMPLE_1};
+use super::{
+    Ask, Results, StudyError, Table,
+    toy::{EXAMPLE_1, NormEc},
+};
 use crate::{
     report::plot::{Axis, Layer, Mark, Picture},
     run::Run,
@@ -87,7 +90,27 @@ fn gamma(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
         let end = ask.parts.part(&format!("gamma-{g}"), (&settings, "cpu"), || accuracy(ask, &set))?;
         table.row([format!("{g}"), format!("{zero:.6}"), end.map_or_else(String::new, |end| format!("{end:.2}"))]);
     }
-    let words = vec!["The convergence theory needs symmetric gradients. On the skewed example 1 the zero of the normalised gradient lies far from the optimum unless gamma is large. Step size 2 (1 + gamma).".into()];
-    results.part("Gamma", words, vec![table], Vec::new());
+    let words = vec![
+        "The convergence theory needs symmetric gradients. On the skewed example 1 the zero of the normalised gradient lies far from the optimum unless gamma is large. Step size 2 (1 + gamma).".into(),
+        "Other threshold-free rules have the same bias. A memory for each example (alpha-NormEC, Shulgin et al. 2025) has not: it is made for federated clients, and as secret as their data.".into(),
+    ];
+    results.part("Gamma", words, vec![table, biased()], Vec::new());
     Ok(())
+}
+
+/// Where threshold-free rules stop on example 1.
+fn biased() -> Table {
+    let mut table = Table::new("Where rules stop on example 1 (optimum 1)", &["rule", "stops at"]);
+    table.row(["flat, C = 1".into(), format!("{:.6}", EXAMPLE_1.zero(&|g| g.clamp(-1.0, 1.0)))]);
+    for gamma in [100.0, 1000.0] {
+        table.row([format!("AUTO-S, gamma = {gamma}"), format!("{:.6}", EXAMPLE_1.zero(&|g| g / (g.abs() + gamma)))]);
+    }
+    for r in [0.01, 0.1, 1.0] {
+        let zero = EXAMPLE_1.zero(&|g: f64| g / (g.abs() + r / (g.abs() + r)));
+        table.row([format!("PSAC, r = {r}"), format!("{zero:.6}")]);
+    }
+    let mut memory = NormEc::new(&EXAMPLE_1, [-2.5], (1.0, 0.1, 0.05), false);
+    (0..5000).for_each(|_| drop(memory.round(&EXAMPLE_1, |_, _| 0.0)));
+    table.row(["alpha-NormEC, alpha = 1, beta = 0.1, 5000 rounds".into(), format!("{:.6}", memory.x[0])]);
+    table
 }

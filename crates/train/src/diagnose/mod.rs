@@ -8,6 +8,8 @@
 //! A new diagnostic is one file here and one line in the list below.
 //!
 //! Sources: Chen, Wu, Hong 2020 (arXiv 2006.15429) for symmetry and disparity; the others are named in their files.
+#[cfg(test)]
+mod by_hand;
 pub mod clipped;
 mod live;
 mod page;

@@ -115,7 +115,7 @@ fn quick_studies_run() {
         let results = json(&top.path().join("results.json"));
         assert_eq!(results["quick"], true);
         let page = fs::read_to_string(top.path().join("page.html")).unwrap();
-        assert!(page.contains("<svg") && page.contains("<table>") && !page.contains("<script"));
+        assert!(page.contains("<svg") && page.contains("<table class=") && !page.contains("<script"));
         assert!(fs::read_to_string(top.path().join("README.md")).unwrap().contains("A quick run"));
     }
 }

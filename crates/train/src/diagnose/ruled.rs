@@ -8,7 +8,7 @@ use super::{DiagnoseError, scene::inner, statistics::quantile};
 use crate::{
     clip::{self, ClipConfig, ClipRule, Grouping},
     grads::{Grads, Layout},
-    model::Model,
+    model::{Model, Weights},
     plan::Plan,
     report::Table,
     state::{Memory, State, Visit},
@@ -208,21 +208,18 @@ pub(super) fn prepare(config: &ClipConfig, plan: &Plan, model: &Model) -> Result
         steps: plan.steps,
         key: Arc::new(Key::from_seed(0)),
     };
-    config.get().prepare(&setting)
+    let mut rule = config.get().prepare(&setting)?;
+    // Some rules choose their coordinates when they see the first weights.
+    rule.start(&mut Weights::public(model.layout(), &setting.key).point());
+    rule.begin(0);
+    Ok(rule)
 }
 
 /// What the rules make of the gradients whose mean has norm `mean`.
 pub(super) fn table(rules: &[Ruled], learning: &[String], mean: f64) -> Table {
     let mut table = Table::new(
         "What each rule makes of these gradients",
-        &[
-            "rule",
-            "bound on an example",
-            "root mean square contribution",
-            "norm of the mean contribution",
-            "its angle with the true mean",
-            "mean contribution over the bound",
-        ],
+        &["rule", "bound", "r.m.s. contribution", "norm of the mean", "angle of the mean", "mean over bound"],
     );
     for rule in rules {
         let star = if learning.contains(&rule.name) { " (as it starts out)" } else { "" };

@@ -87,16 +87,10 @@ pub(super) fn images(ask: &Ask, results: &mut Results) -> Result<(), StudyError>
     let mut words = introduction();
     let mut tables = Vec::new();
     for problem in &PROBLEMS {
-        match one(ask, problem) {
-            Err(StudyError::Run(RunError::Data(absent))) => {
-                words.push(format!("{}: not run, for lack of data: {absent}.", problem.name));
-            }
-            Err(other) => return Err(other),
-            Ok(arms) => {
-                words.extend(problem.paper.and_then(|paper| verdict(problem, paper, &arms)));
-                tables.push(table(problem, &arms));
-            }
-        }
+        let (arms, absent) = one(ask, problem)?;
+        words.extend(problem.paper.and_then(|paper| verdict(problem, paper, &arms)));
+        words.extend(absent);
+        tables.extend((!arms.is_empty()).then(|| table(problem, &arms)));
     }
     results.part("Images", words, tables, Vec::new());
     Ok(())
@@ -118,18 +112,25 @@ fn introduction() -> Vec<String> {
 /// All arms of a problem: (update, rule, what came of it).
 type Arms = Vec<(&'static str, &'static str, Came)>;
 
-fn one(ask: &Ask, problem: &Problem) -> Result<Arms, StudyError> {
-    let mut arms = Vec::new();
+/// The arms that were made, and which were not for lack of data: parts of them may have been kept where the data were.
+fn one(ask: &Ask, problem: &Problem) -> Result<(Arms, Option<String>), StudyError> {
+    let (mut arms, mut absent, mut why) = (Vec::new(), Vec::new(), String::new());
     for (k, update) in UPDATES.into_iter().enumerate() {
         for rule in RULES.into_iter().filter(|rule| !ask.quick || *rule != "auto-v") {
             let rates = if ask.quick { &problem.rates[k][1..2] } else { problem.rates[k] };
             let seeds = if ask.quick { 1 } else { problem.seeds[k] };
-            if let Some(came) = arm(ask, problem, (update, rule), rates, seeds)? {
-                arms.push((update, rule, came));
+            match arm(ask, problem, (update, rule), rates, seeds) {
+                Ok(came) => arms.extend(came.map(|came| (update, rule, came))),
+                Err(StudyError::Run(RunError::Data(missing))) => {
+                    absent.push(format!("{update} with {rule}"));
+                    why = missing.to_string();
+                }
+                Err(other) => return Err(other),
             }
         }
     }
-    Ok(arms)
+    let words = || format!("{}: not run, for lack of data: {}. {why}.", problem.name, absent.join(", "));
+    Ok((arms, (!absent.is_empty()).then(words)))
 }
 
 fn arm(

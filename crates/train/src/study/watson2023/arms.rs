@@ -37,7 +37,7 @@ pub(super) fn arms(ground: &Ground, model: &Model, results: &mut Results) -> Res
     let picture = Picture {
         title: "The four arms and clipping rescaled, seed 0".into(),
         x: Axis::new("step").whole(),
-        y: Axis::new("test accuracy").unit("%"),
+        y: Axis::new("accuracy").unit("%"),
         layers,
         marks: Vec::new(),
     };

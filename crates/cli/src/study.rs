@@ -1,7 +1,7 @@
 //! `secateur study`: a published experiment, run here.
 use crate::Failure;
 use std::path::PathBuf;
-use train::study::{ALL, Ask, study};
+use train::study::{ALL, Ask, Parts, study};
 
 /// Repeat a paper's experiments; write tables and figures.
 #[derive(clap::Args)]
@@ -9,7 +9,8 @@ use train::study::{ALL, Ask, study};
 Examples:
   secateur study                                   lists the studies
   secateur study chen2020 --quick --data-dir data  within three minutes
-  secateur study chen2020 --data-dir data --out studies/chen2020")]
+  secateur study chen2020 --data-dir data --out studies/chen2020
+  secateur study bu2022 --data-dir data --device cuda --keep parts --share   one of several processes; the last goes without --share")]
 pub struct Args {
     /// chen2020, watson2023 or bu2022
     name: Option<String>,
@@ -25,6 +26,15 @@ pub struct Args {
     /// Where the studies' configurations are
     #[arg(long, value_name = "DIR", default_value = "studies")]
     studies: PathBuf,
+    /// Where networks are trained: cpu, cuda (the first GPU) or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: String,
+    /// Keep long parts in this folder: a study that was cut off goes on from there
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Make only parts that no other process has taken from --keep, and no page: start several, and then one without it
+    #[arg(long, requires = "keep")]
+    share: bool,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -40,7 +50,12 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     let out = args.out.unwrap_or_else(|| format!("study-{name}").into());
     let data = crate::train::root(args.data_dir.as_deref(), None);
-    let results = study(&name, &Ask { quick: args.quick, data, studies: args.studies }, &out)?;
+    let parts = Parts::new(args.keep, args.share);
+    let ask = Ask { quick: args.quick, data, studies: args.studies, device: args.device, parts };
+    let results = study(&name, &ask, &out)?;
+    if args.share {
+        return Ok(());
+    }
     print!("{}", results.markdown());
     println!("\npage: {}", out.join("page.html").display());
     Ok(())

@@ -2,7 +2,10 @@
 mod common;
 use common::{answer, json, secateur};
 use predicates::{prelude::PredicateBooleanExt, str::contains};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use tempfile::TempDir;
 
 fn page(out: &Path) -> String {
@@ -88,17 +91,23 @@ fn a_run_that_is_watched_has_its_curves_in_the_report() {
     assert_eq!(json(&out.join("diagnose.json"))["visits"].as_array().unwrap().len(), 3);
 }
 
-/// The parts that need no data but what is in the program; the others say what they lack. With the data they run too.
+/// All of them where the images are ($SECATEUR_DATA or ../shared/data); else the parts that need no data but what is in the
+/// program, and the others say what they lack.
 #[test]
 fn quick_studies_run() {
     let studies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../studies");
-    let data = std::env::var_os("SECATEUR_DATA");
+    let beside = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"));
+    let data = std::env::var_os("SECATEUR_DATA").map_or_else(|| beside.to_owned(), PathBuf::from);
+    let there = data.join("fashion-mnist").is_dir();
+    if !there {
+        eprintln!("skipped: the parts of studies that need images, which are not below {}", data.display());
+    }
     for name in ["chen2020", "bu2022", "watson2023"] {
         let top = TempDir::new().unwrap();
         let mut command = secateur();
         command.args(["study", name, "--quick", "--studies"]).arg(&studies).arg("--out").arg(top.path());
-        command.arg("--data-dir").arg(data.as_deref().unwrap_or("absent".as_ref()));
-        if name == "watson2023" && data.is_none() {
+        command.arg("--data-dir").arg(&data);
+        if name == "watson2023" && !there {
             command.assert().failure().stderr(contains("fashion-mnist"));
             continue;
         }
@@ -106,7 +115,44 @@ fn quick_studies_run() {
         let results = json(&top.path().join("results.json"));
         assert_eq!(results["quick"], true);
         let page = fs::read_to_string(top.path().join("page.html")).unwrap();
-        assert!(page.contains("<svg") && page.contains("<table>") && !page.contains("<script"));
+        assert!(page.contains("<svg") && page.contains("<table class=") && !page.contains("<script"));
         assert!(fs::read_to_string(top.path().join("README.md")).unwrap().contains("A quick run"));
+    }
+}
+
+/// Every rule of the list is shown, or named with the reason why not; and what stands in for a rule is said.
+#[test]
+fn rules_are_shown_or_named() {
+    let top = TempDir::new().unwrap();
+    let look = |clip: &str| {
+        let out = top.path().join(clip.len().to_string());
+        let mut command = secateur();
+        command
+            .args(["diagnose", "--examples", "64", "--only", "norms,step", "--set"])
+            .arg(clip)
+            .arg("--out")
+            .arg(&out);
+        command.assert().success();
+        let found = json(&out.join("diagnose.json"));
+        let norms = &found["visits"][0]["findings"][0]["numbers"];
+        let names = |rows: &serde_json::Value, key: &str| -> Vec<String> {
+            let name = |row: &serde_json::Value| row.get(key).unwrap_or(row).as_str().unwrap().to_owned();
+            rows.as_array().unwrap().iter().map(name).collect()
+        };
+        let notes = names(&found["notes"], "");
+        (names(&norms["rules"], "rule"), names(&norms["rules_that_learn"], ""), notes, page(&out))
+    };
+    let (shown, learning, notes, page) = look("clip={rule=\"flat\", bound=1.0}");
+    assert_eq!(shown[0], "flat");
+    assert!(learning.contains(&"quantile".to_owned()) && !learning.contains(&"auto-s".to_owned()), "{learning:?}");
+    assert!(page.contains("quantile (as it starts out)") && page.contains("What each rule makes of these gradients"));
+    for entry in train::clip::ClipConfig::ENTRIES {
+        let named = notes.iter().any(|note| note.contains(&format!("{} (", entry.name)));
+        assert!(shown.contains(&entry.name.to_owned()) != named, "{}: shown or named, not both", entry.name);
+    }
+    for (clip, why) in [("micro-batch", "clips means of crowds"), ("dice-sgd", "adds what it cut off before")] {
+        let (shown, _, notes, page) = look(&format!("clip={{rule=\"{clip}\", bound=0.5}}"));
+        assert_eq!(shown.iter().filter(|name| *name == "flat").count(), 1);
+        assert!(shown[0] == "flat" && notes[0].contains(why) && page.contains("is shown in its place"), "{notes:?}");
     }
 }

@@ -66,7 +66,7 @@ impl Parts {
     }
 
     fn weighed(rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[Vec<f64>]) -> Parts {
-        let proposed = rule.weigh(seen(&norms, groups.count, dots)).into_rows();
+        let proposed = rule.weigh(shown(&norms, groups.count, dots)).into_rows();
         let weights = cap(&proposed, &norms, &groups.bounds);
         let answer = rule.ask().map_or_else(Vec::new, |question| {
             let most = most(&question, &weights, &norms, groups);
@@ -124,7 +124,7 @@ impl Parts {
 }
 
 /// What a rule is shown: norms, and inner products after them.
-fn seen(norms: &[f64], groups: usize, dots: &[Vec<f64>]) -> Each {
+pub(crate) fn shown(norms: &[f64], groups: usize, dots: &[Vec<f64>]) -> Each {
     let mut rows = Vec::with_capacity(norms.len() + dots.iter().map(Vec::len).sum::<usize>());
     for (i, norms) in norms.chunks(groups).enumerate() {
         rows.extend_from_slice(norms);

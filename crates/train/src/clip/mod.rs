@@ -28,6 +28,8 @@ mod grouping;
 mod histogram;
 mod lot;
 mod mask;
+#[cfg(test)]
+mod published;
 mod question;
 mod release;
 mod rule;
@@ -48,8 +50,8 @@ pub use frame::{Frame, Projection};
 use grouping::Groups;
 pub use grouping::{Grouping, split};
 use lot::Parts;
-pub(crate) use lot::cap;
 pub use lot::{Crowds, Residuals};
+pub(crate) use lot::{cap, shown};
 use privacy::{Bounded, LedgerError, Privatized, Round, Secret};
 pub use question::{Price, Question, SideNoise, share};
 pub use release::{Joint, Noise};

@@ -68,21 +68,24 @@ impl ClipRule for Rule {
 mod tests {
     use super::super::trial::*;
 
-    /// The mean of the sampled rule is the radial rule, within four standard errors in each coordinate (one false alarm in
-    /// 5000 keys; the key is fixed).
+    /// `clipping-08`, section 4: on T0 with d = 3, k = C = 1, the average over 10^6 draws of the sampled rule is the radial rule
+    /// to three standard errors in every coordinate (besides the 3e-4 of its table of norms), for each example by itself. Of
+    /// 12 such comparisons one fails with probability 0.03 over keys; the key is fixed.
     #[test]
     fn the_mean_is_radial() {
         let reach = 3f64.sqrt();
         let sampled = rule(&format!("rule = \"perturbed\"\nreach = {reach}"));
         let radial = rule(&format!("rule = \"radial\"\nreach = {reach}"));
-        let n = 100_000;
-        for example in T0 {
+        let n = 1_000_000;
+        for (k, example) in T0.into_iter().enumerate() {
             let want = sum(&*radial, &[example]);
-            let got = sum(&*sampled, &vec![example; n]);
+            // Examples' own numbers pick their normals: each draw is another example.
+            let draws = (0..10).map(|part| sum_of(&*sampled, &vec![example; n / 10], (10 * k + part) * n / 10));
+            let got = draws.fold(vec![0.0; 3], |a, b| a.iter().zip(&b).map(|(a, b)| a + b).collect());
             for (got, want) in got.iter().zip(want) {
                 let mean = got / n as f64;
                 let error = ((1.0 - mean * mean) / n as f64).sqrt();
-                assert!((mean - want).abs() < 4.0 * error + 3e-4, "{mean} and {want}");
+                assert!((mean - want).abs() < 3.0 * error + 3e-4, "{mean} and {want}");
             }
         }
     }

@@ -61,6 +61,12 @@ impl ClipRule for Rule {
     }
 }
 
+/// `phi(n)` for `C = 1`, `k` and so many dimensions, by quadrature: how long a gradient of norm `n` is in the mean after it is
+/// perturbed and clipped.
+pub(crate) fn phi(n: f64, k: f64, dimensions: usize) -> f64 {
+    if n > 0.0 { n * Shape { k, dimensions }.weight(n) } else { 0.0 }
+}
+
 /// The problem for `C = 1`: how much each coordinate is perturbed, and how many there are.
 struct Shape {
     k: f64,
@@ -167,28 +173,47 @@ impl Table {
 mod tests {
     use super::{super::trial::*, *};
 
-    /// The specification's table: n, k, d and phi for C = 1, by adaptive quadrature to 1e-9.
-    const PUBLISHED: [(f64, f64, usize, f64); 11] = [
-        (2.0, 1.0, 1, 0.917066684),
-        (4.0, 2.0, 1, 0.945394687),
-        (0.5, 1.0, 2, 0.288503688),
-        (0.5, 0.1, 10, 0.499999888),
-        (5.0, 0.1, 10, 0.998203774),
-        (1.0, 1.0, 10, 0.296234826),
-        (3.0, 1.0, 100, 0.286849068),
-        (20.0, 1.0, 1000, 0.534508759),
-        (3.0, 1.0, 26010, 0.018598237),
-        (1.0, 0.01, 26010, 0.526972480),
-        (0.2, 0.002, 26010, 0.200000000),
+    /// The specification's table (`clipping-08`, section 4): n, k, d, phi, w = phi / n and the limit of many dimensions for
+    /// C = 1, by adaptive quadrature to 1e-9.
+    const PUBLISHED: [(f64, f64, usize, f64, f64, f64); 11] = [
+        (2.0, 1.0, 1, 0.917066684, 0.458533342, 0.894427191),
+        (4.0, 2.0, 1, 0.945394687, 0.236348672, 0.894427191),
+        (0.5, 1.0, 2, 0.288503688, 0.577007377, 0.333333333),
+        (0.5, 0.1, 10, 0.499999888, 0.999999776, 0.845154255),
+        (5.0, 0.1, 10, 0.998203774, 0.199640755, 0.998005980),
+        (1.0, 1.0, 10, 0.296234826, 0.296234826, 0.301511345),
+        (3.0, 1.0, 100, 0.286849068, 0.095616356, 0.287347886),
+        (20.0, 1.0, 1000, 0.534508759, 0.026725438, 0.534522484),
+        (3.0, 1.0, 26010, 0.018598237, 0.006199412, 0.018598416),
+        (1.0, 0.01, 26010, 0.526972480, 0.526972480, 0.526973091),
+        (0.2, 0.002, 26010, 0.200000000, 1.000000000, 0.526973091),
     ];
 
     #[test]
     fn published_means() {
-        for (n, k, dimensions, phi) in PUBLISHED {
+        let digits = |got: f64, want: f64| assert!((got - want).abs() <= 0.51e-9, "{got} is not {want}");
+        for (n, k, dimensions, phi, w, limit) in PUBLISHED {
             let shape = Shape { k, dimensions };
-            assert!((shape.weight(n) * n - phi).abs() < 2e-9, "{n} {k} {dimensions}: {}", shape.weight(n) * n);
+            digits(super::phi(n, k, dimensions), phi);
+            digits(shape.weight(n), w);
+            digits(n / (n * n + k * k * dimensions as f64).sqrt(), limit);
             let table = Table::new(&shape).weight(n) * n;
             assert!((table / phi - 1.0).abs() < 3e-4, "looked up: {table} for {phi}");
+        }
+    }
+
+    /// `clipping-08`, section 1: phi is increasing, its slope is at most 1, and it is no longer than the gradient or the bound.
+    #[test]
+    fn means_rise_no_faster_than_norms() {
+        for (k, dimensions) in [(0.3, 1), (1.0, 2), (0.1, 10), (0.05, 1000), (3.0, 100)] {
+            let phi = |n: f64| super::phi(n, k, dimensions);
+            let steps: Vec<f64> = (0..200).map(|i| 0.05 * f64::from(i)).collect();
+            for pair in steps.windows(2) {
+                let (a, b) = (phi(pair[0]), phi(pair[1]));
+                assert!(b >= a - 1e-12 && b - a <= pair[1] - pair[0] + 1e-9, "k = {k}, d = {dimensions}: {a}, {b}");
+                assert!(b <= pair[1].min(1.0) + 1e-9);
+            }
+            assert!(phi(1e4 * (1.0 + k * (dimensions as f64).sqrt())) > 0.999);
         }
     }
 

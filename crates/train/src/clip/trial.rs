@@ -105,6 +105,11 @@ pub fn sum(rule: &dyn ClipRule, rows: &[[f32; 3]]) -> Vec<f64> {
     seen(rule, rows).sum
 }
 
+/// The same of examples that are numbered from `first`.
+pub fn sum_of(rule: &dyn ClipRule, rows: &[[f32; 3]], first: usize) -> Vec<f64> {
+    open(contribute(rule, &layout(), taps_of(rows, (first..first + rows.len()).collect()), None), rule).sum
+}
+
 /// A whole step on `rows` with this noise (in units of the bound): the mean gradient that the updates get.
 pub fn step(rule: &mut dyn ClipRule, step: u64, rows: &[[f32; 3]], noise: &[f32], lot: f64) -> Vec<f64> {
     let layout = layout();

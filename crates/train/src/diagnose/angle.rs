@@ -42,6 +42,7 @@ impl Diagnostic for Angle {
                 ),
             ],
             pictures: vec![cosine_histogram(&cosines), by_threshold(scan, v, scene.setting.bound)],
+            table: None,
         })
     }
 }

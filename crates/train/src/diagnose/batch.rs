@@ -60,6 +60,7 @@ impl Diagnostic for Batch {
             }),
             words: words(trace / signal, even, s.lot, s.noise_multiplier),
             pictures: vec![picture],
+            table: None,
         })
     }
 }

@@ -30,6 +30,7 @@ impl Diagnostic for Bias {
             }),
             words: words(&now),
             pictures: vec![relative_curve(&curve, now.c), progress(&curve, v, now.c)],
+            table: None,
         })
     }
 }

@@ -56,6 +56,7 @@ impl Diagnostic for Calibration {
                 100.0 * ece
             )],
             pictures: vec![diagram(&bins)],
+            table: None,
         })
     }
 }
@@ -75,7 +76,7 @@ fn probabilities(scene: &Scene) -> Option<Vec<(Vec<f64>, usize)>> {
 }
 
 /// Outputs as probabilities: softmax, or the logistic function of a single one.
-fn spread(row: &[f32], loss: Loss) -> Option<Vec<f64>> {
+pub(super) fn spread(row: &[f32], loss: Loss) -> Option<Vec<f64>> {
     match (row, loss) {
         (_, Loss::MeanSquaredError) => None,
         ([one], _) => {

@@ -35,8 +35,8 @@ impl Diagnostic for Hessian {
         let largest = top.values.first().copied().unwrap_or(0.0);
         let numbers = json!({
             "eigenvalues": top.values, "smallest_found": top.least, "share_of_mean_gradient": signal, "share_of_clipping_bias": bias,
-            "share_of_isotropic_noise": noise(k), "above_1_percent": top.values.iter().filter(|l| **l > 0.01 * largest).count(),
-            "stable_rank": top.values.iter().filter(|l| **l > 0.0).sum::<f64>() / largest,
+            "share_of_isotropic_noise": noise(k), "above_1_percent": top.above_a_hundredth(),
+            "stable_rank": top.stable_rank(),
         });
         let last = |x: &[f64]| 100.0 * x.last().copied().unwrap_or(0.0);
         Some(Finding {
@@ -50,53 +50,78 @@ impl Diagnostic for Hessian {
                 100.0 * noise(k)
             )],
             pictures: vec![spectrum(&top.values), shares(&signal, &bias, &noise)],
+            table: None,
         })
     }
 }
 
 /// Largest eigenvalues, descending, with unit eigenvectors.
-struct Top {
-    values: Vec<f64>,
-    vectors: Vec<Vec<f64>>,
-    least: f64,
+pub struct Top {
+    /// The eigenvalues.
+    pub values: Vec<f64>,
+    /// Unit eigenvectors, in the same order.
+    pub vectors: Vec<Vec<f64>>,
+    /// The smallest Ritz value that was seen.
+    pub least: f64,
 }
 
 impl Top {
+    /// The `wanted` largest eigenvalues of the symmetric operator `product`, seen from `start`, by `2 wanted + 10` steps of
+    /// Lanczos; fewer where an invariant subspace ends it.
+    pub fn of(product: impl FnMut(&[f64]) -> Vec<f64>, start: Vec<f64>, wanted: usize) -> Top {
+        let steps = (2 * wanted + 10).min(start.len());
+        let found = lanczos(product, start, steps);
+        let (values, vectors) = found.eigen();
+        let vector = |k: usize| {
+            let mut sum = vec![0.0; found.basis[0].len()];
+            for (q, s) in found.basis.iter().zip(&vectors[k]) {
+                sum.iter_mut().zip(q).for_each(|(sum, q)| *sum += s * q);
+            }
+            sum
+        };
+        let least = values.last().copied().unwrap_or(0.0);
+        let kept = wanted.min(values.len());
+        Top { vectors: (0..kept).map(vector).collect(), values: values.into_iter().take(kept).collect(), least }
+    }
+
     /// The share of `g`'s energy along the first 1, 2, ... eigenvectors.
-    fn shares(&self, g: &Grads) -> Vec<f64> {
+    pub fn shares(&self, g: &Grads) -> Vec<f64> {
         let energy: f64 = g.flat().iter().map(|x| f64::from(*x).powi(2)).sum();
         let along = |v: &Vec<f64>| v.iter().zip(g.flat()).map(|(v, x)| v * f64::from(*x)).sum::<f64>().powi(2);
         let mut sum = 0.0;
         self.vectors.iter().map(|v| (sum += along(v), sum / energy.max(f64::MIN_POSITIVE)).1).collect()
     }
+
+    /// How many eigenvalues are above 1 % of the largest.
+    pub fn above_a_hundredth(&self) -> usize {
+        self.values.iter().filter(|l| **l > 0.01 * self.values[0]).count()
+    }
+
+    /// The sum of the positive ones over the largest.
+    pub fn stable_rank(&self) -> f64 {
+        self.values.iter().filter(|l| **l > 0.0).sum::<f64>() / self.values.first().copied().unwrap_or(0.0)
+    }
+}
+
+/// Products of the Hessian at `point` with vectors, by central differences of `gradient`.
+pub fn products(point: &Grads, gradient: impl Fn(&Grads) -> Grads) -> impl FnMut(&[f64]) -> Vec<f64> {
+    let h = 1e-3 * point.norm().max(1.0);
+    let point = point.clone();
+    move |v: &[f64]| {
+        let v = Grads::new(point.layout(), v.iter().map(|x| *x as f32).collect());
+        let ahead = gradient(&point.clone().add_scaled(v.clone(), h));
+        let behind = gradient(&point.clone().add_scaled(v, -h));
+        let pairs = ahead.flat().iter().zip(behind.flat());
+        pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)) / (2.0 * h)).collect()
+    }
 }
 
 fn top(scene: &Scene, wanted: usize) -> Top {
     let point = scene.weights.point();
-    let h = 1e-3 * point.norm().max(1.0);
-    let product = |v: &[f64]| {
-        let v = Grads::new(point.layout(), v.iter().map(|x| *x as f32).collect());
-        let ahead = scene.gradient_at(&point.clone().add_scaled(v.clone(), h));
-        let behind = scene.gradient_at(&point.clone().add_scaled(v, -h));
-        let pairs = ahead.flat().iter().zip(behind.flat());
-        pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)) / (2.0 * h)).collect()
-    };
     let mut start = vec![0.0f32; point.layout().len()];
     scene.setting.key.stream(Purpose::Permute, 0, 3).fill_normal(0, &mut start);
-    let start: Vec<f64> = start.into_iter().map(f64::from).collect();
-    let steps = (2 * wanted + 10).min(start.len());
-    let found = lanczos(product, start, steps);
-    let (values, vectors) = found.eigen();
-    let vector = |k: usize| {
-        let mut sum = vec![0.0; found.basis[0].len()];
-        for (q, s) in found.basis.iter().zip(&vectors[k]) {
-            sum.iter_mut().zip(q).for_each(|(sum, q)| *sum += s * q);
-        }
-        sum
-    };
-    let least = values.last().copied().unwrap_or(0.0);
-    let kept = wanted.min(values.len());
-    Top { vectors: (0..kept).map(vector).collect(), values: values.into_iter().take(kept).collect(), least }
+    let start = start.into_iter().map(f64::from).collect();
+    Top::of(products(&point, |p| scene.gradient_at(p)), start, wanted)
 }
 
 /// A symmetric operator seen from one starting vector.

@@ -13,7 +13,7 @@ use serde_json::json;
 pub struct Interpolation;
 
 /// Points on the line, from half a length before the first to half a length beyond the second.
-const POINTS: usize = 21;
+const POINTS: usize = 41;
 
 impl Diagnostic for Interpolation {
     fn heading(&self) -> &'static str {
@@ -44,6 +44,7 @@ impl Diagnostic for Interpolation {
                 false => format!("There is no barrier between {name} and here, {distance:.2} apart."),
             }],
             pictures: vec![picture],
+            table: None,
         })
     }
 }

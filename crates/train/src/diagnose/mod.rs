@@ -8,9 +8,12 @@
 //! A new diagnostic is one file here and one line in the list below.
 //!
 //! Sources: Chen, Wu, Hong 2020 (arXiv 2006.15429) for symmetry and disparity; the others are named in their files.
+#[cfg(test)]
+mod by_hand;
 pub mod clipped;
 mod live;
 mod page;
+mod ruled;
 mod scan;
 mod scene;
 pub mod source;
@@ -19,7 +22,7 @@ pub mod statistics;
 mod tests;
 mod visit;
 
-use crate::report::plot::Picture;
+use crate::report::{Table, plot::Picture};
 pub use live::Live;
 pub(crate) use page::figures;
 pub use page::html;
@@ -41,6 +44,9 @@ pub struct Finding {
     /// What to look at.
     #[serde(skip)]
     pub pictures: Vec<Picture>,
+    /// What to read off, where a chart would not do; its numbers are among the others.
+    #[serde(skip)]
+    pub table: Option<Table>,
 }
 
 /// A way of looking at gradients, losses or curvature.

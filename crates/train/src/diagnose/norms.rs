@@ -2,6 +2,7 @@
 use super::{
     Diagnostic, Finding, Scan, Scene,
     clipped::shrink,
+    ruled::Ruled,
     statistics::{histogram, mean, quantile, share, sorted},
 };
 use crate::report::plot::{Axis, Layer, Mark, Picture};
@@ -39,10 +40,11 @@ impl Diagnostic for Norms {
             name: "norms",
             numbers: json!({
                 "examples": scan.len(), "left_out_as_not_finite": scan.lost, "bound": c, "share_clipped": clipped,
-                "whole": numbers(&scan.norms), "layers": by_layer, "rules": rules,
+                "whole": numbers(&scan.norms), "layers": by_layer, "rules": rules, "rules_that_learn": scene.setting.learning,
             }),
             words,
             pictures: vec![histogram_of(scan, c), layers_of(scan), lengths(scan)],
+            table: Some(super::ruled::table(&scan.rules, &scene.setting.learning, scan.mean_norm())),
         })
     }
 }
@@ -59,11 +61,11 @@ fn layer(name: &str, norms: &[f64], whole: &[f64]) -> Value {
     json!({ "layer": name, "share_of_energy": energy(norms) / energy(whole), "norms": numbers(norms) })
 }
 
-fn contribution(rule: &super::scan::Ruled, scan: &Scan) -> Value {
+fn contribution(rule: &Ruled, scan: &Scan) -> Value {
     json!({
         "rule": rule.name, "bound": rule.bound, "mean_contribution_norm": rule.square.sqrt(),
         "root_mean_square_contribution": rule.second.sqrt(),
-        "cosine_with_mean": rule.dot / (rule.square.sqrt() * scan.mean_norm()),
+        "cosine_with_mean": rule.cosine(scan.mean_norm()),
     })
 }
 
@@ -103,9 +105,8 @@ fn layers_of(scan: &Scan) -> Picture {
 fn lengths(scan: &Scan) -> Picture {
     let looks = [(Mark::Line, 1), (Mark::Dashed, 2), (Mark::Joined, 3)];
     let drawn = scan.rules.iter().filter(|rule| !rule.lengths.is_empty());
-    let layer = |(rule, (mark, tone)): (&super::scan::Ruled, (Mark, u8))| {
-        Layer::new(rule.name.clone(), mark, tone, rule.lengths.clone())
-    };
+    let layer =
+        |(rule, (mark, tone)): (&Ruled, (Mark, u8))| Layer::new(rule.name.clone(), mark, tone, rule.lengths.clone());
     Picture {
         title: "What rules make of a norm".into(),
         x: Axis::new("norm before").log(),

@@ -1,7 +1,7 @@
 //! The page of a diagnosis: what it comes to in words, then every figure.
 use super::{ALL, Diagnosis, Finding, Visit, source::Standing};
 use crate::report::{
-    banner, document, heading,
+    Table, banner, document, heading,
     plot::{Axis, Layer, Mark, Picture},
     section, text, words,
 };
@@ -74,7 +74,11 @@ fn summary(d: &Diagnosis) -> String {
         words::significant(d.bound, 4),
         words::significant(d.lot, 5)
     );
-    section(&format!("What it comes to, at {}", text(&last.label)), &format!("{lead}{setting}<ul>\n{list}</ul>\n"))
+    let notes: String = d.notes.iter().map(|note| format!("<p>{}</p>\n", text(note))).collect();
+    section(
+        &format!("What it comes to, at {}", text(&last.label)),
+        &format!("{lead}{setting}<ul>\n{list}</ul>\n{notes}"),
+    )
 }
 
 /// Key numbers along training, where there are several points.
@@ -108,7 +112,8 @@ fn visit(v: &Visit, several: bool) -> String {
         let heading = ALL.iter().find(|e| e.name == finding.name).map_or(finding.name, |e| e.diagnostic.heading());
         let heading = if several { format!("{heading}, {}", v.label) } else { heading.to_owned() };
         let sentences: String = finding.words.iter().map(|s| format!("<p>{}</p>\n", text(s))).collect();
-        out += &section(&text(&heading), &(sentences + &figures(&finding.pictures)));
+        let table = finding.table.as_ref().map_or_else(String::new, Table::html);
+        out += &section(&text(&heading), &(sentences + &figures(&finding.pictures) + &table));
     }
     out
 }

@@ -5,12 +5,12 @@
 //! of gradients up to length `c` and `S` the sum of unit gradients beyond, so one pass serves every threshold, exactly, at
 //! the memory of three gradients. Inner products (with `v`, with random directions) are taken inside the taps.
 use super::{
+    ruled::{Rule, Ruled},
     scene::{Scene, inner},
     statistics::{quantile, sorted},
 };
 use crate::{
-    clip::{self, ClipRule, Grouping},
-    each::Each,
+    clip::Grouping,
     grads::{Grads, Layout},
     tap::Taps,
 };
@@ -33,27 +33,6 @@ pub struct Threshold {
     pub square: f64,
     /// Its inner product with the mean gradient.
     pub dot: f64,
-}
-
-/// What a rule makes of these gradients.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ruled {
-    /// Its name in configurations.
-    pub name: String,
-    /// How far one example may move the sum.
-    pub bound: f64,
-    /// The squared norm of the mean of what examples contribute.
-    pub square: f64,
-    /// Its inner product with the mean gradient.
-    pub dot: f64,
-    /// The mean squared length of a contribution.
-    pub second: f64,
-    /// The mean squared difference of a contribution from its gradient.
-    pub change: f64,
-    /// The mean inner product of a contribution with its own gradient.
-    pub own: f64,
-    /// Norms from short to long and how long their contributions are; empty for rules that look at groups.
-    pub lengths: Vec<(f64, f64)>,
 }
 
 /// Random directions in parameter space, each a function of a public key and its number: `d` standard normals.
@@ -211,16 +190,6 @@ struct Second<'a> {
     projections: Vec<Vec<f64>>,
 }
 
-/// A rule at work.
-struct Rule<'a> {
-    name: &'a str,
-    rule: &'a dyn ClipRule,
-    sum: Grads,
-    second: f64,
-    change: f64,
-    own: f64,
-}
-
 impl<'a> Second<'a> {
     fn new(scene: &Scene<'a>, first: &First) -> Self {
         let (layout, n) = (scene.model.layout(), first.norms.len());
@@ -325,61 +294,8 @@ impl<'a> Second<'a> {
     }
 }
 
-impl<'a> Rule<'a> {
-    fn new(name: &'a str, rule: &'a dyn ClipRule, layout: &Arc<Layout>) -> Self {
-        Rule { name, rule, sum: Grads::zeros(layout), second: 0.0, change: 0.0, own: 0.0 }
-    }
-
-    /// Adds what this chunk's examples contribute.
-    fn take(&mut self, taps: &mut Taps) {
-        let (group_of, groups) = self.rule.grouping().of(self.sum.layout());
-        let norms: Vec<f64> = taps.norms(&group_of, groups).into_iter().map(f64::sqrt).collect();
-        let weights = weights_of(self.rule, &norms, groups);
-        for (n, w) in norms.iter().zip(&weights).map(|(n, w)| (*n, f64::from(*w))).filter(|(n, _)| n.is_finite()) {
-            self.second += (w * n).powi(2);
-            self.change += ((1.0 - w) * n).powi(2);
-            self.own += w * n * n;
-        }
-        self.sum.zip_with(&taps.sum(&weights, &group_of, groups), |a, b| *a += b);
-    }
-
-    fn finish(&self, mean: &Grads, n: f64, ascending: &[f64]) -> Ruled {
-        Ruled {
-            name: self.name.to_owned(),
-            bound: clip::sensitivity(self.rule, mean.layout()),
-            lengths: lengths(self.rule, ascending),
-            square: (self.sum.norm() / n).powi(2),
-            dot: inner(&self.sum, mean) / n,
-            second: self.second / n,
-            change: self.change / n,
-            own: self.own / n,
-        }
-    }
-}
-
 fn unit(norm: f64) -> f64 {
     if norm > 0.0 { norm.recip() } else { 0.0 }
-}
-
-/// A rule's weights, capped as in training.
-pub(super) fn weights_of(rule: &dyn ClipRule, norms: &[f64], groups: usize) -> Vec<f32> {
-    let proposed = rule.weigh(Each::new(norms.to_vec(), groups)).into_rows();
-    clip::cap(&proposed, norms, &rule.bounds(groups))
-}
-
-/// Norms spread over the range of these, and how long a rule leaves them.
-fn lengths(rule: &dyn ClipRule, ascending: &[f64]) -> Vec<(f64, f64)> {
-    if rule.grouping() != Grouping::Model {
-        return Vec::new();
-    }
-    let (short, high) = (quantile(ascending, 0.005).max(1e-12), quantile(ascending, 1.0).max(1e-12));
-    let low = short.min(rule.bounds(1)[0] / 10.0).max(high * 1e-6);
-    if high <= low {
-        return Vec::new();
-    }
-    let norms: Vec<f64> = (0..=48).map(|k| low * (high / low).powf(f64::from(k) / 48.0)).collect();
-    let weights = weights_of(rule, &norms, 1);
-    norms.iter().zip(weights).map(|(n, w)| (*n, n * f64::from(w))).collect()
 }
 
 /// Thresholds from well below the shortest gradients to the longest, equal in ratio, and the configured one.

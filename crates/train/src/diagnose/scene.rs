@@ -13,6 +13,10 @@ use std::{collections::HashMap, sync::Arc};
 pub struct Setting {
     /// The rule that is looked at, as it starts out, and its name; after it, others at the same bound.
     pub rules: Vec<(String, Box<dyn ClipRule>)>,
+    /// Those of them that learn, and are shown as they start out.
+    pub learning: Vec<String>,
+    /// What must be known about the rules that are shown, and those that are not.
+    pub notes: Vec<String>,
     /// How far one example may move the sum under it, `C`.
     pub bound: f64,
     /// Standard deviation of the noise over the bound, `z`; 0 where the configuration is not private.

@@ -95,6 +95,7 @@ impl Diagnostic for Step {
             }),
             words: words(scene.setting, now, closest, straightest),
             pictures: vec![errors(&curve, now.c, closest), directions(&curve, now.c, straightest)],
+            table: None,
         })
     }
 }

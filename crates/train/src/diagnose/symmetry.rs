@@ -49,7 +49,10 @@ impl Diagnostic for Symmetry {
         let sliced = test(&rows, &scene.setting.key, sliced);
         let clouds: Vec<&[&[f64]]> = rows.chunks_exact(2).take(CLOUDS).collect();
         let skew: Vec<Tested> = clouds.iter().map(|cloud| test(cloud, &scene.setting.key, skewness)).collect();
-        let pictures = clouds.iter().zip(&skew).enumerate().map(|(k, (cloud, skew))| picture(k, cloud, skew));
+        let pictures = clouds.iter().zip(&skew).enumerate().map(|(k, (cloud, skew))| {
+            let title = format!("Projection {}: skewness {:.2}, p = {:.3}", k + 1, skew.value, skew.p);
+            picture(title, cloud[0].iter().zip(cloud[1]).take(DRAWN).map(|(x, y)| (*x, *y)).collect())
+        });
         Some(Finding {
             name: "symmetry",
             numbers: json!({
@@ -57,6 +60,7 @@ impl Diagnostic for Symmetry {
             }),
             words: words(sliced, &skew),
             pictures: pictures.collect(),
+            table: None,
         })
     }
 }
@@ -117,11 +121,11 @@ fn turned(rows: &[&[f64]], key: &Key, turning: u64, statistic: &impl Fn(&[&[f64]
     statistic(&all.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
 
-fn picture(k: usize, cloud: &[&[f64]], skew: &Tested) -> Picture {
-    let points: Vec<(f64, f64)> = cloud[0].iter().zip(cloud[1]).take(DRAWN).map(|(x, y)| (*x, *y)).collect();
+/// A cloud about the origin, and its point reflection beside it.
+pub fn picture(title: String, points: Vec<(f64, f64)>) -> Picture {
     let reflected = points.iter().map(|(x, y)| (-x, -y)).collect();
     Picture {
-        title: format!("Projection {}: skewness {:.2}, p = {:.3}", k + 1, skew.value, skew.p),
+        title,
         x: Axis::new("along one random direction"),
         y: Axis::new("along another"),
         layers: vec![

@@ -5,7 +5,7 @@
 //! heavier. Entries of a network differ in scale, which lowers the index by itself: a Gaussian control with the same variance
 //! for every coordinate is given beside it. Entries that are exactly 0 (a pixel that is never on) are left out. Norms get
 //! Hill's estimator (1975) on the largest twentieth.
-use super::{Diagnostic, Finding, Scan, Scene, scan::weights_of, statistics::sorted};
+use super::{Diagnostic, Finding, Scan, Scene, ruled::weights_of, statistics::sorted};
 use crate::report::plot::{Axis, Layer, Mark, Picture};
 use privacy::Purpose;
 use serde_json::json;
@@ -86,6 +86,7 @@ impl Diagnostic for Tail {
                  same variances gives {control:.2} (2 would be Gaussian with equal variances)."
             )],
             pictures: vec![survival(&ascending, scene.setting.bound)],
+            table: None,
         })
     }
 }
@@ -102,8 +103,9 @@ fn indices(scene: &Scene, scan: &Scan, size: usize) -> (f64, f64, f64) {
     for who in scan.who.chunks_exact(size) {
         let mut taps = scene.model.taps(scene.weights, scene.examples.gather(who));
         let norms: Vec<f64> = taps.norms(&group_of, groups).into_iter().map(f64::sqrt).collect();
+        let dots: Vec<Vec<f64>> = rule.directions().iter().map(|direction| taps.dot(direction)).collect();
         let raw = taps.sum(&vec![1.0; size], &vec![0; taps.parameters()], 1);
-        let clipped = taps.sum(&weights_of(rule, &norms, groups), &group_of, groups);
+        let clipped = taps.sum(&weights_of(rule, &norms, groups, &dots), &group_of, groups);
         for (sum, mean, index) in [(&raw, &scan.mean, 0), (&clipped, &scan.contributed, 1)] {
             for (j, (sum, mean)) in sum.flat().iter().zip(mean.flat()).enumerate() {
                 let x = f64::from(*sum) / size as f64 - f64::from(*mean);

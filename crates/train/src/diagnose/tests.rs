@@ -29,10 +29,12 @@ fn rule(text: &str) -> Box<dyn ClipRule> {
     config.get().prepare(&setting).unwrap()
 }
 
-fn setting(bound: f64, chunk: usize) -> Setting {
+pub(super) fn setting(bound: f64, chunk: usize) -> Setting {
     let rules = ["flat", "auto-s"].map(|name| (name.to_owned(), rule(&format!("rule = \"{name}\"\nbound = {bound}"))));
     Setting {
         rules: rules.into(),
+        learning: Vec::new(),
+        notes: Vec::new(),
         bound,
         noise_multiplier: 1.1,
         lot: 10.0,
@@ -44,14 +46,14 @@ fn setting(bound: f64, chunk: usize) -> Setting {
 }
 
 /// A linear model without a bias, of inputs `[n, d]`.
-fn model(d: usize, loss: Loss, targets: &Targets) -> Model {
+pub(super) fn model(d: usize, loss: Loss, targets: &Targets) -> Model {
     let linear: LayerConfig = toml::from_str("layer = \"linear\"\nfeatures = 1\nbias = false").unwrap();
     let config = ModelConfig { loss: Some(loss), weights: None, layers: vec![linear] };
     Model::build(&config, &[d], targets).unwrap()
 }
 
 /// Examples whose gradients at weight 0 are `-2 y x`: with `y = -1/2` the gradients are the inputs themselves.
-fn examples(rows: &[Vec<f64>]) -> Examples {
+pub(super) fn examples(rows: &[Vec<f64>]) -> Examples {
     let targets = Targets::Values { width: 1, data: vec![-0.5; rows.len()] };
     let inputs = rows.iter().flatten().map(|x| *x as f32).collect();
     Examples::from_floats(inputs, vec![rows[0].len()], targets, Vec::new()).unwrap()
@@ -69,7 +71,7 @@ fn scan_of(data: &Examples, setting: &Setting) -> Scan {
     Scan::new(&Scene { model: &model, weights: &weights, other: None, examples: data, who, setting })
 }
 
-fn normals(n: usize, d: usize, seed: u64) -> Vec<Vec<f64>> {
+pub(super) fn normals(n: usize, d: usize, seed: u64) -> Vec<Vec<f64>> {
     let mut all = vec![0.0; n * d];
     Key::from_seed(seed).stream(Purpose::Audit, 0, 0).fill_normal_f64(0, &mut all);
     all.chunks(d).map(<[f64]>::to_vec).collect()
@@ -79,7 +81,7 @@ fn inner(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-fn near(got: f64, wanted: f64, what: &str) {
+pub(super) fn near(got: f64, wanted: f64, what: &str) {
     assert!((got - wanted).abs() <= 2e-5 * wanted.abs().max(1.0), "{what}: {got} is not {wanted}");
 }
 

@@ -1,11 +1,11 @@
 //! From a question to a diagnosis: load what is needed, go to each point of training, look.
 use super::{
     ALL, Finding, Scan, Scene, Setting,
+    ruled::{self, Rules},
     source::{On, Standing, annul, book, examples},
 };
 use crate::{
-    checkpoint,
-    clip::{self, ClipConfig},
+    checkpoint, clip,
     config::Config,
     data::{DataError, Examples},
     model::{Model, ModelError, Weights},
@@ -41,6 +41,9 @@ pub enum DiagnoseError {
     /// No key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The device that is trained on.
+    #[error(transparent)]
+    Device(#[from] engine::DeviceError),
     /// A result that cannot be written.
     #[error("cannot write {path}: {source}")]
     Write {
@@ -106,6 +109,8 @@ pub struct Diagnosis {
     pub noise_multiplier: f64,
     /// Examples in a step on average.
     pub lot: f64,
+    /// What must be known about the rules that are shown.
+    pub notes: Vec<String>,
     /// What was found, in order of training.
     pub visits: Vec<Visit>,
 }
@@ -123,6 +128,7 @@ impl Diagnosis {
             bound: setting.bound,
             noise_multiplier: setting.noise_multiplier,
             lot: setting.lot,
+            notes: setting.notes.clone(),
             visits: Vec::new(),
         }
     }
@@ -201,6 +207,8 @@ pub(super) fn cheap(
     const CHEAP: [&str; 5] = ["norms", "angle", "step", "bias", "symmetry"];
     let setting = setting(config, model, plan, 0)?;
     let who = choose(public, CHEAPLY);
+    // Looking is done on the processor, wherever the run is.
+    let weights = &super::scene::at(model.layout(), &weights.point());
     let scene = Scene { model, weights, other: None, examples: public, who, setting: &setting };
     let entries: Vec<_> = ALL.iter().filter(|e| CHEAP.contains(&e.name)).copied().collect();
     let visit = visit(&scene, &format!("step {step}"), Some(step), &entries);
@@ -208,21 +216,14 @@ pub(super) fn cheap(
 }
 
 fn setting(config: &Config, model: &Model, plan: &Plan, eigenvalues: usize) -> Result<Setting, DiagnoseError> {
-    let own = prepare(&config.clip, plan, model).map_err(|e| DiagnoseError::Ask(format!("clip: {e}")))?;
+    let own = ruled::prepare(&config.clip, plan, model).map_err(|e| DiagnoseError::Ask(format!("clip: {e}")))?;
     let bound = clip::sensitivity(&*own, model.layout());
-    let named = (config.clip.name().to_owned(), own);
-    let others = ClipConfig::ENTRIES.iter().filter(|entry| entry.name != config.clip.name());
-    let other = |entry: &crate::registry::Entry| {
-        let name = [("rule".to_owned(), entry.name.into())];
-        let bound = [("bound".to_owned(), bound.into())];
-        let tables = [toml::Table::from_iter(name.clone().into_iter().chain(bound)), toml::Table::from_iter(name)];
-        let config = tables.into_iter().find_map(|table| table.try_into::<ClipConfig>().ok())?;
-        Some((entry.name.to_owned(), prepare(&config, plan, model).ok()?))
-    };
-    let rules = std::iter::once(named).chain(others.filter_map(other));
+    let Rules { shown, learning, notes } = Rules::new(&config.clip, own, bound, plan, model)?;
     Ok(Setting {
         bound,
-        rules: rules.filter(|(_, rule)| is_plain(&**rule)).collect(),
+        rules: shown,
+        learning,
+        notes,
         noise_multiplier: plan.noise_multiplier,
         lot: plan.lot,
         sample_rate: plan.sample_rate,
@@ -230,31 +231,6 @@ fn setting(config: &Config, model: &Model, plan: &Plan, eigenvalues: usize) -> R
         chunk: config.train.chunk,
         eigenvalues,
     })
-}
-
-/// A rule as it starts out.
-fn prepare(config: &ClipConfig, plan: &Plan, model: &Model) -> Result<Box<dyn clip::ClipRule>, String> {
-    let layout = model.layout().clone();
-    let setting = clip::Setting {
-        parameters: layout.len(),
-        layout,
-        noise_multiplier: plan.noise_multiplier,
-        lot: plan.lot,
-        sample_rate: plan.sample_rate,
-        steps: plan.steps,
-        key: Arc::new(Key::from_seed(0)),
-    };
-    config.get().prepare(&setting)
-}
-
-/// Whether a rule sees nothing but norms of gradients in the model's own coordinates. Others learn or remember, and what they
-/// do to a gradient cannot be said from one look; the page then shows flat clipping at the same bound.
-fn is_plain(rule: &dyn clip::ClipRule) -> bool {
-    rule.frame().is_none()
-        && rule.directions().is_empty()
-        && rule.crowds().is_none()
-        && !rule.remembers()
-        && rule.looks().len() == 1
 }
 
 /// At most `wanted` examples, spread evenly over the data.
@@ -300,11 +276,16 @@ fn train(
     let key = Arc::new(config.train.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?);
     let weights = crate::run::start(config, model, root, &key).map_err(|e| DiagnoseError::Ask(e.to_string()))?;
     // Nothing is drawn for step 0, and then nothing is charged.
-    let (data, ledger) = match last {
+    let (mut data, ledger) = match last {
         0 => (crate::plan::nobody()?, Ledger::new(config.privacy.neighbouring)),
         _ => (config.data.load(root)?.train, book(&ask.ledger, config.privacy.neighbouring)?),
     };
     let rows = data.len();
+    let device = config.train.open_device()?;
+    let weights = engine::guard(|| {
+        data.reside(device);
+        weights.to(device)
+    })?;
     let mut trainer = plan.trainer(config, model, weights, data, rows, key, ledger)?;
     let mut points = Vec::new();
     for step in 0..=last {
@@ -313,7 +294,7 @@ fn train(
             points.push((format!("step {step}"), Some(step), copy));
         }
         if step < last {
-            trainer.step()?;
+            engine::guard(|| trainer.step())??;
         }
     }
     trainer.ledger.close()?;

@@ -11,6 +11,7 @@ pub(crate) mod page;
 pub mod plot;
 mod record;
 mod statement;
+mod table;
 pub(crate) mod words;
 mod write;
 
@@ -18,4 +19,5 @@ pub use self::page::html;
 pub(crate) use self::page::{banner, document, heading, html_with, section, text};
 pub use self::record::{Point, Record, Summary};
 pub use self::statement::{Clip, Neighbouring, Noise, Randomness, Sampling, Statement, Steps, UNIT};
+pub use self::table::Table;
 pub use self::write::{read, write, write_atomically};

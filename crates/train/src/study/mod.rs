@@ -5,12 +5,15 @@
 mod bu2022;
 mod chen2020;
 mod networks;
+mod parts;
 mod results;
 pub mod toy;
 mod watson2023;
 
+pub use crate::report::Table;
 use crate::{config::ConfigError, data::DataError, diagnose::DiagnoseError, run::RunError};
-pub use results::{Results, Table};
+pub use parts::Parts;
+pub use results::Results;
 use std::{
     path::{Path, PathBuf},
     time::Instant,
@@ -45,11 +48,26 @@ pub struct Ask {
     pub data: PathBuf,
     /// The folder that holds a folder of configurations for each study.
     pub studies: PathBuf,
+    /// Where networks are trained: `cpu`, `cuda` or `cuda:N`. Diagnoses and small problems stay on the processor.
+    pub device: String,
+    /// Where long parts are kept.
+    pub parts: Parts,
 }
 
 impl Ask {
-    /// The configuration `file` of study `name`, with changes.
+    /// The configuration `file` of study `name`, with changes, on the device.
     fn config(&self, name: &str, file: &str, set: &[String]) -> Result<crate::config::Config, StudyError> {
+        let mut config = self.config_on_cpu(name, file, set)?;
+        config.train.device.clone_from(&self.device);
+        if self.device != "cpu" {
+            // What a chunk holds changes nothing but time, and a GPU wants more at once.
+            config.train.chunk = config.train.chunk.max(4096);
+        }
+        Ok(config)
+    }
+
+    /// A configuration for what is too small for a GPU.
+    fn config_on_cpu(&self, name: &str, file: &str, set: &[String]) -> Result<crate::config::Config, StudyError> {
         let path = self.studies.join(name).join(file);
         let text = std::fs::read_to_string(&path).map_err(|e| {
             StudyError::Other(format!("{}: {e} (say where the folder `studies` is with --studies)", path.display()))
@@ -86,7 +104,8 @@ pub const ALL: [Entry; 3] = [
     },
 ];
 
-/// Makes the study called `name` and writes `results.json`, `README.md` and `page.html` into `out`.
+/// Makes the study called `name` and writes `results.json`, `README.md` and `page.html` into `out`; nothing is written by one
+/// of several processes that share its parts.
 ///
 /// # Errors
 /// If there is no such study, or something that it needs is missing or fails.
@@ -98,7 +117,11 @@ pub fn study(name: &str, ask: &Ask, out: &Path) -> Result<Results, StudyError> {
     let start = Instant::now();
     let mut results = Results::new(entry.name, entry.summary, ask.quick);
     (entry.run)(ask, &mut results)?;
-    results.seconds = start.elapsed().as_secs_f64();
+    if ask.parts.are_shared() {
+        return Ok(results);
+    }
+    results.seconds = start.elapsed().as_secs_f64() + ask.parts.seconds_before();
+    results.machines = ask.parts.machines();
     results.write(out).map_err(|e| StudyError::Other(format!("{}: {e}", out.display())))?;
     Ok(results)
 }

@@ -10,10 +10,11 @@ use crate::{
     tap::Taps,
 };
 use privacy::{Key, Ledger, Neighbouring, Poisson, Purpose, Sampler, Secret, Sum};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// What of a private step is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Arm {
     /// Neither clipping nor noise.
     Sgd,
@@ -199,5 +200,33 @@ pub fn spread(x: &[f64]) -> String {
     match x.len() {
         0 | 1 => format!("{mean:.2}"),
         n => format!("{mean:.2} ± {:.2}", (square / (n - 1) as f64).sqrt()),
+    }
+}
+
+/// The mean and the half-width of its 95 % interval by Student's law, as printed; of one number there is none.
+pub fn interval(x: &[f64]) -> String {
+    let mean = x.iter().sum::<f64>() / x.len().max(1) as f64;
+    half_width(x).map_or_else(|| format!("{mean:.2}"), |half| format!("{mean:.2} ± {half:.2}"))
+}
+
+/// Half the width of the 95 % interval of the mean of independent normal numbers, by Student's law.
+pub fn half_width(x: &[f64]) -> Option<f64> {
+    /// 97.5 % quantiles for 1, 2, ... degrees of freedom (Abramowitz & Stegun 1964, table 26.10).
+    const STUDENT: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
+    let quantile = STUDENT.get(x.len().checked_sub(2)?).copied().unwrap_or(2.228);
+    let mean = x.iter().sum::<f64>() / x.len() as f64;
+    let variance = x.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (x.len() - 1) as f64;
+    Some(quantile * (variance / x.len() as f64).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::half_width;
+
+    #[test]
+    fn intervals_of_means_by_hand() {
+        // Deviation 1, n = 3: 4.303 / sqrt(3).
+        assert!((half_width(&[1.0, 2.0, 3.0]).unwrap() - 2.4843).abs() < 1e-3);
+        assert_eq!((half_width(&[1.0]), half_width(&[])), (None, None));
     }
 }

@@ -1,33 +1,10 @@
 //! What a study found: words, tables, figures; as JSON, as Markdown, and as a page.
 use crate::{
     diagnose::figures,
-    report::{document, heading, plot::Picture, section, text, write_atomically},
+    report::{Table, document, heading, plot::Picture, section, text, write_atomically},
 };
 use serde::Serialize;
 use std::{io, path::Path};
-
-/// A table of results.
-#[derive(Debug, Clone, Serialize)]
-pub struct Table {
-    /// What it shows.
-    pub title: String,
-    /// Names of columns.
-    pub head: Vec<String>,
-    /// Rows, as printed.
-    pub rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    /// A table without rows.
-    pub fn new(title: impl Into<String>, head: &[&str]) -> Self {
-        Table { title: title.into(), head: head.iter().map(|h| (*h).to_owned()).collect(), rows: Vec::new() }
-    }
-
-    /// One more row.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
-    }
-}
 
 /// One part of a study: what the paper says, what was run, what came out.
 #[derive(Debug, Clone, Serialize)]
@@ -54,9 +31,9 @@ pub struct Results {
     pub quick: bool,
     /// The program.
     pub secateur_version: &'static str,
-    /// Threads that were used.
-    pub threads: usize,
-    /// Wall time of all of it.
+    /// What its long parts were made on.
+    pub machines: Vec<String>,
+    /// Wall time of all of it, one part after the other.
     pub seconds: f64,
     /// The parts.
     pub parts: Vec<Part>,
@@ -64,8 +41,8 @@ pub struct Results {
 
 impl Results {
     pub(super) fn new(name: &'static str, paper: &'static str, quick: bool) -> Self {
-        let (secateur_version, threads) = (env!("CARGO_PKG_VERSION"), rayon::current_num_threads());
-        Results { name, paper, quick, secateur_version, threads, seconds: 0.0, parts: Vec::new() }
+        let secateur_version = env!("CARGO_PKG_VERSION");
+        Results { name, paper, quick, secateur_version, machines: Vec::new(), seconds: 0.0, parts: Vec::new() }
     }
 
     /// One more part.
@@ -88,9 +65,9 @@ impl Results {
     fn how(&self) -> String {
         let size = if self.quick { "A quick run, on less of everything: not for comparison." } else { "A full run." };
         format!(
-            "{size} {} threads, {:.0} s of wall time; `secateur study {}{}` repeats it.",
-            self.threads,
+            "{size} {:.0} s, one part after the other, on {}; `secateur study {}{}` repeats it.",
             self.seconds,
+            self.machines.join(" and on "),
             self.name,
             if self.quick { " --quick" } else { "" }
         )
@@ -102,11 +79,7 @@ impl Results {
         for part in &self.parts {
             out += &format!("\n## {}\n", part.title);
             out.extend(part.words.iter().map(|words| format!("\n{words}\n")));
-            for table in &part.tables {
-                let rule = "| --- ".repeat(table.head.len());
-                out += &format!("\n{}\n\n| {} |\n{rule}|\n", table.title, table.head.join(" | "));
-                out.extend(table.rows.iter().map(|row| format!("| {} |\n", row.join(" | "))));
-            }
+            out.extend(part.tables.iter().map(Table::markdown));
         }
         out
     }
@@ -115,7 +88,7 @@ impl Results {
     pub fn html(&self) -> String {
         let part = |part: &Part| {
             let words: String = part.words.iter().map(|w| format!("<p>{}</p>\n", text(w))).collect();
-            let tables: String = part.tables.iter().map(table).collect();
+            let tables: String = part.tables.iter().map(Table::html).collect();
             section(&text(&part.title), &(words + &figures(&part.pictures) + &tables))
         };
         let parts: String = self.parts.iter().map(part).collect();
@@ -123,16 +96,4 @@ impl Results {
         let (name, body) = (format!("Study {}", self.name), format!("<main>\n{how}{parts}</main>\n"));
         document(&format!("{name} - Secateur"), &(heading("study", &name) + &body))
     }
-}
-
-fn table(table: &Table) -> String {
-    let cells = |tag: &str, row: &[String]| -> String {
-        row.iter().map(|cell| format!("<{tag}>{}</{tag}>", text(cell))).collect()
-    };
-    let rows: String = table.rows.iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
-    format!(
-        "<h3>{}</h3>\n<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
-        text(&table.title),
-        cells("th", &table.head)
-    )
 }

@@ -2,6 +2,8 @@
 //!
 //! Everything here is post-processing of released values: it costs no privacy and may do as it likes with them.
 //! A new update is one file and one word in the list below; a learning rate that can follow a schedule is a [`Rate`].
+#[cfg(test)]
+mod absorbed;
 mod rate;
 #[cfg(test)]
 mod tests;

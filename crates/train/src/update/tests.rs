@@ -92,8 +92,13 @@ impl Walk {
 
     /// One step of the quadratic `sum(c w^2) / 2` with curvatures 1, 1/2, 4, and over again.
     fn descend(&mut self) {
+        self.descend_scaled(1.0);
+    }
+
+    /// The same with gradients that are `by` times as long.
+    fn descend_scaled(&mut self, by: f32) {
         let mut g = self.seen(|x| x);
-        g.flat_mut().iter_mut().zip([1.0f32, 0.5, 4.0].into_iter().cycle()).for_each(|(g, c)| *g *= c);
+        g.flat_mut().iter_mut().zip([1.0f32, 0.5, 4.0].into_iter().cycle()).for_each(|(g, c)| *g *= c * by);
         self.take(g);
     }
 
@@ -120,6 +125,13 @@ fn quadratic(config: &str, steps: u64) -> Walk {
     let mut walk = Walk::new(&format!("[[u]]\n{config}"), Grads::new(&layout(), vec![1.0, -2.0, 0.5]), steps);
     (0..steps).for_each(|_| walk.descend());
     walk
+}
+
+/// Where `steps` steps end whose gradients are all `by` times as long.
+pub(super) fn quadratic_scaled(config: &str, steps: u64, by: f32) -> Vec<f32> {
+    let mut walk = Walk::new(&format!("[[u]]\n{config}"), Grads::new(&layout(), vec![1.0, -2.0, 0.5]), steps);
+    (0..steps).for_each(|_| walk.descend_scaled(by));
+    walk.w.to_vec()
 }
 
 #[test]

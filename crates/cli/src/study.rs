@@ -9,9 +9,10 @@ use train::study::{ALL, Ask, study};
 Examples:
   secateur study                                   lists the studies
   secateur study chen2020 --quick --data-dir data  within three minutes
-  secateur study chen2020 --data-dir data --out studies/chen2020")]
+  secateur study chen2020 --data-dir data --out studies/chen2020
+  secateur study fashion2026 --data-dir data --device cuda     started twice, two processes share its runs")]
 pub struct Args {
-    /// chen2020, watson2023 or bu2022
+    /// chen2020, watson2023, bu2022 or fashion2026
     name: Option<String>,
     /// Less of everything: finishes within three minutes on two cores
     #[arg(long)]
@@ -25,6 +26,12 @@ pub struct Args {
     /// Where the studies' configurations are
     #[arg(long, value_name = "DIR", default_value = "studies")]
     studies: PathBuf,
+    /// Of a study that is made of many runs: those whose names hold one of these words
+    #[arg(long, value_name = "WORD,..", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Of a study that is made of many runs: where they train, cpu, cuda or cuda:N [default: as its configuration says]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -40,7 +47,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     let out = args.out.unwrap_or_else(|| format!("study-{name}").into());
     let data = crate::train::root(args.data_dir.as_deref(), None);
-    let results = study(&name, &Ask { quick: args.quick, data, studies: args.studies }, &out)?;
+    let (quick, studies, only, device) = (args.quick, args.studies, args.only, args.device);
+    let tell = |line: &str| eprintln!("{line}");
+    let results = study(&name, &Ask { quick, data, studies, out: out.clone(), only, device, tell })?;
+    if results.missing > 0 {
+        println!("{} runs are missing: other processes are at them, or --only leaves them out", results.missing);
+        return Ok(());
+    }
     print!("{}", results.markdown());
     println!("\npage: {}", out.join("page.html").display());
     Ok(())

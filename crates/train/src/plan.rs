@@ -171,7 +171,7 @@ impl Plan {
         config: &Config,
         model: &Arc<Model>,
         weights: Weights,
-        data: Examples,
+        data: impl Into<Arc<Examples>>,
         rows: usize,
         key: Arc<Key>,
         ledger: Ledger,
@@ -187,7 +187,7 @@ impl Plan {
             Mode::Private => self.private(config, model, &mut weights, &key)?,
         };
         let auto = self.auto(config)?;
-        let data = Secret::new(Arc::new(data));
+        let data = Secret::new(data.into());
         let (model, chunk, normaliser, steps) = (model.clone(), config.train.chunk, self.lot, self.steps);
         Ok(Trainer {
             model,
@@ -235,6 +235,7 @@ impl Plan {
             sample_rate: self.sample_rate,
             steps: self.steps,
             key: key.clone(),
+            root: config.root.clone(),
         };
         let mut rule = config.clip.get().prepare(&setting).map_err(|e| PlanError::Numbers(format!("clip: {e}")))?;
         weights.start(|point| rule.start(point));

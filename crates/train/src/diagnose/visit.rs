@@ -208,7 +208,7 @@ pub(super) fn cheap(
 }
 
 fn setting(config: &Config, model: &Model, plan: &Plan, eigenvalues: usize) -> Result<Setting, DiagnoseError> {
-    let own = prepare(&config.clip, plan, model).map_err(|e| DiagnoseError::Ask(format!("clip: {e}")))?;
+    let own = prepare(&config.clip, &config.root, plan, model).map_err(|e| DiagnoseError::Ask(format!("clip: {e}")))?;
     let bound = clip::sensitivity(&*own, model.layout());
     let named = (config.clip.name().to_owned(), own);
     let others = ClipConfig::ENTRIES.iter().filter(|entry| entry.name != config.clip.name());
@@ -216,8 +216,8 @@ fn setting(config: &Config, model: &Model, plan: &Plan, eigenvalues: usize) -> R
         let name = [("rule".to_owned(), entry.name.into())];
         let bound = [("bound".to_owned(), bound.into())];
         let tables = [toml::Table::from_iter(name.clone().into_iter().chain(bound)), toml::Table::from_iter(name)];
-        let config = tables.into_iter().find_map(|table| table.try_into::<ClipConfig>().ok())?;
-        Some((entry.name.to_owned(), prepare(&config, plan, model).ok()?))
+        let other = tables.into_iter().find_map(|table| table.try_into::<ClipConfig>().ok())?;
+        Some((entry.name.to_owned(), prepare(&other, &config.root, plan, model).ok()?))
     };
     let rules = std::iter::once(named).chain(others.filter_map(other));
     Ok(Setting {
@@ -233,7 +233,12 @@ fn setting(config: &Config, model: &Model, plan: &Plan, eigenvalues: usize) -> R
 }
 
 /// A rule as it starts out.
-fn prepare(config: &ClipConfig, plan: &Plan, model: &Model) -> Result<Box<dyn clip::ClipRule>, String> {
+fn prepare(
+    config: &ClipConfig,
+    root: &Path,
+    plan: &Plan,
+    model: &Model,
+) -> Result<Box<dyn clip::ClipRule>, String> {
     let layout = model.layout().clone();
     let setting = clip::Setting {
         parameters: layout.len(),
@@ -243,6 +248,7 @@ fn prepare(config: &ClipConfig, plan: &Plan, model: &Model) -> Result<Box<dyn cl
         sample_rate: plan.sample_rate,
         steps: plan.steps,
         key: Arc::new(Key::from_seed(0)),
+        root: root.to_owned(),
     };
     config.get().prepare(&setting)
 }

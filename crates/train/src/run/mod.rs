@@ -2,11 +2,12 @@
 mod folder;
 mod record;
 mod resume;
+mod shelf;
 
 use crate::{
     checkpoint,
     config::{Config, ConfigError, Mode},
-    data::{DataError, Examples, Loaded},
+    data::{DataError, Examples},
     model::{Model, ModelError, Score, Weights},
     plan::{self, Plan, PlanError},
     report::{self, Point, Record},
@@ -15,6 +16,8 @@ use crate::{
 pub use folder::FolderError;
 use privacy::{Key, KeyError, Ledger, LedgerError, Odometer};
 use resume::Behind;
+use shelf::Held;
+pub use shelf::Shelf;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -132,7 +135,7 @@ pub struct Run {
     /// What the user should know before starting.
     pub warnings: Vec<String>,
     trainer: Trainer,
-    evaluation: Option<Examples>,
+    evaluation: Option<Arc<Examples>>,
     folder: Option<PathBuf>,
     root: PathBuf,
     behind: Behind,
@@ -142,14 +145,14 @@ pub struct Run {
 struct Ground {
     config: Config,
     root: PathBuf,
-    data: Loaded,
+    data: Held,
     model: Arc<Model>,
 }
 
 impl Ground {
-    fn survey(config: Config, root: &Path) -> Result<Ground, RunError> {
-        config.train.open_device()?;
-        let data = config.data.load(root)?;
+    fn survey(mut config: Config, root: &Path, shelf: &mut Shelf) -> Result<Ground, RunError> {
+        root.clone_into(&mut config.root);
+        let data = shelf.get(&config, root)?;
         let kind = data.train.gather(&[]).targets;
         let model = Arc::new(Model::build(&config.model, data.train.shape(), &kind)?);
         Ok(Ground { config, root: root.to_owned(), data, model })
@@ -167,12 +170,9 @@ impl Ground {
         ledger: Ledger,
         folder: Option<&Path>,
     ) -> Result<Run, RunError> {
-        let Ground { config, root, mut data, model } = self;
+        let Ground { config, root, data, model } = self;
         let device = config.train.open_device()?;
-        let weights = engine::guard(|| {
-            data.train.reside(device);
-            weights.to(device)
-        })?;
+        let weights = engine::guard(|| weights.to(device))?;
         let warnings = record::warnings(&config, &plan, data.notes);
         let rows = data.train.len();
         let trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
@@ -200,7 +200,21 @@ impl Run {
     /// # Errors
     /// Anything wrong with the configuration, the data, the model, the budget or the folder.
     pub fn prepare(config: Config, root: &Path, folder: Option<&Path>, force: bool) -> Result<Run, RunError> {
-        let ground = Ground::survey(config, root)?;
+        Run::prepare_from(&mut Shelf::default(), config, root, folder, force)
+    }
+
+    /// As [`Run::prepare`], with data from `shelf`, which other runs may share.
+    ///
+    /// # Errors
+    /// As [`Run::prepare`].
+    pub fn prepare_from(
+        shelf: &mut Shelf,
+        config: Config,
+        root: &Path,
+        folder: Option<&Path>,
+        force: bool,
+    ) -> Result<Run, RunError> {
+        let ground = Ground::survey(config, root, shelf)?;
         let plan = Plan::new(&ground.config, &ground.model, ground.data.declared)?;
         let key = ground.key()?;
         let weights = start(&ground.config, &ground.model, root, &key)?;
@@ -292,7 +306,7 @@ impl Run {
             plan: &self.plan,
             model: &self.trainer.model,
             weights: &self.trainer.weights,
-            evaluation: self.evaluation.as_ref(),
+            evaluation: self.evaluation.as_deref(),
         }
     }
 

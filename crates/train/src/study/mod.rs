@@ -4,15 +4,17 @@
 //! code on less: it finishes within three minutes on two cores and is part of the tests.
 mod bu2022;
 mod chen2020;
+mod fashion2026;
 mod networks;
 mod results;
+mod runs;
 pub mod toy;
 mod watson2023;
 
 use crate::{config::ConfigError, data::DataError, diagnose::DiagnoseError, run::RunError};
 pub use results::{Results, Table};
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Instant,
 };
 
@@ -45,6 +47,14 @@ pub struct Ask {
     pub data: PathBuf,
     /// The folder that holds a folder of configurations for each study.
     pub studies: PathBuf,
+    /// Where results go.
+    pub out: PathBuf,
+    /// Studies that are made of many runs: only those whose names hold one of these words; all if there are none.
+    pub only: Vec<String>,
+    /// Studies that are made of many runs: where they train, if elsewhere than their configurations say.
+    pub device: Option<String>,
+    /// Told in a line what was done last.
+    pub tell: fn(&str),
 }
 
 impl Ask {
@@ -64,41 +74,60 @@ pub struct Entry {
     pub name: &'static str,
     /// What it repeats, in a line.
     pub summary: &'static str,
+    /// Whether it is made of many runs, which processes on any device may share.
+    pub shared: bool,
     run: fn(&Ask, &mut Results) -> Result<(), StudyError>,
 }
 
 /// All of them.
-pub const ALL: [Entry; 3] = [
+pub const ALL: [Entry; 4] = [
     Entry {
         name: "chen2020",
         summary: "Understanding Gradient Clipping in Private SGD: A Geometric Perspective (arXiv 2006.15429)",
+        shared: false,
         run: chen2020::run,
     },
     Entry {
         name: "watson2023",
         summary: "Inference and Interference: clipping, pruning and loss landscapes in DP-SGD (arXiv 2311.06839)",
+        shared: false,
         run: watson2023::run,
     },
     Entry {
         name: "bu2022",
         summary: "Automatic Clipping: DP deep learning made easier and stronger (arXiv 2206.07136)",
+        shared: false,
         run: bu2022::run,
+    },
+    Entry {
+        name: "fashion2026",
+        summary: "Every clip rule of this house on Fashion-MNIST at epsilon 3",
+        shared: true,
+        run: fashion2026::run,
     },
 ];
 
-/// Makes the study called `name` and writes `results.json`, `README.md` and `page.html` into `out`.
+/// Makes the study called `name` and writes `results.json`, `README.md` and `page.html` into its folder, unless runs of it
+/// are missing still ([`Results::missing`]).
 ///
 /// # Errors
 /// If there is no such study, or something that it needs is missing or fails.
-pub fn study(name: &str, ask: &Ask, out: &Path) -> Result<Results, StudyError> {
+pub fn study(name: &str, ask: &Ask) -> Result<Results, StudyError> {
     let names = || ALL.iter().map(|e| e.name).collect::<Vec<_>>().join(", ");
     let entry = ALL.iter().find(|e| e.name == name);
     let entry =
         entry.ok_or_else(|| StudyError::Other(format!("no study is called `{name}`: there are {}", names())))?;
+    if !entry.shared && (ask.device.is_some() || !ask.only.is_empty()) {
+        return Err(StudyError::Other(format!("{name} is made whole, on the processor: leave out --device and --only")));
+    }
     let start = Instant::now();
     let mut results = Results::new(entry.name, entry.summary, ask.quick);
     (entry.run)(ask, &mut results)?;
-    results.seconds = start.elapsed().as_secs_f64();
-    results.write(out).map_err(|e| StudyError::Other(format!("{}: {e}", out.display())))?;
+    if !entry.shared {
+        results.seconds = start.elapsed().as_secs_f64();
+    }
+    if results.missing == 0 {
+        results.write(&ask.out).map_err(|e| StudyError::Other(format!("{}: {e}", ask.out.display())))?;
+    }
     Ok(results)
 }

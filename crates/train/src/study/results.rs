@@ -56,8 +56,14 @@ pub struct Results {
     pub secateur_version: &'static str,
     /// Threads that were used.
     pub threads: usize,
-    /// Wall time of all of it.
+    /// Wall time of all of it, or training time of runs that processes shared.
     pub seconds: f64,
+    /// Which of the two.
+    #[serde(skip)]
+    shared: bool,
+    /// Runs that other processes are at, or that nobody asked for yet; then there is nothing to show.
+    #[serde(skip)]
+    pub missing: usize,
     /// The parts.
     pub parts: Vec<Part>,
 }
@@ -65,12 +71,17 @@ pub struct Results {
 impl Results {
     pub(super) fn new(name: &'static str, paper: &'static str, quick: bool) -> Self {
         let (secateur_version, threads) = (env!("CARGO_PKG_VERSION"), rayon::current_num_threads());
-        Results { name, paper, quick, secateur_version, threads, seconds: 0.0, parts: Vec::new() }
+        Results { name, paper, quick, secateur_version, threads, seconds: 0.0, shared: false, missing: 0, parts: Vec::new() }
     }
 
     /// One more part.
     pub(super) fn part(&mut self, title: &str, words: Vec<String>, tables: Vec<Table>, pictures: Vec<Picture>) {
         self.parts.push(Part { title: title.into(), words, tables, pictures });
+    }
+
+    /// Says how long the runs trained together, where processes shared them.
+    pub(super) fn clock(&mut self, seconds: f64) {
+        (self.seconds, self.shared) = (seconds, true);
     }
 
     /// The table with this title, for tests and readers of results.
@@ -87,13 +98,12 @@ impl Results {
 
     fn how(&self) -> String {
         let size = if self.quick { "A quick run, on less of everything: not for comparison." } else { "A full run." };
-        format!(
-            "{size} {} threads, {:.0} s of wall time; `secateur study {}{}` repeats it.",
-            self.threads,
-            self.seconds,
-            self.name,
-            if self.quick { " --quick" } else { "" }
-        )
+        let took = match self.shared {
+            true => format!("{:.0} s of training, shared by several processes", self.seconds),
+            false => format!("{} threads, {:.0} s of wall time", self.threads, self.seconds),
+        };
+        let quick = if self.quick { " --quick" } else { "" };
+        format!("{size} {took}; `secateur study {}{quick}` repeats it.", self.name)
     }
 
     /// The results as Markdown.

@@ -16,7 +16,7 @@ use crate::{
     trainer::{Method, Trainer},
     update::Rate,
 };
-use privacy::{Event, Key, Ledger, LedgerError, Secret, account};
+use privacy::{CalibrateError, Event, Key, Ledger, LedgerError, Secret, account};
 use std::sync::Arc;
 
 /// What a run is going to do.
@@ -92,7 +92,7 @@ impl Plan {
             return Ok(Plan { noise_multiplier, epsilon: price(noise_multiplier)?, ..self });
         }
         let found = privacy::noise_multiplier(p.epsilon.unwrap_or(1.0), |z| shared(price(z)));
-        let found = found.map_err(|e| PlanError::Budget(e.to_string()))?;
+        let found = found.map_err(|e| unmet(e, ""))?;
         if found.epsilon == 0.0 {
             price(found.noise_multiplier)?;
         }
@@ -129,7 +129,7 @@ impl Plan {
             return Ok(Plan { epsilon: kept, ..self });
         }
         let found = privacy::noise_multiplier(budget.unwrap_or(kept), |z| shared(whole(z)));
-        let found = found.map_err(|e| PlanError::Budget(format!("after what was spent: {e}")))?;
+        let found = found.map_err(|e| unmet(e, "after what was spent: "))?;
         Ok(Plan { noise_multiplier: found.noise_multiplier, epsilon: found.epsilon, ..self })
     }
 
@@ -253,6 +253,14 @@ impl Plan {
             )));
         }
         Ok(Method::Private { rule, noise: Noise { mechanism, answer: answer / factor }, residuals: None })
+    }
+}
+
+/// Why no noise keeps the budget. A plan that could not be priced at all keeps its own words.
+fn unmet(error: CalibrateError<PlanError>, when: &str) -> PlanError {
+    match error {
+        CalibrateError::Price(plan) => plan,
+        other => PlanError::Budget(format!("{when}{other}")),
     }
 }
 

@@ -121,14 +121,14 @@ impl Trainer {
     fn step_here(&mut self) -> Result<(), LedgerError> {
         let (looks, factor) = (self.looks(), self.ledger.neighbouring().factor());
         let draw = self.sampler.draw(self.step);
-        let Trainer { model, weights, data, method, chain, auto, key, ledger, chunk, normaliser, steps, step, .. } = self;
+        let Trainer { model, weights, data, method, chain, auto, key, ledger, chunk, normaliser, steps, step, .. } =
+            self;
         let tuned = auto.as_ref().map_or(0.0, AutoRate::rate);
         let auto = auto.as_mut().filter(|auto| auto.is_due(*step));
         let scene = Scene { model, weights, data, key, draw: &draw, chunk: *chunk, step: *step, lot: *normaliser };
         let (point, stream) = (|| scene.weights.point(), scene.key.stream(Purpose::Update, scene.step, 0));
         let mut chained = |mean: Privatized<Grads>, noise| {
-            let mut now =
-                Now { step: scene.step, steps: *steps, tuned, noise, weights: &point, stream: &stream };
+            let mut now = Now { step: scene.step, steps: *steps, tuned, noise, weights: &point, stream: &stream };
             mean.map(|g| chain.iter_mut().fold(g, |g, link| link.update(g, &mut now)))
         };
 
@@ -136,8 +136,7 @@ impl Trainer {
         let step = match method {
             Method::Private { rule, noise, residuals } => {
                 rule.begin(scene.step);
-                let lots =
-                    scene.taps(&looks).map(|taps| clip::contribute(&**rule, &layout, taps, residuals.as_ref()));
+                let lots = scene.taps(&looks).map(|taps| clip::contribute(&**rule, &layout, taps, residuals.as_ref()));
                 let lot = lots.reduce(Lot::merge).unwrap_or_else(|| Lot::empty(&**rule, &layout));
                 let (lot, mut round) = (lot.close(&**rule, &layout), ledger.open(&draw));
                 let deviation = noise.deviation(&**rule, round.sensitivity(&lot.sum), scene.step) / scene.lot;

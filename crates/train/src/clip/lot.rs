@@ -55,7 +55,7 @@ impl Parts {
 
     /// Of these examples, weighed as `rule` proposes and capped.
     pub fn of(rule: &dyn ClipRule, groups: &Groups, taps: Taps, residuals: Option<&Residuals>) -> Parts {
-        let dots: Vec<Vec<f64>> = rule.directions().iter().map(|direction| taps.dot(direction)).collect();
+        let dots = taps.dots(rule.directions());
         let taps = residuals.iter().fold(taps, |taps, residuals| residuals.add(taps));
         let mut taps = rule.frame().into_iter().fold(taps, |taps, frame| frame.enter(taps));
         let norms: Vec<f64> = taps.norms(&groups.of, groups.count).into_iter().map(f64::sqrt).collect();
@@ -67,7 +67,7 @@ impl Parts {
         parts
     }
 
-    fn weigh(&mut self, rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[Vec<f64>]) {
+    fn weigh(&mut self, rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[f64]) {
         let proposed = rule.weigh(seen(&norms, groups.count, dots)).into_rows();
         let weights = cap(&proposed, &norms, &groups.bounds);
         if let Some(question) = rule.ask() {
@@ -113,10 +113,10 @@ impl Parts {
 }
 
 /// What a rule is shown: norms, and inner products after them.
-fn seen(norms: &[f64], groups: usize, dots: &[Vec<f64>]) -> Each {
-    let row =
-        |(i, norms): (usize, &[f64])| norms.iter().copied().chain(dots.iter().map(|d| d[i])).collect::<Vec<f64>>();
-    Each::new(norms.chunks(groups).enumerate().flat_map(row).collect(), groups + dots.len())
+fn seen(norms: &[f64], groups: usize, dots: &[f64]) -> Each {
+    let k = dots.len() / (norms.len() / groups).max(1);
+    let row = |(i, norms): (usize, &[f64])| [norms, &dots[i * k..(i + 1) * k]].concat();
+    Each::new(norms.chunks(groups).enumerate().flat_map(row).collect(), groups + k)
 }
 
 #[cfg(test)]

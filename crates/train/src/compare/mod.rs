@@ -105,7 +105,9 @@ impl Contest {
             let mut best: Option<Row> = None;
             let combinations = configs.len();
             for (settings, config) in configs {
-                let Some(outcomes) = arm.settle(name, &config, self.seeds, (root, &mut shelf))? else { return Ok(None) };
+                let Some(outcomes) = arm.settle(name, &config, self.seeds, (root, &mut shelf))? else {
+                    return Ok(None);
+                };
                 let row = row(name, settings, &outcomes, combinations)?;
                 if best.as_ref().is_none_or(|best| row.accuracy > best.accuracy) {
                     best = Some(row);

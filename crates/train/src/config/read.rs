@@ -69,18 +69,29 @@ fn apply(table: &mut Table, change: &str) -> Result<(), ConfigError> {
     let value = value.unwrap_or_else(|| Value::String(change[change.find('=').unwrap_or(0) + 1..].trim().into()));
     let mut keys: Vec<&str> = path.split('.').collect();
     let last = keys.pop().unwrap_or_default();
-    let parent =
-        keys.into_iter().try_fold(&mut *table, |t, key| match t.entry(key).or_insert(Value::Table(Table::new())) {
-            Value::Table(inner) => Some(inner),
-            Value::Array(links) => links.first_mut().and_then(Value::as_table_mut),
-            _ => None,
-        });
+    let parent = enter(table, &keys);
     let parent = parent.ok_or_else(|| wrong("this key is inside something that is not a section"))?;
     if let Some((_, pair)) = EITHER.iter().find(|(section, pair)| path.starts_with(section) && pair.contains(&last)) {
         pair.iter().for_each(|key| drop(parent.remove(*key)));
     }
     parent.insert(last.into(), value);
     Ok(())
+}
+
+/// The table that `keys` lead to; of several links a number picks one, and without a number it is the first.
+fn enter<'a>(table: &'a mut Table, keys: &[&str]) -> Option<&'a mut Table> {
+    let [key, rest @ ..] = keys else { return Some(table) };
+    match table.entry(*key).or_insert(Value::Table(Table::new())) {
+        Value::Table(inner) => enter(inner, rest),
+        Value::Array(links) => {
+            let (at, rest) = match rest {
+                [number, rest @ ..] if number.parse::<usize>().is_ok() => (number.parse().ok()?, rest),
+                rest => (0, rest),
+            };
+            enter(links.get_mut(at)?.as_table_mut()?, rest)
+        }
+        _ => None,
+    }
 }
 
 /// Adds the line, and the nearest known name where one is unknown.

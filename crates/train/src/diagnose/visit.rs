@@ -233,12 +233,7 @@ fn setting(config: &Config, model: &Model, plan: &Plan, eigenvalues: usize) -> R
 }
 
 /// A rule as it starts out.
-fn prepare(
-    config: &ClipConfig,
-    root: &Path,
-    plan: &Plan,
-    model: &Model,
-) -> Result<Box<dyn clip::ClipRule>, String> {
+fn prepare(config: &ClipConfig, root: &Path, plan: &Plan, model: &Model) -> Result<Box<dyn clip::ClipRule>, String> {
     let layout = model.layout().clone();
     let setting = clip::Setting {
         parameters: layout.len(),

@@ -13,10 +13,7 @@ mod watson2023;
 
 use crate::{config::ConfigError, data::DataError, diagnose::DiagnoseError, run::RunError};
 pub use results::{Results, Table};
-use std::{
-    path::PathBuf,
-    time::Instant,
-};
+use std::{path::PathBuf, time::Instant};
 
 /// A study that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +115,9 @@ pub fn study(name: &str, ask: &Ask) -> Result<Results, StudyError> {
     let entry =
         entry.ok_or_else(|| StudyError::Other(format!("no study is called `{name}`: there are {}", names())))?;
     if !entry.shared && (ask.device.is_some() || !ask.only.is_empty()) {
-        return Err(StudyError::Other(format!("{name} is made whole, on the processor: leave out --device and --only")));
+        return Err(StudyError::Other(format!(
+            "{name} is made whole, on the processor: leave out --device and --only"
+        )));
     }
     let start = Instant::now();
     let mut results = Results::new(entry.name, entry.summary, ask.quick);

@@ -71,7 +71,17 @@ pub struct Results {
 impl Results {
     pub(super) fn new(name: &'static str, paper: &'static str, quick: bool) -> Self {
         let (secateur_version, threads) = (env!("CARGO_PKG_VERSION"), rayon::current_num_threads());
-        Results { name, paper, quick, secateur_version, threads, seconds: 0.0, shared: false, missing: 0, parts: Vec::new() }
+        Results {
+            name,
+            paper,
+            quick,
+            secateur_version,
+            threads,
+            seconds: 0.0,
+            shared: false,
+            missing: 0,
+            parts: Vec::new(),
+        }
     }
 
     /// One more part.

@@ -209,7 +209,19 @@ mod tests {
     fn made(job: &Job) -> Made {
         let (name, file, set) = (job.name.clone(), job.file.to_owned(), job.set.clone());
         let (refused, accuracy, device, curve) = (None, Some(86.0), "cpu".into(), vec![(0, 10.0)]);
-        Made { name, file, set, refused, accuracy, epsilon: 3.0, noise_multiplier: 1.0, steps: 1, ms: 1.0, device, curve }
+        Made {
+            name,
+            file,
+            set,
+            refused,
+            accuracy,
+            epsilon: 3.0,
+            noise_multiplier: 1.0,
+            steps: 1,
+            ms: 1.0,
+            device,
+            curve,
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, jobs: &[Job]) -> Result<(), Failure> {
 }
 
 fn trainer(args: &Args, job: Job, rule: &str) -> Result<Trainer, WorkloadError> {
-    let mut set = vec![format!("clip={{ rule = \"{rule}\" }}")];
+    let mut set = vec![format!("clip={{ rule = \"{rule}\", bound = 1.0 }}")];
     set.extend(args.settings(job.batch));
     let config = job.workload.config(Mode::Private, &set)?;
     job.workload.trainer_of(&config, job.batch, job.length)

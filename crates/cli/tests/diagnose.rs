@@ -73,7 +73,9 @@ fn what_makes_no_sense_is_named() {
     wrong(&["--checkpoint", "absent.safetensors"], "absent.safetensors");
     wrong(&["--training", "--declare-public", "x"], "cannot be used with");
     wrong(&["--run", "no-such-run"], "no-such-run");
-    secateur().args(["study", "nobody1999"]).assert().failure().stderr(contains("chen2020, watson2023, bu2022"));
+    secateur().args(["study", "nobody1999"]).assert().failure().stderr(contains("chen2020, watson2023, bu2022, fashion2026"));
+    let whole = secateur().args(["study", "bu2022", "--device", "cuda"]).assert().failure();
+    whole.stderr(contains("bu2022 is made whole"));
     secateur().args(["study", "bu2022", "--studies", "nowhere"]).assert().failure().stderr(contains("--studies"));
 }
 
@@ -93,12 +95,12 @@ fn a_run_that_is_watched_has_its_curves_in_the_report() {
 fn quick_studies_run() {
     let studies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../studies");
     let data = std::env::var_os("SECATEUR_DATA");
-    for name in ["chen2020", "bu2022", "watson2023"] {
+    for name in ["chen2020", "bu2022", "watson2023", "fashion2026"] {
         let top = TempDir::new().unwrap();
         let mut command = secateur();
         command.args(["study", name, "--quick", "--studies"]).arg(&studies).arg("--out").arg(top.path());
         command.arg("--data-dir").arg(data.as_deref().unwrap_or("absent".as_ref()));
-        if name == "watson2023" && data.is_none() {
+        if ["watson2023", "fashion2026"].contains(&name) && data.is_none() {
             command.assert().failure().stderr(contains("fashion-mnist"));
             continue;
         }

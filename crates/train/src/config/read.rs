@@ -128,3 +128,22 @@ fn find(text: &str, section: &str, key: &str) -> Option<usize> {
 fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{config::Config, update::UpdateConfig};
+
+    #[test]
+    fn a_link_is_reached_by_its_number_and_the_first_without_one() {
+        let text = "update = [{ update = \"sgd\", learning_rate = 1.0 }, { update = \"ema\", decay = 0.5 }]";
+        let read = |set: &str| Config::read("test", text, &[set.to_owned()]);
+        let links = |set: &str| read(set).map(|config| config.update).unwrap();
+        let [UpdateConfig::Sgd(sgd), UpdateConfig::Ema(ema)] = &links("update.1.decay=0.9")[..] else { panic!("two links") };
+        assert_eq!((ema.decay, &sgd.learning_rate), (0.9, &crate::update::Rate::Constant(1.0)));
+        for set in ["update.0.learning_rate=3.0", "update.learning_rate=3.0"] {
+            let UpdateConfig::Sgd(sgd) = &links(set)[0] else { panic!("{set}") };
+            assert_eq!(sgd.learning_rate, crate::update::Rate::Constant(3.0), "{set}");
+        }
+        assert!(read("update.2.decay=0.9").unwrap_err().to_string().contains("--set update.2.decay"));
+    }
+}

@@ -73,7 +73,11 @@ fn what_makes_no_sense_is_named() {
     wrong(&["--checkpoint", "absent.safetensors"], "absent.safetensors");
     wrong(&["--training", "--declare-public", "x"], "cannot be used with");
     wrong(&["--run", "no-such-run"], "no-such-run");
-    secateur().args(["study", "nobody1999"]).assert().failure().stderr(contains("chen2020, watson2023, bu2022, fashion2026"));
+    secateur()
+        .args(["study", "nobody1999"])
+        .assert()
+        .failure()
+        .stderr(contains("chen2020, watson2023, bu2022, fashion2026"));
     let whole = secateur().args(["study", "bu2022", "--device", "cuda"]).assert().failure();
     whole.stderr(contains("bu2022 is made whole"));
     secateur().args(["study", "bu2022", "--studies", "nowhere"]).assert().failure().stderr(contains("--studies"));

@@ -138,7 +138,9 @@ mod tests {
         let text = "update = [{ update = \"sgd\", learning_rate = 1.0 }, { update = \"ema\", decay = 0.5 }]";
         let read = |set: &str| Config::read("test", text, &[set.to_owned()]);
         let links = |set: &str| read(set).map(|config| config.update).unwrap();
-        let [UpdateConfig::Sgd(sgd), UpdateConfig::Ema(ema)] = &links("update.1.decay=0.9")[..] else { panic!("two links") };
+        let [UpdateConfig::Sgd(sgd), UpdateConfig::Ema(ema)] = &links("update.1.decay=0.9")[..] else {
+            panic!("two links")
+        };
         assert_eq!((ema.decay, &sgd.learning_rate), (0.9, &crate::update::Rate::Constant(1.0)));
         for set in ["update.0.learning_rate=3.0", "update.learning_rate=3.0"] {
             let UpdateConfig::Sgd(sgd) = &links(set)[0] else { panic!("{set}") };

@@ -104,8 +104,7 @@ pub const ALL: [Entry; 4] = [
     },
 ];
 
-/// Makes the study called `name` and writes `results.json`, `README.md` and `page.html` into its folder, unless runs of it
-/// are missing still ([`Results::missing`]).
+/// Makes the study called `name` and writes `results.json`, `README.md` and `page.html` into its folder.
 ///
 /// # Errors
 /// If there is no such study, or something that it needs is missing or fails.
@@ -125,8 +124,6 @@ pub fn study(name: &str, ask: &Ask) -> Result<Results, StudyError> {
     if !entry.shared {
         results.seconds = start.elapsed().as_secs_f64();
     }
-    if results.missing == 0 {
-        results.write(&ask.out).map_err(|e| StudyError::Other(format!("{}: {e}", ask.out.display())))?;
-    }
+    results.write(&ask.out).map_err(|e| StudyError::Other(format!("{}: {e}", ask.out.display())))?;
     Ok(results)
 }

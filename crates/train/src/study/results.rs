@@ -61,8 +61,7 @@ pub struct Results {
     /// Which of the two.
     #[serde(skip)]
     shared: bool,
-    /// Runs that other processes are at, or that nobody asked for yet; then there is nothing to show.
-    #[serde(skip)]
+    /// Runs that are not in it: other processes are at them, or nobody asked for them yet.
     pub missing: usize,
     /// The parts.
     pub parts: Vec<Part>,
@@ -112,8 +111,12 @@ impl Results {
             true => format!("{:.0} s of training, shared by several processes", self.seconds),
             false => format!("{} threads, {:.0} s of wall time", self.threads, self.seconds),
         };
+        let missing = match self.missing {
+            0 => String::new(),
+            n => format!(" {n} of its runs are not made yet, and not in the tables."),
+        };
         let quick = if self.quick { " --quick" } else { "" };
-        format!("{size} {took}; `secateur study {}{quick}` repeats it.", self.name)
+        format!("{size} {took}; `secateur study {}{quick}` repeats it.{missing}", self.name)
     }
 
     /// The results as Markdown.

@@ -2,7 +2,7 @@
 //!
 //! A run is made once: what came of it is one line of `runs.jsonl` in the study's folder, and whoever starts the study on
 //! that folder goes on with what is missing. Processes take runs by locking a file, which a process that dies gives back;
-//! where each trains is its own choice. The last one writes the tables.
+//! where each trains is its own choice. Whoever ends writes the tables of what there is.
 use super::{Ask, StudyError};
 use crate::{
     config::Config,
@@ -117,8 +117,8 @@ impl Book<'_> {
 }
 
 /// Makes those of `jobs` that nobody has made and nobody is making, and whose names hold one of the words asked for. All
-/// that were made, in order of `jobs`, or how many are missing still.
-pub(super) fn make(ask: &Ask, study: &str, jobs: &[Job]) -> Result<Result<Vec<Made>, usize>, StudyError> {
+/// that were made by anybody, in order of `jobs`.
+pub(super) fn make(ask: &Ask, study: &str, jobs: &[Job]) -> Result<Vec<Made>, StudyError> {
     let wrong = |e: io::Error| StudyError::Other(format!("{}: {e}", ask.out.display()));
     let book = Book { folder: &ask.out };
     fs::create_dir_all(book.folder).map_err(wrong)?;
@@ -140,13 +140,13 @@ pub(super) fn make(ask: &Ask, study: &str, jobs: &[Job]) -> Result<Result<Vec<Ma
     let mut made = book.read().map_err(wrong)?;
     let all = jobs.iter().filter_map(|job| made.remove(&job.name).filter(|made| made.is(job)));
     let all: Vec<Made> = all.collect();
-    if all.len() < jobs.len() {
-        return Ok(Err(jobs.len() - all.len()));
+    if all.len() == jobs.len() {
+        match fs::remove_dir_all(book.claims()) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(wrong(e)),
+            _ => {}
+        }
     }
-    match fs::remove_dir_all(book.claims()) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(wrong(e)),
-        _ => Ok(Ok(all)),
-    }
+    Ok(all)
 }
 
 fn told(made: &Made) -> String {

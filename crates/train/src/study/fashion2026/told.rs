@@ -186,9 +186,12 @@ impl<'a> Told<'a> {
             };
             table.row(std::iter::once(format!("{c}")).chain(GRID.1.iter().map(one)));
         }
+        let (c, pace) = self.best();
+        let inside = |list: &[f64], x: f64| Some(&x) != list.first() && Some(&x) != list.last();
+        let edge = if inside(&GRID.0, c) && inside(&GRID.1, pace) { "" } else { " It lies at the edge of the grid." };
         let words = vec![format!(
-            "Flat clipping over thresholds and learning rates. What looking for the best of these {} cells costs is in no \
-             epsilon on this page, as in the papers.",
+            "Flat clipping over thresholds and learning rates; C = {c}, rate {pace} / C is the best.{edge} What looking for the \
+             best of these {} cells costs is in no epsilon on this page, as in the papers.",
             GRID.0.len() * GRID.1.len()
         )];
         results.part("How flat clipping was tuned", words, vec![table], Vec::new());

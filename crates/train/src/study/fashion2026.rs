@@ -18,7 +18,7 @@ const SHARED: &str = "tanh.toml";
 const BOUND: f64 = 0.1;
 const PACE: f64 = 0.4;
 /// The grid that flat clipping is tuned on: thresholds, and learning rates times them.
-const GRID: ([f64; 5], [f64; 3]) = ([0.1, 0.3, 1.0, 3.0, 10.0], [0.2, 0.4, 0.8]);
+const GRID: ([f64; 4], [f64; 3]) = ([0.1, 0.3, 1.0, 3.0], [0.2, 0.4, 0.8]);
 /// Rules whose threshold moves, started too large and too small; flat clipping, whose threshold stays, beside them.
 const MOVING: [&str; 7] = ["flat", "quantile", "dc-sgd-p", "dc-sgd-e", "slaclip", "slaclip-q", "global-adapt"];
 /// By how much a start is wrong.

@@ -1,4 +1,6 @@
 //! `secateur bench`: what one step of training costs, private and ordinary, on fixed workloads.
+mod rules;
+
 use crate::{
     Failure,
     price::{self, Format},
@@ -16,6 +18,7 @@ use train::{
         plot::{Axis, Chart, Series, sheet},
         write_atomically,
     },
+    trainer::Trainer,
     workload::{self, Workload},
 };
 
@@ -28,6 +31,7 @@ Examples:
   secateur bench --workload W4 --batch 2,4,8 --plot batch.svg     how cost grows, with a picture
   secateur bench --workload W4 --length 64,128,256 --threads 1
   secateur bench --workload W1 --private --set clip.rule=auto-s
+  secateur bench --workload W2 --rule all               every clip rule beside flat clipping, in turns
   secateur bench --device cuda --precision tf32         all workloads on the first GPU
   secateur bench --device cuda:0,1 --workload W5 --batch 32     32 examples in a step, on two GPUs")]
 pub struct Args {
@@ -52,6 +56,9 @@ pub struct Args {
     /// Private and ordinary steps (the default)
     #[arg(long)]
     both: bool,
+    /// Clip rules, or all: their private steps beside flat clipping's, in turns
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', conflicts_with_all = ["ordinary", "both", "plot"])]
+    rule: Vec<String>,
     /// Examples in a step, one row for each; every workload has its own default
     #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
     batch: Vec<u32>,
@@ -144,7 +151,7 @@ impl Args {
     /// One job for each workload, size and mode that was asked for.
     fn jobs(&self) -> Vec<Job> {
         let all = self.workload.iter().any(|name| name == "ALL");
-        let modes: &[Mode] = match (self.private, self.ordinary) {
+        let modes: &[Mode] = match (self.private || !self.rule.is_empty(), self.ordinary) {
             (true, _) => &[Mode::Private],
             (_, true) => &[Mode::Ordinary],
             _ => &[Mode::Ordinary, Mode::Private],
@@ -166,6 +173,9 @@ impl Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let jobs = args.jobs();
+    if !args.rule.is_empty() {
+        return rules::run(&args, &jobs);
+    }
     let mut rows = Vec::new();
     if args.format == Format::Text {
         println!("{}", head());
@@ -258,11 +268,22 @@ fn elsewhere(args: &Args, job: Job) -> Result<Row, Failure> {
     rows.into_iter().next().ok_or_else(|| "the process for one row printed none".into())
 }
 
-/// Times the steps here.
-fn time(args: &Args, job: Job) -> Result<Row, Failure> {
+/// As many threads as were asked for.
+fn threads(args: &Args) -> Result<(), Failure> {
     if let Some(threads) = args.threads {
         rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
     }
+    Ok(())
+}
+
+/// Until the GPU has done what it was told, if it is one.
+fn wait(trainer: &Trainer) {
+    trainer.weights.layout().device().gpu().into_iter().for_each(train::Gpu::wait);
+}
+
+/// Times the steps here.
+fn time(args: &Args, job: Job) -> Result<Row, Failure> {
+    threads(args)?;
     let Job { workload, mode, batch, length } = job;
     let config = workload.config(mode, &args.settings(batch))?;
     let devices = config.train.open_devices()?;

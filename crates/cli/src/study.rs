@@ -10,9 +10,10 @@ Examples:
   secateur study                                   lists the studies
   secateur study chen2020 --quick --data-dir data  within three minutes
   secateur study chen2020 --data-dir data --out studies/chen2020
-  secateur study bu2022 --data-dir data --device cuda --keep parts --share   one of several processes; the last goes without --share")]
+  secateur study bu2022 --data-dir data --device cuda --keep parts --share   one of several processes; the last goes without --share
+  secateur study fashion2026 --data-dir data --device cuda     started twice, two processes share its runs")]
 pub struct Args {
-    /// chen2020, watson2023 or bu2022
+    /// chen2020, watson2023, bu2022 or fashion2026
     name: Option<String>,
     /// Less of everything: finishes within three minutes on two cores
     #[arg(long)]
@@ -26,15 +27,18 @@ pub struct Args {
     /// Where the studies' configurations are
     #[arg(long, value_name = "DIR", default_value = "studies")]
     studies: PathBuf,
-    /// Where networks are trained: cpu, cuda (the first GPU) or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: String,
+    /// Where networks are trained: cpu, cuda (the first GPU) or cuda:N [default: as configurations say]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// Keep long parts in this folder: a study that was cut off goes on from there
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// Make only parts that no other process has taken from --keep, and no page: start several, and then one without it
     #[arg(long, requires = "keep")]
     share: bool,
+    /// Of a study that is made of many runs: those whose names hold one of these words
+    #[arg(long, value_name = "WORD,..", value_delimiter = ',')]
+    only: Vec<String>,
     /// Threads [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -50,9 +54,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     let out = args.out.unwrap_or_else(|| format!("study-{name}").into());
     let data = crate::train::root(args.data_dir.as_deref(), None);
-    let parts = Parts::new(args.keep, args.share);
-    let ask = Ask { quick: args.quick, data, studies: args.studies, device: args.device, parts };
-    let results = study(&name, &ask, &out)?;
+    let (quick, studies, only, device) = (args.quick, args.studies, args.only, args.device);
+    let (parts, tell) = (Parts::new(args.keep, args.share), |line: &str| eprintln!("{line}"));
+    let results = study(&name, &Ask { quick, data, studies, out: out.clone(), only, device, parts, tell })?;
     if args.share {
         return Ok(());
     }

@@ -312,6 +312,14 @@ fn bench_times_steps_and_draws_them() {
         assert!(row["ms_median"].as_f64() <= row["ms_p90"].as_f64() && row["examples_per_s"].as_f64() > Some(0.0));
     }
     assert!(std::fs::read_to_string(plot).unwrap().contains("W1"));
+    let rules = ["--rule", "auto-s,per-layer", "--batch", "8", "--steps", "2", "--threads", "1", "--format", "json"];
+    let rows = secateur().args(["bench", "--workload", "w1"]).args(rules).assert().success();
+    let rows: serde_json::Value = serde_json::from_slice(&rows.get_output().stdout).unwrap();
+    let said = |k: usize| (rows[k]["rule"].as_str(), rows[k]["class"].as_str(), rows[k]["pairs"].as_u64());
+    assert_eq!(said(0), (Some("auto-s"), Some("NORM"), Some(2)));
+    assert_eq!(said(1), (Some("per-layer"), Some("LAYER-NORM"), Some(2)));
+    assert!(rows[0]["ratio"].as_f64().is_some_and(|ratio| ratio > 0.0));
+    secateur().args(["bench", "--rule", "flut"]).assert().failure().stderr(contains("--rule flut"));
     let no_length = secateur().args(["bench", "--workload", "W1", "--length", "5", "--private"]).assert().failure();
     assert!(String::from_utf8_lossy(&no_length.get_output().stderr).contains("not a workload of texts"));
     let unknown = secateur().args(["bench", "--workload", "W9"]).assert().failure();

@@ -76,7 +76,13 @@ fn what_makes_no_sense_is_named() {
     wrong(&["--checkpoint", "absent.safetensors"], "absent.safetensors");
     wrong(&["--training", "--declare-public", "x"], "cannot be used with");
     wrong(&["--run", "no-such-run"], "no-such-run");
-    secateur().args(["study", "nobody1999"]).assert().failure().stderr(contains("chen2020, watson2023, bu2022"));
+    secateur()
+        .args(["study", "nobody1999"])
+        .assert()
+        .failure()
+        .stderr(contains("chen2020, watson2023, bu2022, fashion2026"));
+    let whole = secateur().args(["study", "bu2022", "--device", "cuda"]).assert().failure();
+    whole.stderr(contains("bu2022 is made whole"));
     secateur().args(["study", "bu2022", "--studies", "nowhere"]).assert().failure().stderr(contains("--studies"));
 }
 
@@ -102,12 +108,12 @@ fn quick_studies_run() {
     if !there {
         eprintln!("skipped: the parts of studies that need images, which are not below {}", data.display());
     }
-    for name in ["chen2020", "bu2022", "watson2023"] {
+    for name in ["chen2020", "bu2022", "watson2023", "fashion2026"] {
         let top = TempDir::new().unwrap();
         let mut command = secateur();
         command.args(["study", name, "--quick", "--studies"]).arg(&studies).arg("--out").arg(top.path());
         command.arg("--data-dir").arg(&data);
-        if name == "watson2023" && !there {
+        if ["watson2023", "fashion2026"].contains(&name) && !there {
             command.assert().failure().stderr(contains("fashion-mnist"));
             continue;
         }

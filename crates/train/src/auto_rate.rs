@@ -21,14 +21,12 @@
 //! *Tests.* `the_worked_fit`, `losses_are_cut`; `the_losses_of_a_tuned_rate_are_charged` in `tests/trainer.rs`.
 use crate::{
     clip::ROUNDING,
-    data::Examples,
     grads::Grads,
-    model::{Model, Weights},
     state::{State, Visit},
+    trainer::Scene,
     update::Auto,
 };
-use privacy::{Bounded, Privatized, ScalarGaussian, Secret, Sum};
-use std::sync::Arc;
+use privacy::{Bounded, Ledger, LedgerError, Privatized, Round, ScalarGaussian, Secret, Sum};
 
 /// The least and the largest cut of a loss.
 const CUT: std::ops::RangeInclusive<f64> = 1e-3..=1e6;
@@ -70,24 +68,47 @@ impl AutoRate {
         step.is_multiple_of(self.settings.every.max(1))
     }
 
+    /// The step of a scene, as long as losses of those who took part say. They are released in the `round` of their
+    /// gradients. Noise is over cut times `factor`, the ledger's relation's.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written; then nothing was released.
+    pub fn follow(
+        &mut self,
+        step: Privatized<Grads>,
+        scene: &Scene,
+        round: &mut Round,
+        factor: f64,
+    ) -> Result<Privatized<Grads>, LedgerError> {
+        let losses = self.bounded(self.probe(step.get(), scene));
+        Ok(self.learn(step, round.release(losses, &mut self.mechanism())?, scene.lot, factor))
+    }
+
+    /// NOT PRIVATE: the same by losses that are shown to the world, for ordinary training.
+    ///
+    /// # Errors
+    /// If the ledger cannot be written.
+    pub fn follow_shown(
+        &mut self,
+        step: Privatized<Grads>,
+        scene: &Scene,
+        ledger: &mut Ledger,
+    ) -> Result<Privatized<Grads>, LedgerError> {
+        let losses = self.probe(step.get(), scene).reveal(ledger, "losses, for ordinary training")?;
+        Ok(self.learn(step, losses, scene.lot, 0.0))
+    }
+
     /// The noise of the three sums as one release: `sqrt(3)` of their cut is their sensitivity.
-    pub fn mechanism(&self) -> ScalarGaussian {
+    fn mechanism(&self) -> ScalarGaussian {
         ScalarGaussian { noise_multiplier: self.noise / 3f64.sqrt() }
     }
 
     /// The drawn examples' losses before the step, at the weights and after it, each cut and summed.
-    pub fn probe<'a>(
-        &self,
-        model: &Model,
-        weights: &Weights,
-        data: &Secret<Arc<Examples>>,
-        step: &Grads,
-        chunks: impl Iterator<Item = Secret<Vec<usize>>> + 'a,
-    ) -> Secret<Vec<f64>> {
-        let places = [-1.0, 0.0, 1.0].map(|by| weights.seen_from(&step.clone().scale(by)));
-        let sums = chunks.map(|who| {
-            who.join(data.as_ref()).map(|(who, data)| {
-                let sum = |place| total(&model.losses(place, data.gather(&who)), self.cut);
+    fn probe(&self, step: &Grads, scene: &Scene) -> Secret<Vec<f64>> {
+        let places = [-1.0, 0.0, 1.0].map(|by| scene.weights.seen_from(&step.clone().scale(by)));
+        let sums = scene.draw.chunks(scene.chunk).map(|who| {
+            who.join(scene.data.as_ref()).map(|(who, data)| {
+                let sum = |place| total(&scene.model.losses(place, data.gather(&who)), self.cut);
                 places.iter().map(sum).collect()
             })
         });
@@ -95,13 +116,13 @@ impl AutoRate {
     }
 
     /// What [`AutoRate::probe`] found, with how far one example moves it.
-    pub fn bounded(&self, sums: Secret<Vec<f64>>) -> Bounded<Vec<f64>> {
+    fn bounded(&self, sums: Secret<Vec<f64>>) -> Bounded<Vec<f64>> {
         sums.vouch(3f64.sqrt() * self.cut * (1.0 + ROUNDING))
     }
 
     /// Learns from released sums over lots of about `lot`, and makes the step as long as the new rate says. Noise is over
     /// cut times `factor`, the ledger's relation's.
-    pub fn learn(
+    fn learn(
         &mut self,
         step: Privatized<Grads>,
         sums: Privatized<Vec<f64>>,

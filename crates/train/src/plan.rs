@@ -17,7 +17,7 @@ use crate::{
     trainer::{Method, Trainer},
     update::Rate,
 };
-use privacy::{Event, Key, Ledger, LedgerError, Secret, account};
+use privacy::{CalibrateError, Event, Key, Ledger, LedgerError, Secret, account};
 use std::sync::Arc;
 
 /// What a run is going to do.
@@ -93,7 +93,7 @@ impl Plan {
             return Ok(Plan { noise_multiplier, epsilon: price(noise_multiplier)?, ..self });
         }
         let found = privacy::noise_multiplier(p.epsilon.unwrap_or(1.0), |z| shared(price(z)));
-        let found = found.map_err(|e| PlanError::Budget(e.to_string()))?;
+        let found = found.map_err(|e| unmet(e, ""))?;
         if found.epsilon == 0.0 {
             price(found.noise_multiplier)?;
         }
@@ -130,7 +130,7 @@ impl Plan {
             return Ok(Plan { epsilon: kept, ..self });
         }
         let found = privacy::noise_multiplier(budget.unwrap_or(kept), |z| shared(whole(z)));
-        let found = found.map_err(|e| PlanError::Budget(format!("after what was spent: {e}")))?;
+        let found = found.map_err(|e| unmet(e, "after what was spent: "))?;
         Ok(Plan { noise_multiplier: found.noise_multiplier, epsilon: found.epsilon, ..self })
     }
 
@@ -172,7 +172,7 @@ impl Plan {
         config: &Config,
         model: &Arc<Model>,
         weights: Weights,
-        data: Examples,
+        data: impl Into<Arc<Examples>>,
         rows: usize,
         key: Arc<Key>,
         ledger: Ledger,
@@ -188,7 +188,7 @@ impl Plan {
             Mode::Private => self.private(config, model, &mut weights, &key)?,
         };
         let auto = self.auto(config)?;
-        let data = Secret::new(Arc::new(data));
+        let data = Secret::new(data.into());
         let (model, chunk, normaliser, steps) = (model.clone(), config.train.chunk, self.lot, self.steps);
         Ok(Trainer {
             model,
@@ -237,6 +237,7 @@ impl Plan {
             sample_rate: self.sample_rate,
             steps: self.steps,
             key: key.clone(),
+            root: config.root.clone(),
         };
         let mut rule = config.clip.get().prepare(&setting).map_err(|e| PlanError::Numbers(format!("clip: {e}")))?;
         weights.start(|point| rule.start(point));
@@ -254,6 +255,14 @@ impl Plan {
             )));
         }
         Ok(Method::Private { rule, noise: Noise { mechanism, answer: answer / factor }, residuals: None })
+    }
+}
+
+/// Why no noise keeps the budget. A plan that could not be priced at all keeps its own words.
+fn unmet(error: CalibrateError<PlanError>, when: &str) -> PlanError {
+    match error {
+        CalibrateError::Price(plan) => plan,
+        other => PlanError::Budget(format!("{when}{other}")),
     }
 }
 

@@ -19,12 +19,13 @@ use crate::{
     model::{Model, Weights},
     pieces,
     state::{State, Visit},
+    tap::Taps,
     team::Team,
     update::{Now, Update},
     world::World,
 };
 use engine::DeviceError;
-use privacy::{Key, Ledger, LedgerError, Privatized, Purpose, Sampler, Secret, Sum};
+use privacy::{Draw, Key, Ledger, LedgerError, Privatized, Purpose, Sampler, Secret, Sum};
 use std::{borrow::Cow, sync::Arc};
 
 /// How a sum over a lot becomes something to learn from.
@@ -74,6 +75,33 @@ pub struct Trainer {
     pub step: u64,
 }
 
+/// What one step looks at: public numbers around secret people.
+pub struct Scene<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// Where it stands.
+    pub weights: &'a Weights,
+    /// The people.
+    pub data: &'a Secret<Arc<Examples>>,
+    /// Those who take part.
+    pub draw: &'a Draw,
+    /// Examples held in memory at once.
+    pub chunk: usize,
+    /// The step.
+    pub step: u64,
+    /// What sums are divided by.
+    pub lot: f64,
+    key: &'a Arc<Key>,
+}
+
+impl Scene<'_> {
+    /// The gradients of some of those who take part, at `weights`, which are the scene's on whatever device.
+    fn taps(&self, weights: &Weights, looks: &[Look], who: Secret<Vec<usize>>) -> Secret<Taps> {
+        let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
+        look::at(self.model, weights, looks, self.data, coins, who)
+    }
+}
+
 /// What the next step depends on, besides the weights and the key.
 impl State for Trainer {
     fn state(&mut self, visit: &mut Visit) {
@@ -97,67 +125,68 @@ impl Trainer {
     }
 
     fn step_here(&mut self) -> Result<(), LedgerError> {
-        let layout = self.weights.layout().clone();
+        let (looks, factor) = (self.looks(), self.ledger.neighbouring().factor());
         let draw = self.sampler.draw(self.step);
-        let looks = self.looks();
-
-        let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
-        let look = |weights: &Weights, who| look::at(&self.model, weights, &looks, &self.data, coins, who);
-        let piece = self.model.piece(self.chunk, layout.device());
-        let together = (self.chunk / piece).max(1);
-
-        let (point, stream) = (|| self.weights.point(), self.key.stream(Purpose::Update, self.step, 0));
-        let tuned = self.auto.as_ref().map_or(0.0, AutoRate::rate);
-        let (step, steps, weights, stream) = (self.step, self.steps, &point, &stream);
-        let chain = &mut self.chain;
+        let Trainer {
+            model,
+            weights,
+            data,
+            method,
+            chain,
+            auto,
+            team,
+            key,
+            ledger,
+            chunk,
+            normaliser,
+            steps,
+            step,
+            ..
+        } = self;
+        let tuned = auto.as_ref().map_or(0.0, AutoRate::rate);
+        let auto = auto.as_mut().filter(|auto| auto.is_due(*step));
+        let scene = Scene { model, weights, data, key, draw: &draw, chunk: *chunk, step: *step, lot: *normaliser };
+        let (point, stream) = (|| scene.weights.point(), scene.key.stream(Purpose::Update, scene.step, 0));
         let mut chained = |mean: Privatized<Grads>, noise| {
-            let mut now = Now { step, steps, tuned, noise, weights, stream };
+            let mut now = Now { step: scene.step, steps: *steps, tuned, noise, weights: &point, stream: &stream };
             mean.map(|g| chain.iter_mut().fold(g, |g, link| link.update(g, &mut now)))
         };
-        let factor = self.ledger.neighbouring().factor();
-        let auto = self.auto.as_mut().filter(|auto| auto.is_due(step));
-        let probe = |auto: &AutoRate, step: &Grads| {
-            auto.probe(&self.model, &self.weights, &self.data, step, draw.chunks(self.chunk))
-        };
 
-        let step = match &mut self.method {
+        let layout = scene.weights.layout().clone();
+        let piece = scene.model.piece(scene.chunk, layout.device());
+        let together = (scene.chunk / piece).max(1);
+        let step = match method {
             Method::Private { rule, noise, residuals } => {
-                rule.begin(step);
-                let lots = self.team.each(&self.weights, &draw, piece, |weights, share| {
+                rule.begin(scene.step);
+                let lots = team.each(scene.weights, &draw, piece, |weights, share| {
                     let (rule, layout) = (&**rule, weights.layout());
-                    let one = |who| clip::contribute(rule, layout, look(weights, who), residuals.as_ref());
+                    let one =
+                        |who| clip::contribute(rule, layout, scene.taps(weights, &looks, who), residuals.as_ref());
                     pieces::merged(share, together, &one, &Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
                 });
-                let lot = self.team.merge(lots);
-                let (lot, mut round) = (lot.close(&**rule, &layout), self.ledger.open(&draw));
-                let deviation = noise.deviation(&**rule, round.sensitivity(&lot.sum), step) / self.normaliser;
-                let about = (step, self.normaliser);
+                let lot = team.merge(lots);
+                let (lot, mut round) = (lot.close(&**rule, &layout), ledger.open(&draw));
+                let deviation = noise.deviation(&**rule, round.sensitivity(&lot.sum), scene.step) / scene.lot;
+                let about = (scene.step, scene.lot);
                 let mean = lot.release(&mut **rule, noise, residuals, &mut round, &layout, about)?;
                 let step = chained(mean, deviation).map(|step| rule.confine(step));
                 match auto {
                     None => step,
-                    Some(auto) => {
-                        let losses = auto.bounded(probe(auto, step.get()));
-                        auto.learn(step, round.release(losses, &mut auto.mechanism())?, self.normaliser, factor)
-                    }
+                    Some(auto) => auto.follow(step, &scene, &mut round, factor)?,
                 }
             }
             Method::Ordinary => {
-                let sums = self.team.each(&self.weights, &draw, piece, |weights, share| {
-                    let one = |who| look(weights, who).map(|taps| clip::plain_sum(&taps));
+                let sums = team.each(scene.weights, &draw, piece, |weights, share| {
+                    let one = |who| scene.taps(weights, &looks, who).map(|taps| clip::plain_sum(&taps));
                     let sum = pieces::merged(share, together, &one, &Secret::merge);
                     sum.unwrap_or_else(|| Secret::new(Grads::zeros(weights.layout())))
                 });
-                let sum = self.team.merge_plain(sums);
-                let sum = sum.reveal(&mut self.ledger, "gradients, for ordinary training")?;
-                let step = chained(sum.map(|sum| sum.scale(1.0 / self.normaliser)), 0.0);
+                let sum = team.merge_plain(sums);
+                let sum = sum.reveal(ledger, "gradients, for ordinary training")?;
+                let step = chained(sum.map(|sum| sum.scale(1.0 / scene.lot)), 0.0);
                 match auto {
                     None => step,
-                    Some(auto) => {
-                        let losses = probe(auto, step.get());
-                        let shown = losses.reveal(&mut self.ledger, "losses, for ordinary training")?;
-                        auto.learn(step, shown, self.normaliser, 0.0)
-                    }
+                    Some(auto) => auto.follow_shown(step, &scene, ledger)?,
                 }
             }
         };

@@ -7,6 +7,7 @@ use std::{
 };
 use tempfile::TempDir;
 use train::{
+    clip::ClipConfig,
     config::Config,
     report::Point,
     run::{Progress, Run, Watch},
@@ -148,6 +149,25 @@ fn every_mechanism_and_sampling_continues() {
         assert!(summary.epsilon <= 2.0 && (summary.epsilon - planned).abs() < 1e-9, "{set:?}: {}", summary.epsilon);
         let seasons = ledger(&place.folder("a")).iter().filter(|(e, _)| matches!(e, Event::Season { .. })).count();
         assert_eq!(seasons, if set.len() > 1 { 2 } else { 0 }, "{set:?}");
+    }
+}
+
+/// A rule whose memory were not whole in the checkpoint would clip otherwise than it had.
+#[test]
+fn every_rule_continues() {
+    for name in ClipConfig::ENTRIES.iter().map(|entry| entry.name) {
+        let clip = format!("clip={{rule=\"{name}\", bound=0.5}}");
+        let place = Place::new(&["train.seed=4", "privacy.accountant=rdp", &clip]);
+        place.start("straight").train(&mut ()).unwrap();
+        place.start("a").train(&mut Until(7)).unwrap();
+        if name == "dice-sgd" {
+            let refused = Run::resume(&place.folder("a"), None, None).err().unwrap().to_string();
+            assert!(refused.contains("secrets of single examples"), "{refused}");
+            continue;
+        }
+        place.resume("a").train(&mut ()).unwrap();
+        assert_eq!(model(&place.folder("a")), model(&place.folder("straight")), "{name}");
+        assert_eq!(ledger(&place.folder("a")), ledger(&place.folder("straight")), "{name}");
     }
 }
 

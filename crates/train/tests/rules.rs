@@ -1,8 +1,13 @@
 //! Every clip rule of the list through the trainer: what is planned is what is run, and nothing secret decides how.
 mod common;
 use common::{config, gap, model, people, train, trainer};
+use privacy::Event;
 use rayon::prelude::*;
-use train::{clip::ClipConfig, plan::Plan, trainer::Trainer};
+use train::{
+    clip::{ClipConfig, Price},
+    plan::Plan,
+    trainer::{Method, Trainer},
+};
 
 /// A run with this rule; its bound is the only setting that every rule has.
 fn with(rule: &str, set: &[&str]) -> train::config::Config {
@@ -29,6 +34,26 @@ fn a_rehearsal_writes_the_runs_ledger() {
             assert!(plan.epsilon <= 2.0 && plan.epsilon > 1.99, "{name}: {}", plan.epsilon);
             assert!(run.weights.point().flat().iter().all(|w| w.is_finite()), "{name}");
         }
+    });
+}
+
+/// Whatever a rule asks besides the gradient is in the same round, and both together cost what the configuration states.
+#[test]
+fn what_a_rule_asks_besides_is_charged_with_the_gradient() {
+    names().par_iter().for_each(|name| {
+        let config = with(name, &["privacy.noise_multiplier=2.0"]);
+        let run = train(&config, people(200), 200);
+        let Method::Private { rule, .. } = &run.method else { panic!("{name} is private") };
+        let apart = rule.ask().is_some_and(|question| matches!(question.price, Price::Apart { .. }));
+        let entries = run.ledger.entries();
+        let Some((Event::Round { releases, .. }, _)) = entries.first() else { panic!("{name}: {entries:?}") };
+        let multiplier = |event: &Event| match event {
+            Event::Gaussian { noise_multiplier } => *noise_multiplier,
+            other => panic!("{name}: {other:?}"),
+        };
+        let together: f64 = releases.iter().map(|event| multiplier(event).powi(-2)).sum::<f64>().powf(-0.5);
+        assert_eq!(releases.len(), 1 + usize::from(apart), "{name}: {releases:?}");
+        assert!((together / 2.0 - 1.0).abs() < 1e-9, "{name}: {together}");
     });
 }
 

@@ -9,9 +9,10 @@
 use super::{Bound, ClipRule, Frame, News, Prepare, Setting, flat, threshold::positive};
 use crate::{
     each::Each,
-    grads::Grads,
+    grads::{BLOCK, Grads},
     state::{State, Visit},
 };
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 fn beta1() -> f64 {
@@ -80,9 +81,12 @@ struct Rule {
 
 /// `1 / b`, for `b_j = sqrt(s_j sum s)` and `s = sqrt(v)`.
 fn scale(variance: &Grads) -> Grads {
-    let total: f64 = variance.flat().iter().map(|v| f64::from(*v).sqrt()).sum();
+    let of = |block: &[f32]| block.iter().map(|v| f64::from(v.sqrt())).sum::<f64>();
+    // Added up in order, so that the sum does not depend on threads.
+    let totals: Vec<f64> = variance.flat().par_chunks(BLOCK).map(of).collect();
+    let total = totals.into_iter().sum::<f64>() as f32;
     let mut scale = variance.clone();
-    scale.for_each(|v| *v = (f64::from(*v).sqrt() * total).sqrt().recip() as f32);
+    scale.for_each(|v| *v = (v.sqrt() * total).sqrt().recip());
     scale
 }
 
@@ -110,16 +114,17 @@ impl ClipRule for Rule {
     fn learn(&mut self, news: &News) {
         let (Some(Frame::Scale { scale, .. }), Some(variance)) = (&self.frame, &mut self.variance) else { return };
         let AdaClip { beta1, beta2, floor, cap, .. } = self.settings;
-        let noise = news.deviation / news.lot;
+        // In f32, which works on many numbers at once: these are released values, and a frame may be made of any.
+        let (noise, floor, cap) = ((news.deviation / news.lot) as f32, floor as f32, cap as f32);
         let mean = self.mean.get_or_insert_with(|| Grads::zeros(news.gradient.layout()));
         let mut seen = news.gradient.clone();
         seen.zip_with(mean, |g, a| *g -= a);
         seen.zip_with(scale, |gap, s| {
-            let own = noise / f64::from(s);
-            *gap = (f64::from(*gap).powi(2) - own * own).clamp(floor, cap) as f32;
+            let own = noise / s;
+            *gap = (*gap * *gap - own * own).max(floor).min(cap);
         });
-        variance.zip_with(&seen, |v, seen| *v = (beta2 * f64::from(*v) + (1.0 - beta2) * f64::from(seen)) as f32);
-        mean.zip_with(news.gradient, |a, g| *a = (beta1 * f64::from(*a) + (1.0 - beta1) * f64::from(g)) as f32);
+        variance.blend(&seen, beta2 as f32, (1.0 - beta2) as f32);
+        mean.blend(news.gradient, beta1 as f32, (1.0 - beta1) as f32);
     }
 }
 

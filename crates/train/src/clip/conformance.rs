@@ -146,6 +146,20 @@ fn leave_one_out() {
 }
 
 /// A lot is the sum of its examples taken one at a time: no rule looks across.
+/// What leaves is vouched for by the very bounds that are tried above: noise is scaled by these.
+#[test]
+fn what_is_vouched_for_is_what_was_tried() {
+    for (text, rule) in every() {
+        let closed = Lot::empty(&*rule, &layout()).close(&*rule, &layout());
+        assert_eq!(closed.sum.bound(), sensitivity(&*rule, &layout()) * (1.0 + ROUNDING), "{text}");
+        let asked = match rule.ask() {
+            Some(Question { price: Price::Apart { bound, .. }, .. }) => Some(bound),
+            _ => None,
+        };
+        assert_eq!(closed.answer.map(|answer| answer.bound()), asked, "{text}");
+    }
+}
+
 #[test]
 fn one_row_at_a_time() {
     every().par_iter().filter(|(_, rule)| rule.crowds().is_none()).for_each(|(text, rule)| {

@@ -11,14 +11,10 @@ use crate::{
     layer::{Init, Parameter},
     tap::Taps,
 };
-use engine::{Tensor, op::per_example::rows_dot};
+use engine::Tensor;
 use privacy::Stream;
 use rayon::prelude::*;
 use std::sync::Arc;
-
-/// Up to so many coordinates are taken one inner product at a time (`a^T U b` for a product); more by multiplying gradients
-/// out, one parameter at a time.
-const FEW: usize = 16;
 
 /// The coordinates in which gradients are measured, summed and noised.
 pub enum Frame {
@@ -69,19 +65,7 @@ impl Projection {
     /// `[n, k]`: each example's coordinates.
     fn enter(&self, taps: &Taps) -> Tensor {
         let (n, k) = (taps.len(), self.into.len());
-        let mut out = vec![0.0f64; n * k];
-        if k <= FEW {
-            for (j, direction) in self.into.iter().enumerate() {
-                out.iter_mut().skip(j).step_by(k.max(1)).zip(taps.dot(direction)).for_each(|(o, x)| *o = x);
-            }
-        } else {
-            taps.each_rows(|p, rows| {
-                for (j, direction) in self.into.iter().enumerate() {
-                    let dots = rows_dot(&rows, direction.parameter(p));
-                    out.iter_mut().skip(j).step_by(k).zip(dots).for_each(|(o, x)| *o += x);
-                }
-            });
-        }
+        let mut out = taps.dots(&self.into);
         if let Some(shift) = &self.shift {
             let constant: Vec<f64> = self.into.iter().map(|u| dot(shift.flat(), u.flat())).collect();
             out.chunks_mut(k.max(1)).for_each(|row| row.iter_mut().zip(&constant).for_each(|(x, c)| *x -= c));

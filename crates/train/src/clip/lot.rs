@@ -55,7 +55,7 @@ impl Parts {
 
     /// Of these examples, weighed as `rule` proposes and capped.
     pub fn of(rule: &dyn ClipRule, groups: &Groups, taps: Taps, residuals: Option<&Residuals>) -> Parts {
-        let dots: Vec<Vec<f64>> = rule.directions().iter().map(|direction| taps.dot(direction)).collect();
+        let dots = taps.dots(rule.directions());
         let taps = residuals.iter().fold(taps, |taps, residuals| residuals.add(taps));
         let mut taps = rule.frame().into_iter().fold(taps, |taps, frame| frame.enter(taps));
         let norms: Vec<f64> = taps.norms(&groups.of, groups.count).into_iter().map(f64::sqrt).collect();
@@ -65,7 +65,7 @@ impl Parts {
         }
     }
 
-    fn weighed(rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[Vec<f64>]) -> Parts {
+    fn weighed(rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[f64]) -> Parts {
         let proposed = rule.weigh(shown(&norms, groups.count, dots)).into_rows();
         let weights = cap(&proposed, &norms, &groups.bounds);
         let answer = rule.ask().map_or_else(Vec::new, |question| {
@@ -124,13 +124,14 @@ impl Parts {
 }
 
 /// What a rule is shown: norms, and inner products after them.
-pub(crate) fn shown(norms: &[f64], groups: usize, dots: &[Vec<f64>]) -> Each {
-    let mut rows = Vec::with_capacity(norms.len() + dots.iter().map(Vec::len).sum::<usize>());
+pub(crate) fn shown(norms: &[f64], groups: usize, dots: &[f64]) -> Each {
+    let k = dots.len() / (norms.len() / groups).max(1);
+    let mut rows = Vec::with_capacity(norms.len() + dots.len());
     for (i, norms) in norms.chunks(groups).enumerate() {
         rows.extend_from_slice(norms);
-        rows.extend(dots.iter().map(|d| d[i]));
+        rows.extend_from_slice(&dots[i * k..(i + 1) * k]);
     }
-    Each::new(rows, groups + dots.len())
+    Each::new(rows, groups + k)
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub struct Projected {
     /// When gradients are projected.
     #[serde(default)]
     pub when: When,
-    /// A safetensors file with a PUBLIC basis, from where the command runs; a random basis without one.
+    /// A safetensors file with a PUBLIC basis, beside the data as all relative paths; a random basis without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basis: Option<PathBuf>,
     /// Directions of a random basis.
@@ -54,7 +54,7 @@ impl Projected {
         let d = setting.layout.len();
         match &self.basis {
             Some(_) if d == 0 => Ok(vec![Vec::new(); self.rank]),
-            Some(path) => read(path, &setting.layout),
+            Some(path) => read(&setting.root.join(path), &setting.layout),
             None => {
                 let stream = setting.key.stream(Purpose::Permute, 0, 3);
                 let drawn = |j: usize| {
@@ -178,6 +178,18 @@ mod tests {
         close(&step(&mut *before, 0, &ROWS, &[-0.5], 1.0), &[0.456, 0.608, 0.0], 2e-5);
         let mut after = made(&folder, "after");
         close(&step(&mut *after, 0, &[], &[0.5, -1.0, 0.25], 1.0), &[-0.3, -0.4, 0.0], 2e-5);
+    }
+
+    #[test]
+    fn a_relative_path_starts_where_the_runs_paths_do() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(made(&folder, "before"));
+        let config = |path: &str| {
+            super::super::ClipConfig::deserialize(toml::toml! { rule = "projected" basis = path }).unwrap()
+        };
+        let here = Setting { root: folder.path().to_owned(), ..setting(1.0, 4.0) };
+        assert!(config("basis.safetensors").get().prepare(&here).is_ok());
+        assert!(config("basis.safetensors").get().prepare(&setting(1.0, 4.0)).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{
     state::State,
 };
 use privacy::Key;
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 /// The public numbers of a run, which a rule may build on.
 #[derive(Clone)]
@@ -26,6 +26,8 @@ pub struct Setting {
     pub steps: u64,
     /// Where masks and directions that are drawn come from.
     pub key: Arc<Key>,
+    /// Where relative paths of files start.
+    pub root: PathBuf,
 }
 
 impl Setting {

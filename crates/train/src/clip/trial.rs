@@ -49,7 +49,16 @@ pub fn taps_of(rows: &[[f32; 3]], who: Vec<usize>) -> Secret<Taps> {
 /// The public numbers of a made-up run.
 pub fn setting(noise_multiplier: f64, lot: f64) -> Setting {
     let key = Arc::new(Key::from_seed(11));
-    Setting { layout: layout(), parameters: 3, noise_multiplier, lot, sample_rate: 0.1, steps: 100, key }
+    Setting {
+        layout: layout(),
+        parameters: 3,
+        noise_multiplier,
+        lot,
+        sample_rate: 0.1,
+        steps: 100,
+        key,
+        root: Default::default(),
+    }
 }
 
 /// A rule as it is written, in a run of multiplier 1 on lots of 4.

@@ -13,7 +13,7 @@ mod table;
 use crate::{
     clip::ClipConfig,
     config::Config,
-    run::{Outcome, Progress, Run, Watch},
+    run::{Outcome, Progress, Run, Shelf, Watch},
 };
 pub use page::html;
 use privacy::Trials;
@@ -98,14 +98,16 @@ impl Contest {
     /// If an arm cannot be prepared or run. Nothing if the audience ended it.
     pub fn run(&self, root: &Path, audience: &mut dyn Audience) -> Result<Option<Vec<Row>>, String> {
         let arms = self.rules.iter().map(|arm| self.arm(arm)).collect::<Result<Vec<_>, _>>()?;
-        let mut rows = Vec::new();
+        let (mut rows, mut shelf) = (Vec::new(), Shelf::default());
         for (k, (name, configs)) in self.rules.iter().zip(arms).enumerate() {
             let mut arm = Arm { audience, number: k, runs: configs.len() as u64 * self.seeds, made: 0, over: false };
             forget_peak();
             let mut best: Option<Row> = None;
             let combinations = configs.len();
             for (settings, config) in configs {
-                let Some(outcomes) = arm.settle(name, &config, self.seeds, root)? else { return Ok(None) };
+                let Some(outcomes) = arm.settle(name, &config, self.seeds, (root, &mut shelf))? else {
+                    return Ok(None);
+                };
                 let row = row(name, settings, &outcomes, combinations)?;
                 if best.as_ref().is_none_or(|best| row.accuracy > best.accuracy) {
                     best = Some(row);
@@ -156,12 +158,18 @@ impl Watch for Arm<'_> {
 
 impl Arm<'_> {
     /// All seeds of one combination; nothing if the audience ended it.
-    fn settle(&mut self, name: &str, config: &Config, seeds: u64, root: &Path) -> Result<Option<Vec<Outcome>>, String> {
+    fn settle(
+        &mut self,
+        name: &str,
+        config: &Config,
+        seeds: u64,
+        (root, shelf): (&Path, &mut Shelf),
+    ) -> Result<Option<Vec<Outcome>>, String> {
         let mut outcomes = Vec::new();
         for seed in 1..=seeds {
             let mut config = config.clone();
             config.train.seed = Some(seed);
-            let run = Run::prepare(config, root, None, false).map_err(|e| format!("{name}: {e}"))?;
+            let run = Run::prepare_from(shelf, config, root, None, false).map_err(|e| format!("{name}: {e}"))?;
             outcomes.push(run.train(self).map_err(|e| format!("{name}: {e}"))?);
             self.made += 1;
             if self.over {

@@ -12,6 +12,7 @@ use engine::{Device, DeviceError};
 use privacy::Neighbouring;
 pub use read::ConfigError;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The default configuration: a classifier of the Adult census, as a user would write it.
 pub const DEFAULT: &str = include_str!("../../assets/default.toml");
@@ -139,6 +140,9 @@ pub struct Config {
     pub update: Vec<UpdateConfig>,
     /// The network and its loss.
     pub model: ModelConfig,
+    /// Where relative paths of files start; no part of what is asked for. Set when a run is prepared.
+    #[serde(skip)]
+    pub root: PathBuf,
 }
 
 impl Config {

@@ -69,18 +69,29 @@ fn apply(table: &mut Table, change: &str) -> Result<(), ConfigError> {
     let value = value.unwrap_or_else(|| Value::String(change[change.find('=').unwrap_or(0) + 1..].trim().into()));
     let mut keys: Vec<&str> = path.split('.').collect();
     let last = keys.pop().unwrap_or_default();
-    let parent =
-        keys.into_iter().try_fold(&mut *table, |t, key| match t.entry(key).or_insert(Value::Table(Table::new())) {
-            Value::Table(inner) => Some(inner),
-            Value::Array(links) => links.first_mut().and_then(Value::as_table_mut),
-            _ => None,
-        });
+    let parent = enter(table, &keys);
     let parent = parent.ok_or_else(|| wrong("this key is inside something that is not a section"))?;
     if let Some((_, pair)) = EITHER.iter().find(|(section, pair)| path.starts_with(section) && pair.contains(&last)) {
         pair.iter().for_each(|key| drop(parent.remove(*key)));
     }
     parent.insert(last.into(), value);
     Ok(())
+}
+
+/// The table that `keys` lead to; of several links a number picks one, and without a number it is the first.
+fn enter<'a>(table: &'a mut Table, keys: &[&str]) -> Option<&'a mut Table> {
+    let [key, rest @ ..] = keys else { return Some(table) };
+    match table.entry(*key).or_insert(Value::Table(Table::new())) {
+        Value::Table(inner) => enter(inner, rest),
+        Value::Array(links) => {
+            let (at, rest) = match rest {
+                [number, rest @ ..] if number.parse::<usize>().is_ok() => (number.parse().ok()?, rest),
+                rest => (0, rest),
+            };
+            enter(links.get_mut(at)?.as_table_mut()?, rest)
+        }
+        _ => None,
+    }
 }
 
 /// Adds the line, and the nearest known name where one is unknown.
@@ -116,4 +127,25 @@ fn find(text: &str, section: &str, key: &str) -> Option<usize> {
 
 fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes().iter().take(at).filter(|b| **b == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{config::Config, update::UpdateConfig};
+
+    #[test]
+    fn a_link_is_reached_by_its_number_and_the_first_without_one() {
+        let text = "update = [{ update = \"sgd\", learning_rate = 1.0 }, { update = \"ema\", decay = 0.5 }]";
+        let read = |set: &str| Config::read("test", text, &[set.to_owned()]);
+        let links = |set: &str| read(set).map(|config| config.update).unwrap();
+        let [UpdateConfig::Sgd(sgd), UpdateConfig::Ema(ema)] = &links("update.1.decay=0.9")[..] else {
+            panic!("two links")
+        };
+        assert_eq!((ema.decay, &sgd.learning_rate), (0.9, &crate::update::Rate::Constant(1.0)));
+        for set in ["update.0.learning_rate=3.0", "update.learning_rate=3.0"] {
+            let UpdateConfig::Sgd(sgd) = &links(set)[0] else { panic!("{set}") };
+            assert_eq!(sgd.learning_rate, crate::update::Rate::Constant(3.0), "{set}");
+        }
+        assert!(read("update.2.decay=0.9").unwrap_err().to_string().contains("--set update.2.decay"));
+    }
 }

@@ -7,6 +7,7 @@
 use super::{DiagnoseError, scene::inner, statistics::quantile};
 use crate::{
     clip::{self, ClipConfig, ClipRule, Grouping},
+    config::Config,
     grads::{Grads, Layout},
     model::{Model, Weights},
     plan::Plan,
@@ -15,7 +16,7 @@ use crate::{
     tap::Taps,
 };
 use privacy::Key;
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// What a rule makes of these gradients.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,7 +66,7 @@ impl<'a> Rule<'a> {
     pub fn take(&mut self, taps: &mut Taps) {
         let (group_of, groups) = self.rule.grouping().of(self.sum.layout());
         let norms: Vec<f64> = taps.norms(&group_of, groups).into_iter().map(f64::sqrt).collect();
-        let dots: Vec<Vec<f64>> = self.rule.directions().iter().map(|direction| taps.dot(direction)).collect();
+        let dots = taps.dots(self.rule.directions());
         let weights = weights_of(self.rule, &norms, groups, &dots);
         for (n, w) in norms.iter().zip(&weights).map(|(n, w)| (*n, f64::from(*w))).filter(|(n, _)| n.is_finite()) {
             self.second += (w * n).powi(2);
@@ -90,7 +91,7 @@ impl<'a> Rule<'a> {
 }
 
 /// A rule's weights, capped as in training; `dots` are inner products with its directions.
-pub(super) fn weights_of(rule: &dyn ClipRule, norms: &[f64], groups: usize, dots: &[Vec<f64>]) -> Vec<f32> {
+pub(super) fn weights_of(rule: &dyn ClipRule, norms: &[f64], groups: usize, dots: &[f64]) -> Vec<f32> {
     let proposed = rule.weigh(clip::shown(norms, groups, dots)).into_rows();
     clip::cap(&proposed, norms, &rule.bounds(groups))
 }
@@ -123,12 +124,13 @@ pub struct Rules {
 impl Rules {
     /// The configured rule, then all others of the list that can be had at bound `bound`.
     pub(super) fn new(
-        config: &ClipConfig,
+        config: &Config,
         own: Box<dyn ClipRule>,
         bound: f64,
         plan: &Plan,
         model: &Model,
     ) -> Result<Rules, DiagnoseError> {
+        let (root, config) = (&*config.root, &config.clip);
         let mut rules = Rules { shown: Vec::new(), learning: Vec::new(), notes: Vec::new() };
         let mut absent: Vec<String> = Vec::new();
         if let Some(why) = rules.take(config.name(), own) {
@@ -138,11 +140,11 @@ impl Rules {
                 config.name()
             ));
             let flat = at("flat", bound).ok_or_else(|| DiagnoseError::Ask("there is no flat clipping".into()))?;
-            let flat = prepare(&flat, plan, model).map_err(|e| DiagnoseError::Ask(format!("clip: {e}")))?;
+            let flat = prepare(&flat, root, plan, model).map_err(|e| DiagnoseError::Ask(format!("clip: {e}")))?;
             rules.take("flat", flat);
         }
         for entry in ClipConfig::ENTRIES.iter().filter(|entry| entry.name != config.name()) {
-            let rule = at(entry.name, bound).and_then(|config| prepare(&config, plan, model).ok());
+            let rule = at(entry.name, bound).and_then(|config| prepare(&config, root, plan, model).ok());
             if rules.shown[0].0 == entry.name {
                 continue;
             }
@@ -197,7 +199,12 @@ fn at(name: &str, bound: f64) -> Option<ClipConfig> {
 }
 
 /// A rule as it starts out.
-pub(super) fn prepare(config: &ClipConfig, plan: &Plan, model: &Model) -> Result<Box<dyn ClipRule>, String> {
+pub(super) fn prepare(
+    config: &ClipConfig,
+    root: &Path,
+    plan: &Plan,
+    model: &Model,
+) -> Result<Box<dyn ClipRule>, String> {
     let layout = model.layout().clone();
     let setting = clip::Setting {
         parameters: layout.len(),
@@ -207,6 +214,7 @@ pub(super) fn prepare(config: &ClipConfig, plan: &Plan, model: &Model) -> Result
         sample_rate: plan.sample_rate,
         steps: plan.steps,
         key: Arc::new(Key::from_seed(0)),
+        root: root.to_owned(),
     };
     let mut rule = config.get().prepare(&setting)?;
     // Some rules choose their coordinates when they see the first weights.

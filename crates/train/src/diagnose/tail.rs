@@ -103,7 +103,7 @@ fn indices(scene: &Scene, scan: &Scan, size: usize) -> (f64, f64, f64) {
     for who in scan.who.chunks_exact(size) {
         let mut taps = scene.model.taps(scene.weights, scene.examples.gather(who));
         let norms: Vec<f64> = taps.norms(&group_of, groups).into_iter().map(f64::sqrt).collect();
-        let dots: Vec<Vec<f64>> = rule.directions().iter().map(|direction| taps.dot(direction)).collect();
+        let dots = taps.dots(rule.directions());
         let raw = taps.sum(&vec![1.0; size], &vec![0; taps.parameters()], 1);
         let clipped = taps.sum(&weights_of(rule, &norms, groups, &dots), &group_of, groups);
         for (sum, mean, index) in [(&raw, &scan.mean, 0), (&clipped, &scan.contributed, 1)] {

@@ -25,6 +25,7 @@ fn rule(text: &str) -> Box<dyn ClipRule> {
         sample_rate: 0.1,
         steps: 10,
         key: std::sync::Arc::new(Key::from_seed(0)),
+        root: Default::default(),
     };
     config.get().prepare(&setting).unwrap()
 }

@@ -216,9 +216,10 @@ pub(super) fn cheap(
 }
 
 fn setting(config: &Config, model: &Model, plan: &Plan, eigenvalues: usize) -> Result<Setting, DiagnoseError> {
-    let own = ruled::prepare(&config.clip, plan, model).map_err(|e| DiagnoseError::Ask(format!("clip: {e}")))?;
+    let own = ruled::prepare(&config.clip, &config.root, plan, model)
+        .map_err(|e| DiagnoseError::Ask(format!("clip: {e}")))?;
     let bound = clip::sensitivity(&*own, model.layout());
-    let Rules { shown, learning, notes } = Rules::new(&config.clip, own, bound, plan, model)?;
+    let Rules { shown, learning, notes } = Rules::new(config, own, bound, plan, model)?;
     Ok(Setting {
         bound,
         rules: shown,
@@ -281,7 +282,7 @@ fn train(
         _ => (config.data.load(root)?.train, book(&ask.ledger, config.privacy.neighbouring)?),
     };
     let rows = data.len();
-    let device = config.train.open_device()?;
+    let device = config.train.open_devices()?[0];
     let weights = engine::guard(|| {
         data.reside(device);
         weights.to(device)

@@ -1,9 +1,12 @@
 //! What a run starts from: data, model, key, and the other processes of the run.
-use super::{Run, RunError, record, resume::Behind};
+use super::{
+    Run, RunError, record,
+    resume::Behind,
+    shelf::{Held, Shelf},
+};
 use crate::{
     checkpoint,
     config::Config,
-    data::Loaded,
     model::{Model, Weights},
     plan::Plan,
     team::Team,
@@ -19,16 +22,16 @@ use std::{
 pub(super) struct Ground {
     pub(super) config: Config,
     pub(super) root: PathBuf,
-    pub(super) data: Loaded,
+    pub(super) data: Held,
     pub(super) model: Arc<Model>,
     /// The other processes of the run.
     world: Option<World>,
 }
 
 impl Ground {
-    pub(super) fn survey(config: Config, root: &Path) -> Result<Ground, RunError> {
-        config.train.open_devices()?;
-        let data = config.data.load(root)?;
+    pub(super) fn survey(mut config: Config, root: &Path, shelf: &mut Shelf) -> Result<Ground, RunError> {
+        root.clone_into(&mut config.root);
+        let data = shelf.get(&config, root)?;
         let kind = data.train.gather(&[]).targets;
         let model = Arc::new(Model::build(&config.model, data.train.shape(), &kind)?);
         Ok(Ground { config, root: root.to_owned(), data, model, world: None })
@@ -80,12 +83,9 @@ impl Ground {
         ledger: Ledger,
         folder: Option<&Path>,
     ) -> Result<Run, RunError> {
-        let Ground { config, root, mut data, model, world } = self;
+        let Ground { config, root, data, model, world } = self;
         let devices = config.train.open_devices()?;
-        let weights = engine::guard(|| {
-            devices.iter().for_each(|device| data.train.reside(*device));
-            weights.to(devices[0])
-        })?;
+        let weights = engine::guard(|| weights.to(devices[0]))?;
         let warnings = record::warnings(&config, &plan, data.notes);
         let rows = data.train.len();
         let mut trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;

@@ -3,6 +3,7 @@ mod folder;
 mod ground;
 mod record;
 mod resume;
+mod shelf;
 
 use crate::{
     checkpoint,
@@ -19,9 +20,11 @@ use ground::Ground;
 pub(crate) use ground::start;
 use privacy::{KeyError, Ledger, LedgerError, Odometer};
 use resume::Behind;
+pub use shelf::Shelf;
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -135,7 +138,7 @@ pub struct Run {
     /// What the user should know before starting.
     pub warnings: Vec<String>,
     trainer: Trainer,
-    evaluation: Option<Examples>,
+    evaluation: Option<Arc<Examples>>,
     folder: Option<PathBuf>,
     root: PathBuf,
     behind: Behind,
@@ -175,11 +178,29 @@ impl Run {
         force: bool,
         place: Option<Place>,
     ) -> Result<Run, RunError> {
-        let mut ground = Ground::survey(config, root)?;
+        let mut ground = Ground::survey(config, root, &mut Shelf::default())?;
         place.map_or(Ok(()), |place| ground.meet(place))?;
+        Run::begin(ground, folder, force)
+    }
+
+    /// As [`Run::prepare`], with data from `shelf`, which other runs may share.
+    ///
+    /// # Errors
+    /// As [`Run::prepare`].
+    pub fn prepare_from(
+        shelf: &mut Shelf,
+        config: Config,
+        root: &Path,
+        folder: Option<&Path>,
+        force: bool,
+    ) -> Result<Run, RunError> {
+        Run::begin(Ground::survey(config, root, shelf)?, folder, force)
+    }
+
+    fn begin(ground: Ground, folder: Option<&Path>, force: bool) -> Result<Run, RunError> {
         let plan = ground.settle(Plan::new(&ground.config, &ground.model, ground.data.declared)?)?;
         let key = ground.key()?;
-        let weights = start(&ground.config, &ground.model, root, &key)?;
+        let weights = start(&ground.config, &ground.model, &ground.root, &key)?;
         let folder = folder.filter(|_| ground.rank() == 0);
         let neighbouring = ground.config.privacy.neighbouring;
         let ledger = match folder {
@@ -269,7 +290,7 @@ impl Run {
             plan: &self.plan,
             model: &self.trainer.model,
             weights: &self.trainer.weights,
-            evaluation: self.evaluation.as_ref(),
+            evaluation: self.evaluation.as_deref(),
         }
     }
 

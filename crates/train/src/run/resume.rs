@@ -13,7 +13,7 @@
 //! it is never behind a checkpoint; one that is is refused.
 //! *Tests.* `tests/resume.rs`: a stop at any step changes nothing; a kill at any moment never under-reports; a changed
 //! configuration, another ledger and a finished run are refused.
-use super::{Ground, Run, RunError};
+use super::{Ground, Run, RunError, Shelf};
 use crate::{
     checkpoint::Checkpoint,
     config::{Config, ConfigError},
@@ -120,7 +120,7 @@ impl Run {
     pub fn resume(folder: &Path, asked: Option<&Config>, root: Option<&Path>) -> Result<Run, RunError> {
         let (config, before) = stopped(folder)?;
         asked.map_or(Ok(()), |asked| same(folder, &config, asked))?;
-        let ground = Ground::survey(config, root.unwrap_or(&before))?;
+        let ground = Ground::survey(config, root.unwrap_or(&before), &mut Shelf::default())?;
         let path = folder.join(CHECKPOINT);
         let wrong = |what: String| RunError::Resume(format!("{}: {what}", path.display()));
         let layout = ground.model.layout().clone();

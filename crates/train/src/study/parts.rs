@@ -45,6 +45,11 @@ impl Parts {
         Parts { folder, shared, spent: RefCell::default() }
     }
 
+    /// Whether parts are kept anywhere.
+    pub fn are_kept(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// Whether other processes make parts too.
     pub fn are_shared(&self) -> bool {
         self.shared

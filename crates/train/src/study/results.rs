@@ -31,10 +31,15 @@ pub struct Results {
     pub quick: bool,
     /// The program.
     pub secateur_version: &'static str,
-    /// What its long parts were made on.
+    /// What its long parts were made on; empty where each run says so itself.
     pub machines: Vec<String>,
-    /// Wall time of all of it, one part after the other.
+    /// Wall time of all of it, one part after the other, or training time of runs that processes shared.
     pub seconds: f64,
+    /// Which of the two.
+    #[serde(skip)]
+    shared: bool,
+    /// Runs that are not in it: other processes are at them, or nobody asked for them yet.
+    pub missing: usize,
     /// The parts.
     pub parts: Vec<Part>,
 }
@@ -42,12 +47,27 @@ pub struct Results {
 impl Results {
     pub(super) fn new(name: &'static str, paper: &'static str, quick: bool) -> Self {
         let secateur_version = env!("CARGO_PKG_VERSION");
-        Results { name, paper, quick, secateur_version, machines: Vec::new(), seconds: 0.0, parts: Vec::new() }
+        Results {
+            name,
+            paper,
+            quick,
+            secateur_version,
+            machines: Vec::new(),
+            seconds: 0.0,
+            shared: false,
+            missing: 0,
+            parts: Vec::new(),
+        }
     }
 
     /// One more part.
     pub(super) fn part(&mut self, title: &str, words: Vec<String>, tables: Vec<Table>, pictures: Vec<Picture>) {
         self.parts.push(Part { title: title.into(), words, tables, pictures });
+    }
+
+    /// Says how long the runs trained together, where processes shared them.
+    pub(super) fn clock(&mut self, seconds: f64) {
+        (self.seconds, self.shared) = (seconds, true);
     }
 
     /// The table with this title, for tests and readers of results.
@@ -64,13 +84,16 @@ impl Results {
 
     fn how(&self) -> String {
         let size = if self.quick { "A quick run, on less of everything: not for comparison." } else { "A full run." };
-        format!(
-            "{size} {:.0} s, one part after the other, on {}; `secateur study {}{}` repeats it.",
-            self.seconds,
-            self.machines.join(" and on "),
-            self.name,
-            if self.quick { " --quick" } else { "" }
-        )
+        let took = match self.shared {
+            true => format!("{:.0} s of training, shared by several processes", self.seconds),
+            false => format!("{:.0} s, one part after the other, on {}", self.seconds, self.machines.join(" and on ")),
+        };
+        let missing = match self.missing {
+            0 => String::new(),
+            n => format!(" {n} of its runs are not made yet, and not in the tables."),
+        };
+        let quick = if self.quick { " --quick" } else { "" };
+        format!("{size} {took}; `secateur study {}{quick}` repeats it.{missing}", self.name)
     }
 
     /// The results as Markdown.

@@ -62,6 +62,9 @@ pub struct Taps {
     pub input_wanted: bool,
 }
 
+/// Up to so many inner products are taken one at a time.
+const FEW: usize = 2;
+
 impl Taps {
     /// Room for `n` examples' gradients of `layout`'s parameters.
     pub fn new(n: usize, layout: &Arc<Layout>) -> Self {
@@ -196,6 +199,27 @@ impl Taps {
                 out.iter_mut().zip(tap.dot(v.part(p))).for_each(|(o, d)| *o += d);
             }
         }
+        out
+    }
+
+    /// Inner products of each example's gradient with each of `directions`, `[n, k]` row by row: one at a time (`a^T V b` for
+    /// a product), or, where there are more than a few on the processor, of gradients that are multiplied out once.
+    pub fn dots(&self, directions: &[Grads]) -> Vec<f64> {
+        let k = directions.len();
+        let mut out = vec![0.0; self.n * k];
+        if k <= FEW || self.layout.device() != Device::Cpu {
+            for (j, direction) in directions.iter().enumerate() {
+                out.iter_mut().skip(j).step_by(k).zip(self.dot(direction)).for_each(|(o, x)| *o = x);
+            }
+            return out;
+        }
+        self.each_rows(|p, rows| {
+            let stacked: Vec<f32> = directions.iter().flat_map(|v| v.parameter(p)).copied().collect();
+            if !stacked.is_empty() {
+                let dots = op::linear(&rows, &Tensor::new([k, stacked.len() / k], stacked), None);
+                out.iter_mut().zip(dots.data()).for_each(|(o, x)| *o += f64::from(*x));
+            }
+        });
         out
     }
 

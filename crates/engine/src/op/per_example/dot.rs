@@ -8,7 +8,7 @@ use crate::memory::Scratch;
 use crate::{Mat, Part, Tensor, Threads, product};
 
 /// Rows of linear examples that are multiplied together.
-const ROWS: usize = 64;
+const ROWS: usize = 256;
 
 /// `<G_i, v>` for every example, as `sum_t b_it^T V a_it`, without forming any `G_i`; `v` is `[p d]`.
 ///

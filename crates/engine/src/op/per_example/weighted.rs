@@ -9,7 +9,7 @@ use crate::memory::Scratch;
 use crate::{Mat, Tensor, Threads, product};
 
 /// Examples that are multiplied together.
-const ROWS: usize = 64;
+const ROWS: usize = 256;
 /// Scales that a thread squares at a time.
 const BLOCK: usize = 1 << 14;
 /// A sum of normalised squares below this may have lost terms to underflow in f32: it is taken again in f64.
@@ -77,8 +77,8 @@ pub fn product_weighted_norms(left: Left, b: &Tensor, scale: &[f32]) -> Option<V
 /// The largest size of an element; not a number if any is none.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 fn largest(x: &[f32]) -> f32 {
-    let most = x.iter().fold(0.0f32, |most, x| if x.abs() > most { x.abs() } else { most });
-    if x.iter().any(|x| x.is_nan()) { f32::NAN } else { most }
+    // Sizes compare as their bits do, and what is no number lies above all.
+    f32::from_bits(x.iter().fold(0, |most, x| most.max(x.to_bits() & !(1 << 31))))
 }
 
 /// The squares of elements over `most`; if that is 0, zeros.

@@ -153,7 +153,7 @@ fn arm(
     let base = ask.config_on_cpu(NAME, problem.file, &settings(rates[0], PICKING))?.to_toml();
     let end = |rate: f64, seed: u64| accuracy(ask, problem.file, &settings(rate, seed));
     let name = format!("{}-{update}-{rule}", problem.file.trim_end_matches(".toml"));
-    ask.parts.part(&name, (&format!("{base}\n# {rates:?}, {seeds} seeds"), &ask.device), || {
+    ask.parts.part(&name, (&format!("{base}\n# {rates:?}, {seeds} seeds"), ask.device()), || {
         let mut best = (rates[0], f64::NEG_INFINITY);
         for rate in rates.iter().filter(|_| rates.len() > 1) {
             let accuracy = end(*rate, PICKING)?;

@@ -90,7 +90,7 @@ impl Course {
         let config = ask.config(NAME, self.file, &[format!("train.epochs={last}")])?;
         let settings = format!("{}# {epochs:?}", ask.config_on_cpu(NAME, self.file, &[])?.to_toml());
         let per_epoch = config.data.declared() as f64 / config.train.lot.unwrap_or(128.0);
-        ask.parts.part(self.name, (&settings, &ask.device), || {
+        ask.parts.part(self.name, (&settings, ask.device()), || {
             let folder = Scratch::new()?;
             let question = diagnose::Ask {
                 checkpoints: Vec::new(),

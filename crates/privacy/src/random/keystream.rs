@@ -122,12 +122,12 @@ mod x86 {
     fn store(rows: [__m512i; 16], state: &[u32; 16], first: u64, out: &mut [u64]) {
         let counters = counters(first);
         let rows = sixteen!(I => match I {
-            12 | 13 => _mm512_add_epi32(rows[I], counters[I - 12]),
+            12 | 13 => _mm512_add_epi32(rows[I], counters[I % 2]),
             _ => _mm512_add_epi32(rows[I], _mm512_set1_epi32(state[I] as i32)),
         });
         let pairs = sixteen!(I => match I % 2 {
-            0 => _mm512_unpacklo_epi32(rows[I], rows[I + 1]),
-            _ => _mm512_unpackhi_epi32(rows[I - 1], rows[I]),
+            0 => _mm512_unpacklo_epi32(rows[I / 2 * 2], rows[I / 2 * 2 + 1]),
+            _ => _mm512_unpackhi_epi32(rows[I / 2 * 2], rows[I / 2 * 2 + 1]),
         });
         // Of rows 4g..4g + 4: lanes j, 4 + j, 8 + j, 12 + j at 4g + j.
         let fours = sixteen!(I => match I % 2 {

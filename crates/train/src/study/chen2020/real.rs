@@ -57,7 +57,7 @@ struct Look {
     under_symmetry: f64,
     p: f64,
     /// Mardia's skewness of each cloud, and its points.
-    clouds: Vec<(f64, Vec<(f64, f64)>)>,
+    clouds: Vec<Cloud>,
 }
 
 pub(super) fn networks(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
@@ -208,8 +208,11 @@ fn along(course: &Course, looks: &[Look]) -> [Picture; 2] {
     ]
 }
 
+/// Skewness, and points.
+type Cloud = (f64, Vec<(f64, f64)>);
+
 fn clouds(course: &Course, look: &Look) -> Vec<Picture> {
-    let one = |(k, (skew, points)): (usize, &(f64, Vec<(f64, f64)>))| {
+    let one = |(k, (skew, points)): (usize, &Cloud)| {
         let title = format!("{}, epoch {}, {}: skewness {skew:.2}", course.name, look.epoch, k + 1);
         symmetry::picture(title, points.clone())
     };

@@ -6,7 +6,7 @@
 //! sensitivity is `2 C`: using `z C`, as libraries did, is a multiplier of `z / 2` (q = 0.01, 1000 steps, z = 1.1, delta 1e-5:
 //! claimed 1.725, true 12.75). Crowds are a hash of an example's number, so that nobody else changes crowds. Wang's adaptive
 //! form normalises by the shortest crowd of the batch, un-noised: it is not private and not offered. Norms of single examples
-//! are taken only to leave out what is not finite. Cost class NORM.
+//! are taken only to leave out what is not finite. Cost class CROWD.
 use super::{Bound, ClipRule, Crowds, Prepare, Setting, flat, split};
 use crate::{each::Each, grads::Grads, state::State};
 use privacy::{Key, Purpose, Sum};

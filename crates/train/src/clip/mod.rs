@@ -2,7 +2,8 @@
 //!
 //! A new rule is one file and one word in the list below. Its file opens with source, formula, sensitivity, cost class.
 //! Cost classes: NORM needs each example's norm; LAYER-NORM a norm for each group; DOT inner products with public directions;
-//! GRAD gradients in other coordinates (without multiplying them out where there is a closed form); K-PASS more passes.
+//! GRAD gradients in other coordinates (without multiplying them out where there is a closed form); CROWD the sum of each crowd;
+//! K-PASS more passes.
 //!
 //! # Why this is private
 //! *Claim.* Whatever the rule, adding or removing one example moves the lot's sum by at most [`Closed::sum`]'s bound in L2,
@@ -95,7 +96,7 @@ registry! {
     body_tail::BodyTail = "body-tail", "two thresholds, told apart by each gradient itself", "after Sha et al. 2024, arXiv 2405.17529", "DOT";
     dice_sgd::DiceSgd = "dice-sgd", "what is cut off an example comes with its next gradient", "after Zhang et al. 2024, arXiv 2311.14632", "GRAD";
     inner_outer::InnerOuter = "inner-outer", "average each example's gradients at the last iterates", "Xiao et al. 2023, IEEE S&P", "K-PASS";
-    micro_batch::MicroBatch = "micro-batch", "clip means of small crowds; one example counts twice", "Ponomareva et al. 2023, arXiv 2303.00654", "NORM";
+    micro_batch::MicroBatch = "micro-batch", "clip means of small crowds; one example counts twice", "Ponomareva et al. 2023, arXiv 2303.00654", "CROWD";
 }
 
 /// Margin on the vouched bound for the rounding of f32 norms and sums, relative.

@@ -13,7 +13,7 @@
 //! counted, it counts for at most its size times `e^(K - s epsilon) max_y e^(-s y) (1 - e^-y)`. So much is added above and
 //! taken away below. *Rounding*: the transform of masses with sum 1 is off by at most `c u log N` in every frequency
 //! (Higham 2002, Theorem 24.2), hence its power by `T/|F|` times that; the sum over frequencies bounds every mass'
-//! error. The masses themselves have a relative error `r`, hence powers of them `T r`. Both are added above and taken
+//! error. The masses themselves have a relative error `r`, hence powers of them `e^(T r) - 1`. Both are added above and taken
 //! away below.
 //! *Infinity*: `1 - prod (1 - m_j)^(T_j) <= sum T_j m_j` is added above.
 //!
@@ -26,6 +26,9 @@ use std::cell::RefCell;
 
 /// Frequencies whose power is below `e^-LEAST` are taken as zero.
 const LEAST: f64 = 46.0;
+
+/// A sum whose masses may be off by a larger share is none.
+const DOUBTFUL: f64 = 0.5;
 
 /// A number of equal discrete losses.
 pub(in crate::account) struct Term<'a> {
@@ -93,7 +96,7 @@ pub(super) fn length(least: f64) -> usize {
 }
 
 impl Sum {
-    /// Adds up the terms, which share one grid; `None` when one of them is nothing.
+    /// Adds up the terms, which share one grid; `None` when one of them is nothing, or has numbers that are none.
     pub(in crate::account) fn new(terms: &[Term], window: Window) -> Option<Self> {
         let h = terms.first()?.masses.h;
         let offset: f64 = terms.iter().map(|term| term.count * term.masses.offset).sum();
@@ -111,6 +114,11 @@ impl Sum {
         let tilted = back(spectrum, n, first);
         let doubt = terms.iter().map(|term| term.masses.doubt).fold(0.0, f64::max);
         let count: f64 = terms.iter().map(|term| term.count).sum();
+        // Of so many rounds that masses may be off by any factor, and of numbers beyond all bounds, nothing is known.
+        let share = (count * 4.0 * f64::EPSILON * doubt).exp_m1();
+        if share > DOUBTFUL || !fuzz.is_finite() || tilted.iter().any(|mass| !mass.is_finite()) {
+            return None;
+        }
         Some(Sum {
             first,
             offset,
@@ -122,7 +130,7 @@ impl Sum {
             greatest: terms.iter().map(|term| term.count * term.masses.greatest()).sum(),
             wrapped: finite(above + below),
             noise: fuzz,
-            share: (count * 4.0 * f64::EPSILON * doubt).min(1.0),
+            share,
         })
     }
 
@@ -173,13 +181,18 @@ impl Sum {
         let (mut d, mut g, mut units) = (0.0, 0.0, 0.0);
         for (step, k) in (0..self.tilted.len()).rev().enumerate() {
             // What delta is at this point, in its units; by multiplication, and now and then afresh.
-            units = if step % 64 == 0 { self.units(delta, k) } else { units * once };
+            units *= once;
+            if step % 64 == 0 || !units.is_normal() {
+                units = self.units(delta, k);
+            }
             if d > (units - error) / scale {
                 // Errors alone exceed delta at the top of the window: what is certain is that no loss is above the greatest.
                 if step == 0 {
                     return self.greatest;
                 }
-                return self.solve(k, g, d, (units / once - error / once) / scale);
+                let epsilon = self.solve(k, g, d, (units / once - error / once) / scale);
+                // What is no number is the end that is safe.
+                return if epsilon.is_finite() { epsilon } else { self.point(if error < 0.0 { k } else { k + 1 }) };
             }
             g = self.tilted[k] + g * more;
             d = once * (d + -(-self.h).exp_m1() * g);
@@ -199,7 +212,7 @@ impl Sum {
         let (point, next) = (self.point(k), self.point(k + 1));
         let f = d * (self.tilt * self.h).exp() + (-self.h).exp() * g;
         let epsilon = next + ((f - room) / g).ln();
-        if epsilon > next || epsilon.is_nan() { next } else { epsilon.max(point) }
+        epsilon.clamp(point, next)
     }
 
     /// The divergence at this epsilon, with all errors against us.

@@ -136,6 +136,66 @@ fn deltas_are_near_the_truth_at_tiny_rates() {
     }
 }
 
+fn coins(epsilon: f64, count: u64) -> (Event, u64) {
+    (Event::RandomisedResponse { epsilon }, count)
+}
+
+fn add_remove(entries: Vec<(Event, u64)>) -> Ledger {
+    Ledger::planned(Neighbouring::AddRemove, entries)
+}
+
+/// Of so many coins, the divergence is a sum over how many told the truth.
+fn binomial(epsilon: f64, count: u64, at: f64) -> f64 {
+    let p = 1.0 / (1.0 + (-epsilon).exp());
+    let mut log_choose = 0.0_f64;
+    let mut sum = 0.0;
+    for lies in 0..=count {
+        let loss = epsilon * (count as f64 - 2.0 * lies as f64);
+        if loss > at {
+            let log = log_choose + (count - lies) as f64 * p.ln() + lies as f64 * (-p).ln_1p();
+            sum += log.exp() * -(at - loss).exp_m1();
+        }
+        log_choose += ((count - lies) as f64 / (lies + 1) as f64).ln();
+    }
+    sum
+}
+
+#[test]
+fn coins_are_binomial() {
+    for (epsilon, count, delta) in [
+        (0.1, 100, 1e-6),
+        (0.75, 45, 5.9e-3),
+        (4.476, 294, 3.4e-2),
+        (1.77, 871, 8.7e-8),
+        (13.0, 40, 1e-9),
+        (30.0, 7, 1e-4),
+    ] {
+        let ledger = add_remove(vec![coins(epsilon, count)]);
+        let price = Pld::default().report(&ledger, delta).unwrap();
+        let (lower, upper) = (price.lower.unwrap(), price.epsilon);
+        assert!(upper - lower < 1e-6 * upper, "{epsilon} {count}: {price:?}");
+        assert!(binomial(epsilon, count, upper * (1.0 + 1e-13)) <= delta, "{epsilon} {count}: {price:?}");
+        assert!(binomial(epsilon, count, lower * (1.0 - 1e-13)) >= delta, "{epsilon} {count}: {price:?}");
+        for at in [0.3 * upper, 0.9 * upper] {
+            let (got, want) = (Pld::default().deltas(&ledger, &[at]).unwrap()[0], binomial(epsilon, count, at));
+            assert!(got >= want * (1.0 - 1e-11) && got <= want * (1.0 + 1e-6), "{epsilon} {count} {at}: {got} {want}");
+        }
+    }
+}
+
+/// Once 0 .. 3229, which said nothing.
+#[test]
+fn a_lattice_and_hardly_anything_else() {
+    let releases = vec![Event::Gaussian { noise_multiplier: 1.0 }];
+    let rare = Event::Round { sampling: Sampling::Poisson { rate: 1e-12 }, releases };
+    let price = |entries| Pld::default().report(&add_remove(entries), 1e-4).unwrap();
+    let both = price(vec![coins(13.07, 247), (rare, 14)]);
+    let alone = price(vec![coins(13.07, 247)]);
+    assert!(both.lower.unwrap() >= alone.lower.unwrap() && both.epsilon >= alone.epsilon, "{both:?} {alone:?}");
+    assert!(both.epsilon - both.lower.unwrap() < 1e-3 * both.epsilon, "{both:?}");
+    assert!(both.epsilon < alone.epsilon + 0.03, "{both:?} {alone:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

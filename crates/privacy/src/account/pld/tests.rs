@@ -64,6 +64,18 @@ fn the_discrete_losses_bracket_the_pair() {
     }
 }
 
+/// What is outside the grid counts as infinite.
+#[test]
+fn what_is_cut_off_is_not_forgotten() {
+    for pair in PAIRS.into_iter().filter(|pair| pair.atoms().is_empty()) {
+        let high = above(&Both::new(pair, 0.01, 0.01));
+        for epsilon in [0.0, 0.5, 2.0, 5.0] {
+            let (most, truth) = (discrete(&high, epsilon), divergence(pair, false, epsilon, 1e-20));
+            assert!(most >= truth, "{pair:?} {epsilon}: {most} under {truth}");
+        }
+    }
+}
+
 #[test]
 fn the_sum_is_that_of_the_gaussian_at_tiny_deltas() {
     // Sums of normal losses are normal: 400 of z = 20 are one of z = 1.
@@ -134,6 +146,17 @@ fn deltas_are_near_the_truth_at_tiny_rates() {
         let deltas = Pld::default().deltas(&ledger, &[price.lower.unwrap(), price.epsilon]).unwrap();
         assert!(deltas[0] >= delta && deltas[1] <= 1.01 * delta, "{z} {rate}: {deltas:?}");
     }
+}
+
+/// Groups priced apart cost what both cost, not what the dearer costs: seven coins that hardly ever lie, and a normal loss.
+#[test]
+fn groups_apart_are_added() {
+    let normal = (Event::Gaussian { noise_multiplier: 1.0 }, 1);
+    let curve = Pld::default().curve(&add_remove(vec![coins(30.0, 7), normal.clone()])).unwrap();
+    let ends = Pld::default().apart(&curve, 1e-5);
+    let alone = |entry| Pld::default().report(&add_remove(vec![entry]), 1e-5).unwrap().epsilon;
+    // All coins tell the truth, but for 1e-12.
+    assert!(ends.upper >= 0.999 * (alone(coins(30.0, 7)) + alone(normal)), "{ends:?}");
 }
 
 fn coins(epsilon: f64, count: u64) -> (Event, u64) {

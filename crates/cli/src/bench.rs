@@ -5,7 +5,6 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    io::Write as _,
     path::PathBuf,
     process::Command,
     time::{Duration, Instant},
@@ -157,7 +156,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let row = if jobs.len() == 1 { time(&args, *job)? } else { elsewhere(&args, *job)? };
         if args.format == Format::Text {
             println!("{}", line(&row));
-            std::io::stdout().flush()?;
         }
         rows.push(row);
     }

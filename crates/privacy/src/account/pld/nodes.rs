@@ -182,12 +182,13 @@ fn loss(pair: Pair, u: f64, node: Node) -> f64 {
     }
 }
 
-/// `ln(1 - rate + rate e^y)`.
+/// `ln(1 - rate + rate e^y)`, off in proportion to itself: where it is small, `y` is far larger.
 fn mixed(rate: f64, y: f64) -> f64 {
+    let excess = rate * y.exp_m1();
     if rate >= 1.0 {
         y
-    } else if y < 1.0 {
-        (rate * y.exp_m1()).ln_1p()
+    } else if excess < 1.0 {
+        excess.ln_1p()
     } else {
         y + (rate + (1.0 - rate) * (-y).exp()).ln()
     }

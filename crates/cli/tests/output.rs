@@ -9,7 +9,7 @@ const PLAN: &str = "--noise-multiplier 1 --sample-rate 0.01 --steps 1000 --delta
 fn questions() -> Vec<String> {
     let account = format!("account {PLAN}");
     let calibrate = "calibrate --epsilon 1 --delta 1e-5 --sample-rate 0.01 --steps 1000";
-    let fixed = ["rules", "rules --format json", "completions bash", "study --list", "train --print-config", "--help"];
+    let fixed = ["rules", "rules --format json", "completions bash", "study", "train --print-config", "--help"];
     [account.clone(), format!("{account} --format json"), calibrate.into(), format!("{calibrate} --format json")]
         .into_iter()
         .chain(fixed.map(String::from))

@@ -243,3 +243,19 @@ proptest! {
         prop_assert!(at(z, q, steps, (delta * grow).min(0.5)).lower.unwrap() <= most, "larger delta");
     }
 }
+
+/// However wide they are asked for, intervals are around one number: losses of 1e-10 were once off by a rounding of 1, and
+/// so, a hundred thousand million times, was their sum.
+#[test]
+fn tiny_rates_many_times() {
+    for neighbouring in [Neighbouring::AddRemove, Neighbouring::ReplaceOne] {
+        let releases = vec![Event::Gaussian { noise_multiplier: 0.975 }];
+        let round = Event::Round { sampling: Sampling::Poisson { rate: 1e-10 }, releases };
+        let curve = PldCurve::of(&round, neighbouring).unwrap().times(100_000_000_000);
+        let prices: Vec<Price> =
+            [1e-2, 2e-4, 2e-5, 5e-6].map(|precision| Pld { precision }.epsilon(&curve, 3e-8)).into();
+        let lower = prices.iter().map(|price| price.lower.unwrap()).fold(0.0, f64::max);
+        let upper = prices.iter().map(|price| price.epsilon).fold(f64::INFINITY, f64::min);
+        assert!(lower <= upper && upper < 1.001 * lower, "{lower} {upper}");
+    }
+}

@@ -72,14 +72,17 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     let rows: Vec<(&str, Result<Price, String>)> =
         rows.into_iter().map(|name| (name, price::sharper(&ledger, name, args.delta, args.precision))).collect();
+    let curve = args.curve.as_ref().map(|name| curve::write(name, &ledger, &rows, args.delta));
+    let drawn = curve.iter().flatten().flatten().cloned();
     match args.format {
-        Format::Json => print_json(&args, &ledger, &rows, &notes)?,
-        Format::Text => print_text(&args, &ledger, &rows, &notes)?,
+        Format::Json => print_json(&args, &ledger, &rows, &notes.into_iter().chain(drawn).collect::<Vec<_>>())?,
+        Format::Text => {
+            print_text(&args, &ledger, &rows, &notes)?;
+            drawn.for_each(|line| println!("  {line}"));
+        }
     }
-    match &args.curve {
-        Some(name) => Ok(curve::write(name, &ledger, &rows, args.delta)?),
-        None => Ok(()),
-    }
+    curve.transpose()?;
+    Ok(())
 }
 
 fn phases(args: &Args) -> Vec<Phase> {

@@ -7,7 +7,6 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    io::Write as _,
     path::PathBuf,
     process::Command,
     time::{Duration, Instant},
@@ -185,7 +184,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
         if args.format == Format::Text {
             println!("{}", line(&row));
             row.kernels.iter().for_each(|k| println!("  {:>9.3} ms {:>7.1} of {}", k.ms, k.calls, k.name));
-            std::io::stdout().flush()?;
         }
         rows.push(row);
     }

@@ -10,6 +10,8 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "secateur", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "secateur", &mut script);
+    print!("{}", String::from_utf8(script)?);
     Ok(())
 }

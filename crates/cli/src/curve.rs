@@ -12,8 +12,13 @@ use train::report::{
 
 const POINTS: usize = 160;
 
-/// Writes `name.svg` and `name.csv`, and prints what they mean.
-pub fn write(name: &Path, ledger: &Ledger, rows: &[(&str, Result<Price, String>)], delta: f64) -> Result<(), String> {
+/// Writes `name.svg` and `name.csv`, and says what they mean.
+pub fn write(
+    name: &Path,
+    ledger: &Ledger,
+    rows: &[(&str, Result<Price, String>)],
+    delta: f64,
+) -> Result<Vec<String>, String> {
     let Some((accountant, price)) = rows.iter().find_map(|(name, price)| price.as_ref().ok().map(|p| (*name, p)))
     else {
         return Err("--curve: no accountant could price this".into());
@@ -30,15 +35,12 @@ pub fn write(name: &Path, ledger: &Ledger, rows: &[(&str, Result<Price, String>)
     let svg = place(name, "svg");
     save(&csv, &table(&pairs))?;
     save(&svg, &picture(accountant, &pairs))?;
-    for rate in [0.001, 0.01, 0.05] {
-        let found = 100.0 * true_positives(&pairs, rate);
-        println!(
-            "  an attacker who is wrong about {:.1} % of outsiders finds at most {found:.2} % of the members",
-            100.0 * rate
-        );
-    }
-    println!("  curve: {} and {}", svg.display(), csv.display());
-    Ok(())
+    let means = |rate: f64| {
+        let (wrong, found) = (100.0 * rate, 100.0 * true_positives(&pairs, rate));
+        format!("an attacker who is wrong about {wrong:.1} % of outsiders finds at most {found:.2} % of the members")
+    };
+    let files = format!("curve: {} and {}", svg.display(), csv.display());
+    Ok([0.001, 0.01, 0.05].map(means).into_iter().chain([files]).collect())
 }
 
 fn place(name: &Path, extension: &str) -> PathBuf {

@@ -1,4 +1,7 @@
 //! The command `secateur`: what was asked. One verb a file; what is done about it is in the libraries.
+#[macro_use]
+mod say;
+
 mod account;
 mod bench;
 mod besides;

@@ -38,10 +38,16 @@ const CLAIM: f64 = 1e-8;
 const TAIL: f64 = 1e-30;
 /// Nodes of one loss for each standard deviation of the noise.
 const FINENESS: f64 = 16.0;
-/// The most places along the line of integration.
-const MOST: usize = 40_000;
-/// The most nodes times places of one line: a second or so.
-const WORK: f64 = 6e7;
+/// The most places along the line of integration, and those tried first.
+const MOST: usize = 65_536;
+const FIRST: usize = 256;
+/// Places turned in a row.
+const BLOCK: usize = 64;
+/// What is left out is as good as nothing when it is a smaller share than the first, and hopeless when a larger one than the second.
+const NOTHING: f64 = 1e-14;
+const HOPELESS: f64 = 1e-6;
+/// A line that falls by less than so many powers of 1/e does not end.
+const LITTLE: f64 = 12.0;
 
 /// Epsilon, and by how much it may be off.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +71,7 @@ impl Accountant for Exact {
         if let Some(epsilon) = curve.extreme() {
             return Price::bound(epsilon);
         }
-        let mut found = worst(&curve.pairs(), delta);
+        let mut found = worst(curve, delta);
         let proven = Pld::default().epsilon(curve, delta);
         let sound = |found: &Found| found.error <= CLAIM * found.epsilon.max(1.0) && holds(&proven, found.epsilon);
         if !sound(&found) {
@@ -88,23 +94,27 @@ fn holds(proven: &Price, epsilon: f64) -> bool {
 }
 
 /// Epsilon of the worse direction.
-fn worst(pairs: &[(Pair, f64)], delta: f64) -> Found {
+fn worst(curve: &PldCurve, delta: f64) -> Found {
+    let (pairs, gaussian) = curve.apart();
     let symmetric = pairs.iter().all(|(pair, _)| pair.symmetric());
     let one = |mirrored| match pairs {
-        [(pair, count)] if *count == 1.0 => single(*pair, mirrored, delta),
-        _ => Line::new(pairs, mirrored, delta, (FINENESS, MOST)).solve(delta),
+        [] => normal(gaussian, delta),
+        [(pair, count)] if *count == 1.0 && gaussian == 0.0 => single(*pair, mirrored, delta),
+        _ => Line::new((pairs, gaussian), mirrored, delta).solve(delta),
     };
     let (first, second) = (one(false), if symmetric { None } else { Some(one(true)) });
     let error = first.error.max(second.map_or(0.0, |found| found.error));
     Found { epsilon: first.epsilon.max(second.map_or(0.0, |found| found.epsilon)), error }
 }
 
+/// Epsilon of unsampled Gaussians.
+fn normal(gaussian: f64, delta: f64) -> Found {
+    let epsilon = gaussian::epsilon(gaussian.sqrt(), delta);
+    Found { epsilon, error: 1e-11 * epsilon.max(1.0) }
+}
+
 /// Epsilon of a single release, by integrating its divergence.
 fn single(pair: Pair, mirrored: bool, delta: f64) -> Found {
-    if let Pair::Normal { rate: 1.0, z } = pair {
-        let epsilon = gaussian::epsilon(1.0 / z, delta);
-        return Found { epsilon, error: 1e-11 * epsilon.max(1.0) };
-    }
     let (low, high) = losses(pair, TAIL * delta);
     if !(low > -GREATEST_LOSS && high < GREATEST_LOSS) {
         return Found { epsilon: 0.0, error: f64::INFINITY };
@@ -138,34 +148,49 @@ struct Line {
 }
 
 impl Line {
-    fn new(pairs: &[(Pair, f64)], mirrored: bool, delta: f64, (fineness, most): (f64, usize)) -> Self {
-        let plan = Plan::new(pairs, mirrored, (TAIL * delta).max(1e-290), fineness);
+    fn new((pairs, gaussian): (&[(Pair, f64)], f64), mirrored: bool, delta: f64) -> Self {
+        let plan = Plan::new(pairs, mirrored, (TAIL * delta).max(1e-290), FINENESS).and(gaussian);
         let saddle = plan.at_delta(delta);
         let (low, high) = plan.reach(saddle, 40.0);
         let (c, width) = (saddle.tilt, (high - low) * 1.05 + 40.0 / saddle.tilt);
         let step = 2.0 * PI / width;
-        let scale = plan.log_moment(Complex64::new(c, 0.0)).re;
-        let mut values = Vec::new();
-        let mut left_out = 0.0;
-        let most = most.min((WORK / plan.nodes() as f64) as usize);
-        while values.len() < most {
-            let s = Complex64::new(c, step * values.len() as f64);
-            let value = (plan.log_moment(s) - scale).exp() / (s * (s + 1.0));
-            values.push(value);
-            left_out = value.norm() * values.len() as f64;
-            if left_out < 1e-14 * values[0].norm() && values.len() > 8 {
-                break;
+        let mut count = FIRST;
+        let (logs, wrong) = loop {
+            let line = plan.line_of(c, step, count);
+            if 4 * count > MOST || ended(&line.0, MOST / count) {
+                break line;
             }
-        }
-        let rounding = 1e-16 * (10.0 + plan.count()) * values[0].norm();
-        Line { c, start: saddle.epsilon, step, scale, values, error: (left_out + rounding + 1e-16) * step / PI }
+            count *= 4;
+        };
+        let over = |(k, log): (usize, &Complex64)| {
+            let s = Complex64::new(c, step * k as f64);
+            log.exp() / (s * (s + 1.0))
+        };
+        let mut values: Vec<Complex64> = logs.iter().enumerate().map(over).collect();
+        let little = |(k, value): (usize, &Complex64)| value.norm() * (k as f64 + 1.0) < NOTHING * values[0].norm();
+        let end = values.iter().enumerate().skip(8).position(little);
+        values.truncate(end.map_or(count, |end| end + 9));
+        let left_out = values.last().map_or(0.0, |value| value.norm() * values.len() as f64);
+        let rounding = (1e-16 * (40.0 + plan.count()) + wrong) * values[0].norm();
+        let hopeless = left_out > HOPELESS * values[0].norm();
+        let error = if hopeless { f64::INFINITY } else { (left_out + rounding + 1e-16) * step / PI };
+        Line { c, start: saddle.epsilon, step, scale: plan.log_moment(c), values, error }
     }
 
-    /// `delta e^(c epsilon - K)` at this epsilon.
+    /// `delta e^(c epsilon - K)` at this epsilon. Turns are by multiplication, and now and then afresh.
     fn delta(&self, epsilon: f64) -> f64 {
         let turn = |k: usize| Complex64::from_polar(1.0, -self.step * k as f64 * epsilon);
-        let terms = self.values.iter().enumerate().skip(1).map(|(k, value)| (value * turn(k)).re);
-        (0.5 * self.values[0].re + terms.sum::<f64>()) * self.step / PI
+        let once = turn(1);
+        let block = |(block, values): (usize, &[Complex64])| {
+            let mut turn = turn(block * BLOCK);
+            values.iter().fold(0.0, |sum, value| {
+                let term = value.re * turn.re - value.im * turn.im;
+                turn *= once;
+                sum + term
+            })
+        };
+        let whole: f64 = self.values.chunks(BLOCK).enumerate().map(block).sum();
+        (whole - 0.5 * self.values[0].re) * self.step / PI
     }
 
     /// A bracket of epsilon about the place where it is expected: delta is more than asked at its low end and less at its
@@ -187,18 +212,38 @@ impl Line {
         None
     }
 
-    /// Halves in epsilon; delta falls with it.
+    /// Where delta is met: by secants, which are bent so that both ends of the bracket come closer (the Illinois method).
     fn solve(&self, delta: f64) -> Found {
         let room = |epsilon: f64| (delta.ln() - self.scale + self.c * epsilon).exp();
+        let none = Found { epsilon: self.start.max(0.0), error: f64::INFINITY };
+        if self.error.is_infinite() {
+            return none;
+        }
         let Some((mut low, mut high)) = self.bracket(|epsilon| self.delta(epsilon) > room(epsilon)) else {
-            return Found { epsilon: self.start.max(0.0), error: f64::INFINITY };
+            return none;
         };
-        while high - low > 1e-13 * high.max(1e-6) {
-            let middle = 0.5 * (low + high);
+        let over = |epsilon: f64| self.delta(epsilon) / room(epsilon) - 1.0;
+        let (mut above, mut below) = (over(low), over(high));
+        let mut side = 0;
+        for k in 0..200 {
+            if high - low <= 1e-13 * high.max(1e-6) {
+                break;
+            }
+            let share = if k % 4 == 3 { 0.5 } else { (above / (above - below)).clamp(1e-3, 1.0 - 1e-3) };
+            let middle = low + share * (high - low);
             if !(middle > low && middle < high) {
                 break;
             }
-            if self.delta(middle) > room(middle) { low = middle } else { high = middle }
+            let value = over(middle);
+            if value > 0.0 {
+                (low, above) = (middle, value);
+                below *= if side == 1 { 0.5 } else { 1.0 };
+                side = 1;
+            } else {
+                (high, below) = (middle, value);
+                above *= if side == -1 { 0.5 } else { 1.0 };
+                side = -1;
+            }
         }
         if high == 0.0 {
             let sure = self.delta(0.0) + self.error <= room(0.0);
@@ -208,6 +253,14 @@ impl Line {
         let error = self.error / room(high) / self.c.max(1e-3) + 1e-13 * high;
         Found { epsilon: high, error: if error.is_nan() { f64::INFINITY } else { error } }
     }
+}
+
+/// Whether a line need not be longer: it has fallen to nothing, or would still not, so many times as long, if the logarithm
+/// fell with the square.
+fn ended(logs: &[Complex64], times: usize) -> bool {
+    let last = &logs[logs.len() - logs.len() / 4..];
+    let fall = -last.iter().map(|log| log.re).fold(f64::NEG_INFINITY, f64::max);
+    fall > -NOTHING.ln() || fall * (times as f64).powi(2) < LITTLE
 }
 
 #[cfg(test)]

@@ -25,20 +25,21 @@ use super::pld::parts::{GREATEST_LOSS, Masses, NODES, PIECE, Sum, Term, Window, 
 use super::pld::{Plan, PldCurve};
 use super::{Accountant, Price};
 use crate::{Event, Neighbouring};
-use realfft::num_complex::Complex64;
 
 /// The accountant by rounded privacy loss random variables.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prv {
     /// By how much epsilon may be off, in `(0, 1]`.
     pub eps_error: f64,
+    /// Or by which share of itself, in `[0, 1/10]`, where that is more.
+    pub eps_share: f64,
     /// By which share of itself delta may be off, in `(0, 1/2]`.
     pub delta_share: f64,
 }
 
 impl Default for Prv {
     fn default() -> Self {
-        Prv { eps_error: 0.01, delta_share: 1e-3 }
+        Prv { eps_error: 0.01, eps_share: 1e-3, delta_share: 1e-3 }
     }
 }
 
@@ -71,7 +72,7 @@ impl Accountant for Prv {
             return curve.noted(Price::interval(epsilon, epsilon));
         }
         let (parts, delta_error) = (curve.pairs(), self.share() * delta);
-        let query = Query::new(&parts, delta_error, self.error());
+        let query = Query::new(&parts, delta_error, |epsilon| self.error(epsilon));
         let price = query.and_then(|query| query.epsilon(delta));
         curve.noted(price.unwrap_or_else(|| coarse(&parts, delta)))
     }
@@ -84,13 +85,16 @@ impl Accountant for Prv {
         }
         let (parts, share) = (curve.pairs(), self.share());
         let delta_error = share * guess(&parts, epsilon);
-        Query::new(&parts, delta_error, self.error()).map_or(1.0, |query| query.delta(epsilon))
+        Query::new(&parts, delta_error, |epsilon| self.error(epsilon)).map_or(1.0, |query| query.delta(epsilon))
     }
 }
 
 impl Prv {
-    fn error(&self) -> f64 {
-        if self.eps_error > 0.0 { self.eps_error.clamp(1e-6, 1.0) } else { Prv::default().eps_error }
+    /// By how much this epsilon may be off.
+    fn error(&self, epsilon: f64) -> f64 {
+        let least = if self.eps_error > 0.0 { self.eps_error.clamp(1e-6, 1.0) } else { Prv::default().eps_error };
+        let share = if self.eps_share >= 0.0 { self.eps_share.min(0.1) } else { Prv::default().eps_share };
+        least.max(share * epsilon)
     }
 
     fn share(&self) -> f64 {
@@ -109,18 +113,19 @@ fn guess(parts: &[(Pair, f64)], epsilon: f64) -> f64 {
     let bound = |mirrored| {
         let plan = Plan::new(parts, mirrored, 1e-30, FINENESS);
         let tilt = plan.at_epsilon(epsilon).tilt;
-        (plan.log_moment(Complex64::new(tilt, 0.0)).re - tilt * epsilon).exp()
+        (plan.log_moment(tilt) - tilt * epsilon).exp()
     };
     let most = bound(false).max(bound(true));
     if most.is_nan() { 1e-12 } else { most.clamp(1e-250, 0.1) }
 }
 
 /// One question about some pairs.
-struct Query<'a> {
+struct Query<'a, E: Fn(f64) -> f64> {
     parts: &'a [(Pair, f64)],
     count: f64,
     delta_error: f64,
-    eps_error: f64,
+    /// By how much an epsilon may be off.
+    eps_error: E,
     tail: f64,
     /// The largest loss, either way.
     largest: f64,
@@ -128,9 +133,9 @@ struct Query<'a> {
     range: f64,
 }
 
-impl<'a> Query<'a> {
+impl<'a, E: Fn(f64) -> f64> Query<'a, E> {
     /// `None` where losses are too large for any mesh.
-    fn new(parts: &'a [(Pair, f64)], delta_error: f64, eps_error: f64) -> Option<Self> {
+    fn new(parts: &'a [(Pair, f64)], delta_error: f64, eps_error: E) -> Option<Self> {
         let count: f64 = parts.iter().map(|(_, count)| count).sum();
         let tail = (OUTSIDE * delta_error / count.max(1.0)).max(1e-290);
         let ends = || parts.iter().map(|(pair, _)| losses(*pair, tail));
@@ -149,10 +154,10 @@ impl<'a> Query<'a> {
     }
 
     /// The sums of all directions on one mesh, and the error of epsilon.
-    fn sums(&self, windows: &[Window]) -> Option<(Vec<Sum>, f64)> {
+    fn sums(&self, windows: &[Window], eps_error: f64) -> Option<(Vec<Sum>, f64)> {
         let widest = windows.iter().map(|window| window.upper - window.lower).fold(self.range, f64::max);
         let spread = (0.5 * self.count * (12.0 / self.delta_error).ln()).sqrt();
-        let h = (self.eps_error / spread).max(widest / MOST);
+        let h = (eps_error / spread).max(widest / MOST);
         if !(h > 0.0 && h < WIDEST) {
             return None;
         }
@@ -169,8 +174,11 @@ impl<'a> Query<'a> {
     }
 
     fn epsilon(&self, delta: f64) -> Option<Price> {
-        let windows: Vec<Window> = self.plans().iter().map(|plan| plan.window(plan.at_delta(delta))).collect();
-        let (sums, error) = self.sums(&windows)?;
+        let plans = self.plans();
+        let saddles: Vec<_> = plans.iter().map(|plan| plan.at_delta(delta)).collect();
+        let eps_error = (self.eps_error)(saddles.iter().fold(0.0, |most, saddle| saddle.epsilon.max(most)));
+        let windows: Vec<Window> = plans.iter().zip(&saddles).map(|(plan, saddle)| plan.window(*saddle)).collect();
+        let (sums, error) = self.sums(&windows, eps_error)?;
         let room = delta - self.delta_error;
         let uppers: Option<Vec<f64>> =
             sums.iter().map(|sum| enough(sum, room, delta - 0.5 * self.delta_error)).collect();
@@ -178,7 +186,7 @@ impl<'a> Query<'a> {
         let lowers = sums.iter().map(|sum| sum.epsilon_below(delta + self.delta_error));
         let lower = (lowers.fold(f64::NEG_INFINITY, f64::max) - error).max(0.0);
         let upper = upper.max(0.0);
-        let poor = error > 1.5 * self.eps_error || upper - lower > 4.0 * self.eps_error;
+        let poor = error > 1.5 * eps_error || upper - lower > 4.0 * eps_error;
         let least = if poor { upper.min(super::rdp::of_pairs(self.parts, delta)) } else { upper };
         let note = format!("eps_error {error:.3e}, delta_error {:.1e}", self.delta_error);
         let price = Price::interval(lower.min(least), least).note(note);
@@ -188,7 +196,7 @@ impl<'a> Query<'a> {
 
     fn delta(&self, epsilon: f64) -> f64 {
         let windows: Vec<Window> = self.plans().iter().map(|plan| plan.window(plan.at_epsilon(epsilon))).collect();
-        let Some((sums, error)) = self.sums(&windows) else { return 1.0 };
+        let Some((sums, error)) = self.sums(&windows, (self.eps_error)(epsilon)) else { return 1.0 };
         let most = sums.iter().map(|sum| sum.above(epsilon - error)).fold(0.0, f64::max);
         (most + self.delta_error).min(1.0)
     }

@@ -65,6 +65,11 @@ impl Ends {
         Ends { lower: self.lower.max(other.lower), upper: self.upper.max(other.upper) }
     }
 
+    /// Of the same epsilon, known in two ways.
+    pub(super) fn both(self, other: Ends) -> Ends {
+        Ends { lower: self.lower.max(other.lower), upper: self.upper.min(other.upper) }
+    }
+
     pub(super) fn price(self) -> Price {
         Price::interval(self.lower.min(self.upper), self.upper)
     }

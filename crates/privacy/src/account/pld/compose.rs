@@ -13,9 +13,11 @@
 //! counted, it counts for at most its size times `e^(K - s epsilon) max_y e^(-s y) (1 - e^-y)`. So much is added above and
 //! taken away below. *Rounding*: the transform of masses with sum 1 is off by at most `c u log N` in every frequency
 //! (Higham 2002, Theorem 24.2), hence its power by `T/|F|` times that; the sum over frequencies bounds every mass'
-//! error. The masses themselves have a relative error `r`, hence powers of them `T r`. Both are added above and taken
+//! error. The masses themselves have a relative error `r`, hence powers of them `e^(T r) - 1`. Both are added above and taken
 //! away below.
-//! *Infinity*: `1 - prod (1 - m_j)^(T_j) <= sum T_j m_j` is added above.
+//! *Infinity*: `1 - prod (1 - m_j)^(T_j) <= sum T_j m_j` is added above. *Places*: of very many rounds the zero of the grid lies
+//! far from the window, and a place is a difference of large numbers: by what it may be off, in all, epsilon is moved to the
+//! safe side; where that is more than a cell, there is no sum.
 //!
 //! Checked by: `super::tests`, in particular against the Gaussian's closed form at deltas down to `1e-15`.
 
@@ -26,6 +28,15 @@ use std::cell::RefCell;
 
 /// Frequencies whose power is below `e^-LEAST` are taken as zero.
 const LEAST: f64 = 46.0;
+
+/// A sum whose masses may be off by a larger share is none.
+const DOUBTFUL: f64 = 0.5;
+
+/// The most points of a sum: windows that are planned have fewer.
+const LONGEST: f64 = 8_388_608.0;
+
+/// Roundings in a place.
+const ROUNDINGS: f64 = 8.0;
 
 /// A number of equal discrete losses.
 pub(in crate::account) struct Term<'a> {
@@ -61,6 +72,8 @@ pub(in crate::account) struct Sum {
     noise: f64,
     /// All masses may be off by this share.
     share: f64,
+    /// All places may be off by this.
+    misplaced: f64,
 }
 
 thread_local! {
@@ -85,6 +98,16 @@ fn total_log_moment(terms: &[Term], s: f64) -> f64 {
     terms.iter().map(|term| term.count * log_moment(term.masses, s)).sum()
 }
 
+/// The first grid point of a window, how many there are, and by how much their places may be off; `None` where too many, or
+/// where the numbers do not tell them apart.
+fn points(terms: &[Term], window: Window, (offset, h): (f64, f64)) -> Option<(i64, usize, f64)> {
+    let first = ((window.lower - offset) / h).floor();
+    let count = ((window.upper - offset) / h).ceil() - first;
+    let far: f64 = terms.iter().map(|term| term.count * term.masses.offset.abs()).sum();
+    let misplaced = ROUNDINGS * f64::EPSILON * (far + (first.abs() + count) * h);
+    (count <= LONGEST && misplaced <= h).then(|| (first as i64, length(count), misplaced))
+}
+
 /// A length that transforms quickly, at least this.
 pub(super) fn length(least: f64) -> usize {
     let least = least.max(16.0) as usize;
@@ -93,12 +116,12 @@ pub(super) fn length(least: f64) -> usize {
 }
 
 impl Sum {
-    /// Adds up the terms, which share one grid; `None` when one of them is nothing.
+    /// Adds up the terms, which share one grid; `None` when one of them is nothing, or has numbers that are none, and where
+    /// rounding leaves nothing that is known.
     pub(in crate::account) fn new(terms: &[Term], window: Window) -> Option<Self> {
         let h = terms.first()?.masses.h;
         let offset: f64 = terms.iter().map(|term| term.count * term.masses.offset).sum();
-        let first = ((window.lower - offset) / h).floor() as i64;
-        let n = length(((window.upper - offset) / h).ceil() - first as f64);
+        let (first, n, misplaced) = points(terms, window, (offset, h))?;
         let tilt = window.tilt;
         let log_total = total_log_moment(terms, tilt);
         if !log_total.is_finite() {
@@ -111,6 +134,11 @@ impl Sum {
         let tilted = back(spectrum, n, first);
         let doubt = terms.iter().map(|term| term.masses.doubt).fold(0.0, f64::max);
         let count: f64 = terms.iter().map(|term| term.count).sum();
+        // Of so many rounds that masses may be off by any factor, and of numbers beyond all bounds, nothing is known.
+        let share = (count * 4.0 * f64::EPSILON * doubt).exp_m1();
+        if share > DOUBTFUL || !fuzz.is_finite() || tilted.iter().any(|mass| !mass.is_finite()) {
+            return None;
+        }
         Some(Sum {
             first,
             offset,
@@ -122,7 +150,8 @@ impl Sum {
             greatest: terms.iter().map(|term| term.count * term.masses.greatest()).sum(),
             wrapped: finite(above + below),
             noise: fuzz,
-            share: (count * 4.0 * f64::EPSILON * doubt).min(1.0),
+            share,
+            misplaced,
         })
     }
 
@@ -146,21 +175,21 @@ impl Sum {
     /// The smallest epsilon in the window at which the divergence, with all errors against us, is at most delta; negative
     /// infinity where it is in all of it, which says nothing of what is below.
     pub(in crate::account) fn epsilon_above(&self, delta: f64) -> f64 {
-        self.search(delta - self.infinite, 1.0 + self.share, self.error())
+        self.search(delta - self.infinite, 1.0 + self.share, self.error()) + self.misplaced
     }
 
     /// As [`Sum::epsilon_above`], and where the window says nothing of what is below it, its lower end, or 0 if that was asked.
     pub(super) fn enough(&self, delta: f64) -> f64 {
         match self.epsilon_above(delta) {
             f64::NEG_INFINITY if self.above(0.0) <= delta => 0.0,
-            f64::NEG_INFINITY => self.point(0).max(0.0),
+            f64::NEG_INFINITY => (self.point(0) + self.misplaced).max(0.0),
             epsilon => epsilon.max(0.0),
         }
     }
 
     /// The smallest epsilon in the window at which the divergence, with all errors for us, is at most delta.
     pub(in crate::account) fn epsilon_below(&self, delta: f64) -> f64 {
-        self.search(delta, 1.0 - self.share, -self.error())
+        self.search(delta, 1.0 - self.share, -self.error()) - self.misplaced
     }
 
     /// At grid points, from above: `e^(s epsilon - K)` times the divergence, `d`, and the sum that it grows by, `g`. Stops
@@ -173,13 +202,18 @@ impl Sum {
         let (mut d, mut g, mut units) = (0.0, 0.0, 0.0);
         for (step, k) in (0..self.tilted.len()).rev().enumerate() {
             // What delta is at this point, in its units; by multiplication, and now and then afresh.
-            units = if step % 64 == 0 { self.units(delta, k) } else { units * once };
+            units *= once;
+            if step % 64 == 0 || !units.is_normal() {
+                units = self.units(delta, k);
+            }
             if d > (units - error) / scale {
                 // Errors alone exceed delta at the top of the window: what is certain is that no loss is above the greatest.
                 if step == 0 {
                     return self.greatest;
                 }
-                return self.solve(k, g, d, (units / once - error / once) / scale);
+                let epsilon = self.solve(k, g, d, (units / once - error / once) / scale);
+                // What is no number is the end that is safe.
+                return if epsilon.is_finite() { epsilon } else { self.point(if error < 0.0 { k } else { k + 1 }) };
             }
             g = self.tilted[k] + g * more;
             d = once * (d + -(-self.h).exp_m1() * g);
@@ -199,12 +233,12 @@ impl Sum {
         let (point, next) = (self.point(k), self.point(k + 1));
         let f = d * (self.tilt * self.h).exp() + (-self.h).exp() * g;
         let epsilon = next + ((f - room) / g).ln();
-        if epsilon > next || epsilon.is_nan() { next } else { epsilon.max(point) }
+        epsilon.clamp(point, next)
     }
 
     /// The divergence at this epsilon, with all errors against us.
     pub(in crate::account) fn above(&self, epsilon: f64) -> f64 {
-        let mut f = 0.0;
+        let (mut f, epsilon) = (0.0, epsilon - self.misplaced);
         for k in (0..self.tilted.len()).rev().take_while(|k| self.point(*k) > epsilon) {
             let y = self.point(k) - epsilon;
             f += self.tilted[k] * (-self.tilt * y).exp() * -(-y).exp_m1();

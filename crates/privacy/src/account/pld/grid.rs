@@ -23,7 +23,7 @@ use crate::account::pair::Pair;
 const OUTSIDE: f64 = 1e-7;
 
 /// Nodes of one loss for each standard deviation of the noise, where only a plan is made.
-const NODES: f64 = 4.0;
+pub(super) const NODES: f64 = 4.0;
 
 /// The relative error of a divergence that is integrated directly, at most.
 const SINGLE: f64 = 1e-10;
@@ -92,6 +92,9 @@ impl Query {
 
     /// The interval at the saddle point's tilt. Where it says little, Rényi divergences may say more.
     pub(super) fn epsilon(&self, delta: f64) -> Price {
+        if let Some(price) = self.coins(delta) {
+            return price;
+        }
         match self.interval(delta, |plan, _| plan.at_delta(delta)) {
             Some(best) if best.upper() <= 1.1 * best.lower => best.price(),
             Some(best) => self.better(best, delta),
@@ -120,6 +123,9 @@ impl Query {
     }
 
     pub(super) fn delta(&self, epsilon: f64) -> f64 {
+        if let Some(delta) = self.delta_of_coins(epsilon) {
+            return delta;
+        }
         let Some(sides) = self.sides(|plan, _| plan.at_epsilon(epsilon)) else { return 1.0 };
         sides.iter().map(|side| side.sum(above).map_or(1.0, |sum| sum.above(epsilon))).fold(0.0, f64::max)
     }

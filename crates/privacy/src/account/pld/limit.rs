@@ -18,7 +18,7 @@ const SPARE: f64 = 27.0;
 /// Less and less smoothing is tried.
 const TRIES: usize = 4;
 /// The most turns of one attempt.
-const MOST: f64 = 3e8;
+const MOST: f64 = 1e8;
 
 /// Epsilon and its estimated error.
 pub(in crate::account) type Value = (f64, f64);

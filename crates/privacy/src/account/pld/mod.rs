@@ -19,6 +19,7 @@
 //!
 //! Checked by: `tests`, `invert_tests`, `reference` (exact values lie in the interval), `tests/quadrature.rs`.
 
+mod apart;
 mod ask;
 mod atoms;
 mod cells;
@@ -27,11 +28,13 @@ mod curve;
 mod dots;
 mod grid;
 mod invert;
+mod lattice;
 mod limit;
 mod nodes;
 mod plan;
 mod running;
 mod seek;
+mod sketch;
 mod smooth;
 mod spread;
 mod transform;
@@ -134,6 +137,11 @@ impl PldCurve {
         self.parts.iter().copied().chain((gaussian > 0.0).then_some((merged, 1.0))).collect()
     }
 
+    /// The pairs that are no plain Gaussians, and the sum of `1/z^2` of those.
+    pub(super) fn apart(&self) -> (&[(Pair, f64)], f64) {
+        (&self.parts, self.unhidden())
+    }
+
     /// The sum of `1/z^2` over all Gaussians that no sampling hides.
     fn unhidden(&self) -> f64 {
         self.gaussian + self.passes.squares()
@@ -211,11 +219,14 @@ impl Accountant for Pld {
         }
         // Losses in atoms are sharp on a grid; others are smooth.
         let inverted = if curve.smooth() { question.epsilon(query.symmetric(), delta) } else { None };
-        match inverted {
-            Some(ends) if curve.sharp(ends) => curve.noted(ends.price()),
-            Some(ends) => curve.noted(ends.and(query.epsilon(delta))),
-            None => curve.noted(sure.and(query.epsilon(delta))),
+        if let Some(ends) = inverted.filter(|ends| curve.sharp(*ends)) {
+            return curve.noted(ends.price());
         }
+        let known = sure.both(self.apart(curve, delta)).both(inverted.unwrap_or(sure));
+        if known.narrow(self.precision.max(NARROW)) {
+            return curve.noted(known.price());
+        }
+        curve.noted(known.and(query.epsilon(delta)))
     }
 
     fn delta(&self, curve: &PldCurve, epsilon: f64) -> f64 {

@@ -93,19 +93,24 @@ impl Nodes {
         }
         let excess = nodes.coarse.iter().map(|(mass, loss)| moved_by(*mass, tilt * loss)).sum::<f64>();
         let light = leave * (1.0 + excess) / long.len().max(1) as f64;
-        let (mut left, mut count) = (0.0, 0);
-        for (tilted, share, part, (middle, half)) in long {
-            if tilted <= light {
-                left += tilted;
-                continue;
-            }
-            panels(part, (middle - half, middle + half), tilt + highest, |middle, half| {
-                count += 1;
-                gauss(part, mirrored, share, (middle, half), |mass, loss| nodes.keep(mass, loss));
-            })?;
+        let left = long.iter().map(|(tilted, ..)| tilted).filter(|tilted| **tilted <= light).sum::<f64>();
+        long.retain(|(tilted, ..)| *tilted > light);
+        let fine = |(_, _, part, (middle, half)): &(f64, f64, Pair, (f64, f64)), each: &mut dyn FnMut(f64, f64)| {
+            panels(*part, (middle - half, middle + half), tilt + highest, each)
+        };
+        // Whether there are too many is known before any is integrated.
+        let mut count = 0;
+        for panel in &long {
+            fine(panel, &mut |_, _| count += 1)?;
             if count >= MOST {
                 return None;
             }
+        }
+        for panel in &long {
+            let (share, part) = (panel.1, panel.2);
+            fine(panel, &mut |middle, half| {
+                gauss(part, mirrored, share, (middle, half), |mass, loss| nodes.keep(mass, loss));
+            })?;
         }
         if !(excess > -1.0 && excess.is_finite()) {
             return None;
@@ -177,12 +182,13 @@ fn loss(pair: Pair, u: f64, node: Node) -> f64 {
     }
 }
 
-/// `ln(1 - rate + rate e^y)`.
+/// `ln(1 - rate + rate e^y)`, off in proportion to itself: where it is small, `y` is far larger.
 fn mixed(rate: f64, y: f64) -> f64 {
+    let excess = rate * y.exp_m1();
     if rate >= 1.0 {
         y
-    } else if y < 1.0 {
-        (rate * y.exp_m1()).ln_1p()
+    } else if excess < 1.0 {
+        excess.ln_1p()
     } else {
         y + (rate + (1.0 - rate) * (-y).exp()).ln()
     }

@@ -6,29 +6,17 @@
 
 use super::cells::{GREATEST_LOSS, losses};
 use super::compose::Window;
+use super::sketch::{Cumulants, Sketch};
 use crate::account::pair::Pair;
 use realfft::num_complex::Complex64;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::f64::consts::PI;
 
 /// Tilted mass outside the window, as the power of 1/e.
 const TAILS: f64 = 23.0;
 /// The most points of a window, and of one loss.
-const MOST: f64 = 1_048_576.0;
-
-/// Masses and losses at a few nodes, in one direction, so many times.
-struct Sketch {
-    nodes: Vec<(f64, f64)>,
-    count: f64,
-    peak: f64,
-}
-
-/// `K` and its first two derivatives.
-#[derive(Clone, Copy, Debug)]
-struct Cumulants {
-    value: f64,
-    mean: f64,
-    variance: f64,
-}
+pub(super) const MOST: f64 = 1_048_576.0;
 
 /// A line of integration: its tilt, and the range of losses that its step tells apart.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +36,8 @@ pub(in crate::account) struct Plan {
     sketches: Vec<Sketch>,
     /// The sum of `1/z^2` of Gaussian losses besides, which need no nodes.
     gaussian: f64,
+    /// `K` at the rungs of a ladder of tilts, up and down from 0, that were asked for.
+    rungs: RefCell<BTreeMap<(bool, i32), f64>>,
 }
 
 /// What the saddle point says.
@@ -67,80 +57,11 @@ impl Saddle {
     }
 }
 
-impl Sketch {
-    fn new(pair: Pair, count: f64, mirrored: bool, (tail, fineness): (f64, f64)) -> Self {
-        let mut nodes = Vec::new();
-        for (share, part) in pair.components().into_iter().filter(|(share, _)| *share > 0.0) {
-            let first = nodes.len();
-            Self::nodes(part, mirrored, (tail, fineness), &mut nodes);
-            nodes[first..].iter_mut().for_each(|(mass, _)| *mass *= share);
-        }
-        Sketch { nodes, count, peak: if mirrored { -pair.peak() } else { pair.peak() } }
-    }
-
-    /// The nodes of one component.
-    fn nodes(pair: Pair, mirrored: bool, (tail, fineness): (f64, f64), nodes: &mut Vec<(f64, f64)>) {
-        let (from, to) = pair.span(tail);
-        let sharp = pair.slope(0.0) - 1.0;
-        let steps = ((to - from) * fineness * sharp.max(1.0)).ceil().clamp(1.0, 20_000.0);
-        let width = (to - from) / steps;
-        let mut add = |node: crate::account::pair::Node, weight: f64| {
-            let (mass, loss) = if mirrored { (node.q, -node.loss()) } else { (node.p, node.loss()) };
-            if mass > 0.0 && loss.is_finite() {
-                nodes.push((mass * weight, loss));
-            }
-        };
-        if to > from {
-            (0..steps as u64).for_each(|k| add(pair.at(from + (k as f64 + 0.5) * width), width));
-        }
-        pair.atoms().into_iter().for_each(|atom| add(atom, 1.0));
-    }
-
-    fn cumulants(&self, s: f64) -> Cumulants {
-        let top = self.nodes.iter().map(|(_, loss)| s * loss).fold(f64::NEG_INFINITY, f64::max);
-        let (mut sum, mut first, mut second) = (0.0, 0.0, 0.0);
-        for (mass, loss) in &self.nodes {
-            let weight = mass * (s * loss - top).exp();
-            sum += weight;
-            first += weight * loss;
-            second += weight * loss * loss;
-        }
-        let mean = first / sum;
-        Cumulants { value: top + sum.ln(), mean, variance: (second / sum - mean * mean).max(0.0) }
-    }
-
-    /// `ln E e^(s loss)` at a complex tilt, of masses that add up to 1.
-    fn log_moment(&self, s: Complex64) -> Complex64 {
-        let whole: f64 = self.nodes.iter().map(|(mass, _)| mass).sum();
-        let top = self.nodes.iter().map(|(_, loss)| s.re * loss).fold(f64::NEG_INFINITY, f64::max);
-        let term = |(mass, loss): &(f64, f64)| {
-            let (sin, cos) = (s.im * loss).sin_cos();
-            Complex64::new(cos, sin) * (mass * (s.re * loss - top).exp())
-        };
-        (self.nodes.iter().map(term).sum::<Complex64>() / whole).ln() + top
-    }
-
-    /// How much a grid of this width shifts `K` both ways together, over `s`, at tilt `s`.
-    fn shift(&self, s: f64, h: f64) -> f64 {
-        let top = self.nodes.iter().map(|(_, loss)| s * loss).fold(f64::NEG_INFINITY, f64::max);
-        let (mut sum, mut spread) = (0.0, 0.0);
-        for (mass, loss) in &self.nodes {
-            let weight = mass * (s * loss - top).exp();
-            let size = (loss - self.peak).abs();
-            let split = if size < h { size * (h - size) } else { h * h / 6.0 };
-            let merged = if size < 0.5 * h { size * size } else { h * h / 12.0 };
-            sum += weight;
-            spread += weight * (split + merged);
-        }
-        self.count * 0.5 * (s + 1.0) * spread / sum
-    }
-}
-
 impl Plan {
     /// A plan for these pairs, so many times each, with so many nodes for each standard deviation of the noise.
     pub(in crate::account) fn new(parts: &[(Pair, f64)], mirrored: bool, tail: f64, fineness: f64) -> Self {
         let sketch = |(pair, count): &(Pair, f64)| Sketch::new(*pair, *count, mirrored, (tail, fineness));
-        Plan { sketches: parts.iter().map(sketch).collect(), gaussian: 0.0 }
+        Plan { sketches: parts.iter().map(sketch).collect(), gaussian: 0.0, rungs: RefCell::default() }
     }
 
     /// With unsampled Gaussians of this sum of `1/z^2` besides.
@@ -153,15 +74,23 @@ impl Plan {
         self.sketches.iter().map(|sketch| sketch.count).sum()
     }
 
-    /// How many nodes its losses have together, at least one.
-    pub(in crate::account) fn nodes(&self) -> usize {
-        self.sketches.iter().map(|sketch| sketch.nodes.len()).sum::<usize>().max(1)
+    /// `K` at a real tilt, of masses that add up to 1.
+    pub(in crate::account) fn log_moment(&self, tilt: f64) -> f64 {
+        let normal = 0.5 * self.gaussian * tilt * (tilt + 1.0);
+        self.sketches.iter().map(|sketch| sketch.count * sketch.log_moment(tilt)).sum::<f64>() + normal
     }
 
-    /// `K` at a complex tilt.
-    pub(in crate::account) fn log_moment(&self, s: Complex64) -> Complex64 {
-        let normal = s * (s + 1.0) * (0.5 * self.gaussian);
-        self.sketches.iter().map(|sketch| sketch.log_moment(s) * sketch.count).sum::<Complex64>() + normal
+    /// `K` less its value at the tilt, at `s` with the imaginary parts `k step`, and by how much it may be off, about.
+    pub(in crate::account) fn line_of(&self, tilt: f64, step: f64, count: usize) -> (Vec<Complex64>, f64) {
+        let normal = |w: f64| Complex64::new(-0.5 * w * w, (tilt + 0.5) * w) * self.gaussian;
+        let mut line: Vec<Complex64> = (0..count).map(|k| normal(step * k as f64)).collect();
+        let mut wrong = 0.0;
+        for sketch in &self.sketches {
+            let (one, doubt) = sketch.line(tilt, step, count);
+            line.iter_mut().zip(one).for_each(|(sum, log)| *sum += log * sketch.count);
+            wrong += sketch.count * doubt;
+        }
+        (line, wrong)
     }
 
     /// The range of losses in which all but `e^-tails` of the tilted mass is, on either side.
@@ -183,6 +112,12 @@ impl Plan {
         })
     }
 
+    /// `K` at a rung of the ladder.
+    fn at_rung(&self, down: bool, rung: i32) -> f64 {
+        let tilt = if down { -tilt(rung) } else { tilt(rung) };
+        *self.rungs.borrow_mut().entry((down, rung)).or_insert_with(|| self.cumulants(tilt).value)
+    }
+
     /// The line that needs the fewest frequencies for a delta that is about met at this epsilon: a smaller tilt than the saddle
     /// point's gives less weight to rare large losses, which a period has to hold, and more to rounding.
     pub(super) fn course(&self, (epsilon, delta): (f64, f64), tilt: f64, (smoothing, spare): (f64, f64)) -> Course {
@@ -193,36 +128,42 @@ impl Plan {
                 * (spare + course.depth).sqrt()
                 * (1.0 + 0.0136 * spare.exp() * rounding * course.depth.exp() * over)
         };
-        let line = |k| self.line((epsilon, delta), 1.5 * tilt * 0.75f64.powi(k), (smoothing, spare));
+        let top = rung(1.5 * tilt);
+        let line = |k| self.line((epsilon, delta), top - 2 * k, (smoothing, spare));
         (1..24).map(line).fold(line(0), |best, next| if cost(&next) < cost(&best) { next } else { best })
     }
 
-    fn line(&self, (epsilon, delta): (f64, f64), tilt: f64, (smoothing, spare): (f64, f64)) -> Course {
-        let value = |s: f64| self.cumulants(s).value + 0.5 * smoothing * s * (s + 1.0);
-        let depth = (value(tilt) - tilt * epsilon - delta.ln()).clamp(0.0, 60.0);
+    fn line(&self, (epsilon, delta): (f64, f64), at: i32, (smoothing, spare): (f64, f64)) -> Course {
+        let tilt = tilt(at);
+        let value = |s: f64, known: f64| known + 0.5 * smoothing * s * (s + 1.0);
+        let depth = (value(tilt, self.at_rung(false, at)) - tilt * epsilon - delta.ln()).clamp(0.0, 60.0);
         let least = |bounds: &mut dyn Iterator<Item = (f64, f64)>| {
             bounds
                 .filter(|(period, _)| period.is_finite())
                 .fold((f64::INFINITY, 0.0), |best, new| if new.0 < best.0 { new } else { best })
         };
+        let scale = tilt.max(0.3 / epsilon.max(1e-12));
         // The nodes here are coarse at the ends of a loss.
         let right = |up: f64| {
-            let value = value(tilt + up);
-            (value + 0.05 * value.abs() - (tilt + up) * epsilon - delta.ln() + spare) / up
+            let above = rung(tilt + up).max(at + 1);
+            let s = self::tilt(above);
+            let value = value(s, self.at_rung(false, above));
+            ((value + 0.05 * value.abs() - s * epsilon - delta.ln() + spare) / (s - tilt), s - tilt)
         };
-        let scale = tilt.max(0.3 / epsilon.max(1e-12));
-        let (right, up) = least(&mut (0..12).map(|k| scale * 0.05 * 1.8f64.powi(k)).map(|up| (right(up), up)));
+        let (right, up) = least(&mut (0..12).map(|k| right(scale * 0.05 * 1.8f64.powi(k))));
         let spare = spare - delta.ln();
         // Epsilon may be somewhat larger than it seems.
         let epsilon = 1.12 * epsilon;
-        let left = |down: f64| {
-            let period = (value(-down) + down * epsilon + spare) / (down + tilt);
+        let left = |below: Option<i32>| {
+            let down = below.map_or(0.0, self::tilt);
+            let known = below.map_or(0.0, |below| self.at_rung(true, below));
+            let period = (value(-down, known) + down * epsilon + spare) / (down + tilt);
             // What is known there is so up to a rounding.
             let rounded = ((spare - 28.0) / tilt).max((epsilon + spare - 28.0) / (tilt + 1.0));
-            if down > 0.0 { period.max(rounded) } else { period }
+            (if down > 0.0 { period.max(rounded) } else { period }, down)
         };
-        let downs = (0..10).map(|k| (scale * 0.25 * 2f64.powi(k)).max(1.0));
-        let (left, down) = least(&mut std::iter::once(0.0).chain(downs).map(|down| (left(down), down)));
+        let downs = (0..10).map(|k| Some(rung(scale * 0.25 * 2f64.powi(k)).max(0)));
+        let (left, down) = least(&mut std::iter::once(None).chain(downs).map(left));
         Course { tilt, period: 1.02 * right.max(left).max(1e-300), up, down, depth }
     }
 
@@ -232,6 +173,14 @@ impl Plan {
             let width = (2.0 * PI * k.variance).sqrt().max(0.1 / (s + 1.0));
             k.value - s * k.mean - (s * (s + 1.0) * width).ln() > delta.ln()
         })
+    }
+
+    /// The saddle point, or where its tilt is more than this, about the same with that.
+    pub(super) fn no_steeper(&self, saddle: Saddle, tilt: f64) -> Saddle {
+        if saddle.tilt <= tilt {
+            return saddle;
+        }
+        Saddle { tilt, deviation: self.cumulants(tilt).variance.sqrt(), ..saddle }
     }
 
     /// The saddle point at this epsilon: `K' - 1/s - 1/(s+1) = epsilon`.
@@ -256,7 +205,7 @@ impl Plan {
     /// Halves between tilts; `more` says that a tilt is too small.
     fn solve(&self, more: impl Fn(f64, Cumulants) -> bool) -> Saddle {
         let (mut low, mut high) = (1e-4_f64.ln(), 1e9_f64.ln());
-        for _ in 0..26 {
+        for _ in 0..22 {
             let middle = 0.5 * (low + high);
             if more(middle.exp(), self.cumulants(middle.exp())) {
                 low = middle;
@@ -299,6 +248,16 @@ impl Plan {
         let upper = high.max(saddle.epsilon + saddle.deviation) + margin;
         Window { tilt: s, lower, upper, down, up }
     }
+}
+
+/// A rung of the ladder of tilts: 1 at 0, and by a factor of `sqrt(4/3)` more each.
+fn tilt(rung: i32) -> f64 {
+    (f64::from(rung) * 0.5 * (4.0_f64 / 3.0).ln()).exp()
+}
+
+/// The rung nearest to a tilt.
+fn rung(tilt: f64) -> i32 {
+    (2.0 * tilt.ln() / (4.0_f64 / 3.0).ln()).round() as i32
 }
 
 /// A grid no finer than what fits, or `None` when a single loss does not.

@@ -80,7 +80,8 @@ impl Smooth {
             let mut share = 1e-15 * turn;
             for (part, times) in parts {
                 let (size, by) = part.round[k];
-                let doubt = (size.exp() + part.error).ln();
+                // Of rounds without number the least doubt counts: it must not drown in one.
+                let doubt = size + (part.error * (-size).exp()).ln_1p();
                 (log, most, turn) = (log + times * size, most + times * doubt, turn + times * by);
                 share += times * part.error * (-doubt).exp();
             }
@@ -128,6 +129,12 @@ impl Smooth {
         (over * (density - half(self.density.first())), over * (tail - half(self.tail.first())))
     }
 
+    /// Whether so many losses are off by so much that a period may be missed.
+    fn lost(&self) -> bool {
+        let period = 2.0 * PI / self.line.step;
+        self.line.wrong.is_nan() || self.line.wrong > 0.1 * period
+    }
+
     /// `ln` of the unit at epsilon.
     fn unit(&self, epsilon: f64) -> f64 {
         self.scale - self.line.tilt * epsilon
@@ -140,6 +147,9 @@ impl Smooth {
 
     /// The divergence, with all errors against us.
     pub(super) fn above(&self, epsilon: f64) -> f64 {
+        if self.lost() {
+            return f64::INFINITY;
+        }
         let at = epsilon - self.line.wrong;
         let (_, tail) = self.sums(at);
         let error = self.line.step / PI * self.tail_error;
@@ -149,6 +159,9 @@ impl Smooth {
 
     /// The divergence, with all errors for us.
     pub(super) fn below(&self, epsilon: f64) -> f64 {
+        if self.lost() {
+            return f64::NEG_INFINITY;
+        }
         let at = epsilon + self.line.wrong;
         let (density, tail) = self.sums(at);
         let Line { step, smoothing: v, .. } = self.line;

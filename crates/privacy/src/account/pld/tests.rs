@@ -64,6 +64,18 @@ fn the_discrete_losses_bracket_the_pair() {
     }
 }
 
+/// What is outside the grid counts as infinite.
+#[test]
+fn what_is_cut_off_is_not_forgotten() {
+    for pair in PAIRS.into_iter().filter(|pair| pair.atoms().is_empty()) {
+        let high = above(&Both::new(pair, 0.01, 0.01));
+        for epsilon in [0.0, 0.5, 2.0, 5.0] {
+            let (most, truth) = (discrete(&high, epsilon), divergence(pair, false, epsilon, 1e-20));
+            assert!(most >= truth, "{pair:?} {epsilon}: {most} under {truth}");
+        }
+    }
+}
+
 #[test]
 fn the_sum_is_that_of_the_gaussian_at_tiny_deltas() {
     // Sums of normal losses are normal: 400 of z = 20 are one of z = 1.
@@ -136,6 +148,77 @@ fn deltas_are_near_the_truth_at_tiny_rates() {
     }
 }
 
+/// Groups priced apart cost what both cost, not what the dearer costs: seven coins that hardly ever lie, and a normal loss.
+#[test]
+fn groups_apart_are_added() {
+    let normal = (Event::Gaussian { noise_multiplier: 1.0 }, 1);
+    let curve = Pld::default().curve(&add_remove(vec![coins(30.0, 7), normal.clone()])).unwrap();
+    let ends = Pld::default().apart(&curve, 1e-5);
+    let alone = |entry| Pld::default().report(&add_remove(vec![entry]), 1e-5).unwrap().epsilon;
+    // All coins tell the truth, but for 1e-12.
+    assert!(ends.upper >= 0.999 * (alone(coins(30.0, 7)) + alone(normal)), "{ends:?}");
+}
+
+fn coins(epsilon: f64, count: u64) -> (Event, u64) {
+    (Event::RandomisedResponse { epsilon }, count)
+}
+
+fn add_remove(entries: Vec<(Event, u64)>) -> Ledger {
+    Ledger::planned(Neighbouring::AddRemove, entries)
+}
+
+/// Of so many coins, the divergence is a sum over how many told the truth.
+fn binomial(epsilon: f64, count: u64, at: f64) -> f64 {
+    let p = 1.0 / (1.0 + (-epsilon).exp());
+    let mut log_choose = 0.0_f64;
+    let mut sum = 0.0;
+    for lies in 0..=count {
+        let loss = epsilon * (count as f64 - 2.0 * lies as f64);
+        if loss > at {
+            let log = log_choose + (count - lies) as f64 * p.ln() + lies as f64 * (-p).ln_1p();
+            sum += log.exp() * -(at - loss).exp_m1();
+        }
+        log_choose += ((count - lies) as f64 / (lies + 1) as f64).ln();
+    }
+    sum
+}
+
+#[test]
+fn coins_are_binomial() {
+    for (epsilon, count, delta) in [
+        (0.1, 100, 1e-6),
+        (0.75, 45, 5.9e-3),
+        (4.476, 294, 3.4e-2),
+        (1.77, 871, 8.7e-8),
+        (13.0, 40, 1e-9),
+        (30.0, 7, 1e-4),
+    ] {
+        let ledger = add_remove(vec![coins(epsilon, count)]);
+        let price = Pld::default().report(&ledger, delta).unwrap();
+        let (lower, upper) = (price.lower.unwrap(), price.epsilon);
+        assert!(upper - lower < 1e-6 * upper, "{epsilon} {count}: {price:?}");
+        assert!(binomial(epsilon, count, upper * (1.0 + 1e-13)) <= delta, "{epsilon} {count}: {price:?}");
+        assert!(binomial(epsilon, count, lower * (1.0 - 1e-13)) >= delta, "{epsilon} {count}: {price:?}");
+        for at in [0.3 * upper, 0.9 * upper] {
+            let (got, want) = (Pld::default().deltas(&ledger, &[at]).unwrap()[0], binomial(epsilon, count, at));
+            assert!(got >= want * (1.0 - 1e-11) && got <= want * (1.0 + 1e-6), "{epsilon} {count} {at}: {got} {want}");
+        }
+    }
+}
+
+/// Once 0 .. 3229, which said nothing.
+#[test]
+fn a_lattice_and_hardly_anything_else() {
+    let releases = vec![Event::Gaussian { noise_multiplier: 1.0 }];
+    let rare = Event::Round { sampling: Sampling::Poisson { rate: 1e-12 }, releases };
+    let price = |entries| Pld::default().report(&add_remove(entries), 1e-4).unwrap();
+    let both = price(vec![coins(13.07, 247), (rare, 14)]);
+    let alone = price(vec![coins(13.07, 247)]);
+    assert!(both.lower.unwrap() >= alone.lower.unwrap() && both.epsilon >= alone.epsilon, "{both:?} {alone:?}");
+    assert!(both.epsilon - both.lower.unwrap() < 1e-3 * both.epsilon, "{both:?}");
+    assert!(both.epsilon < alone.epsilon + 0.03, "{both:?} {alone:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -158,5 +241,21 @@ proptest! {
         prop_assert!(at(z, q / grow, steps, delta).lower.unwrap() <= most, "fewer examples");
         prop_assert!(at(z, q, (steps / grow).floor(), delta).lower.unwrap() <= most, "fewer steps");
         prop_assert!(at(z, q, steps, (delta * grow).min(0.5)).lower.unwrap() <= most, "larger delta");
+    }
+}
+
+/// However wide they are asked for, intervals are around one number: losses of 1e-10 were once off by a rounding of 1, and
+/// so, a hundred thousand million times, was their sum.
+#[test]
+fn tiny_rates_many_times() {
+    for neighbouring in [Neighbouring::AddRemove, Neighbouring::ReplaceOne] {
+        let releases = vec![Event::Gaussian { noise_multiplier: 0.975 }];
+        let round = Event::Round { sampling: Sampling::Poisson { rate: 1e-10 }, releases };
+        let curve = PldCurve::of(&round, neighbouring).unwrap().times(100_000_000_000);
+        let prices: Vec<Price> =
+            [1e-2, 2e-4, 2e-5, 5e-6].map(|precision| Pld { precision }.epsilon(&curve, 3e-8)).into();
+        let lower = prices.iter().map(|price| price.lower.unwrap()).fold(0.0, f64::max);
+        let upper = prices.iter().map(|price| price.epsilon).fold(f64::INFINITY, f64::min);
+        assert!(lower <= upper && upper < 1.001 * lower, "{lower} {upper}");
     }
 }

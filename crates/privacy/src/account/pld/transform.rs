@@ -36,13 +36,7 @@ pub(super) struct Transform {
 impl Transform {
     /// At the frequencies `0, step, 2 step, ...`, so many.
     pub(super) fn new(nodes: &Nodes, step: f64, count: usize) -> Self {
-        let turn = |loss: &f64| (step * loss / (2.0 * PI)).fract();
-        let turns: Vec<f64> = nodes.losses.iter().map(turn).collect();
-        let (sums, doubt) = if fast(turns.len(), count) {
-            spread::sums(&nodes.tilted, &turns, count)
-        } else {
-            (rotated(&nodes.tilted, &turns, count), 0.0)
-        };
+        let (sums, doubt) = sums(&nodes.tilted, nodes.losses.iter().copied(), step, count);
         // Of 1 + x, without losing a small x nor a small sum.
         let polar = |x: &Complex64| {
             let whole = Complex64::new(1.0 + x.re, x.im);
@@ -52,6 +46,17 @@ impl Transform {
         let round = sums.iter().map(polar).collect();
         Transform { round, log_moment: nodes.log_moment, error: nodes.error + doubt }
     }
+}
+
+/// `sum of mass (e^(i k step loss) - 1)` for `k < count`, and by how much each may be off besides the roundings of rotations.
+pub(super) fn sums(
+    masses: &[f64],
+    losses: impl Iterator<Item = f64>,
+    step: f64,
+    count: usize,
+) -> (Vec<Complex64>, f64) {
+    let turns: Vec<f64> = losses.map(|loss| (step * loss / (2.0 * PI)).fract()).collect();
+    if fast(turns.len(), count) { spread::sums(masses, &turns, count) } else { (rotated(masses, &turns, count), 0.0) }
 }
 
 /// Whether spreading is worth its while.

@@ -56,6 +56,32 @@ struct Grid {
     nodes: f64,
 }
 
+impl Grid {
+    fn node(&self, k: u64) -> f64 {
+        self.from + k as f64 * self.step
+    }
+}
+
+/// A node of the grid and the integrand there.
+type At = (u64, Integrand);
+
+/// A sum of exponentials, over that of the largest.
+struct Summed {
+    top: f64,
+    sum: f64,
+}
+
+impl Summed {
+    fn add(&mut self, term: f64) {
+        if term > self.top {
+            self.sum = self.sum * (self.top - term).exp() + 1.0;
+            self.top = term;
+        } else if term > self.top - 745.0 || term.is_nan() {
+            self.sum += (term - self.top).exp(); // not a number stays one, and is seen by the caller
+        }
+    }
+}
+
 impl Pair {
     /// The Rényi divergence of this order, `> 1`. Never negative, never not a number.
     pub(super) fn divergence(&self, order: f64) -> f64 {
@@ -91,33 +117,31 @@ impl Pair {
         0.5 * order / (self.noise_multiplier * self.noise_multiplier)
     }
 
-    /// `ln(A - 1)` by the trapezoid rule, summed on the scale of the largest term. Blocks of nodes on which the integrand is
+    /// `ln(A - 1)` by the trapezoid rule, summed on the scale of the largest term. Runs of nodes on which the integrand is
     /// below `e^-60` of a value that it has are left out: between two bumps there may be nothing for most of the way.
     fn log_excess(&self, order: f64, grid: &Grid) -> f64 {
-        let node = |k: u64| grid.from + k as f64 * grid.step;
+        let top = self.integrand(order, 0.0).value().max(self.integrand(order, self.far(order)).value());
+        let mut sum = Summed { top, sum: 0.0 };
         let last = grid.nodes as u64;
-        let far = self.far(order);
-        let mut top = self.integrand(order, 0.0).value().max(self.integrand(order, far).value());
-        let mut sum = 0.0;
-        let mut from = self.integrand(order, node(0));
-        for first in (0..=last).step_by(BLOCK as usize) {
-            let next = (first + BLOCK).min(last + 1);
-            let to = self.integrand(order, node(next));
-            let nothing = from.most_until(&to) <= top - 60.0;
-            if !nothing {
-                let inside = (first + 1..next).map(|k| self.integrand(order, node(k)).value());
-                for term in std::iter::once(from.value()).chain(inside) {
-                    if term > top {
-                        sum = sum * (top - term).exp() + 1.0;
-                        top = term;
-                    } else if term != f64::NEG_INFINITY {
-                        sum += (term - top).exp(); // not a number stays one, and is seen by the caller
-                    }
-                }
-            }
-            from = to;
+        let ends = [0, last + 1].map(|k| (k, self.integrand(order, grid.node(k))));
+        self.add_run(order, grid, (&ends[0], &ends[1]), &mut sum);
+        sum.top + sum.sum.ln() + grid.step.ln() - 0.5 * (2.0 * PI).ln()
+    }
+
+    /// Adds the nodes from one on until before another: by halves, so that what is next to nothing is seen to be.
+    fn add_run(&self, order: f64, grid: &Grid, (from, to): (&At, &At), sum: &mut Summed) {
+        if from.1.most_until(&to.1) <= sum.top - 60.0 {
+            return;
         }
-        top + sum.ln() + grid.step.ln() - 0.5 * (2.0 * PI).ln()
+        if to.0 - from.0 <= BLOCK {
+            let inside = (from.0 + 1..to.0).map(|k| self.integrand(order, grid.node(k)).value());
+            std::iter::once(from.1.value()).chain(inside).for_each(|term| sum.add(term));
+            return;
+        }
+        let middle = from.0 + (to.0 - from.0) / 2;
+        let middle = (middle, self.integrand(order, grid.node(middle)));
+        self.add_run(order, grid, (from, &middle), sum);
+        self.add_run(order, grid, (&middle, to), sum);
     }
 
     /// Where the part of the integrand in which the example was sampled is largest.
@@ -200,7 +224,7 @@ pub(super) fn log_mixture(q: f64, y: f64) -> f64 {
         y
     } else if y >= 30.0 {
         y + q.ln() + ((1.0 - q) / q * (-y).exp()).ln_1p()
-    } else if y < -1.0 {
+    } else if y < -1.0 && q > 0.5 {
         (1.0 - q + q * y.exp()).ln()
     } else {
         excess(q, y).ln_1p()

@@ -52,12 +52,32 @@ impl Fixed {
     /// A bound on `(a - 1)` times the divergence of order `a > 1`.
     pub(super) fn log_moment(&self, order: f64) -> f64 {
         let (below, above) = (order.floor(), order.ceil());
-        let convex = log_mixture(self.rate, 0.5 * order * (order - 1.0) / (self.z * self.z));
+        let convex = self.convex(order);
         if above as usize >= self.table.len() {
             return convex;
         }
         let (low, high) = (self.theorem(below as usize), self.theorem(above as usize));
         convex.min(low + (order - below) * (high - low))
+    }
+
+    /// The greatest order of the table.
+    pub(super) fn last(&self) -> usize {
+        self.table.len() - 1
+    }
+
+    /// A number that [`Fixed::log_moment`] is at least: the first and the last term of the sum.
+    pub(super) fn at_least(&self, order: f64) -> f64 {
+        let (below, convex) = (order.floor() as usize, self.convex(order));
+        if order.ceil() as usize >= self.table.len() || below < 2 {
+            return if below < 2 { 0.0 } else { convex };
+        }
+        let pairs = (0.5 * below as f64 * (below as f64 - 1.0)).ln();
+        convex.min(log_1p_exp(pairs + self.term(2)).max(log_1p_exp(self.term(below))))
+    }
+
+    /// The bound by joint convexity.
+    fn convex(&self, order: f64) -> f64 {
+        log_mixture(self.rate, 0.5 * order * (order - 1.0) / (self.z * self.z))
     }
 
     /// The theorem's bound at a whole order within the table.

@@ -102,6 +102,15 @@ impl RdpCurve {
         self.parts.iter().any(|part| matches!(part.piece, Piece::Fixed(_) | Piece::Mixed(..)))
     }
 
+    /// The orders at which the chords of its moments end.
+    fn ends(&self) -> impl Iterator<Item = f64> {
+        self.parts.iter().filter_map(|part| match &part.piece {
+            Piece::Fixed(fixed) => Some(fixed.last() as f64),
+            Piece::Mixed(_) => Some(piece::MOST),
+            _ => None,
+        })
+    }
+
     /// Whether nothing is in it.
     pub fn is_free(&self) -> bool {
         self.rho == 0.0 && self.parts.is_empty() && self.passes.is_empty()

@@ -22,7 +22,7 @@ use super::pure;
 use std::sync::Arc;
 
 /// The largest order at which a mixed round is summed.
-const MOST: f64 = 512.0;
+pub(super) const MOST: f64 = 512.0;
 
 /// Several releases from one Poisson sample, not all of them Gaussian.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,7 +78,13 @@ impl Piece {
     pub(super) fn at_least(&self, order: f64) -> f64 {
         match self {
             Piece::Sampled(pair) => pair.at_least(order),
-            Piece::Truncated(..) | Piece::Mixed(..) => 0.0,
+            Piece::Truncated(chance, whole, cut) => {
+                let moment = |pair: &Pair| (order - 1.0) * pair.at_least(order);
+                let (whole, cut) = (moment(whole), moment(cut));
+                (whole + log_mixture(*chance, cut - whole)) / (order - 1.0)
+            }
+            Piece::Fixed(fixed) => fixed.at_least(order) / (order - 1.0),
+            Piece::Mixed(..) => 0.0,
             _ => self.divergence(order),
         }
     }

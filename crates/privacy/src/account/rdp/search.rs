@@ -7,6 +7,8 @@ pub(super) const LEAST_ORDER: f64 = 1.0 + 1e-6;
 const GREATEST_ORDER: f64 = 1e7;
 /// Steps of the coarse search, in `ln(order - 1)`.
 const STEP: f64 = 0.25;
+/// The most whole orders that are tried in a row.
+const WALK: usize = 64;
 /// Every so many of them is asked first, so that most others are known not to win.
 const FIRST: usize = 8;
 
@@ -18,11 +20,34 @@ pub(super) fn best_order(curve: &RdpCurve, delta: f64) -> (f64, f64) {
     let best = coarse(curve, delta);
     let (x, value) = least(epsilon, best.0 - STEP, best.0 + STEP);
     let found = if value < best.1 { (order(x), value) } else { (order(best.0), best.1) };
-    // Between integers some moments are chords: the least is often at a corner.
-    let corners = [found.0.floor(), found.0.ceil()].into_iter().filter(|corner| curve.kinked() && *corner >= 2.0);
-    corners.fold(found, |found, corner| {
-        let value = convert(curve.divergence(corner), corner, delta);
-        if value < found.1 { (corner, value) } else { found }
+    // Between integers some moments are chords: the least is often at a corner, or where the chords end.
+    let starts = std::iter::once(found.0).chain(curve.ends()).filter(|order| curve.kinked() && *order >= 2.0);
+    starts.fold(found, |found, start| {
+        let hopeless = convert(curve.at_least(start), start, delta) > found.1;
+        if hopeless { found } else { lesser(found, corner(curve, delta, start)) }
+    })
+}
+
+fn lesser(one: (f64, f64), other: (f64, f64)) -> (f64, f64) {
+    if other.1 < one.1 { other } else { one }
+}
+
+/// The best whole order downhill from here, and what is between it and its neighbours, where nothing is kinked.
+fn corner(curve: &RdpCurve, delta: f64, start: f64) -> (f64, f64) {
+    let at = |order: f64| (order, convert(curve.divergence(order), order, delta));
+    let mut best = lesser(at(start.floor()), at(start.ceil()));
+    for side in [-1.0, 1.0] {
+        for _ in 0..WALK {
+            let next = best.0 + side;
+            if next < 2.0 || at(next).1 >= best.1 {
+                break;
+            }
+            best = at(next);
+        }
+    }
+    [(best.0 - 1.0).max(1.5), best.0].into_iter().fold(best, |found, low| {
+        let (order, value) = least(|order| at(order).1, low, low + 1.0);
+        lesser(found, (order, value))
     })
 }
 

@@ -95,3 +95,13 @@ fn draws_that_are_always_cut_are_not_free() {
         }
     }
 }
+
+/// Once off by half at orders next to 1, where logarithms of what is next to 1 were rounded.
+#[test]
+fn divergences_at_tiny_rates_hardly_change_next_to_order_one() {
+    let releases = vec![Event::Gaussian { noise_multiplier: 0.6334 }];
+    let round = Event::Round { sampling: Sampling::Poisson { rate: 1e-12 }, releases };
+    let curve = Rdp.curve(&Ledger::planned(Neighbouring::AddRemove, vec![(round, 1759)])).unwrap();
+    let (near, far) = (curve.divergence(1.0 + 1e-6), curve.divergence(1.0 + 1e-3));
+    assert!(near <= far && near > 0.99 * far, "{near:e} {far:e}");
+}

@@ -40,6 +40,9 @@ const COURSES: [Course; 2] = [
     },
 ];
 
+/// A cloud's skewness, and its points.
+type Cloud = (f64, Vec<(f64, f64)>);
+
 /// What was seen at one point of a run.
 #[derive(Serialize, Deserialize)]
 struct Look {
@@ -57,7 +60,7 @@ struct Look {
     under_symmetry: f64,
     p: f64,
     /// Mardia's skewness of each cloud, and its points.
-    clouds: Vec<(f64, Vec<(f64, f64)>)>,
+    clouds: Vec<Cloud>,
 }
 
 pub(super) fn networks(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
@@ -209,7 +212,7 @@ fn along(course: &Course, looks: &[Look]) -> [Picture; 2] {
 }
 
 fn clouds(course: &Course, look: &Look) -> Vec<Picture> {
-    let one = |(k, (skew, points)): (usize, &(f64, Vec<(f64, f64)>))| {
+    let one = |(k, (skew, points)): (usize, &Cloud)| {
         let title = format!("{}, epoch {}, {}: skewness {skew:.2}", course.name, look.epoch, k + 1);
         symmetry::picture(title, points.clone())
     };

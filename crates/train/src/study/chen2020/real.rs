@@ -40,6 +40,9 @@ const COURSES: [Course; 2] = [
     },
 ];
 
+/// A cloud's skewness, and its points.
+type Cloud = (f64, Vec<(f64, f64)>);
+
 /// What was seen at one point of a run.
 #[derive(Serialize, Deserialize)]
 struct Look {

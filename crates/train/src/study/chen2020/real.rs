@@ -211,9 +211,6 @@ fn along(course: &Course, looks: &[Look]) -> [Picture; 2] {
     ]
 }
 
-/// Skewness, and points.
-type Cloud = (f64, Vec<(f64, f64)>);
-
 fn clouds(course: &Course, look: &Look) -> Vec<Picture> {
     let one = |(k, (skew, points)): (usize, &Cloud)| {
         let title = format!("{}, epoch {}, {}: skewness {skew:.2}", course.name, look.epoch, k + 1);

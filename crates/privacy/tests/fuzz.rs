@@ -266,7 +266,7 @@ fn random_ledgers_have_sound_prices() {
 /// Ledgers that once took minutes, had no end, were answered with nothing, or asked for more room than there is.
 #[test]
 fn ledgers_that_went_wrong_before() {
-    let rdp = &[476_690, 494_838, 617_589, 654_147, 691_781][..];
+    let rdp = &[476_690, 494_838, 617_589, 654_147, 691_781, 976_790, 981_933][..];
     let pld = &[121, 135, 152, 156, 171, 286, 793, 40_724, 48_772, 54_168, 56_381, 217_680, 301_441][..];
     for (name, seeds) in [("pld", pld), ("rdp", rdp), ("exact", &[71])] {
         let account = accountant(name);

@@ -20,8 +20,8 @@ pub(super) fn best_order(curve: &RdpCurve, delta: f64) -> (f64, f64) {
     let best = coarse(curve, delta);
     let (x, value) = least(epsilon, best.0 - STEP, best.0 + STEP);
     let found = if value < best.1 { (order(x), value) } else { (order(best.0), best.1) };
-    // Between integers some moments are chords: the least is often at a corner, or where the chords end.
-    let starts = std::iter::once(found.0).chain(curve.ends()).filter(|order| curve.kinked() && *order >= 2.0);
+    // Between integers some moments are chords: the least is often at a corner (the first is at 2), or where the chords end.
+    let starts = std::iter::once(found.0.max(2.0)).chain(curve.ends()).filter(|order| curve.kinked() && *order >= 2.0);
     starts.fold(found, |found, start| {
         let hopeless = convert(curve.at_least(start), start, delta) > found.1;
         if hopeless { found } else { lesser(found, corner(curve, delta, start)) }

@@ -107,16 +107,10 @@ impl<'a> Told<'a> {
     fn starts(&self, results: &mut Results) {
         let head = ["rule", "start", "accuracy (%)", "each seed", "against tuned flat"];
         let mut table = Table::new("Test accuracy by start of the threshold", &head);
-        let mut layers = Vec::new();
-        for (k, name) in moving(self.quick).iter().enumerate() {
+        for name in moving(self.quick) {
             for by in WRONG {
                 let first = [(*name).to_owned(), format!("{by} C")];
                 table.row(first.into_iter().chain(self.cells(&start(name, by))));
-            }
-            if k < 4 {
-                let [large, small] = WRONG.map(|by| self.curve(&start(name, by)));
-                layers.push(Layer::new(format!("{name}, 10 C"), Mark::Line, k as u8, large));
-                layers.push(Layer::new("0.1 C", Mark::Dashed, k as u8, small));
             }
         }
         let worst = |name: &str| {
@@ -133,14 +127,19 @@ impl<'a> Told<'a> {
             judged.collect::<Vec<_>>().join("; "),
             worst("flat")
         )];
-        let picture = Picture {
-            title: "Accuracy from thresholds ten times too large and too small".into(),
-            x: Axis::new("step").whole(),
-            y: Axis::new("accuracy").unit("%"),
-            layers,
-            marks: Vec::new(),
-        };
-        results.part("Thresholds that start wrong", words, vec![table], vec![picture]);
+        let pictures = WRONG.map(|by| {
+            let drawn = moving(self.quick).iter().take(4).enumerate();
+            let mark = |k| if k == 0 { Mark::Dashed } else { Mark::Line };
+            let layer = |(k, name): (usize, &&str)| Layer::new(*name, mark(k), k as u8, self.curve(&start(name, by)));
+            Picture {
+                title: format!("Accuracy from a threshold of {by} C"),
+                x: Axis::new("step").whole(),
+                y: Axis::new("accuracy").unit("%"),
+                layers: drawn.map(layer).collect(),
+                marks: Vec::new(),
+            }
+        });
+        results.part("Thresholds that start wrong", words, vec![table], pictures.into());
     }
 
     /// The house's own recipes.

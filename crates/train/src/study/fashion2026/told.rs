@@ -153,7 +153,8 @@ impl<'a> Told<'a> {
             let from = if set.is_empty() { format!("`{file}`") } else { format!("`{file}`, `{changed}`") };
             table.row([(*name).to_owned(), from].into_iter().chain(self.cells(&arm)));
             if (1..4).contains(&k) {
-                layers.push(Layer::new(name.replace("group norm, ", ""), Mark::Line, k as u8, self.curve(&arm)));
+                let short = name.replace("group norm, ", "").replace("rate 4, lot", "lot");
+                layers.push(Layer::new(short, Mark::Line, k as u8, self.curve(&arm)));
             }
         }
         layers.push(Layer::new("tanh CNN", Mark::Dashed, 0, self.curve(&rule("flat"))));

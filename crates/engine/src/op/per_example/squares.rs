@@ -1,5 +1,6 @@
 //! Squared norms of examples: on the host, on a GPU, or not taken yet.
 
+use super::{gpu, grams};
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::{Gpu, Tensor};
 
@@ -11,6 +12,8 @@ pub enum Squares {
     Device(Numbers),
     /// Of gradients `[n, ..]` on a GPU that are rows already, or the outer products of rows with other rows: not taken yet.
     Rows(Tensor, Option<Tensor>),
+    /// Of the sums of outer products of rows `[n, t, d]` with rows `[n, t, p]` on a GPU, by Gram matrices: not taken yet.
+    Grams(Tensor, Tensor),
 }
 
 /// Numbers of f64 on a GPU.
@@ -42,7 +45,7 @@ impl Squares {
         match self {
             Squares::Host(numbers) => numbers,
             Squares::Device(numbers) => numbers.to_host(),
-            Squares::Rows(ref g, _) => {
+            Squares::Rows(ref g, _) | Squares::Grams(ref g, _) => {
                 let n = g.rows();
                 Squares::total(vec![self], &[0], n, 1)
             }
@@ -53,7 +56,7 @@ impl Squares {
         match self {
             Squares::Host(_) => None,
             Squares::Device(numbers) => Some(numbers.buffer.gpu()),
-            Squares::Rows(g, _) => g.gpu(),
+            Squares::Rows(g, _) | Squares::Grams(g, _) => g.gpu(),
         }
     }
 
@@ -75,6 +78,11 @@ impl Squares {
         out
     }
 
+    /// The factors, where Gram matrices tell.
+    fn map(&self) -> Option<grams::Map<'_>> {
+        if let Squares::Grams(a, b) = self { Some((a, b)) } else { None }
+    }
+
     /// What the kernel is told: addresses and lengths of rows, of other rows, of which there may be none. Squares that were
     /// taken have the largest length of all.
     fn entry(&self, n: usize) -> Option<[u64; 4]> {
@@ -83,7 +91,7 @@ impl Squares {
             [g.address(), g.row_len() as u64]
         };
         match self {
-            Squares::Host(_) => None,
+            Squares::Host(_) | Squares::Grams(..) => None,
             Squares::Device(numbers) => {
                 assert!(numbers.len == n, "{} norms of {n} examples", numbers.len);
                 Some([numbers.at(), u64::MAX, 0, 0])
@@ -98,7 +106,11 @@ impl Squares {
 
 /// Those that are on a GPU, in one launch.
 fn total_there(gpu: &'static Gpu, all: &[Squares], group_of: &[usize], [n, groups]: [usize; 2]) -> Vec<f64> {
-    let entries = all.iter().zip(group_of).filter_map(|(squares, group)| Some((squares.entry(n)?, *group)));
+    let maps: Vec<grams::Map> = all.iter().filter_map(Squares::map).collect();
+    let by_grams = grams::squares(gpu, &maps, n, gpu::margins(gpu, true));
+    let mut next = (by_grams.at()..).step_by(8 * n.max(1)).map(|at| [at, u64::MAX, 0, 0]);
+    let entry = |squares: &Squares| squares.map().and_then(|_| next.next()).or_else(|| squares.entry(n));
+    let entries = all.iter().map(entry).zip(group_of).filter_map(|(entry, group)| Some((entry?, *group)));
     let table: Vec<u64> = entries.flat_map(|([a, d, b, p], group)| [a, d, b, p, group as u64]).collect();
     let (count, table, out) = (table.len() / 5, gpu.upload(&table), Numbers::new(gpu, n * groups));
     let grid = Grid { shared: 8 * count as u32, ..Grid::blocks(n, 1, 256) };

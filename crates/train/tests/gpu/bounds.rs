@@ -75,16 +75,19 @@ fn sums_stay_within_reported_norms() {
         [&mut a, &mut b].into_iter().for_each(|x| x.data_mut().iter_mut().for_each(|x| *x = x.abs()));
         let (a, b) = (a.to(device), b.to(device));
         try_all(&format!("{precision:?}, all positive"), Left::Rows { a: &a }, &b, 768 * 1000, device);
-        // Numbers that are cut off most, and in the sum, after they were weighed, perhaps not.
-        let ones = |shape: &[usize], last: u32| {
+        // Numbers that are cut off most, and in the sum, after they were weighed, perhaps not: of one sign and of both.
+        let ones = |shape: &[usize], signs: u32, last: u32| {
             let mut x = numbers(shape, 1);
-            let low = |x: &mut f32| *x = f32::from_bits((x.to_bits() & 0x80ff_e000) | 0x3f00_0000 | last);
+            let low = |x: &mut f32| *x = f32::from_bits((x.to_bits() & (signs | 0x00ff_e000)) | 0x3f00_0000 | last);
             x.data_mut().iter_mut().for_each(low);
             x.to(device)
         };
-        for (last, other) in [(0x1fff, 0x1fff), (0x0fff, 0x1fff), (0x1000, 0x1000), (0x1fff, 0)] {
-            let (a, b) = (ones(&[3, 256, 1024], last), ones(&[3, 256, 640], other));
-            try_all(&format!("{precision:?}, cut off"), Left::Rows { a: &a }, &b, 1024 * 640, device);
+        for signs in [0, 1 << 31] {
+            for (last, other) in [(0x1fff, 0x1fff), (0x0fff, 0x1fff), (0x1000, 0x1000), (0x1fff, 0)] {
+                let (a, b) = (ones(&[3, 256, 1024], signs, last), ones(&[3, 256, 640], signs, other));
+                let what = format!("{precision:?}, cut off at {last:x}, {other:x}, signs {signs:x}");
+                try_all(&what, Left::Rows { a: &a }, &b, 1024 * 640, device);
+            }
         }
         tied(precision, device);
         let window = Window { kernel: [3, 3], stride: [1, 1], padding: [1, 1] };

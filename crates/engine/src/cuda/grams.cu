@@ -15,8 +15,6 @@
 #define COLUMNS (WIDE ? 256 : 128)
 #define LONG 4096
 #define TURN (LONG / DEPTH)
-// The pieces of an example are to be no further apart than this many steps: what one reads the others find in the cache.
-#define APART 8
 // Slabs of a stage: columns, and with WIDE rows.
 #define STAGE (SLAB * (WIDE ? 3 : 1))
 
@@ -35,7 +33,7 @@ struct Place {
     bool wide;
 };
 
-// Piece `k` of the lower half of `blocks`: row by row from the last, in each from the left. The first takes longest.
+// Piece `k` of the lower half of `blocks`: row by row from the last, in each from the left. The longest first.
 __device__ __forceinline__ Place place(int k, int blocks) {
     int row = blocks - 1;
     for (; k >= row / 2 + 1; --row) k -= row / 2 + 1;
@@ -44,13 +42,6 @@ __device__ __forceinline__ Place place(int k, int blocks) {
 __device__ __forceinline__ int pieces(int t) {
     int blocks = (t + ROWS - 1) / ROWS, half = blocks / 2;
     return blocks % 2 ? (half + 1) * (half + 1) : half * (half + 1);
-}
-
-// The first piece of an example says how far it is, the others wait for it: it was begun before them, and waits for nobody.
-__device__ __forceinline__ void keep_pace(volatile int* pace, bool leads, int step) {
-    if (leads) *pace = step;
-    else
-        while (*pace + APART < step) __nanosleep(100);
 }
 
 // The accumulators are put aside, or added to what is there.
@@ -64,94 +55,94 @@ template <int N> __device__ __forceinline__ void put(float* aside, float (&acc)[
     }
 }
 
-// The piece of the two Gram matrices at `place` of an example whose factors begin at `a` and `b`: the sum of their
-// products, and the sum of the roots of products on the diagonal. `aside` has room for two pieces.
+// The sum of products of numbers put aside (two parts if `more`) with the accumulators, off the diagonal twice, and of the
+// roots of those on it. Sixteen products at a time are added in f32.
 template <int N>
-__device__ __forceinline__ double2 piece(const Map& map, const float* a, const float* b, Place at, float* stages, float* aside,
-                                         int* pace, bool leads) {
-    float acc[N / 2];
-    int first = ((int)map.d + DEPTH - 1) / DEPTH, steps = first + ((int)map.p + DEPTH - 1) / DEPTH;
-    // Rows are among the columns where the piece ends on the diagonal.
-    int apart = N == 128 ? 0 : at.column + 1 == at.row ? 1 : 2;
-    auto load = [&](int step) {
-        if (step < steps) {
-            bool left = step < first;
-            int from = DEPTH * (left ? step : step - first), numbers = (int)(left ? map.d : map.p) - from;
-            i64 row = left ? map.a_row : map.b_row;
-            float* stage = stages + step % STAGES * STAGE;
-            const float* x = (left ? a : b) + from;
-            fill_slab(stage, x + at.column * ROWS * row, row, (int)map.t - at.column * ROWS, numbers);
-            if (N == 256) fill_slab(stage + SLAB, x + (at.column + 1) * ROWS * row, row, (int)map.t - (at.column + 1) * ROWS, numbers);
-            if (apart == 2) fill_slab(stage + 2 * SLAB, x + at.row * ROWS * row, row, (int)map.t - at.row * ROWS, numbers);
+__device__ __forceinline__ double2 sums(const float (&acc)[N], const float* aside, const float* other, bool more, Place at) {
+    int lane = threadIdx.x % 32, row = at.row * ROWS + threadIdx.x / 32 * 16 + lane / 4, column = at.column * ROWS + lane % 4 * 2;
+    double sum = 0.0, size = 0.0;
+#pragma unroll
+    for (int e = 0; e < N; e += 16) {
+        float part = 0.0f;
+#pragma unroll
+        for (int i = e; i < e + 16; ++i) {
+            float left = aside[i * THREADS + threadIdx.x], right = acc[i];
+            if (more) right += other[i * THREADS + threadIdx.x];
+            part = fmaf(left, right, part);
+            if (row + i % 4 / 2 * 8 == column + i / 4 * 8 + i % 2) size += sqrtf(fmaxf(left * right, 0.0f));
         }
+        sum += at.column + e / 64 == at.row ? part : 2.0 * part;
+    }
+    return make_double2(sum, size);
+}
+
+// The piece of the two Gram matrices at `at` of an example whose factors begin at `a` and `b`: the sum of their products, and
+// the sum of the roots of products on the diagonal. `aside` has room for two pieces.
+template <int N>
+__device__ __forceinline__ double2 piece(const Map& map, const float* a, const float* b, Place at, float* stages, float* aside) {
+    constexpr int SLABS = N / 128 == 1 ? 1 : 3;
+    float acc[N / 2], *other = aside + ROWS * COLUMNS;
+    int d = (int)map.d, p = (int)map.p, first = (d + DEPTH - 1) / DEPTH, steps = first + (p + DEPTH - 1) / DEPTH;
+    // Where rows are: among the columns, where the piece ends on the diagonal.
+    int rows = N == 128 ? 0 : at.column + 1 == at.row ? 1 : 2, half = threadIdx.x / 128;
+    int blocks[SLABS];
+#pragma unroll
+    for (int s = 0; s < SLABS; ++s) blocks[s] = (s == 2 ? at.row : at.column + s) * ROWS;
+    Lines<SLABS> lines;
+    lines.start(a, map.a_row, d, blocks, (int)map.t);
+    auto load = [&](int step) {
+        if (step == first) lines.start(b, map.b_row, p, blocks, (int)map.t);
+        if (step < steps) lines.copy(stages + step % STAGES * STAGE, rows + 1);
         commit_copies();
     };
-    int half = threadIdx.x / 128;
-    float* other = aside + ROWS * COLUMNS;
     for (int step = 0; step < STAGES - 2; ++step) load(step);
     for (int step = 0; step < steps; ++step) {
         await_copies<STAGES - 3>();
-        if (WIDE && threadIdx.x == 0 && step % 4 == 0) keep_pace(pace, leads, step);
         __syncthreads();
-        // Both warpgroups are done with the step before the last, whose place this takes.
-        load(step + STAGES - 2);
         int since = step < first ? step : step - first;
         if (since % TURN == 0 && step > 0) put(step > first ? other : aside, acc, (step > first ? since : step) > TURN);
         const float* stage = stages + step % STAGES * STAGE;
-        u64 rows = slab_at(stage + apart * SLAB + half * SLAB / 2), columns = slab_at(stage);
+        u64 left = slab_at(stage + rows * SLAB + half * SLAB / 2), right = slab_at(stage);
         hold(acc);
         begin_products();
 #pragma unroll
-        for (int k = 0; k < DEPTH / 8; ++k) multiply(acc, rows + 2 * k, columns + 2 * k, k > 0 || since % TURN != 0);
+        for (int k = 0; k < DEPTH / 8; ++k) multiply(acc, left + 2 * k, right + 2 * k, k > 0 || since % TURN != 0);
         commit_products();
-        hold(acc);
+        // Both warpgroups are done with the step before the last, whose place this takes.
+        load(step + STAGES - 2);
         await_products<1>();
     }
     await_products<0>();
     hold(acc);
-    if (WIDE && threadIdx.x == 0 && leads) keep_pace(pace, true, steps + APART);
-    bool more = steps - first > TURN;
-    double sum = 0.0, twice = 0.0, size = 0.0;
-    int lane = threadIdx.x % 32, row = at.row * ROWS + threadIdx.x / 32 * 16 + lane / 4, column = at.column * ROWS + lane % 4 * 2;
-#pragma unroll
-    for (int e = 0; e < N / 2; ++e) {
-        int place = e * THREADS + threadIdx.x;
-        double product = (double)aside[place] * (more ? other[place] + acc[e] : acc[e]);
-        (at.column + e / 64 == at.row ? sum : twice) += product;
-        if (row + e % 4 / 2 * 8 == column + e / 4 * 8 + e % 2) size += sqrt(fmax(product, 0.0));
-    }
-    return make_double2(sum + 2.0 * twice, size);
+    return sums(acc, aside, other, steps - first > TURN, at);
 }
 
-// parts[piece] for all pieces of all maps, which blocks take one after the other. `taken` (one) and `paces` (one a piece) are
-// 0 before; `aside` has room for two times ROWS by COLUMNS numbers a block.
-KERNEL grams(const Map* __restrict__ maps, int count, int all, u32* __restrict__ taken, int* __restrict__ paces,
-             float* __restrict__ aside, double2* __restrict__ parts) {
+// parts[piece] for all pieces of all maps, which blocks take one after the other (`taken` is 0 before). `aside` has room for two times ROWS by COLUMNS numbers a block.
+KERNEL grams(const Map* __restrict__ maps, int count, int all, u32* __restrict__ taken, float* __restrict__ aside,
+             double2* __restrict__ parts) {
     extern __shared__ float shared[];
-    __shared__ u32 mine;
+    __shared__ u32 next;
     float* stages = (float*)(((u64)shared + 1023) / 1024 * 1024);
     aside += (i64)blockIdx.x * 2 * ROWS * COLUMNS;
     for (;;) {
         __syncthreads();
-        if (threadIdx.x == 0) mine = atomicAdd(taken, 1);
+        if (threadIdx.x == 0) next = atomicAdd(taken, 1);
         __syncthreads();
-        int k = mine;
+        int k = next;
         if (k >= all) return;
         int m = 0;
         while (m + 1 < count && maps[m + 1].first <= k) ++m;
         Map map = maps[m];
         int each = pieces((int)map.t), local = k - (int)map.first;
         Place at = place(local % each, ((int)map.t + ROWS - 1) / ROWS);
-        int* pace = paces + (k - local % each);
-        bool leads = local % each == 0;
         const float *a = map.a + local / each * map.t * map.a_row, *b = map.b + local / each * map.t * map.b_row;
 #if WIDE
-        double2 sums = at.wide ? piece<256>(map, a, b, at, stages, aside, pace, leads)
-                                 : piece<128>(map, a, b, at, stages, aside, pace, leads);
+        double2 mine = at.wide ? piece<256>(map, a, b, at, stages, aside)
+                                 : piece<128>(map, a, b, at, stages, aside);
 #else
-        double2 sums = piece<128>(map, a, b, at, stages, aside, pace, leads);
+        double2 mine = piece<128>(map, a, b, at, stages, aside);
 #endif
-        double sum = block_sum(sums.x), size = block_sum(sums.y);
+        double sum = block_sum(mine.x), size = block_sum(mine.y);
         if (threadIdx.x == 0) parts[k] = make_double2(sum, size);
     }
 }

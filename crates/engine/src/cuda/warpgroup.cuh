@@ -9,18 +9,57 @@
 #define DEPTH 32
 #define SLAB (ROWS * DEPTH)
 
-// Copies up to ROWS rows of up to DEPTH numbers, `row` apart, into a slab; what is not there becomes 0. Rows begin at multiples of
-// 16 bytes.
-__device__ __forceinline__ void fill_slab(float* slab, const float* x, i64 row, int rows, int numbers) {
-    int place = threadIdx.x % 8, first = threadIdx.x / 8, left = min(max(numbers - 4 * place, 0), 4);
-    u32 to = (u32)__cvta_generic_to_shared(slab + first * DEPTH + 4 * (place ^ first % 8));
-#pragma unroll
-    for (int k = 0; k < ROWS; k += THREADS / 8) {
-        int bytes = first + k < rows ? 4 * left : 0;
-        const float* from = bytes > 0 ? x + (first + k) * row + 4 * place : x;
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to + 4 * k * DEPTH), "l"(from), "r"(bytes) : "memory");
-    }
+__device__ __forceinline__ void copy_whole(u32 to, const void* from) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
 }
+// `bytes` of 16, then zeros.
+__device__ __forceinline__ void copy_part(u32 to, const void* from, int bytes) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes) : "memory");
+}
+
+// A matrix's rows on their way into slabs, DEPTH numbers of each at a time: what this thread copies, which is the same place of
+// every 32nd row of up to SLABS blocks of ROWS rows.
+template <int SLABS> struct Lines {
+    // Of the thread's first row of each block; bytes to its next row.
+    const char* at[SLABS];
+    i64 apart;
+    // A bit for each of the thread's rows that are there, and the numbers that are left from its place.
+    u32 there;
+    int left;
+
+    // Rows of `width` numbers, `row` apart, which begin at multiples of 16 bytes; blocks begin at rows `blocks`, and there are `rows`
+    // rows in all.
+    __device__ __forceinline__ void start(const float* x, i64 row, int width, const int (&blocks)[SLABS], int rows) {
+        int place = threadIdx.x % 8, first = threadIdx.x / 8;
+        apart = 4 * (THREADS / 8) * row, left = width - 4 * place, there = 0;
+#pragma unroll
+        for (int s = 0; s < SLABS; ++s) {
+            at[s] = (const char*)(x + (blocks[s] + first) * row + 4 * place);
+#pragma unroll
+            for (int k = 0; k < 4; ++k) there |= (u32)(blocks[s] + first + k * (THREADS / 8) < rows) << (4 * s + k);
+        }
+    }
+
+    // Copies the next numbers to `count` slabs; what is not there becomes 0.
+    __device__ __forceinline__ void copy(float* slabs, int count) {
+        int first = threadIdx.x / 8;
+        u32 to = (u32)__cvta_generic_to_shared(slabs + first * DEPTH + 4 * (threadIdx.x % 8 ^ first % 8));
+        bool whole = left >= 4 && there == (1u << 4 * SLABS) - 1;
+        int bytes = 4 * min(max(left, 0), 4);
+#pragma unroll
+        for (int s = 0; s < SLABS; ++s) {
+            if (s == 2 && count == 2) break;
+#pragma unroll
+            for (int k = 0; k < 4; ++k) {
+                u32 slot = to + 4 * (s * SLAB + k * (THREADS / 8) * DEPTH);
+                if (whole) copy_whole(slot, at[s] + k * apart);
+                else copy_part(slot, at[s] + k * apart, there >> (4 * s + k) & 1 ? bytes : 0);
+            }
+            at[s] += 4 * DEPTH;
+        }
+        left -= DEPTH;
+    }
+};
 __device__ __forceinline__ void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 // All but the last N groups of this thread's copies are there, for the tensor cores too.
 template <int N> __device__ __forceinline__ void await_copies() {

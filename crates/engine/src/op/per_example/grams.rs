@@ -72,11 +72,11 @@ fn parts(gpu: &'static Gpu, maps: &[Map], table: &Buffer, all: usize) -> Numbers
     let wide = wide(maps);
     let (stages, slabs, blocks) = if wide { (4, 3, PROCESSORS) } else { (6, 1, 2 * PROCESSORS) };
     let blocks = blocks.min(all);
-    let (parts, taken) = (Numbers::new(gpu, 2 * all), Buffer::of(gpu, 1 + all));
+    let (parts, taken) = (Numbers::new(gpu, 2 * all), Buffer::of(gpu, 1));
     let aside = Buffer::of(gpu, 2 * blocks * ROWS * ROWS * (1 + usize::from(wide)));
-    gpu.clear(taken.address(), 4 * (1 + all));
+    gpu.clear(taken.address(), 4);
     let grid = Grid { shared: (stages * slabs * SLAB + 1024) as u32, ..Grid::blocks(blocks, 1, 256) };
-    let list = arguments![table, maps.len(), all, &taken, taken.address() + 4, &aside, parts.at()];
+    let list = arguments![table, maps.len(), all, &taken, &aside, parts.at()];
     gpu.launch_variant("grams", defines(wide), grid, list);
     parts
 }

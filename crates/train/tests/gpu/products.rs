@@ -186,6 +186,14 @@ fn gram_norms_of_several_maps() {
             }
         }
     }
+    // Logits, whose rows are further apart than they are long.
+    let [x, w] = [numbers(&[3, 100, 2048], 1), numbers(&[1027, 2048], 2)].map(|x| x.to(device));
+    let logits = op::linear(&x, &w, None);
+    let got = each::product_norms(Left::Rows { a: &x }, &logits);
+    let want = each::product_norms(Left::Rows { a: &x.to_host() }, &logits.to_host());
+    for (got, want) in got.iter().zip(want) {
+        assert!((1.0..1.1).contains(&(got / want)), "padded: {got}, {want}");
+    }
     // Examples that are not numbers, or too large, are told, and are nobody else's business.
     let (mut a, b) = (numbers(&[4, 160, 512], 1), numbers(&[4, 160, 512], 2));
     let clean = each::product_norms(Left::Rows { a: &a }, &b);

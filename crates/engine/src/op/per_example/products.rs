@@ -5,7 +5,8 @@
 //! *Claim.* What is summed is what was measured.
 //! *Argument.* As for convolutions (`tiles.rs`): both kernels make an example's gradient by the same steps in the same
 //! order, from factors rounded in the same way; one squares the accumulators, the other multiplies them, finished, by the
-//! weight. That a gradient is formed is decided by its shape alone, once for both.
+//! weight. That a gradient is formed is decided by its shape alone, once for both. Gradients that are kept are the
+//! accumulators that were squared.
 //! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`.
 
 use super::factors::Factors;

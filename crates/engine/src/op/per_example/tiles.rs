@@ -5,8 +5,9 @@
 //! *Claim.* What is summed is what was measured.
 //! *Argument.* Both kernels make an example's gradient by the same operations in the same order; one squares the
 //! accumulators, the other multiplies them, finished, by the weight. Which kernel and which tile is chosen here, by shape
-//! and precision alone, once for both.
-//! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`.
+//! and precision alone, once for both. Gradients that are kept are the accumulators that were squared.
+//! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`,
+//! `gradients_of_many_positions_are_kept`.
 
 use super::factors::Factors;
 use super::kept::Kept;

@@ -24,7 +24,7 @@ use crate::{
     update::{Now, Update},
     world::World,
 };
-use engine::DeviceError;
+use engine::{Device, DeviceError};
 use privacy::{Draw, Key, Ledger, LedgerError, Privatized, Purpose, Sampler, Secret, Sum};
 use std::{borrow::Cow, sync::Arc};
 
@@ -120,8 +120,12 @@ impl Trainer {
     /// # Errors
     /// If the ledger cannot be written; then nothing was released and the weights are as before.
     pub fn step(&mut self) -> Result<(), LedgerError> {
-        // On a thread of the pool: from outside, every parallel loop would wake one up and wait for it.
-        rayon::scope(|_| self.step_here())
+        // On a thread of the pool: from outside, every parallel loop would wake one up and wait for it. What a GPU does is asked
+        // for from here: a small step takes no longer than waking a thread.
+        match self.weights.layout().device() {
+            Device::Cpu => rayon::scope(|_| self.step_here()),
+            Device::Cuda(_) => self.step_here(),
+        }
     }
 
     fn step_here(&mut self) -> Result<(), LedgerError> {

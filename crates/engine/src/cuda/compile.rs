@@ -63,6 +63,7 @@ pub(crate) const PROGRAMS: &[Program] = programs![
     "stencil_sum": "pixels" "stencil",
     "sum_of_parts",
     "unfold",
+    "weigh",
 ];
 
 impl Program {

@@ -13,7 +13,7 @@ use super::dnn::{Dnn, Shape};
 use super::error::{DeviceError, fail};
 use super::lt::Lt;
 use super::profile::Timed;
-use super::transfer::{STAGING, Staging};
+use super::transfer::{Constants, STAGING, Staging};
 use super::{Precision, library};
 
 /// A GPU that is in use. It lives as long as the process.
@@ -29,6 +29,8 @@ pub struct Gpu {
     /// Kernels by name, with what their programs were compiled with.
     pub(super) functions: Mutex<HashMap<&'static str, Vec<(String, usize)>>>,
     pub(super) staging: Mutex<Staging>,
+    /// Tables that stay as they are, with their contents.
+    pub(super) constants: Mutex<Constants>,
     /// Convolutions (and whether they are turned) for which our own kernel is the faster.
     pub(super) preferred: Mutex<HashMap<(Shape, bool, Precision), bool>>,
     pub(super) always_ours: AtomicBool,
@@ -120,6 +122,7 @@ impl Gpu {
                 arena: Mutex::default(),
                 functions: Mutex::default(),
                 staging: Mutex::new(Staging { memory, at: 0 }),
+                constants: Mutex::default(),
                 preferred: Mutex::default(),
                 always_ours: AtomicBool::new(false),
                 profiling: AtomicBool::new(false),

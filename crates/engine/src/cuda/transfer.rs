@@ -1,5 +1,8 @@
 //! Bytes from the host to a GPU, back, and about.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+
 use cudarc::driver::{result, sys};
 
 use super::Buffer;
@@ -17,7 +20,34 @@ pub(super) struct Staging {
 // SAFETY: the memory belongs to the process and is used under the mutex that it lives in.
 unsafe impl Send for Staging {}
 
+/// Tables on the GPU with their contents, those used last at the end.
+pub(super) type Constants = VecDeque<(Vec<u64>, Arc<Buffer>)>;
+
+/// So many tables are kept.
+const TABLES: usize = 32;
+
 impl Gpu {
+    /// A table of public numbers (addresses, sizes) that nobody changes. The same ones are wanted in every step: they are copied
+    /// once.
+    pub(crate) fn constant(&'static self, words: &[u64]) -> Arc<Buffer> {
+        let known = |constants: &mut Constants| {
+            let at = constants.iter().position(|(known, _)| known == words)?;
+            let found = constants.remove(at)?;
+            constants.push_back(found);
+            constants.back().map(|(_, table)| table.clone())
+        };
+        // Not held while a buffer is made or given back: the arena has a lock of its own.
+        if let Some(table) = known(&mut lock(&self.constants)) {
+            return table;
+        }
+        let table = Arc::new(self.upload(words));
+        let mut constants = lock(&self.constants);
+        constants.push_back((words.to_vec(), table.clone()));
+        let _oldest = (constants.len() > TABLES).then(|| constants.pop_front());
+        drop(constants);
+        table
+    }
+
     /// Copies `data` to a new buffer. Returns once `data` may change.
     pub(crate) fn upload<T: Copy>(&'static self, data: &[T]) -> Buffer {
         let buffer = Buffer::new(self, size_of_val(data));
@@ -45,7 +75,8 @@ impl Gpu {
             std::ptr::copy_nonoverlapping(data.as_ptr().cast(), memory, bytes);
             std::slice::from_raw_parts(memory, bytes)
         };
-        self.check("upload", unsafe { result::memcpy_htod_async(address, staged, self.stream) });
+        let done = self.timed("upload", || unsafe { result::memcpy_htod_async(address, staged, self.stream) });
+        self.check("upload", done);
     }
 
     /// The next `bytes` of page-locked memory.
@@ -76,7 +107,8 @@ impl Gpu {
                     let mut staging = lock(&self.staging);
                     let memory = self.stage(&mut staging, bytes);
                     let slice = std::slice::from_raw_parts_mut(memory, bytes);
-                    self.check("download", result::memcpy_dtoh_async(slice, address, self.stream));
+                    let copy = || result::memcpy_dtoh_async(slice, address, self.stream);
+                    self.check("download", self.timed("download", copy));
                     self.wait();
                     std::ptr::copy_nonoverlapping(memory, data.as_mut_ptr().cast(), bytes);
                 }

@@ -157,8 +157,8 @@ pub fn walk_all(tensors: &mut [Tensor], step: &Tensor, by: f64) {
     let starts: Vec<usize> = starts.collect();
     if let Some(gpu) = step.gpu() {
         let rows = tensors.iter_mut().zip(&starts).flat_map(|(tensor, start)| [tensor.address_mut(), *start as u64]);
-        let table = gpu.upload(&rows.chain([0, len as u64]).collect::<Vec<u64>>());
-        return gpu.launch("walk_all", Grid::over(len.div_ceil(16)), arguments![&table, tensors.len(), step, by, len]);
+        let table = gpu.constant(&rows.chain([0, len as u64]).collect::<Vec<u64>>());
+        return gpu.launch("walk_all", Grid::over(len.div_ceil(16)), arguments![&*table, tensors.len(), step, by, len]);
     }
     for (tensor, start) in tensors.iter_mut().zip(starts) {
         let part = step.part(start..start + tensor.len());

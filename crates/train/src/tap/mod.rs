@@ -167,10 +167,26 @@ impl Taps {
 
     /// Squared norms, `[n, groups]` row by row, where parameter `p` belongs to group `group_of[p]`.
     pub fn norms(&mut self, group_of: &[usize], groups: usize) -> Vec<f64> {
+        let (squares, tapped) = self.squares(group_of);
+        per_example::Squares::total(squares, &tapped, self.n, groups)
+    }
+
+    /// As [`Taps::norms`], left on the GPU where the gradients are.
+    ///
+    /// # Errors
+    /// The norms themselves, where some of them are made on the host.
+    pub fn norms_there(&mut self, group_of: &[usize], groups: usize) -> Result<per_example::Numbers, Vec<f64>> {
+        let (squares, tapped) = self.squares(group_of);
+        let there = per_example::Squares::total_there(squares, &tapped, self.n, groups);
+        there.map_err(|squares| per_example::Squares::total(squares, &tapped, self.n, groups))
+    }
+
+    /// The squared norms that each tap makes, and the group of each.
+    fn squares(&mut self, group_of: &[usize]) -> (Vec<per_example::Squares>, Vec<usize>) {
         self.join();
-        let squares: Vec<per_example::Squares> = self.taps.iter_mut().flatten().map(|tap| tap.norms()).collect();
+        let squares = self.taps.iter_mut().flatten().map(|tap| tap.norms()).collect();
         let tapped = self.taps.iter().zip(group_of).flat_map(|(taps, group)| taps.iter().map(move |_| *group));
-        per_example::Squares::total(squares, &tapped.collect::<Vec<usize>>(), self.n, groups)
+        (squares, tapped.collect())
     }
 
     /// The weighted sum of gradients, with one weight for each example and group, `[n, groups]` row by row.

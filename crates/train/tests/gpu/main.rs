@@ -7,6 +7,7 @@ mod models;
 mod operations;
 mod products;
 mod several;
+mod weights;
 
 use engine::{Device, Gpu, Precision, Tensor};
 use privacy::{Key, Purpose};

@@ -24,11 +24,21 @@ impl Numbers {
         Self { buffer: Buffer::new(gpu, 8 * len), len }
     }
 
-    pub(super) fn at(&self) -> u64 {
+    pub(crate) fn gpu(&self) -> &'static Gpu {
+        self.buffer.gpu()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn at(&self) -> u64 {
         self.buffer.address()
     }
 
-    pub(super) fn to_host(&self) -> Vec<f64> {
+    /// A copy on the host, which waits for the GPU.
+    #[must_use]
+    pub fn to_host(&self) -> Vec<f64> {
         let mut numbers = vec![0.0; self.len];
         self.buffer.gpu().read(self.at(), &mut numbers);
         numbers
@@ -64,7 +74,7 @@ impl Squares {
     #[must_use]
     pub fn total(all: Vec<Squares>, group_of: &[usize], n: usize, groups: usize) -> Vec<f64> {
         let mut out = match all.iter().find_map(Squares::gpu) {
-            Some(gpu) => total_there(gpu, &all, group_of, [n, groups]),
+            Some(gpu) => total_there(gpu, &all, group_of, [n, groups]).to_host(),
             None => vec![0.0; n * groups],
         };
         for (squares, group) in all.iter().zip(group_of) {
@@ -73,6 +83,26 @@ impl Squares {
             numbers.iter().enumerate().for_each(|(i, square)| out[i * groups + group] += square);
         }
         out
+    }
+
+    /// As [`Squares::total`], left on the GPU.
+    ///
+    /// # Errors
+    /// All of them, where some are on the host.
+    ///
+    /// # Panics
+    /// As [`Squares::total`].
+    pub fn total_there(
+        all: Vec<Squares>,
+        group_of: &[usize],
+        n: usize,
+        groups: usize,
+    ) -> Result<Numbers, Vec<Squares>> {
+        let host = all.iter().any(|squares| matches!(squares, Squares::Host(_)));
+        match all.iter().find_map(Squares::gpu).filter(|_| !host) {
+            Some(gpu) => Ok(total_there(gpu, &all, group_of, [n, groups])),
+            None => Err(all),
+        }
     }
 
     /// What the kernel is told: addresses and lengths of rows, of other rows, of which there may be none. Squares that were
@@ -97,11 +127,11 @@ impl Squares {
 }
 
 /// Those that are on a GPU, in one launch.
-fn total_there(gpu: &'static Gpu, all: &[Squares], group_of: &[usize], [n, groups]: [usize; 2]) -> Vec<f64> {
+fn total_there(gpu: &'static Gpu, all: &[Squares], group_of: &[usize], [n, groups]: [usize; 2]) -> Numbers {
     let entries = all.iter().zip(group_of).filter_map(|(squares, group)| Some((squares.entry(n)?, *group)));
     let table: Vec<u64> = entries.flat_map(|([a, d, b, p], group)| [a, d, b, p, group as u64]).collect();
-    let (count, table, out) = (table.len() / 5, gpu.upload(&table), Numbers::new(gpu, n * groups));
+    let (count, table, out) = (table.len() / 5, gpu.constant(&table), Numbers::new(gpu, n * groups));
     let grid = Grid { shared: 8 * count as u32, ..Grid::blocks(n, 1, 256) };
-    gpu.launch("total_norms", grid, arguments![&table, count, out.at(), groups]);
-    out.to_host()
+    gpu.launch("total_norms", grid, arguments![&*table, count, out.at(), groups]);
+    out
 }

@@ -124,6 +124,7 @@ impl Trainer {
         // for from here: a small step takes no longer than waking a thread.
         match self.weights.layout().device() {
             Device::Cpu => rayon::scope(|_| self.step_here()),
+            Device::Cuda(gpu) if self.team.is_alone() => gpu.in_one_go(|| self.step_here()),
             Device::Cuda(_) => self.step_here(),
         }
     }
@@ -162,6 +163,8 @@ impl Trainer {
         let step = match method {
             Method::Private { rule, noise, residuals } => {
                 rule.begin(scene.step);
+                let mut round = ledger.open(&draw);
+                let early = noise.ahead(&**rule, &round, &layout);
                 let lots = team.each(scene.weights, &draw, piece, |weights, share| {
                     let (rule, layout) = (&**rule, weights.layout());
                     let one =
@@ -169,10 +172,10 @@ impl Trainer {
                     pieces::merged(share, together, &one, &Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
                 });
                 let lot = team.merge(lots);
-                let (lot, mut round) = (lot.close(&**rule, &layout), ledger.open(&draw));
+                let lot = lot.close(&**rule, &layout);
                 let deviation = noise.deviation(&**rule, round.sensitivity(&lot.sum), scene.step) / scene.lot;
                 let about = (scene.step, scene.lot);
-                let mean = lot.release(&mut **rule, noise, residuals, &mut round, &layout, about)?;
+                let mean = lot.release(&mut **rule, noise, residuals, (&mut round, early), &layout, about)?;
                 let step = chained(mean, deviation).map(|step| rule.confine(step));
                 match auto {
                     None => step,

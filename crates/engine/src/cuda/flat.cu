@@ -38,9 +38,9 @@ KERNEL walk(float* w, const float* step, i64 n) {
     i64 i = THREAD;
     if (i < n) w[i] += step[i];
 }
-// `w += by step` for tensors whose addresses and places in the step stand in `table`, `[count + 1, 2]`; in f64 before it is
+// `w += by (step + size plus)`, where `plus` may be null, for tensors whose addresses and places in the step stand in `table`, `[count + 1, 2]`; in f64 before it is
 // rounded. A block takes 4096 numbers.
-KERNEL walk_all(const u64* table, int count, const float* step, double by, i64 n) {
+KERNEL walk_all(const u64* table, int count, const float* step, double by, const float* plus, double size, i64 n) {
     i64 from = (i64)blockIdx.x * 4096, to = min(n, from + 4096);
     int low = 0, high = count - 1;
     while (low < high) {
@@ -50,7 +50,8 @@ KERNEL walk_all(const u64* table, int count, const float* step, double by, i64 n
     }
 #pragma unroll 4
     for (i64 i = from + threadIdx.x; i < to; i += blockDim.x) {
-        float d = (float)(step[i] * by);
+        float d = plus ? step[i] + (float)(plus[i] * size) : step[i];
+        d = (float)(d * by);
         while (i >= (i64)table[2 * low + 3]) ++low;
         ((float*)table[2 * low])[i - (i64)table[2 * low + 1]] += d;
     }

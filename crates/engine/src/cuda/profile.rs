@@ -74,21 +74,21 @@ impl Gpu {
         if !self.profiling.load(Ordering::Relaxed) {
             return work();
         }
-        let before = self.mark();
+        let before = self.event();
         let start = Instant::now();
         let done = work();
         let asking = start.elapsed();
-        lock(&self.timings).push(Timed { name: name(), asking, before, after: self.mark() });
+        lock(&self.timings).push(Timed { name: name(), asking, before, after: self.event() });
         done
     }
 
     /// Milliseconds that `work` takes on the GPU, once it is warm.
     pub(super) fn clock(&self, work: impl Fn()) -> f32 {
         work();
-        let before = self.mark();
+        let before = self.event();
         work();
         work();
-        let after = self.mark();
+        let after = self.event();
         self.wait();
         // SAFETY: both events were recorded on a stream that was waited for, and are destroyed once, here.
         unsafe {
@@ -123,7 +123,8 @@ impl Gpu {
     }
 
     /// An event at the end of what was asked of the stream so far.
-    fn mark(&self) -> sys::CUevent {
+    fn event(&self) -> sys::CUevent {
+        self.settle();
         self.enter();
         let made = event::create(sys::CUevent_flags::CU_EVENT_DEFAULT);
         let event = self.check("event", made);

@@ -143,11 +143,11 @@ pub fn walk(w: &mut Tensor, step: crate::Part, by: f32) {
     blocks.for_each(|(w, step)| w.iter_mut().zip(step).for_each(|(w, d)| *w += by * d));
 }
 
-/// Adds `by step` to tensors that lie one after the other in `step`; on a GPU in one go. The product is taken in f64.
+/// Adds `by (step + size plus)` to tensors that lie one after the other in `step`; on a GPU in one go. Products are taken in f64.
 ///
 /// # Panics
-/// If the lengths differ.
-pub fn walk_all(tensors: &mut [Tensor], step: &Tensor, by: f64) {
+/// If the lengths differ, or if there is a `plus` on the host.
+pub fn walk_all(tensors: &mut [Tensor], step: &Tensor, by: f64, plus: Option<(&Tensor, f64)>) {
     let len: usize = tensors.iter().map(Tensor::len).sum();
     assert!(len == step.len(), "a step of {} elements for {len}", step.len());
     let starts = tensors.iter().scan(0, |at, tensor| {
@@ -157,9 +157,16 @@ pub fn walk_all(tensors: &mut [Tensor], step: &Tensor, by: f64) {
     let starts: Vec<usize> = starts.collect();
     if let Some(gpu) = step.gpu() {
         let rows = tensors.iter_mut().zip(&starts).flat_map(|(tensor, start)| [tensor.address_mut(), *start as u64]);
+        let size = plus.map_or(0.0, |(_, size)| size);
+        assert!(plus.is_none_or(|(plus, _)| plus.len() == len), "a term beside a step of {len} elements");
         let table = gpu.constant(&rows.chain([0, len as u64]).collect::<Vec<u64>>());
-        return gpu.launch("walk_all", Grid::over(len.div_ceil(16)), arguments![&*table, tensors.len(), step, by, len]);
+        return gpu.launch(
+            "walk_all",
+            Grid::over(len.div_ceil(16)),
+            arguments![&*table, tensors.len(), step, by, plus.map(|(plus, _)| plus), size, len],
+        );
     }
+    assert!(plus.is_none(), "a term beside a step on the host");
     for (tensor, start) in tensors.iter_mut().zip(starts) {
         let part = step.part(start..start + tensor.len());
         walk(tensor, part, by as f32);

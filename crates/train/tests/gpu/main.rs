@@ -6,6 +6,7 @@ mod bounds;
 mod models;
 mod operations;
 mod products;
+mod recorder;
 mod several;
 mod weights;
 

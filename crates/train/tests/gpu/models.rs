@@ -91,14 +91,14 @@ fn per_example_gradients_are_the_processors() {
     }
 }
 
-/// Some steps of a workload on a device: the weights and what the ledger says.
-fn run(name: &str, device: &str, update: &str) -> (Vec<f64>, String) {
+/// Some steps of a workload on a device: the weights and what the ledger says. Lots of the same size are launched as graphs.
+fn run(name: &str, device: &str, update: &str, (rate, chunk, steps): (f64, usize, usize)) -> (Vec<f64>, String) {
     let workload = Workload::by_name(name).unwrap_or_else(|| panic!("no workload {name}"));
-    let set = [format!("train.device={device}"), "train.chunk=24".into(), format!("update=[{update}]")];
-    let set = [&set[..], &["train.sample_rate=0.5".to_owned()]].concat();
+    let set = [format!("train.device={device}"), format!("train.chunk={chunk}"), format!("update=[{update}]")];
+    let set = [&set[..], &[format!("train.sample_rate={rate}")]].concat();
     let config = workload.config(Mode::Private, &set).unwrap_or_else(|e| panic!("{e}"));
     let mut trainer: Trainer = workload.trainer(&config, 64).unwrap_or_else(|e| panic!("{e}"));
-    (0..6).for_each(|_| {
+    (0..steps).for_each(|_| {
         engine::guard(|| trainer.step()).unwrap_or_else(|e| panic!("{e}")).unwrap_or_else(|e| panic!("{e}"))
     });
     (wide(trainer.weights.point().tensor()), format!("{:?}", trainer.ledger.entries()))
@@ -106,18 +106,23 @@ fn run(name: &str, device: &str, update: &str) -> (Vec<f64>, String) {
 
 #[test]
 fn training_is_the_processors() {
-    let Some(_turn) = gpu() else { return };
+    let Some(turn) = gpu() else { return };
     let updates = [
         ("W1", "{ update = \"sgd\", learning_rate = 0.1, momentum = 0.9, nesterov = true, weight_decay = 0.01 }"),
         ("W1", "{ update = \"adamw\", learning_rate = 0.001 }"),
         ("W2", "{ update = \"sgd\", learning_rate = 0.1 }"),
     ];
-    for (name, update) in updates {
-        let ((here, book), (there, other)) = (run(name, "cpu", update), run(name, "cuda", update));
+    let before = turn.gpu.graphs_launched();
+    for ((name, update), lots) in
+        updates.into_iter().flat_map(|update| [(update, (0.5, 24, 6)), (update, (1.0, 64, 16))])
+    {
+        let ((here, book), (there, other)) = (run(name, "cpu", update, lots), run(name, "cuda", update, lots));
         assert_eq!(book, other);
         let gap = gap(&here, &there);
-        assert!(gap < 1e-4, "{name}, {update}: weights {gap:e} apart");
+        assert!(gap < 1e-4, "{name}, {update}, {lots:?}: weights {gap:e} apart");
     }
+    let graphs = turn.gpu.graphs_launched() - before;
+    assert!(graphs >= 24, "{graphs} graphs");
 }
 
 /// Rounded products move norms by a few percent at most, and a private step still works.

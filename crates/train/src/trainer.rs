@@ -95,8 +95,9 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// The gradients of some of those who take part, at `weights`, which are the scene's on whatever device.
-    fn taps(&self, weights: &Weights, looks: &[Look], who: Secret<Vec<usize>>) -> Secret<Taps> {
+    /// The gradients of some of those who take part, at `weights`, which are the scene's on whatever device; with room for so many
+    /// rows.
+    fn taps(&self, weights: &Weights, looks: &[Look], who: (Secret<Vec<usize>>, usize)) -> Secret<Taps> {
         let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
         look::at(self.model, weights, looks, self.data, coins, who)
     }
@@ -167,8 +168,10 @@ impl Trainer {
                 let early = noise.ahead(&**rule, &round, &layout);
                 let lots = team.each(scene.weights, &draw, piece, |weights, share| {
                     let (rule, layout) = (&**rule, weights.layout());
-                    let one =
-                        |who| clip::contribute(rule, layout, scene.taps(weights, &looks, who), residuals.as_ref());
+                    let room = if clip::weighs_there(rule, layout) { piece } else { 0 };
+                    let one = |who| {
+                        clip::contribute(rule, layout, scene.taps(weights, &looks, (who, room)), residuals.as_ref())
+                    };
                     pieces::merged(share, together, &one, &Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
                 });
                 let lot = team.merge(lots);
@@ -184,7 +187,8 @@ impl Trainer {
             }
             Method::Ordinary => {
                 let sums = team.each(scene.weights, &draw, piece, |weights, share| {
-                    let one = |who| scene.taps(weights, &looks, who).map(|taps| clip::plain_sum(&taps));
+                    let room = if weights.layout().device() == Device::Cpu { 0 } else { piece };
+                    let one = |who| scene.taps(weights, &looks, (who, room)).map(|taps| clip::plain_sum(&taps));
                     let sum = pieces::merged(share, together, &one, &Secret::merge);
                     sum.unwrap_or_else(|| Secret::new(Grads::zeros(weights.layout())))
                 });

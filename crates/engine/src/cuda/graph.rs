@@ -18,6 +18,8 @@ const DRIVER: i32 = 12_030;
 pub(super) struct Graph {
     /// With the arguments of the last launch.
     pub(super) work: Vec<Work>,
+    /// Whether other work follows it in its section: it does not wait for that.
+    head: bool,
     /// The node of each kernel.
     nodes: Vec<sys::CUgraphNode>,
     graph: sys::CUgraph,
@@ -33,14 +35,36 @@ impl Graph {
         gpu.driver >= DRIVER
     }
 
-    /// A graph of `work`, which was carried out before and is not now; none where some library refuses.
-    pub(super) fn of(gpu: &Gpu, work: Vec<Work>) -> Option<Graph> {
+    /// Whether it is a first part of `len` pieces.
+    pub(super) fn is_head_of(&self, len: usize) -> bool {
+        self.head && self.work.len() == len
+    }
+
+    /// Whether it stands for `len` pieces.
+    pub(super) fn covers(&self, len: usize) -> bool {
+        self.work.len() == len
+    }
+
+    /// A graph of `work`, which was carried out before and is not now; none where some library refuses. Work on the second stream
+    /// ends with it.
+    pub(super) fn of(gpu: &Gpu, work: Vec<Work>, head: bool) -> Option<Graph> {
+        let open = |work: &Work| match work {
+            Work::Fork => 1,
+            Work::Join => -1,
+            _ => 0,
+        };
+        let open = work.iter().map(open).sum::<i32>() > 0;
         let mut graph = null_mut();
         // SAFETY: a live stream, on which nothing is being captured.
         let (nodes, ended) = unsafe {
             let relaxed = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
             sys::cuStreamBeginCapture_v2(gpu.stream, relaxed).result().ok()?;
-            let nodes = guard(|| work.iter().map(|work| capture(gpu, work)).collect::<Vec<_>>());
+            let all = || {
+                let nodes = work.iter().map(|work| capture(gpu, work)).collect::<Vec<_>>();
+                open.then(|| gpu.carry_out(&Work::Join));
+                nodes
+            };
+            let nodes = guard(all);
             (nodes, sys::cuStreamEndCapture(gpu.stream, &raw mut graph).result())
         };
         let nodes: Option<Vec<sys::CUgraphNode>> = nodes.ok().and_then(|nodes| nodes.into_iter().collect());
@@ -49,7 +73,7 @@ impl Graph {
         let made =
             ended.and_then(|()| unsafe { sys::cuGraphInstantiateWithFlags(&raw mut executable, graph, 0).result() });
         match (nodes, made) {
-            (Some(nodes), Ok(())) => Some(Graph { work, nodes, graph, executable }),
+            (Some(nodes), Ok(())) => Some(Graph { work, head, nodes, graph, executable }),
             (_, made) => {
                 // SAFETY: whatever was made is destroyed once.
                 unsafe { destroy(graph, if made.is_ok() { executable } else { null_mut() }) };

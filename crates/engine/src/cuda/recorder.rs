@@ -4,7 +4,8 @@
 //! [`Gpu::in_one_go`] what is asked for is written down. As long as it follows what was asked for before, nothing is launched; if it
 //! did so to the end (of the section, or until somebody reads a result), all of it is launched as ONE graph (`graph.rs`), with
 //! today's arguments. Where it stops to follow, what was held back is launched, and everything after it as it comes. What was asked
-//! for twice becomes a graph.
+//! for twice becomes a graph: two of them, where it is long enough, the first of which is launched as soon as all of it was asked for,
+//! so that the GPU has something to do while the host asks for the rest.
 //!
 //! # Why this is private
 //! *Claim.* What runs on the GPU is what was asked for, with the arguments it was asked for with, in the order of the stream.
@@ -27,8 +28,10 @@ use super::launch::Grid;
 const LONGEST: usize = 128;
 /// Shorter ones are not worth a graph.
 const SHORTEST: usize = 4;
+/// Longer ones begin with a graph of so many pieces that does not wait for the rest.
+const HEAD: usize = 8;
 /// Graphs that are kept.
-const GRAPHS: usize = 16;
+const GRAPHS: usize = 32;
 /// Sections that are remembered to have been seen.
 const SEEN: usize = 64;
 /// Words that a library's call is told by.
@@ -110,6 +113,8 @@ pub(super) struct Recorder {
     /// Those used last at the end.
     graphs: Vec<Graph>,
     seen: VecDeque<u64>,
+    /// Whether the first stream waits for the second already, sooner than it was asked to.
+    joined: bool,
     /// Sections that cannot be graphs.
     refused: VecDeque<u64>,
 }
@@ -121,6 +126,7 @@ impl Default for Recorder {
             mode: Mode::Following(Vec::new()),
             graphs: Vec::new(),
             seen: VecDeque::new(),
+            joined: false,
             refused: VecDeque::new(),
         }
     }
@@ -128,6 +134,9 @@ impl Default for Recorder {
 
 impl Recorder {
     fn add(&mut self, gpu: &Gpu, work: Work) {
+        if matches!(work, Work::Join) && std::mem::take(&mut self.joined) {
+            return;
+        }
         match &mut self.mode {
             Mode::Following(graphs) => {
                 let at = self.log.len();
@@ -136,6 +145,8 @@ impl Recorder {
                 if graphs.is_empty() {
                     self.log.iter().for_each(|work| gpu.carry_out(work));
                     self.mode = Mode::Launching;
+                } else if graphs.iter().any(|graph| self.graphs[*graph].is_head_of(self.log.len())) {
+                    self.launch_head(gpu);
                 }
             }
             Mode::Launching => {
@@ -150,17 +161,26 @@ impl Recorder {
         }
     }
 
+    /// What was asked for is all of a first graph, which is launched; the rest follows.
+    fn launch_head(&mut self, gpu: &Gpu) {
+        let open =
+            count(&self.log, |work| matches!(work, Work::Fork)) > count(&self.log, |work| matches!(work, Work::Join));
+        self.joined |= open;
+        self.settle(gpu);
+    }
+
     /// Everything that was held back is launched; another section begins.
     fn settle(&mut self, gpu: &Gpu) {
         let log = std::mem::take(&mut self.log);
         match &self.mode {
-            Mode::Following(graphs) => match graphs.iter().find(|graph| self.graphs[**graph].work.len() == log.len()) {
+            Mode::Following(graphs) => match graphs.iter().find(|graph| self.graphs[**graph].covers(log.len())) {
                 Some(&graph) if !log.is_empty() => {
                     let mut graph = self.graphs.remove(graph);
                     if graph.launch(gpu, &log) {
                         self.graphs.push(graph);
                     } else {
                         log.iter().for_each(|work| gpu.carry_out(work));
+                        self.joined.then(|| gpu.carry_out(&Work::Join));
                     }
                 }
                 _ => log.iter().for_each(|work| gpu.carry_out(work)),
@@ -176,9 +196,8 @@ impl Recorder {
     }
 
     /// A section that was launched piece by piece, for the second time, becomes a graph.
-    fn learn(&mut self, gpu: &Gpu, log: Vec<Work>) {
-        let count = |wanted: fn(&Work) -> bool| log.iter().filter(|work| wanted(work)).count();
-        let split = count(|work| matches!(work, Work::Fork)) != count(|work| matches!(work, Work::Join));
+    fn learn(&mut self, gpu: &Gpu, mut log: Vec<Work>) {
+        let split = count(&log, |work| matches!(work, Work::Fork)) != count(&log, |work| matches!(work, Work::Join));
         let upload = log.iter().any(|work| matches!(work, Work::Upload { .. }));
         if log.len() < SHORTEST || split || upload || !Graph::possible(gpu) {
             return;
@@ -192,16 +211,29 @@ impl Recorder {
         if !self.seen.contains(&hash) {
             return remember(&mut self.seen, hash);
         }
-        match Graph::of(gpu, log) {
+        let mut made = Vec::new();
+        if log.len() > 2 * HEAD {
+            let mut rest = log.split_off(HEAD);
+            let open = count(&log, |work| matches!(work, Work::Fork)) > count(&log, |work| matches!(work, Work::Join));
+            if let Some(join) = rest.iter().position(|work| matches!(work, Work::Join)).filter(|_| open) {
+                rest.remove(join);
+            }
+            made.push(Graph::of(gpu, log, true));
+            log = rest;
+        }
+        made.push(Graph::of(gpu, log, false));
+        match made.into_iter().collect::<Option<Vec<Graph>>>() {
             None => remember(&mut self.refused, hash),
-            Some(graph) => {
-                self.graphs.push(graph);
-                if self.graphs.len() > GRAPHS {
-                    self.graphs.remove(0);
-                }
+            Some(graphs) => {
+                self.graphs.extend(graphs);
+                self.graphs.drain(..self.graphs.len().saturating_sub(GRAPHS));
             }
         }
     }
+}
+
+fn count(log: &[Work], wanted: fn(&Work) -> bool) -> usize {
+    log.iter().filter(|work| wanted(work)).count()
 }
 
 fn remember(list: &mut VecDeque<u64>, hash: u64) {
@@ -220,6 +252,7 @@ impl Drop for End {
         self.0.recording.store(false, Ordering::Relaxed);
         if std::thread::panicking() {
             recorder.log.clear();
+            recorder.joined = false;
             recorder.begin();
         } else {
             recorder.settle(self.0);

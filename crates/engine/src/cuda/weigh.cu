@@ -12,11 +12,12 @@ __device__ __forceinline__ double weight_at(const double* curve, double norm) {
 }
 
 // Weights for squared norms `[n, groups]`; `curves` has nine numbers a group: seven of the curve, the bound, and the address of
-// the group's weights, `[n]`. No weight is above `bound / max(norm, tiny)`; all of an example are 0 where one of its norms or weights is not finite. Rounded down.
-KERNEL weigh_examples(const double* squares, const double* curves, i64 n, int groups, double tiny) {
+// the group's weights, `[n]`. No weight is above `bound / max(norm, tiny)`; all of an example are 0 where one of its norms or weights is not finite, and beyond the
+// first `present`. Rounded down.
+KERNEL weigh_examples(const double* squares, const double* curves, i64 present, i64 n, int groups, double tiny) {
     i64 i = THREAD;
     if (i >= n) return;
-    bool finite = true;
+    bool finite = i < present;
     for (int g = 0; g < groups; ++g) {
         double norm = sqrt(squares[i * groups + g]), weight = weight_at(curves + 9 * g, norm);
         finite = finite && norm < INFINITE && fabs(weight) < INFINITE;

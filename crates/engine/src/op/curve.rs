@@ -61,12 +61,13 @@ impl Curve {
     }
 }
 
-/// On a GPU: a tensor `[n]` of weights for each group, from squared norms `[n, groups]`, a curve and a bound for each group.
+/// On a GPU: a tensor `[n]` of weights for each group, from squared norms `[n, groups]`, a curve and a bound for each group. Only the
+/// first `present` examples have any.
 ///
 /// # Panics
 /// If there are not as many curves as bounds, or norms for each.
 #[must_use]
-pub fn weights(squares: &Numbers, curves: &[Curve], bounds: &[f64], tiny: f64) -> Vec<Tensor> {
+pub fn weights(squares: &Numbers, present: usize, curves: &[Curve], bounds: &[f64], tiny: f64) -> Vec<Tensor> {
     let (gpu, groups) = (squares.gpu(), bounds.len());
     assert!(curves.len() == groups && squares.len().is_multiple_of(groups), "a curve, a bound and a norm a group");
     let n = squares.len() / groups;
@@ -77,6 +78,6 @@ pub fn weights(squares: &Numbers, curves: &[Curve], bounds: &[f64], tiny: f64) -
         numbers.into_iter().chain([to.address()])
     };
     let table = gpu.constant(&curves.iter().zip(bounds).zip(&weights).flat_map(row).collect::<Vec<u64>>());
-    gpu.launch("weigh_examples", Grid::over(n), arguments![squares.at(), &*table, n, groups, tiny]);
+    gpu.launch("weigh_examples", Grid::over(n), arguments![squares.at(), &*table, present, n, groups, tiny]);
     weights
 }

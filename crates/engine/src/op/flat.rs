@@ -9,6 +9,9 @@ use crate::{PartMut, Tensor};
 /// Numbers that are worked through at a time.
 const BLOCK: usize = 1 << 14;
 
+/// Models of fewer numbers are small.
+const SMALL: usize = 1 << 20;
+
 /// `f(a, b)` for each pair of numbers, in parallel, on the host.
 fn zip(a: &mut Tensor, b: &Tensor, f: impl Fn(&mut f32, f32) + Sync) {
     let blocks = a.data_mut().par_chunks_mut(BLOCK).zip(b.data().par_chunks(BLOCK));
@@ -103,12 +106,16 @@ pub fn square(x: &Tensor) -> f64 {
     blocks.into_iter().sum()
 }
 
-/// 1 where a number of `x` is finite, else 0.
+/// 1 where one of the first `present` numbers of `x` is finite, else 0.
 #[must_use]
-pub fn finite(x: &Tensor) -> Tensor {
-    each::map(x, "finite_flags").unwrap_or_else(|| {
-        Tensor::new(x.shape(), x.data().iter().map(|x| f32::from(u8::from(x.is_finite()))).collect())
-    })
+pub fn finite(x: &Tensor, present: usize) -> Tensor {
+    if let Some(gpu) = x.gpu() {
+        let flags = Tensor::unfilled_on(x.device(), x.shape());
+        gpu.launch("finite_flags", Grid::over(x.len()), arguments![x, &flags, present, x.len()]);
+        return flags;
+    }
+    let flag = |(i, x): (usize, &f32)| f32::from(u8::from(i < present && x.is_finite()));
+    Tensor::new(x.shape(), x.data().iter().enumerate().map(flag).collect())
 }
 
 /// Copies all of `from` to `to`, which may be a stretch of a longer tensor on the same device.
@@ -160,11 +167,10 @@ pub fn walk_all(tensors: &mut [Tensor], step: &Tensor, by: f64, plus: Option<(&T
         let size = plus.map_or(0.0, |(_, size)| size);
         assert!(plus.is_none_or(|(plus, _)| plus.len() == len), "a term beside a step of {len} elements");
         let table = gpu.constant(&rows.chain([0, len as u64]).collect::<Vec<u64>>());
-        return gpu.launch(
-            "walk_all",
-            Grid::over(len.div_ceil(16)),
-            arguments![&*table, tensors.len(), step, by, plus.map(|(plus, _)| plus), size, len],
-        );
+        // Small models need all multiprocessors, large ones few searches in the table.
+        let block: usize = if len < SMALL { 512 } else { 4096 };
+        let list = arguments![&*table, tensors.len(), step, by, plus.map(|(plus, _)| plus), size, block, len];
+        return gpu.launch("walk_all", Grid::blocks(len.div_ceil(block), 1, 256), list);
     }
     assert!(plus.is_none(), "a term beside a step on the host");
     for (tensor, start) in tensors.iter_mut().zip(starts) {

@@ -62,7 +62,7 @@ impl Parts {
         let dots = taps.dots(rule.directions());
         let taps = residuals.iter().fold(taps, |taps, residuals| residuals.add(taps));
         let mut taps = rule.frame().into_iter().fold(taps, |taps, frame| frame.enter(taps));
-        let squares = match curves(rule, groups, &taps) {
+        let squares = match curves(rule, groups) {
             None => taps.norms(&groups.of, groups.count),
             Some(curves) => match taps.norms_there(&groups.of, groups.count) {
                 Ok(squares) => return Parts::weighed_there(groups, &taps, &squares, &curves),
@@ -80,14 +80,15 @@ impl Parts {
     fn weighed_there(groups: &Groups, taps: &Taps, squares: &Numbers, curves: &[Curve]) -> Parts {
         #[cfg(test)]
         assert!(!UNCAPPED.get(), "a GPU's cap cannot be taken away");
-        let weights = op::weights(squares, curves, &groups.bounds, TINY);
+        let weights = op::weights(squares, taps.present, curves, &groups.bounds, TINY);
         let sum = taps.sum_columns(&weights, &groups.of);
         Parts { sum, answer: Vec::new(), crowds: BTreeMap::new(), left: Vec::new() }
     }
 
     fn weighed(rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[f64]) -> Parts {
         let proposed = rule.weigh(shown(&norms, groups.count, dots)).into_rows();
-        let weights = cap(&proposed, &norms, &groups.bounds);
+        let mut weights = cap(&proposed, &norms, &groups.bounds);
+        weights[taps.present * groups.count..].fill(0.0);
         let answer = rule.ask().map_or_else(Vec::new, |question| {
             let most = most(&question, &weights, &norms, groups);
             let answers = rule.answer(Each::new(norms, groups.count)).into_rows();
@@ -144,9 +145,9 @@ impl Parts {
 }
 
 /// The rule's weights in closed form, if that is all that it makes of gradients on a GPU.
-fn curves(rule: &dyn ClipRule, groups: &Groups, taps: &Taps) -> Option<Vec<Curve>> {
+pub(super) fn curves(rule: &dyn ClipRule, groups: &Groups) -> Option<Vec<Curve>> {
     let more = rule.ask().is_some() || rule.crowds().is_some() || rule.remembers() || !rule.directions().is_empty();
-    (!more && taps.layout().device() != Device::Cpu).then(|| rule.curves(groups.count)).flatten()
+    (!more && groups.layout.device() != Device::Cpu).then(|| rule.curves(groups.count)).flatten()
 }
 
 /// What a rule is shown: norms, and inner products after them.

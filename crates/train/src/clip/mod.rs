@@ -209,6 +209,11 @@ pub fn contribute(
     Lot { parts }
 }
 
+/// Whether a rule's weights are made where gradients are, on a GPU.
+pub(crate) fn weighs_there(rule: &dyn ClipRule, layout: &Arc<Layout>) -> bool {
+    rule.frame().is_none() && lot::curves(rule, &Groups::new(rule, layout)).is_some()
+}
+
 /// NOT PRIVATE: the sum without clipping, for ordinary training. Examples whose loss is not finite are left out here too.
 pub fn plain_sum(taps: &Taps) -> Grads {
     taps.sum_columns(&[taps.finite()], &vec![0; taps.parameters()])

@@ -56,6 +56,8 @@ pub struct Taps {
     taps: Vec<Vec<Box<dyn PerExample>>>,
     /// Each example's loss, `[n]`; where nobody said, all count as finite.
     pub(crate) losses: Option<Tensor>,
+    /// How many of the examples take part: the first ones. Others fill up rows, and their weight is 0.
+    pub(crate) present: usize,
     /// The number of each example in the data set; in order from 0 unless somebody says otherwise.
     pub who: Vec<usize>,
     /// Whether the layer now at work should compute the gradient with respect to its input.
@@ -69,7 +71,7 @@ impl Taps {
     /// Room for `n` examples' gradients of `layout`'s parameters.
     pub fn new(n: usize, layout: &Arc<Layout>) -> Self {
         let taps = layout.parameters().iter().map(|_| Vec::new()).collect();
-        Taps { n, layout: layout.clone(), taps, losses: None, who: (0..n).collect(), input_wanted: true }
+        Taps { n, layout: layout.clone(), taps, losses: None, present: n, who: (0..n).collect(), input_wanted: true }
     }
 
     /// Leaves one tap for parameter `id`.
@@ -87,10 +89,11 @@ impl Taps {
         self.n == 0
     }
 
-    /// 1 for each example whose loss is a finite number, 0 for the others, `[n]`.
+    /// 1 for each example that takes part and whose loss is a finite number, 0 for the others, `[n]`.
     pub fn finite(&self) -> Tensor {
-        let all = || Tensor::new([self.n], vec![1.0; self.n]).to(self.layout.device());
-        self.losses.as_ref().map_or_else(all, op::finite)
+        let ones = (0..self.n).map(|i| f32::from(u8::from(i < self.present)));
+        let all = || Tensor::new([self.n], ones.collect()).to(self.layout.device());
+        self.losses.as_ref().map_or_else(all, |losses| op::finite(losses, self.present))
     }
 
     /// How many parameters.

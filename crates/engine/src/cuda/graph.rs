@@ -61,7 +61,9 @@ impl Graph {
             sys::cuStreamBeginCapture_v2(gpu.stream, relaxed).result().ok()?;
             let all = || {
                 let nodes = work.iter().map(|work| capture(gpu, work)).collect::<Vec<_>>();
-                open.then(|| gpu.carry_out(&Work::Join));
+                if open {
+                    gpu.carry_out(&Work::Join);
+                }
                 nodes
             };
             let nodes = guard(all);

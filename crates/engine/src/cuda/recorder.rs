@@ -180,7 +180,9 @@ impl Recorder {
                         self.graphs.push(graph);
                     } else {
                         log.iter().for_each(|work| gpu.carry_out(work));
-                        self.joined.then(|| gpu.carry_out(&Work::Join));
+                        if self.joined {
+                            gpu.carry_out(&Work::Join);
+                        }
                     }
                 }
                 _ => log.iter().for_each(|work| gpu.carry_out(work)),

@@ -5,12 +5,14 @@
 //! an example's norm or weight is not finite.
 //! *Argument.* The kernel makes the minimum of the curve and `bound / max(norm, tiny)` in f64, from the squared norms that the
 //! host would have been sent, and rounds it down to f32: the host's own cap (`train::clip::cap`), operation by operation.
+//! (`cuda/weigh.cuh`, in the launch that adds norms up.)
 //! *Tests.* `tests/gpu/weights.rs`: weights bit for bit those of the host's cap, with curves that exceed every bound, norms of 0,
 //! below `tiny`, enormous and not finite among them.
 
-use super::per_example::Numbers;
-use crate::cuda::{Grid, arguments};
-use crate::{Device, Tensor};
+use std::sync::Arc;
+
+use crate::cuda::Buffer;
+use crate::{Device, Gpu, Tensor};
 
 /// `below` for norms `n` of at most `threshold`; beyond, `scale / (slope n + shift + soft / (n + soft))`, at most `most`. Where the
 /// denominator is 0 it is `most`, or 0 if that is infinite.
@@ -61,23 +63,30 @@ impl Curve {
     }
 }
 
-/// On a GPU: a tensor `[n]` of weights for each group, from squared norms `[n, groups]`, a curve and a bound for each group. Only the
-/// first `present` examples have any.
-///
-/// # Panics
-/// If there are not as many curves as bounds, or norms for each.
-#[must_use]
-pub fn weights(squares: &Numbers, present: usize, curves: &[Curve], bounds: &[f64], tiny: f64) -> Vec<Tensor> {
-    let (gpu, groups) = (squares.gpu(), bounds.len());
-    assert!(curves.len() == groups && squares.len().is_multiple_of(groups), "a curve, a bound and a norm a group");
-    let n = squares.len() / groups;
-    let weights: Vec<Tensor> = curves.iter().map(|_| Tensor::unfilled_on(Device::Cuda(gpu), [n])).collect();
-    let row = |((curve, bound), to): ((&Curve, &f64), &Tensor)| {
-        let Curve { threshold, below, scale, most, slope, shift, soft } = *curve;
-        let numbers = [threshold, below, scale, most, slope, shift, soft, *bound].map(f64::to_bits);
-        numbers.into_iter().chain([to.address()])
-    };
-    let table = gpu.constant(&curves.iter().zip(bounds).zip(&weights).flat_map(row).collect::<Vec<u64>>());
-    gpu.launch("weigh_examples", Grid::over(n), arguments![squares.at(), &*table, present, n, groups, tiny]);
-    weights
+/// How weights are made of norms: a curve and a bound for each group of parameters.
+#[derive(Clone, Copy)]
+pub struct Weighing<'a> {
+    /// The weight before it is capped.
+    pub curves: &'a [Curve],
+    /// The largest product of a weight and a norm.
+    pub bounds: &'a [f64],
+    /// Norms below this are taken for this.
+    pub tiny: f64,
+    /// Only the first examples, so many, have any weight.
+    pub present: usize,
+}
+
+impl Weighing<'_> {
+    /// Tensors `[n]` of weights to be, one a group, and the table that tells a kernel how to make them.
+    pub(crate) fn prepare(&self, gpu: &'static Gpu, n: usize) -> (Vec<Tensor>, Arc<Buffer>) {
+        let weights: Vec<Tensor> = self.curves.iter().map(|_| Tensor::unfilled_on(Device::Cuda(gpu), [n])).collect();
+        let row = |((curve, bound), to): ((&Curve, &f64), &Tensor)| {
+            let Curve { threshold, below, scale, most, slope, shift, soft } = *curve;
+            let numbers = [threshold, below, scale, most, slope, shift, soft, *bound].map(f64::to_bits);
+            numbers.into_iter().chain([to.address()])
+        };
+        let table =
+            gpu.constant(&self.curves.iter().zip(self.bounds).zip(&weights).flat_map(row).collect::<Vec<u64>>());
+        (weights, table)
+    }
 }

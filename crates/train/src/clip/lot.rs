@@ -2,8 +2,8 @@
 use super::{ClipRule, Price, Question, TINY, grouping::Groups};
 use crate::{each::Each, grads::Grads, tap::Taps, team::Team};
 use engine::{
-    Device,
-    op::{self, Curve, per_example::Numbers},
+    Device, Tensor,
+    op::{Curve, Weighing},
 };
 use privacy::{Stream, Sum};
 use std::collections::{BTreeMap, HashMap};
@@ -64,10 +64,13 @@ impl Parts {
         let mut taps = rule.frame().into_iter().fold(taps, |taps, frame| frame.enter(taps));
         let squares = match curves(rule, groups) {
             None => taps.norms(&groups.of, groups.count),
-            Some(curves) => match taps.norms_there(&groups.of, groups.count) {
-                Ok(squares) => return Parts::weighed_there(groups, &taps, &squares, &curves),
-                Err(squares) => squares,
-            },
+            Some(curves) => {
+                let (bounds, present) = (&groups.bounds[..], taps.present);
+                match taps.weights(&groups.of, &Weighing { curves: &curves, bounds, tiny: TINY, present }) {
+                    Ok(weights) => return Parts::weighed_there(groups, &taps, &weights),
+                    Err(squares) => squares,
+                }
+            }
         };
         let norms: Vec<f64> = squares.into_iter().map(f64::sqrt).collect();
         match rule.crowds() {
@@ -77,11 +80,10 @@ impl Parts {
     }
 
     /// Weighed and capped where the norms are: nobody waits for them.
-    fn weighed_there(groups: &Groups, taps: &Taps, squares: &Numbers, curves: &[Curve]) -> Parts {
+    fn weighed_there(groups: &Groups, taps: &Taps, weights: &[Tensor]) -> Parts {
         #[cfg(test)]
         assert!(!UNCAPPED.get(), "a GPU's cap cannot be taken away");
-        let weights = op::weights(squares, taps.present, curves, &groups.bounds, TINY);
-        let sum = taps.sum_columns(&weights, &groups.of);
+        let sum = taps.sum_columns(weights, &groups.of);
         Parts { sum, answer: Vec::new(), crowds: BTreeMap::new(), left: Vec::new() }
     }
 

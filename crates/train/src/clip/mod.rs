@@ -18,7 +18,7 @@
 //! another: twice the bound. What a rule remembers of an example goes into that example's next gradient alone, before it is
 //! capped: given what was released, a step is still one capped summand of whoever is drawn (`methods`, rule R6).
 //! Where a rule is a closed form of norms on a GPU (`ClipRule::curves`), the cap is made there, of the same norms by the same operations
-//! (`engine::op::weights`).
+//! (`engine::op::Weighing`).
 //! *Tests.* `tests/gpu/weights.rs`; `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`.
 #[cfg(test)]
 mod audit;

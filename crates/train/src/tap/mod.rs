@@ -174,13 +174,13 @@ impl Taps {
         per_example::Squares::total(squares, &tapped, self.n, groups)
     }
 
-    /// As [`Taps::norms`], left on the GPU where the gradients are.
+    /// Weights `[n]` for each group of parameters, made of the norms on the GPU where the gradients are.
     ///
     /// # Errors
-    /// The norms themselves, where some of them are made on the host.
-    pub fn norms_there(&mut self, group_of: &[usize], groups: usize) -> Result<per_example::Numbers, Vec<f64>> {
-        let (squares, tapped) = self.squares(group_of);
-        let there = per_example::Squares::total_there(squares, &tapped, self.n, groups);
+    /// The squared norms, as [`Taps::norms`] says, where some of them are made on the host.
+    pub fn weights(&mut self, group_of: &[usize], weighing: &op::Weighing) -> Result<Vec<Tensor>, Vec<f64>> {
+        let ((squares, tapped), groups) = (self.squares(group_of), weighing.bounds.len());
+        let there = per_example::Squares::weights(squares, &tapped, self.n, weighing);
         there.map_err(|squares| per_example::Squares::total(squares, &tapped, self.n, groups))
     }
 

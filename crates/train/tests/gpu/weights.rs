@@ -2,7 +2,7 @@
 use crate::gpu;
 use engine::{
     Tensor,
-    op::{self, Curve, per_example::Squares},
+    op::{Curve, Weighing, per_example::Squares},
 };
 use train::clip::{TINY, cap};
 
@@ -49,11 +49,12 @@ fn a_gpus_weights_are_the_hosts_capped_ones() {
             };
             let present = if k % 2 == 0 { n } else { n - 40 };
             let of: Vec<usize> = (0..groups).collect();
-            let squares = Squares::total_there(rows.iter().map(there).collect(), &of, n, groups);
-            let Ok(squares) = squares else { panic!("norms of rows on a GPU are there") };
-            let weights = op::weights(&squares, present, &curves, &bounds, TINY);
+            let weighing = Weighing { curves: &curves, bounds: &bounds, tiny: TINY, present };
+            let weights = Squares::weights(rows.iter().map(there).collect(), &of, n, &weighing);
+            let Ok(weights) = weights else { panic!("norms of rows on a GPU are there") };
             assert!(weights.iter().all(|weights| weights.to_host().data()[present..].iter().all(|w| *w == 0.0)));
-            let norms: Vec<f64> = squares.to_host().into_iter().map(f64::sqrt).collect();
+            let squares = Squares::total(rows.iter().map(there).collect(), &of, n, groups);
+            let norms: Vec<f64> = squares.into_iter().map(f64::sqrt).collect();
             let proposed: Vec<f64> = norms.iter().enumerate().map(|(i, norm)| curves[i % groups].at(*norm)).collect();
             let capped = cap(&proposed, &norms, &bounds);
             for (g, weights) in weights.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Squared norms of examples: on the host, on a GPU, or not taken yet.
 
 use crate::cuda::{Buffer, Grid, arguments};
+use crate::op::Weighing;
 use crate::{Gpu, Tensor};
 
 /// Squared norms of examples, on the host or still on a GPU.
@@ -24,21 +25,11 @@ impl Numbers {
         Self { buffer: Buffer::new(gpu, 8 * len), len }
     }
 
-    pub(crate) fn gpu(&self) -> &'static Gpu {
-        self.buffer.gpu()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    pub(crate) fn at(&self) -> u64 {
+    pub(super) fn at(&self) -> u64 {
         self.buffer.address()
     }
 
-    /// A copy on the host, which waits for the GPU.
-    #[must_use]
-    pub fn to_host(&self) -> Vec<f64> {
+    pub(super) fn to_host(&self) -> Vec<f64> {
         let mut numbers = vec![0.0; self.len];
         self.buffer.gpu().read(self.at(), &mut numbers);
         numbers
@@ -74,7 +65,7 @@ impl Squares {
     #[must_use]
     pub fn total(all: Vec<Squares>, group_of: &[usize], n: usize, groups: usize) -> Vec<f64> {
         let mut out = match all.iter().find_map(Squares::gpu) {
-            Some(gpu) => total_there(gpu, &all, group_of, [n, groups]).to_host(),
+            Some(gpu) => total_there(gpu, &all, group_of, [n, groups], None).0.to_host(),
             None => vec![0.0; n * groups],
         };
         for (squares, group) in all.iter().zip(group_of) {
@@ -85,22 +76,24 @@ impl Squares {
         out
     }
 
-    /// As [`Squares::total`], left on the GPU.
+    /// What is made of such sums: weights `[n]` of each group, on the GPU that all the norms are on.
     ///
     /// # Errors
     /// All of them, where some are on the host.
     ///
     /// # Panics
-    /// As [`Squares::total`].
-    pub fn total_there(
+    /// As [`Squares::total`], or if there is not a curve for each bound.
+    pub fn weights(
         all: Vec<Squares>,
         group_of: &[usize],
         n: usize,
-        groups: usize,
-    ) -> Result<Numbers, Vec<Squares>> {
+        weighing: &Weighing,
+    ) -> Result<Vec<Tensor>, Vec<Squares>> {
+        let groups = weighing.bounds.len();
+        assert!(weighing.curves.len() == groups, "{} curves for {groups} bounds", weighing.curves.len());
         let host = all.iter().any(|squares| matches!(squares, Squares::Host(_)));
         match all.iter().find_map(Squares::gpu).filter(|_| !host) {
-            Some(gpu) => Ok(total_there(gpu, &all, group_of, [n, groups])),
+            Some(gpu) => Ok(total_there(gpu, &all, group_of, [n, groups], Some(weighing)).1),
             None => Err(all),
         }
     }
@@ -126,12 +119,21 @@ impl Squares {
     }
 }
 
-/// Those that are on a GPU, in one launch.
-fn total_there(gpu: &'static Gpu, all: &[Squares], group_of: &[usize], [n, groups]: [usize; 2]) -> Numbers {
+/// Those that are on a GPU, in one launch, and the weights that are made of them, if any are.
+fn total_there(
+    gpu: &'static Gpu,
+    all: &[Squares],
+    group_of: &[usize],
+    [n, groups]: [usize; 2],
+    weighing: Option<&Weighing>,
+) -> (Numbers, Vec<Tensor>) {
     let entries = all.iter().zip(group_of).filter_map(|(squares, group)| Some((squares.entry(n)?, *group)));
     let table: Vec<u64> = entries.flat_map(|([a, d, b, p], group)| [a, d, b, p, group as u64]).collect();
     let (count, table, out) = (table.len() / 5, gpu.constant(&table), Numbers::new(gpu, n * groups));
+    let prepared = weighing.map(|weighing| weighing.prepare(gpu, n));
+    let curves = prepared.as_ref().map_or(0, |(_, curves)| curves.address());
+    let (present, tiny) = weighing.map_or((0, 0.0), |weighing| (weighing.present, weighing.tiny));
     let grid = Grid { shared: 8 * count as u32, ..Grid::blocks(n, 1, 256) };
-    gpu.launch("total_norms", grid, arguments![&*table, count, out.at(), groups]);
-    out
+    gpu.launch("total_norms", grid, arguments![&*table, count, out.at(), groups, curves, present, tiny]);
+    (out, prepared.map_or_else(Vec::new, |(weights, _)| weights))
 }

@@ -11,19 +11,17 @@ __device__ __forceinline__ double weight_at(const double* curve, double norm) {
     return weight < curve[3] ? weight : curve[3];
 }
 
-// Weights for squared norms `[n, groups]`; `curves` has nine numbers a group: seven of the curve, the bound, and the address of
-// the group's weights, `[n]`. No weight is above `bound / max(norm, tiny)`; all of an example are 0 where one of its norms or weights is not finite, and beyond the
-// first `present`. Rounded down.
-KERNEL weigh_examples(const double* squares, const double* curves, i64 present, i64 n, int groups, double tiny) {
-    i64 i = THREAD;
-    if (i >= n) return;
-    bool finite = i < present;
+// The weights of example `i`, whose squared norms are `squares` `[groups]`. `curves` has nine numbers a group: seven of the curve,
+// the bound, and the address of the group's weights, `[n]`. No weight is above `bound / max(norm, tiny)`; all of an example are 0
+// where one of its norms or weights is not finite, and where it is not `present`. Rounded down.
+__device__ __forceinline__ void weigh_example(const double* squares, const double* curves, i64 i, bool present, int groups, double tiny) {
+    bool finite = present;
     for (int g = 0; g < groups; ++g) {
-        double norm = sqrt(squares[i * groups + g]), weight = weight_at(curves + 9 * g, norm);
+        double norm = sqrt(squares[g]), weight = weight_at(curves + 9 * g, norm);
         finite = finite && norm < INFINITE && fabs(weight) < INFINITE;
     }
     for (int g = 0; g < groups; ++g) {
-        double norm = sqrt(squares[i * groups + g]), weight = weight_at(curves + 9 * g, norm);
+        double norm = sqrt(squares[g]), weight = weight_at(curves + 9 * g, norm);
         double most = __ddiv_rn(curves[9 * g + 7], norm > tiny ? norm : tiny);
         weight = weight > 0.0 ? weight : 0.0;
         ((float*)(u64)__double_as_longlong(curves[9 * g + 8]))[i] = finite ? __double2float_rd(weight < most ? weight : most) : 0.0f;

@@ -53,7 +53,7 @@ pub(crate) const PROGRAMS: &[Program] = programs![
     "norms_of_parts",
     "patches_norms": "tile" "patches",
     "patches_sum": "tile" "patches" "weighted",
-    "per_example",
+    "per_example": "weigh",
     "pool",
     "product_norms": "tile",
     "product_sum": "tile" "weighted",

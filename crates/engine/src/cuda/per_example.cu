@@ -159,8 +159,9 @@ __device__ __forceinline__ double row_square(u64 at, i64 length, i64 i) {
 
 // Squared norms of examples over several parameters: `out[i, group]` sums those of the table's parameters, `[count, 5]`: an
 // address and a length of rows, another address and length, a group. With the largest length of all the address is that of
-// squares, `[n]`; with a second address it is an outer product's factor. A block makes an example, a warp a parameter.
-KERNEL total_norms(const u64* table, int count, double* out, int groups) {
+// squares, `[n]`; with a second address it is an outer product's factor. A block makes an example, a warp a parameter. With `curves`
+// the examples' weights are made of them too.
+KERNEL total_norms(const u64* table, int count, double* out, int groups, const double* curves, i64 present, double tiny) {
     extern __shared__ double values[];
     i64 i = blockIdx.x;
     for (int k = threadIdx.x >> 5; k < count; k += blockDim.x >> 5) {
@@ -176,4 +177,7 @@ KERNEL total_norms(const u64* table, int count, double* out, int groups) {
             if ((int)table[5 * k + 4] == group) sum += values[k];
         out[i * groups + group] = sum;
     }
+    if (!curves) return;
+    __syncthreads();
+    if (threadIdx.x == 0) weigh_example(out + i * groups, curves, i, i < present, groups, tiny);
 }

@@ -84,7 +84,7 @@ fn parts(gpu: &'static Gpu, maps: &[Map], table: &Buffer, all: usize) -> Numbers
 /// The parts of one map, and how many an example has.
 pub(super) fn of_one(gpu: &'static Gpu, map: Map) -> (Numbers, usize) {
     let (table, all) = table(gpu, &[map]);
-    (parts(gpu, &[map], &gpu.upload(&table), all), pieces(positions(map.0)))
+    (parts(gpu, &[map], &gpu.constant(&table), all), pieces(positions(map.0)))
 }
 
 /// Upper bounds of squared norms, `[maps, n]`; `unit` and `middle` are `gram_norms`'s.
@@ -98,9 +98,9 @@ pub(super) fn squares(gpu: &'static Gpu, maps: &[Map], n: usize, [unit, middle]:
     if all == 0 {
         return out;
     }
-    let table = gpu.upload(&table);
+    let table = gpu.constant(&table);
     let parts = parts(gpu, maps, &table, all);
-    let list = arguments![&table, maps.len(), n, parts.at(), out.at(), unit, middle];
+    let list = arguments![&*table, maps.len(), n, parts.at(), out.at(), unit, middle];
     gpu.launch_variant("norms_of_grams", defines(wide(maps)), Grid::over(maps.len() * n), list);
     out
 }

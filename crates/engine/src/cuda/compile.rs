@@ -44,6 +44,7 @@ pub(crate) const PROGRAMS: &[Program] = programs![
     "elementwise",
     "embedding",
     "flat",
+    "grams": "warpgroup",
     "group_norm",
     "loss",
     "means",
@@ -194,6 +195,8 @@ mod tests {
             "IN_C=5 IN_H=9 IN_W=7 OUT_C=70 OUT_H=4 OUT_W=7 KH=1 KW=1 SH=2 SW=1 PH=1 PW=1 ROWS=4 IMAGES=8 MI=4 NI=8 \
              WARPS_M=1 WARPS_N=4 WARPS=4 DEEP=4 ALIGNED=0 ACTIVATION=1",
         ),
+        ("grams", "WIDE=0 STAGES=6"),
+        ("grams", "WIDE=1 STAGES=4"),
         ("group_norm", "FOURS=1 RELU=0"),
         ("group_norm", "FOURS=8 RELU=1"),
         ("product_norms", "ALONG=0 BK=32 STAGES=3 PRECISION=0 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=4"),

@@ -164,6 +164,11 @@ impl Gpu {
         &self.name
     }
 
+    /// Whether it has Hopper's products of warpgroups.
+    pub(crate) fn has_warpgroups(&self) -> bool {
+        self.architecture == "sm_90a"
+    }
+
     /// How products are made.
     #[must_use]
     pub fn precision(&self) -> Precision {

@@ -1,5 +1,6 @@
 //! Squared norms of examples: on the host, on a GPU, or not taken yet.
 
+use super::{gpu, grams};
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::op::Weighing;
 use crate::{Gpu, Tensor};
@@ -12,6 +13,8 @@ pub enum Squares {
     Device(Numbers),
     /// Of gradients `[n, ..]` on a GPU that are rows already, or the outer products of rows with other rows: not taken yet.
     Rows(Tensor, Option<Tensor>),
+    /// Of the sums of outer products of rows `[n, t, d]` with rows `[n, t, p]` on a GPU, by Gram matrices: not taken yet.
+    Grams(Tensor, Tensor),
 }
 
 /// Numbers of f64 on a GPU.
@@ -43,7 +46,7 @@ impl Squares {
         match self {
             Squares::Host(numbers) => numbers,
             Squares::Device(numbers) => numbers.to_host(),
-            Squares::Rows(ref g, _) => {
+            Squares::Rows(ref g, _) | Squares::Grams(ref g, _) => {
                 let n = g.rows();
                 Squares::total(vec![self], &[0], n, 1)
             }
@@ -54,7 +57,7 @@ impl Squares {
         match self {
             Squares::Host(_) => None,
             Squares::Device(numbers) => Some(numbers.buffer.gpu()),
-            Squares::Rows(g, _) => g.gpu(),
+            Squares::Rows(g, _) | Squares::Grams(g, _) => g.gpu(),
         }
     }
 
@@ -74,6 +77,11 @@ impl Squares {
             numbers.iter().enumerate().for_each(|(i, square)| out[i * groups + group] += square);
         }
         out
+    }
+
+    /// The factors, where Gram matrices tell.
+    fn map(&self) -> Option<grams::Map<'_>> {
+        if let Squares::Grams(a, b) = self { Some((a, b)) } else { None }
     }
 
     /// What is made of such sums: weights `[n]` of each group, on the GPU that all the norms are on.
@@ -106,7 +114,7 @@ impl Squares {
             [g.address(), g.row_len() as u64]
         };
         match self {
-            Squares::Host(_) => None,
+            Squares::Host(_) | Squares::Grams(..) => None,
             Squares::Device(numbers) => {
                 assert!(numbers.len == n, "{} norms of {n} examples", numbers.len);
                 Some([numbers.at(), u64::MAX, 0, 0])
@@ -119,7 +127,7 @@ impl Squares {
     }
 }
 
-/// Those that are on a GPU, in one launch, and the weights that are made of them, if any are.
+/// Those that are on a GPU, in one launch after that of Gram matrices, and the weights that are made of them, if any are.
 fn total_there(
     gpu: &'static Gpu,
     all: &[Squares],
@@ -127,7 +135,11 @@ fn total_there(
     [n, groups]: [usize; 2],
     weighing: Option<&Weighing>,
 ) -> (Numbers, Vec<Tensor>) {
-    let entries = all.iter().zip(group_of).filter_map(|(squares, group)| Some((squares.entry(n)?, *group)));
+    let maps: Vec<grams::Map> = all.iter().filter_map(Squares::map).collect();
+    let by_grams = grams::squares(gpu, &maps, n, gpu::margins(gpu, true));
+    let mut next = (by_grams.at()..).step_by(8 * n.max(1)).map(|at| [at, u64::MAX, 0, 0]);
+    let entry = |squares: &Squares| squares.map().and_then(|_| next.next()).or_else(|| squares.entry(n));
+    let entries = all.iter().map(entry).zip(group_of).filter_map(|(entry, group)| Some((entry?, *group)));
     let table: Vec<u64> = entries.flat_map(|([a, d, b, p], group)| [a, d, b, p, group as u64]).collect();
     let (count, table, out) = (table.len() / 5, gpu.constant(&table), Numbers::new(gpu, n * groups));
     let prepared = weighing.map(|weighing| weighing.prepare(gpu, n));

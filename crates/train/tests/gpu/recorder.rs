@@ -45,6 +45,11 @@ fn a_section_is_its_work() {
             (wide(&first), wide(&work(gpu, rows, round + 1)))
         };
         assert_eq!(gpu.in_one_go(split), split(), "round {round}");
+        // Parts that are launched by themselves.
+        let part = |k: u64| gpu.in_one_go(|| work(gpu, rows, round + k));
+        let parts = || wide(&op::add(part(1), &part(2)));
+        let by_themselves = wide(&op::add(work(gpu, rows, round + 1), &work(gpu, rows, round + 2)));
+        assert_eq!((gpu.in_one_go(parts), parts()), (by_themselves.clone(), by_themselves), "round {round}");
     }
     assert!(gpu.graphs_launched() > before + 20, "{} graphs", gpu.graphs_launched() - before);
 }

@@ -54,6 +54,19 @@ fn a_section_is_its_work() {
     assert!(gpu.graphs_launched() > before + 20, "{} graphs", gpu.graphs_launched() - before);
 }
 
+/// Noise that is made beside other work is the same noise, by fewer threads.
+#[test]
+fn noise_aside_is_the_same_noise() {
+    let Some(turn) = gpu() else { return };
+    let (gpu, device, key) = (turn.gpu, Device::Cuda(turn.gpu), [9; 32]);
+    for len in [1, 7, 8, 4096, 70_001, 1_300_003] {
+        let make = || op::normals(device, len, Cipher { key: &key, nonce: 5 });
+        let (aside, beside) = gpu.aside(make);
+        drop(aside);
+        assert_eq!(beside.to_host().data(), make().to_host().data(), "{len}");
+    }
+}
+
 #[test]
 fn a_failure_leaves_a_gpu_that_works() {
     let Some(turn) = gpu() else { return };

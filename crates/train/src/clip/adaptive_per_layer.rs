@@ -65,7 +65,7 @@ pub struct AdaptivePerLayer {
 impl Prepare for AdaptivePerLayer {
     fn check(&self) -> Result<(), String> {
         positive("rate", self.rate)?;
-        check(self.lowest, highest(), None)?;
+        check(self.lowest, highest(), None).map_err(|_| "lowest is a number from 1e-30 to 1e6")?;
         let fine = (0.0..=1.0).contains(&self.target) && self.share > 0.0 && self.share < 1.0;
         fine.then_some(()).ok_or_else(|| "target is from 0 to 1, share above 0 and below 1".into())
     }

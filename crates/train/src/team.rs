@@ -125,6 +125,11 @@ impl Team {
         }
     }
 
+    /// Whether there is one device in one process.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.group.is_none() && self.world.is_none()
+    }
+
     /// How many devices.
     #[allow(clippy::len_without_is_empty, reason = "there is always one")]
     pub fn len(&self) -> usize {

@@ -19,7 +19,9 @@
 //! added up. Where means of crowds are clipped, one example changes one mean, from one vector of at most the bound to
 //! another: twice the bound. What a rule remembers of an example goes into that example's next gradient alone, before it is
 //! capped: given what was released, a step is still one capped summand of whoever is drawn (`methods`, rule R6).
-//! *Tests.* `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`.
+//! Where a rule is a closed form of norms on a GPU (`ClipRule::curves`), the cap is made there, of the same norms by the same operations
+//! (`engine::op::Weighing`).
+//! *Tests.* `tests/gpu/weights.rs`; `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`.
 #[cfg(test)]
 mod audit;
 mod bound;
@@ -53,11 +55,12 @@ pub use frame::{Frame, Projection};
 use grouping::Groups;
 pub use grouping::{Grouping, split};
 use lot::Parts;
+pub use lot::cap;
+pub(crate) use lot::shown;
 pub use lot::{Crowds, Residuals};
-pub(crate) use lot::{cap, shown};
 use privacy::{Bounded, LedgerError, Privatized, Round, Secret};
 pub use question::{Price, Question, SideNoise, share};
-pub use release::{Joint, Noise};
+pub use release::{Early, Joint, Noise};
 pub use rule::{ClipRule, News, Prepare, Setting};
 use std::sync::Arc;
 
@@ -176,12 +179,12 @@ impl Closed {
         rule: &mut dyn ClipRule,
         noise: &mut Noise,
         residuals: &mut Option<Secret<Residuals>>,
-        round: &mut Round,
+        (round, early): (&mut Round, Option<Early>),
         layout: &Arc<Layout>,
         (step, size): (u64, f64),
     ) -> Result<Privatized<Grads>, LedgerError> {
         let left = std::mem::replace(&mut self.left, Secret::new(Vec::new()));
-        let released = noise.release(rule, self, round, layout, (step, size))?;
+        let released = noise.release(rule, self, (round, early), layout, (step, size))?;
         if rule.remembers() {
             let kept = residuals.take().unwrap_or_else(|| Secret::new(Residuals::default())).join(left);
             *residuals = Some(kept.map(|(mut kept, left)| {
@@ -206,6 +209,11 @@ pub fn contribute(
         Some(residuals) => taps.join(residuals.as_ref()).map(|(taps, r)| Parts::of(rule, &groups, taps, Some(r))),
     };
     Lot { parts }
+}
+
+/// Whether a rule's weights are made where gradients are, on a GPU.
+pub(crate) fn weighs_there(rule: &dyn ClipRule, layout: &Arc<Layout>) -> bool {
+    rule.frame().is_none() && lot::curves(rule, &Groups::new(rule, layout)).is_some()
 }
 
 /// NOT PRIVATE: the sum without clipping, for ordinary training. Examples whose loss is not finite are left out here too.

@@ -6,6 +6,7 @@ use crate::{
     look::Look,
     state::State,
 };
+use engine::op::Curve;
 use privacy::Key;
 use std::{path::PathBuf, sync::Arc};
 
@@ -88,6 +89,13 @@ pub trait ClipRule: State + Send + Sync {
     fn bounds(&self, groups: usize) -> Vec<f64>;
     /// Weights `[n, groups]` for norms `[n, groups]`; after the norms come inner products with [`ClipRule::directions`].
     fn weigh(&self, norms: Each) -> Each;
+
+    /// What [`ClipRule::weigh`] is, norm by norm, where that is a closed form and inner products have no part in it: a curve for
+    /// each group. A GPU then makes the weights itself, held to the bounds.
+    fn curves(&self, groups: usize) -> Option<Vec<Curve>> {
+        let _ = groups;
+        None
+    }
 
     /// The coordinates in which gradients are measured, summed and noised.
     fn frame(&self) -> Option<&Frame> {

@@ -150,7 +150,8 @@ impl Run {
             return Err(wrong("its clip rule remembers secrets of single examples, which are not stored".into()));
         }
         run.trainer.weights = weights.to(run.trainer.weights.layout().device());
-        memory.load(&mut run.trainer, &layout).map_err(wrong)?;
+        let there = run.trainer.weights.layout().clone();
+        memory.load(&mut run.trainer, &there).map_err(wrong)?;
         run.warnings.extend(notes);
         run.warnings.extend((plan.noise_multiplier != before).then_some(more));
         run.behind = behind;

@@ -160,7 +160,8 @@ impl Trainer {
         let tuned = auto.as_ref().map_or(0.0, AutoRate::rate);
         let auto = auto.as_mut().filter(|auto| auto.is_due(*step));
         let scene = Scene { model, weights, data, key, draw: &draw, chunk: *chunk, step: *step, lot: *normaliser };
-        let (point, stream) = (|| scene.weights.point(), scene.key.stream(Purpose::Update, scene.step, 0));
+        // A stream lends its key: that of an update's is not the one that noise is made by.
+        let (point, stream) = (|| scene.weights.point(), scene.key.apart().stream(Purpose::Update, scene.step, 0));
         let mut chained = |mean: Privatized<Grads>, noise| {
             let mut now = Now { step: scene.step, steps: *steps, tuned, noise, weights: &point, stream: &stream };
             mean.map(|g| chain.iter_mut().fold(g, |g, link| link.update(g, &mut now)))
@@ -260,6 +261,15 @@ impl Trainer {
     pub fn bound(&self) -> Option<f64> {
         match &self.method {
             Method::Private { rule, .. } => Some(clip::sensitivity(&**rule, self.weights.layout())),
+            Method::Ordinary => None,
+        }
+    }
+
+    /// The standard deviation of the noise on the clipped sum as the rule stands now; none in ordinary training.
+    pub fn deviation(&self) -> Option<f64> {
+        let sensitivity = self.bound()? * (1.0 + clip::ROUNDING) * self.ledger.neighbouring().factor();
+        match &self.method {
+            Method::Private { rule, noise, .. } => Some(noise.deviation(&**rule, sensitivity, self.step)),
             Method::Ordinary => None,
         }
     }

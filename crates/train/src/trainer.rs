@@ -103,6 +103,14 @@ impl Scene<'_> {
     }
 }
 
+/// `look`, at one of `several` pieces: on a GPU it is launched by itself, since the next piece asks for the same.
+fn by_itself<T>(weights: &Weights, several: bool, look: impl FnOnce() -> T) -> T {
+    match weights.layout().device() {
+        Device::Cuda(gpu) if several => gpu.in_one_go(look),
+        _ => look(),
+    }
+}
+
 /// What the next step depends on, besides the weights and the key.
 impl State for Trainer {
     fn state(&mut self, visit: &mut Visit) {
@@ -152,7 +160,8 @@ impl Trainer {
         let tuned = auto.as_ref().map_or(0.0, AutoRate::rate);
         let auto = auto.as_mut().filter(|auto| auto.is_due(*step));
         let scene = Scene { model, weights, data, key, draw: &draw, chunk: *chunk, step: *step, lot: *normaliser };
-        let (point, stream) = (|| scene.weights.point(), scene.key.stream(Purpose::Update, scene.step, 0));
+        // A stream lends its key: that of an update's is not the one that noise is made by.
+        let (point, stream) = (|| scene.weights.point(), scene.key.apart().stream(Purpose::Update, scene.step, 0));
         let mut chained = |mean: Privatized<Grads>, noise| {
             let mut now = Now { step: scene.step, steps: *steps, tuned, noise, weights: &point, stream: &stream };
             mean.map(|g| chain.iter_mut().fold(g, |g, link| link.update(g, &mut now)))
@@ -169,8 +178,10 @@ impl Trainer {
                 let lots = team.each(scene.weights, &draw, piece, |weights, share| {
                     let (rule, layout) = (&**rule, weights.layout());
                     let room = if clip::weighs_there(rule, layout) { piece } else { 0 };
+                    let several = share.len() > 1;
                     let one = |who| {
-                        clip::contribute(rule, layout, scene.taps(weights, &looks, (who, room)), residuals.as_ref())
+                        let see = || scene.taps(weights, &looks, (who, room));
+                        by_itself(weights, several, || clip::contribute(rule, layout, see(), residuals.as_ref()))
                     };
                     pieces::merged(share, together, &one, &Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
                 });
@@ -188,7 +199,9 @@ impl Trainer {
             Method::Ordinary => {
                 let sums = team.each(scene.weights, &draw, piece, |weights, share| {
                     let room = if weights.layout().device() == Device::Cpu { 0 } else { piece };
-                    let one = |who| scene.taps(weights, &looks, (who, room)).map(|taps| clip::plain_sum(&taps));
+                    let several = share.len() > 1;
+                    let see = |who| scene.taps(weights, &looks, (who, room)).map(|taps| clip::plain_sum(&taps));
+                    let one = |who| by_itself(weights, several, || see(who));
                     let sum = pieces::merged(share, together, &one, &Secret::merge);
                     sum.unwrap_or_else(|| Secret::new(Grads::zeros(weights.layout())))
                 });
@@ -248,6 +261,15 @@ impl Trainer {
     pub fn bound(&self) -> Option<f64> {
         match &self.method {
             Method::Private { rule, .. } => Some(clip::sensitivity(&**rule, self.weights.layout())),
+            Method::Ordinary => None,
+        }
+    }
+
+    /// The standard deviation of the noise on the clipped sum as the rule stands now; none in ordinary training.
+    pub fn deviation(&self) -> Option<f64> {
+        let sensitivity = self.bound()? * (1.0 + clip::ROUNDING) * self.ledger.neighbouring().factor();
+        match &self.method {
+            Method::Private { rule, noise, .. } => Some(noise.deviation(&**rule, sensitivity, self.step)),
             Method::Ordinary => None,
         }
     }

@@ -11,8 +11,10 @@
 //! *Argument.* The sum is one summand an example. A rule sees norms through [`Each`](crate::each::Each), which has no operation across
 //! examples, by `&self`, so an example's weight depends on itself and released values only. Each weight is then capped at
 //! `bound / norm` (and at zero from below; what is not finite counts as zero), so each group of a summand is no longer than
-//! its bound and the whole no longer than the root of their squares. Norms and sums are f32 products: their rounding is
-//! covered by [`ROUNDING`], a margin on the vouched bound that the noise is scaled by. A norm below [`TINY`] may have
+//! its bound and the whole no longer than the root of their squares. Norms and sums are f32 products: the rounding of a
+//! norm and of a weight is covered by [`ROUNDING`], a margin on the vouched bound that the noise is scaled by. *Not claimed*: that
+//! roundings inside a sum are, whatever the data: each depends on all that was added before, so that one more example moves
+//! the others' roundings too (Casacuberta et al. 2022, arXiv 2207.10635; ARCHITECTURE.md has a number). A norm below [`TINY`] may have
 //! underflowed, so weights are capped as if it were `TINY`. A rule's frame is data, and what is measured in it is what is
 //! added up. Where means of crowds are clipped, one example changes one mean, from one vector of at most the bound to
 //! another: twice the bound. What a rule remembers of an example goes into that example's next gradient alone, before it is
@@ -102,7 +104,7 @@ registry! {
     micro_batch::MicroBatch = "micro-batch", "clip means of small crowds; one example counts twice", "Ponomareva et al. 2023, arXiv 2303.00654", "CROWD";
 }
 
-/// Margin on the vouched bound for the rounding of f32 norms and sums, relative.
+/// Margin on the vouched bound for the rounding of f32 norms and weights, and of sums whose roundings do not conspire; relative.
 pub const ROUNDING: f64 = 1e-5;
 /// Norms below this are treated as this when weights are capped: their squares may have underflowed in f32.
 pub const TINY: f64 = 1e-12;

@@ -25,7 +25,8 @@ pub struct Setting {
     pub sample_rate: f64,
     /// Steps of the whole run.
     pub steps: u64,
-    /// Where masks and directions that are drawn come from.
+    /// Where masks and directions that are drawn come from. Not the run's own key: whoever has that can subtract the noise of
+    /// the release.
     pub key: Arc<Key>,
     /// Where relative paths of files start.
     pub root: PathBuf,

@@ -183,7 +183,8 @@ fn points(folder: &Path) -> Result<Vec<Point>, RunError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(source) => return Err(RunError::Resume(format!("{}: {source}", path.display()))),
     };
-    Point::from_lines(&text).map_err(|e| RunError::Resume(format!("{}: {e}", path.display())))
+    Point::from_lines(&text)
+        .map_err(|(line, e)| RunError::Resume(format!("{}:{line}: not a point: {e}", path.display())))
 }
 
 /// Forgets the checkpoint of a run that is finished.

@@ -80,8 +80,8 @@ impl PerExample for Product {
     fn dot(&self, v: Part) -> Vec<f64> {
         op::product_dot(self.a.left(), &self.b, v)
     }
-    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
+    fn measured(&self, scales: op::Scales) -> Option<Vec<op::Measured>> {
         // The closed form is the processor's alone.
-        (self.b.device() == Device::Cpu).then(|| op::product_weighted_norms(self.a.left(), &self.b, scale)).flatten()
+        (self.b.device() == Device::Cpu).then(|| op::product_measured(self.a.left(), &self.b, scales)).flatten()
     }
 }

@@ -94,15 +94,17 @@ fn scaled_gradients_that_cancel_are_formed() {
     let (a, b) = ([1.0f32, 2.0, -3.0], [0.5f32, -1.5]);
     let exact: Vec<f32> = b.iter().flat_map(|b| a.iter().map(move |a| a * b)).collect();
     let shift: Vec<f32> = exact.iter().map(|g| g * (1.0 + 1e-5)).collect();
-    let product = || Product::new(Factor::Rows(tensor(&[1, 1, 3], &a)), tensor(&[1, 1, 2], &b));
-    let mut scaled = Scaled::new(Box::new(product()), &[2.0; 6], Some(&shift));
+    let product = || Box::new(Product::new(Factor::Rows(tensor(&[1, 1, 3], &a)), tensor(&[1, 1, 2], &b)));
+    let grads = |numbers: &[f32]| Grads::new(&layout(&[&[2, 3]]), numbers.to_vec());
+    let scaling = |scale: &[f32], shift: &[f32]| Arc::new(Scaling::new(grads(scale), Some(grads(shift))));
+    let mut scaled = Scaled::new(product(), scaling(&[2.0; 6], &shift), 0);
     let want: f64 = exact.iter().zip(&shift).map(|(g, a)| (2.0 * f64::from(g - a)).powi(2)).sum();
     assert!((scaled.norms().to_host()[0] / want - 1.0).abs() < 1e-5);
     let mut sum = vec![0.0; 6];
     scaled.sum((&[3.0]).into(), (&mut sum).into());
     sum.iter().zip(exact.iter().zip(&shift)).for_each(|(s, (g, a))| assert_eq!(*s, 3.0 * (2.0 * (g - a))));
     // Far from the shift the closed form holds, and agrees with the rows.
-    let mut far = Scaled::new(Box::new(product()), &[1.0, 0.0, 2.0, 3.0, 0.5, 1.0], Some(&[-0.5; 6]));
+    let mut far = Scaled::new(product(), scaling(&[1.0, 0.0, 2.0, 3.0, 0.5, 1.0], &[-0.5; 6]), 0);
     let rows: f64 = far.rows().data().iter().map(|x| f64::from(*x).powi(2)).sum();
     assert!((far.norms().to_host()[0] / rows - 1.0).abs() < 1e-6);
     let v: Vec<f32> = (0..6).map(|i| i as f32 - 2.5).collect();

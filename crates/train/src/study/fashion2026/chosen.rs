@@ -4,15 +4,16 @@ use crate::study::{
     Results, Table,
     runs::{Job, Made},
 };
+use std::collections::BTreeMap;
 
 /// Thresholds of flat clipping, gammas of AUTO-S (the published one first), and learning rates times the bound.
 const BOUNDS: [f64; 6] = [0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
-const GAMMAS: [f64; 4] = [0.01, 0.001, 0.1, 1.0];
+const GAMMAS: [f64; 3] = [0.01, 0.1, 1.0];
 const PACES: [f64; 5] = [0.2, 0.3, 0.4, 0.6, 0.8];
 /// Training images that are held out to choose by. The lot shrinks with the rest, so that rate, steps and noise stay.
 const HELD: [&str; 3] = ["data.held_out=10000", "data.examples=50000", "train.lot=1706.6667"];
 /// Seeds to choose by, and seeds of what is reported.
-const FIRST: [u64; 3] = [1, 2, 3];
+const FIRST: [u64; 2] = [1, 2];
 const FRESH: [u64; 10] = [10, 11, 12, 13, 14, 15, 16, 17, 18, 19];
 
 /// A rule with its settings.
@@ -145,10 +146,15 @@ impl Chosen {
 /// AUTO-S with flat clipping's published numbers and nothing chosen.
 const UNTUNED: Arm = Arm::AutoS { gamma: GAMMAS[0], pace: PACE };
 
-/// How the runs of an arm ended, in order of their seeds.
-fn ends(made: &[Made], kind: &str, arm: Arm) -> Vec<f64> {
+/// How the runs of an arm ended, by their seeds.
+fn by_seed(made: &[Made], kind: &str, arm: Arm) -> BTreeMap<u64, f64> {
     let of = format!("{}: seed ", named(kind, arm));
-    made.iter().filter(|made| made.name.starts_with(&of)).filter_map(|made| made.accuracy).collect()
+    let end = |made: &Made| Some((made.name.strip_prefix(&of)?.parse().ok()?, made.accuracy?));
+    made.iter().filter_map(end).collect()
+}
+
+fn ends(made: &[Made], kind: &str, arm: Arm) -> Vec<f64> {
+    by_seed(made, kind, arm).into_values().collect()
 }
 
 /// What it says: how settings are chosen, what was chosen, and what came of it.
@@ -171,8 +177,9 @@ fn protocol() -> String {
     let list = |of: &[f64]| of.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
     format!(
         "The other tables choose by the test images what they then report on them, and give flat clipping a grid and AUTO-S \
-         one try. Here (this paragraph was written before the first of these runs was made) settings are chosen by the mean \
-         accuracy of seeds 1 to {} on the last 10,000 training images, which are held out: the other 50,000 are trained on, at \
+         one try. Here (written before the first of these runs was made, but that a third seed to choose by and a gamma of \
+         0.001 were dropped for want of time, before any run of AUTO-S or of seed 2) settings are chosen by the mean \
+         accuracy of seeds 1 and {} on the last 10,000 training images, which are held out: the other 50,000 are trained on, at \
          the same rate, steps and noise multiplier. Flat clipping has thresholds {} and learning rates {} over the bound; \
          AUTO-S, with the published gamma of {}, and AUTO-V have no threshold and the same learning rates; AUTO-S with gammas \
          {} too shows what gamma is worth. The best cell of each is trained on all 60,000 images with seeds {} to {}, which \
@@ -215,17 +222,17 @@ fn verdict(made: &[Made], chosen: &Chosen) -> Option<String> {
         ("untuned beside flat clipping that was tuned", UNTUNED, chosen.flat),
     ];
     let told = |(how, auto, flat): (&str, Arm, Arm)| {
-        let (middle, error) = apart(&ends(made, "fresh", auto), &ends(made, "fresh", flat))?;
+        let (middle, error) = apart(&by_seed(made, "fresh", auto), &by_seed(made, "fresh", flat))?;
         Some(format!("{how}, {middle:+.2}{error}: {}", super::told::holds(middle >= -0.3)))
     };
     let all: Option<Vec<String>> = asked.into_iter().map(told).collect();
     Some(format!("AUTO-S over flat clipping (wanted: at least -0.3): {}.", all?.join("; ")))
 }
 
-/// The mean of differences and its standard error, in words; none where seeds are missing.
-fn apart(a: &[f64], b: &[f64]) -> Option<(f64, String)> {
-    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-    (!a.is_empty() && a.len() == b.len()).then(|| (mean(&differences), error(&differences)))
+/// The mean of differences, seed by seed, and its standard error in words; none where no seed has both.
+fn apart(a: &BTreeMap<u64, f64>, b: &BTreeMap<u64, f64>) -> Option<(f64, String)> {
+    let differences: Vec<f64> = a.iter().filter_map(|(seed, a)| Some(a - b.get(seed)?)).collect();
+    (!differences.is_empty()).then(|| (mean(&differences), error(&differences)))
 }
 
 /// The standard error of a mean, in words; nothing where there is one number.
@@ -253,12 +260,12 @@ fn table_of_choices(made: &[Made], quick: bool) -> Table {
 fn table_of_chosen(made: &[Made], chosen: &Chosen) -> Table {
     let head = ["", "settings", "accuracy (%)", "each seed", "against chosen flat"];
     let mut table = Table::new("Test accuracy of what was chosen, on fresh seeds", &head);
-    let flat = ends(made, "fresh", chosen.flat);
+    let flat = by_seed(made, "fresh", chosen.flat);
     for (what, arm) in chosen.arms() {
-        let ends = ends(made, "fresh", arm);
+        let (ends, seeds) = (ends(made, "fresh", arm), by_seed(made, "fresh", arm));
         let each: Vec<String> = ends.iter().map(|end| format!("{end:.2}")).collect();
         let end = if ends.is_empty() { "-".into() } else { format!("{:.2}{}", mean(&ends), error(&ends)) };
-        let against = apart(&ends, &flat).map_or("-".into(), |(middle, error)| format!("{middle:+.2}{error}"));
+        let against = apart(&seeds, &flat).map_or("-".into(), |(middle, error)| format!("{middle:+.2}{error}"));
         table.row([what.to_owned(), arm.name(), end, each.join(" "), against]);
     }
     table
@@ -282,7 +289,7 @@ mod tests {
         let best = ["flat, C = 3, rate 0.6 /", "auto-s, gamma = 0.01, rate 0.3 /", "auto-v, rate 0.8 /"];
         let end = |job: &Job| if best.iter().any(|name| job.name.contains(name)) { 86.0 } else { 85.0 };
         let mut all: Vec<Made> = choices(false).iter().map(|job| made(job, end(job))).collect();
-        assert_eq!(all.len(), 11 * PACES.len() * FIRST.len());
+        assert_eq!(all.len(), 10 * PACES.len() * FIRST.len());
         let last = all.pop().unwrap();
         assert!(fresh(&all, false).is_empty());
         all.push(last);
@@ -308,9 +315,11 @@ mod tests {
 
     #[test]
     fn the_error_of_a_mean_is_the_textbooks() {
-        assert_eq!(apart(&[1.0, 2.0, 3.0, 4.0], &[0.0; 4]), Some((2.5, " ± 0.65".into())));
-        assert_eq!(apart(&[1.0], &[0.5]), Some((0.5, String::new())));
-        assert_eq!(apart(&[1.0, 2.0], &[0.5]), None);
+        let of = |ends: &[f64]| (0..).zip(ends.iter().copied()).collect::<BTreeMap<u64, f64>>();
+        assert_eq!(apart(&of(&[1.0, 2.0, 3.0, 4.0]), &of(&[0.0; 4])), Some((2.5, " ± 0.65".into())));
+        // Seeds that one of the two lacks do not count.
+        assert_eq!(apart(&of(&[1.0, 9.0]), &of(&[0.5])), Some((0.5, String::new())));
+        assert_eq!(apart(&of(&[1.0]), &of(&[])), None);
     }
 
     /// Holding images out changes neither the rate, nor the steps, nor the noise that is charged.

@@ -111,3 +111,53 @@ fn scaled_gradients_that_cancel_are_formed() {
     let dot: f64 = far.rows().data().iter().zip(&v).map(|(x, v)| f64::from(*x) * f64::from(*v)).sum();
     assert!((far.dot((&v).into())[0] - dot).abs() < 1e-5);
 }
+
+/// Random numbers of all sizes, some of them zero.
+struct Sizes(u32);
+
+impl Sizes {
+    fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(self.0 >> 8) / f64::from(1 << 24)
+    }
+    fn numbers(&mut self, n: usize, spread: f64) -> Vec<f32> {
+        let size = 10f64.powf(spread * (2.0 * self.uniform() - 1.0));
+        let one = |sizes: &mut Sizes| match sizes.uniform() < 0.1 {
+            true => 0.0,
+            false => (size * (2.0 * sizes.uniform() - 1.0)) as f32,
+        };
+        (0..n).map(|_| one(self)).collect()
+    }
+}
+
+/// Shifted, scaled and clipped, no example of a linear layer moves the sum by more than the bound and its margin, as f64 sees
+/// it: 10,000 layers of two examples, whose sides, scales and shifts are of sizes far apart; in a third of them the shift is
+/// near one example's gradient, where the closed form cancels.
+#[test]
+fn no_shift_or_scale_hides_an_examples_length() {
+    let mut sizes = Sizes(5);
+    for case in 0..10_000 {
+        let (d, p) = (1 + case % 5, 1 + case % 3);
+        let (a, b) = (sizes.numbers(2 * d, 8.0), sizes.numbers(2 * p, 8.0));
+        let (scale, mut shift) = (sizes.numbers(p * d, 4.0), sizes.numbers(p * d, 8.0));
+        if case % 3 == 0 {
+            let near = 1.0 + 10f32.powi(-(case as i32 % 7));
+            (0..p * d).for_each(|j| shift[j] = near * b[j / d] * a[j % d]);
+        }
+        let grads = |numbers: &[f32]| Grads::new(&layout(&[&[p, d]]), numbers.to_vec());
+        let scaling = Arc::new(Scaling::new(grads(&scale), (case % 4 > 0).then(|| grads(&shift))));
+        let mut taps = Taps::new(2, &layout(&[&[p, d]]));
+        taps.leave(0, Product::new(Factor::Rows(tensor(&[2, 1, d], &a)), tensor(&[2, 1, p], &b)));
+        let mut taps = taps.scaled(&scaling);
+        let norms: Vec<f64> = taps.norms(&[0], 1).into_iter().map(f64::sqrt).collect();
+        let weights = crate::clip::cap(&[1e300, 1e300], &norms, &[1.0]);
+        for i in 0..2 {
+            let only: Vec<f32> = (0..2).map(|j| if i == j { weights[i] } else { 0.0 }).collect();
+            let moved = taps.sum(&only, &[0], 1).norm();
+            assert!(
+                moved <= 1.0 + crate::clip::ROUNDING,
+                "case {case}, example {i}: {moved} by {weights:?}, {norms:?}"
+            );
+        }
+    }
+}

@@ -6,7 +6,7 @@ mod told;
 
 use super::{
     Ask, Results, StudyError,
-    runs::{Job, make},
+    runs::{Job, What, make},
 };
 use crate::clip::ClipConfig;
 use told::Told;
@@ -39,7 +39,6 @@ const AVERAGED: &str =
 pub(super) fn run(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
     let jobs: Vec<Job> = arms(ask.quick).iter().flat_map(|arm| arm.jobs(ask.quick)).collect();
     let made = make(ask, NAME, &jobs)?;
-    results.missing = jobs.len() - made.len();
     Told { made: &made, quick: ask.quick }.all(results);
     Ok(())
 }
@@ -59,8 +58,11 @@ impl Arm {
         };
         let job = |seed: &u64| Job {
             name: format!("{}: seed {seed}", self.name),
-            file: self.file,
-            set: self.set.iter().cloned().chain([format!("train.seed={seed}")]).chain(owned(short)).collect(),
+            what: What {
+                file: self.file.to_owned(),
+                set: self.set.iter().cloned().chain([format!("train.seed={seed}")]).chain(owned(short)).collect(),
+            },
+            small: false,
         };
         seeds.iter().map(job).collect()
     }
@@ -173,14 +175,17 @@ mod tests {
         let jobs: Vec<Job> = arms(false).iter().flat_map(|arm| arm.jobs(false)).collect();
         for entry in ClipConfig::ENTRIES {
             let with = format!("clip={{ rule = \"{}\"", entry.name);
-            let runs = jobs.iter().filter(|job| job.file == SHARED && job.set.iter().any(|set| set.starts_with(&with)));
+            let runs = jobs
+                .iter()
+                .filter(|job| job.what.file == SHARED && job.what.set.iter().any(|set| set.starts_with(&with)));
             assert!(runs.count() >= 3, "{}", entry.name);
         }
         let names: std::collections::BTreeSet<_> = jobs.iter().map(|job| &job.name).collect();
         assert_eq!(names.len(), jobs.len());
         for job in &jobs {
-            let text = std::fs::read_to_string(folder.join(job.file)).unwrap();
-            let config = Config::read(job.file, &text, &job.set).unwrap_or_else(|e| panic!("{}: {e}", job.name));
+            let text = std::fs::read_to_string(folder.join(&job.what.file)).unwrap();
+            let config =
+                Config::read(&job.what.file, &text, &job.what.set).unwrap_or_else(|e| panic!("{}: {e}", job.name));
             assert_eq!((config.privacy.epsilon, config.privacy.delta), (Some(3.0), 1e-5), "{}", job.name);
         }
     }

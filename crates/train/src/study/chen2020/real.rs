@@ -6,6 +6,7 @@ use super::{
 use crate::{
     diagnose::{self, Diagnosis, Visit, source::On, symmetry},
     report::plot::{Axis, Layer, Mark, Picture},
+    run::RunError,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -93,7 +94,8 @@ impl Course {
         let config = ask.config(NAME, self.file, &[format!("train.epochs={last}")])?;
         let settings = format!("{}# {epochs:?}", ask.config_on_cpu(NAME, self.file, &[])?.to_toml());
         let per_epoch = config.data.declared() as f64 / config.train.lot.unwrap_or(128.0);
-        ask.parts.part(self.name, (&settings, ask.device()), || {
+        let device = config.train.open_devices().map_err(RunError::from)?[0];
+        ask.part(self.name, settings, device, || {
             let folder = Scratch::new()?;
             let question = diagnose::Ask {
                 checkpoints: Vec::new(),

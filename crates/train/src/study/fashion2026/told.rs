@@ -8,7 +8,7 @@ use crate::{
 
 /// What the runs say together.
 pub(super) struct Told<'a> {
-    pub made: &'a [Made],
+    pub made: &'a [(String, Made)],
     pub quick: bool,
 }
 
@@ -19,12 +19,11 @@ impl<'a> Told<'a> {
         self.starts(results);
         self.recipes(results);
         self.grid(results);
-        results.clock(self.made.iter().map(|made| made.ms * made.steps as f64 / 1e3).sum());
     }
 
     fn of(&self, arm: &str) -> Vec<&'a Made> {
         let of = format!("{arm}: seed ");
-        self.made.iter().filter(|made| made.name.starts_with(&of)).collect()
+        self.made.iter().filter(|(name, _)| name.starts_with(&of)).map(|(_, made)| made).collect()
     }
     fn ends(&self, arm: &str) -> Vec<f64> {
         self.of(arm).iter().filter_map(|made| made.accuracy).collect()

@@ -3,8 +3,8 @@
 //! Everything used here is declared: an encoded row depends on that row alone.
 
 use super::{
+    Targets,
     error::DataError,
-    examples::Targets,
     schema::{Categorical, Cross, Feature, Numeric, Target, Transform},
     table::Table,
 };

@@ -16,9 +16,11 @@ mod examples;
 mod file;
 pub mod schema;
 mod table;
+mod targets;
 
 pub use error::DataError;
-pub use examples::{Batch, Examples, Targets};
+pub use examples::{Batch, Examples};
+pub use targets::Targets;
 
 use crate::registry::registry;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};

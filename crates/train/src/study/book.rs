@@ -165,10 +165,13 @@ impl Book {
         file.sync_data()
     }
 
-    /// Takes the locks away once all parts are made.
+    /// Takes the locks away once all parts are made: before, another process may hold one.
     pub(super) fn close(&self) -> io::Result<()> {
+        if self.sum.borrow().missing > 0 {
+            return Ok(());
+        }
         match fs::remove_dir_all(self.claims()) {
-            Err(e) if self.sum.borrow().missing == 0 && e.kind() != io::ErrorKind::NotFound => Err(e),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
             _ => Ok(()),
         }
     }
@@ -224,6 +227,8 @@ mod tests {
         let taken = one.part("a", Settings { settings: "x".into() }, || {
             assert_eq!(part(&two, "a", "x", 2.0), None, "another process is at it");
             assert_eq!(part(&two, "b", "x", 3.0), Some(3.0), "which holds up no other part");
+            two.close().unwrap();
+            assert_eq!(part(&book(top.path()), "a", "x", 2.0), None, "and does not lose its lock when others end");
             Ok(Worked { seconds: 5.0, machine: "there".into(), value: 1.0 })
         });
         assert_eq!((taken.unwrap().unwrap().value, part(&two, "a", "x", 2.0)), (1.0, Some(1.0)));

@@ -66,7 +66,7 @@ const PROBLEMS: [Problem; 3] = [
         file: "cifar10.toml",
         epsilon: 2.0,
         rates: [&[0.5, 1.0, 2.0], &[0.0005, 0.001, 0.002], &[0.00125, 0.0025, 0.005]],
-        seeds: [5, 3, 3],
+        seeds: [3, 3, 3],
         quickly: 0.02,
         paper: None,
     },

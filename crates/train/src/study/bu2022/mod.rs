@@ -1,4 +1,5 @@
 //! Bu et al. 2022: automatic clipping against a tuned threshold.
+mod causes;
 mod images;
 
 use super::{
@@ -13,7 +14,8 @@ const NAME: &str = "bu2022";
 pub(super) fn run(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
     map(ask, results)?;
     gamma(ask, results)?;
-    images::images(ask, results)
+    images::images(ask, results)?;
+    causes::causes(ask, results)
 }
 
 /// The test accuracy (%) of one run on the census, whose model is too small for a GPU.

@@ -1,7 +1,7 @@
 //! What a study found: words, tables, figures; as JSON, as Markdown, and as a page.
 use crate::{
     diagnose::figures,
-    report::{Table, document, heading, plot::Picture, section, text, write_atomically},
+    report::{Table, document, heading, plot::Picture, prose, section, text, write_atomically},
 };
 use serde::Serialize;
 use std::{io, path::Path};
@@ -101,12 +101,12 @@ impl Results {
     /// The results as a self-contained page.
     pub fn html(&self) -> String {
         let part = |part: &Part| {
-            let words: String = part.words.iter().map(|w| format!("<p>{}</p>\n", text(w))).collect();
+            let words: String = part.words.iter().map(|w| format!("<p>{}</p>\n", prose(w))).collect();
             let tables: String = part.tables.iter().map(Table::html).collect();
             section(&text(&part.title), &(words + &figures(&part.pictures) + &tables))
         };
         let parts: String = self.parts.iter().map(part).collect();
-        let how = format!("<p class=\"lead\">{}</p>\n<p>{}</p>\n", text(self.paper), text(&self.how()));
+        let how = format!("<p class=\"lead\">{}</p>\n<p>{}</p>\n", text(self.paper), prose(&self.how()));
         let (name, body) = (format!("Study {}", self.name), format!("<main>\n{how}{parts}</main>\n"));
         document(&format!("{name} - Secateur"), &(heading("study", &name) + &body))
     }

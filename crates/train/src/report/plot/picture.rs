@@ -144,7 +144,7 @@ impl Picture {
         let named: Vec<&Layer> = self.layers.iter().filter(|layer| !layer.name.is_empty()).collect();
         for layer in named.iter().rev().filter(|_| named.len() > 1) {
             let name = frame::shorten(&layer.name, 18);
-            let left = right - name.chars().count() as f64 * 7.2 - 28.0;
+            let left = right - breadth(&name) - 28.0;
             if left < 4.0 {
                 break;
             }
@@ -162,6 +162,11 @@ impl Picture {
         let axes = format!("Chart of {} against {}.", self.y.caption(), self.x.caption());
         axes + &layers.chain(marks).collect::<String>()
     }
+}
+
+/// About how wide a name is: capitals are wider.
+fn breadth(name: &str) -> f64 {
+    name.chars().map(|c| if c.is_uppercase() || c == 'm' || c == 'w' { 9.0 } else { 7.2 }).sum()
 }
 
 fn draw(frame: &Frame, layer: &Layer, segments: &Segments) -> String {

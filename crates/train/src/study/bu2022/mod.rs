@@ -38,7 +38,7 @@ fn map(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
     };
     let head: Vec<String> = rates.iter().map(|r| format!("step size {r}")).collect();
     let head: Vec<&str> = std::iter::once("rule").chain(head.iter().map(String::as_str)).collect();
-    let mut table = Table::new("Adult, epsilon 1: test accuracy (%)", &head);
+    let mut table = Table::new("Adult, epsilon 1: test accuracy (%)", &head).shaded();
     let mut layers = Vec::new();
     let rules = bounds.iter().map(|c| (format!("flat, C = {c}"), format!("clip={{rule=\"flat\", bound={c:?}}}")));
     let auto = [

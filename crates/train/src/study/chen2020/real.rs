@@ -93,7 +93,7 @@ pub(super) fn networks(ask: &Ask, results: &mut Results) -> Result<(), StudyErro
         };
         let Some(looks) = looks else { continue };
         words.extend(outcome(course, &looks));
-        tables.push(table(course, &looks));
+        tables.extend(self::tables(course, &looks));
         pictures.extend(along(course, &looks));
         pictures.extend(looks.iter().flat_map(|look| clouds(course, look)));
     }
@@ -157,8 +157,8 @@ impl Look {
         }
     }
 
-    fn row(&self) -> Vec<String> {
-        vec![
+    fn lengths(&self) -> [String; 8] {
+        [
             format!("{}", self.epoch),
             self.accuracy.map_or_else(|| "-".into(), |share| format!("{:.1} %", 100.0 * share)),
             format!("{:.3}", self.median_norm),
@@ -167,6 +167,12 @@ impl Look {
             format!("{:.0} %", 100.0 * self.positive),
             format!("{:.1} %", 100.0 * self.close),
             format!("{:.1}°", self.degrees),
+        ]
+    }
+
+    fn symmetry(&self) -> [String; 7] {
+        [
+            format!("{}", self.epoch),
             format!("{:.2e}", self.b),
             format!("{:.2e}", self.w),
             format!("{:.1} %", 100.0 * self.relative),
@@ -177,9 +183,10 @@ impl Look {
     }
 }
 
-fn table(course: &Course, looks: &[Look]) -> Table {
-    let mut table = Table::new(
-        format!("{}, c = 1, noise multiplier 1.1: gradients along training", course.name),
+fn tables(course: &Course, looks: &[Look]) -> [Table; 2] {
+    let titled = |what: &str| format!("{}, c = 1, noise multiplier 1.1: {what}", course.name);
+    let mut lengths = Table::new(
+        titled("lengths and angles along training"),
         &[
             "epoch",
             "accuracy",
@@ -189,16 +196,15 @@ fn table(course: &Course, looks: &[Look]) -> Table {
             "cosine > 0",
             "within c/4 of the mean",
             "angle of the clipped mean",
-            "b",
-            "W",
-            "b relative",
-            "distance from symmetry",
-            "(symmetric clouds)",
-            "p",
         ],
     );
-    looks.iter().for_each(|look| table.row(look.row()));
-    table
+    let mut symmetry = Table::new(
+        titled("disparity and symmetry along training"),
+        &["epoch", "b", "W", "b relative", "distance from symmetry", "of symmetric clouds", "p"],
+    );
+    looks.iter().for_each(|look| lengths.row(look.lengths()));
+    looks.iter().for_each(|look| symmetry.row(look.symmetry()));
+    [lengths, symmetry]
 }
 
 /// Disparity and symmetry against epochs.

@@ -8,7 +8,7 @@ use super::StudyError;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     cell::RefCell,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
@@ -43,13 +43,8 @@ pub struct Book {
     sum: RefCell<Sum>,
 }
 
-/// What was asked for so far.
-#[derive(Debug, Clone, Default)]
-struct Sum {
-    seconds: f64,
-    machines: BTreeSet<String>,
-    missing: usize,
-}
+/// What parts took that were asked for so far, and where they were made, by name; nothing of those that are not made.
+type Sum = BTreeMap<String, Option<(f64, String)>>;
 
 impl Book {
     /// The book of the study whose results go to `folder`. Parts are made whose names hold one of the words of `only`, all if
@@ -66,7 +61,9 @@ impl Book {
     /// How long parts took together, in seconds; what they were made on; and how many are not made yet, of those asked for.
     pub(super) fn sum(&self) -> (f64, Vec<String>, usize) {
         let sum = self.sum.borrow();
-        (sum.seconds, sum.machines.iter().cloned().collect(), sum.missing)
+        let machines: BTreeSet<&String> = sum.values().flatten().map(|(_, machine)| machine).collect();
+        let seconds = sum.values().flatten().map(|(seconds, _)| seconds).sum();
+        (seconds, machines.into_iter().cloned().collect(), sum.values().filter(|part| part.is_none()).count())
     }
 
     /// What `make` makes, or was made before under the same `settings`; nothing where another process is at it, or nobody asked
@@ -81,14 +78,8 @@ impl Book {
         S: Serialize + DeserializeOwned + PartialEq,
     {
         let came = self.find_or_make(name, settings, make)?;
-        let mut sum = self.sum.borrow_mut();
-        match &came {
-            None => sum.missing += 1,
-            Some(came) => {
-                sum.seconds += came.seconds();
-                sum.machines.insert(came.machine().to_owned());
-            }
-        }
+        let took = came.as_ref().map(|came| (came.seconds(), came.machine().to_owned()));
+        self.sum.borrow_mut().insert(name.to_owned(), took);
         Ok(came)
     }
 
@@ -167,7 +158,7 @@ impl Book {
 
     /// Takes the locks away once all parts are made: before, another process may hold one.
     pub(super) fn close(&self) -> io::Result<()> {
-        if self.sum.borrow().missing > 0 {
+        if self.sum().2 > 0 {
             return Ok(());
         }
         match fs::remove_dir_all(self.claims()) {
@@ -234,8 +225,10 @@ mod tests {
         assert_eq!((taken.unwrap().unwrap().value, part(&two, "a", "x", 2.0)), (1.0, Some(1.0)));
         assert_eq!(part(&one, "a", "y", 4.0), Some(4.0), "other settings are another part");
         assert_eq!(part(&one, "a", "x", 4.0), Some(1.0), "and take nothing away");
-        assert_eq!(one.sum(), (5.0 + 1.0 + 5.0, vec!["here".to_owned(), "there".to_owned()], 0));
-        assert_eq!(two.sum().2, 1);
+        assert_eq!(one.sum(), (5.0, vec!["there".to_owned()], 0), "a part counts once, however often it is asked for");
+        assert_eq!((two.sum().0, two.sum().2), (5.0 + 1.0, 0));
+        let other = Book::new(top.path().to_owned(), vec!["b".into()], |_| {});
+        assert_eq!((part(&other, "c", "x", 1.0), other.sum().2), (None, 1));
     }
 
     #[test]

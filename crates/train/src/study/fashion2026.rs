@@ -6,7 +6,7 @@ mod told;
 
 use super::{
     Ask, Results, StudyError,
-    runs::{Job, What, make},
+    runs::{Job, make},
 };
 use crate::clip::ClipConfig;
 use told::Told;
@@ -58,11 +58,8 @@ impl Arm {
         };
         let job = |seed: &u64| Job {
             name: format!("{}: seed {seed}", self.name),
-            what: What {
-                file: self.file.to_owned(),
-                set: self.set.iter().cloned().chain([format!("train.seed={seed}")]).chain(owned(short)).collect(),
-            },
-            small: false,
+            file: self.file,
+            set: self.set.iter().cloned().chain([format!("train.seed={seed}")]).chain(owned(short)).collect(),
         };
         seeds.iter().map(job).collect()
     }
@@ -175,17 +172,14 @@ mod tests {
         let jobs: Vec<Job> = arms(false).iter().flat_map(|arm| arm.jobs(false)).collect();
         for entry in ClipConfig::ENTRIES {
             let with = format!("clip={{ rule = \"{}\"", entry.name);
-            let runs = jobs
-                .iter()
-                .filter(|job| job.what.file == SHARED && job.what.set.iter().any(|set| set.starts_with(&with)));
+            let runs = jobs.iter().filter(|job| job.file == SHARED && job.set.iter().any(|set| set.starts_with(&with)));
             assert!(runs.count() >= 3, "{}", entry.name);
         }
         let names: std::collections::BTreeSet<_> = jobs.iter().map(|job| &job.name).collect();
         assert_eq!(names.len(), jobs.len());
         for job in &jobs {
-            let text = std::fs::read_to_string(folder.join(&job.what.file)).unwrap();
-            let config =
-                Config::read(&job.what.file, &text, &job.what.set).unwrap_or_else(|e| panic!("{}: {e}", job.name));
+            let text = std::fs::read_to_string(folder.join(job.file)).unwrap();
+            let config = Config::read(job.file, &text, &job.set).unwrap_or_else(|e| panic!("{}: {e}", job.name));
             assert_eq!((config.privacy.epsilon, config.privacy.delta), (Some(3.0), 1e-5), "{}", job.name);
         }
     }

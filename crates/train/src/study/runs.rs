@@ -1,34 +1,43 @@
 //! Parts of a study that are runs: a configuration of the study's folder with changes, trained to its end.
 use super::{Ask, StudyError, book::Came};
 use crate::{
+    config::Config,
     plan::PlanError,
     run::{Run, RunError, Shelf},
 };
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// A run that a study is made of.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Job {
     /// Its name, unique in the study.
     pub name: String,
-    /// What is trained.
-    pub what: What,
-    /// Whether it is too small for a GPU.
-    pub small: bool,
+    /// The study's configuration that it starts from.
+    pub file: &'static str,
+    /// What it changes there: a run with other changes is another.
+    pub set: Vec<String>,
 }
 
-/// A configuration of the study and what is changed there: a run with others is another.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct What {
-    /// The file.
-    pub file: String,
-    /// The changes.
-    pub set: Vec<String>,
+/// What a run depends on, as its line keeps it.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct What {
+    file: String,
+    set: Vec<String>,
 }
 
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Made {
+    /// The job's name, configuration and changes; the line has them beside this.
+    #[serde(skip)]
+    pub name: String,
+    /// See `name`.
+    #[serde(skip)]
+    pub file: String,
+    /// See `name`.
+    #[serde(skip)]
+    pub set: Vec<String>,
     /// Why there was no run, if its plan was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -65,24 +74,34 @@ impl Came for Made {
     }
 }
 
-/// What came of those of `jobs` that were made by anybody, by their names, in order.
-pub(super) fn make(ask: &Ask, study: &str, jobs: &[Job]) -> Result<Vec<(String, Made)>, StudyError> {
+/// What came of those of `jobs` that were made by anybody, in their order.
+pub(super) fn make(ask: &Ask, study: &str, jobs: &[Job]) -> Result<Vec<Made>, StudyError> {
+    all(ask, jobs, |job| ask.config(study, job.file, &job.set))
+}
+
+/// The same of runs that are too small for a GPU.
+pub(super) fn make_on_cpu(ask: &Ask, study: &str, jobs: &[Job]) -> Result<Vec<Made>, StudyError> {
+    all(ask, jobs, |job| ask.config_on_cpu(study, job.file, &job.set))
+}
+
+fn all(ask: &Ask, jobs: &[Job], config: impl Fn(&Job) -> Result<Config, StudyError>) -> Result<Vec<Made>, StudyError> {
     let mut shelf = Shelf::default();
     let mut all = Vec::new();
     for job in jobs {
-        let made = ask.book.part(&job.name, job.what.clone(), || one(ask, study, job, &mut shelf))?;
-        all.extend(made.map(|made| (job.name.clone(), made)));
+        let what = What { file: job.file.to_owned(), set: job.set.clone() };
+        let made = ask.book.part(&job.name, what, || one(config(job)?, &ask.data, &mut shelf))?;
+        let named = |made| Made { name: job.name.clone(), file: job.file.to_owned(), set: job.set.clone(), ..made };
+        all.extend(made.map(named));
     }
     Ok(all)
 }
 
 /// One run. A plan that is refused is a result like any other; anything else that fails ends the study.
-fn one(ask: &Ask, study: &str, job: &Job, shelf: &mut Shelf) -> Result<Made, StudyError> {
-    let config = match job.small {
-        true => ask.config_on_cpu(study, &job.what.file, &job.what.set)?,
-        false => ask.config(study, &job.what.file, &job.what.set)?,
-    };
+fn one(config: Config, data: &Path, shelf: &mut Shelf) -> Result<Made, StudyError> {
     let mut made = Made {
+        name: String::new(),
+        file: String::new(),
+        set: Vec::new(),
         refused: None,
         accuracy: None,
         epsilon: 0.0,
@@ -92,7 +111,7 @@ fn one(ask: &Ask, study: &str, job: &Job, shelf: &mut Shelf) -> Result<Made, Stu
         device: super::machine(config.train.open_devices().map_err(RunError::from)?[0]),
         curve: Vec::new(),
     };
-    let run = match Run::prepare_from(shelf, config, &ask.data, None, false) {
+    let run = match Run::prepare_from(shelf, config, data, None, false) {
         Err(RunError::Plan(PlanError::Numbers(why))) => return Ok(Made { refused: Some(why), ..made }),
         run => run?,
     };

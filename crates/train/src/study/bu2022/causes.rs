@@ -3,7 +3,7 @@ use super::{
     super::{
         Ask, Results, StudyError, Table,
         networks::{half_width, spread},
-        runs::{Job, What, make},
+        runs::{Job, make},
     },
     NAME,
 };
@@ -45,7 +45,7 @@ pub(super) fn causes(ask: &Ask, results: &mut Results) -> Result<(), StudyError>
             Err(StudyError::Run(RunError::Data(_))) => return Ok(()),
             made => made?,
         };
-        let ends: Vec<f64> = made.iter().filter_map(|(_, made)| made.accuracy).collect();
+        let ends: Vec<f64> = made.iter().filter_map(|made| made.accuracy).collect();
         if ends.len() < jobs.len() {
             continue;
         }
@@ -69,11 +69,7 @@ fn job(ask: &Ask, name: &str, set: &[&str], seed: u64) -> Job {
     let mut set: Vec<String> = own.into_iter().chain(set.iter().map(|s| (*s).to_owned())).collect();
     set.push(format!("train.seed={seed}"));
     set.extend(ask.quick.then(|| "train.epochs=0.3".to_owned()));
-    Job {
-        name: format!("Fashion-MNIST, cause, {name}: seed {seed}"),
-        what: What { file: "fashion-mnist.toml".into(), set },
-        small: false,
-    }
+    Job { name: format!("Fashion-MNIST, cause, {name}: seed {seed}"), file: "fashion-mnist.toml", set }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::{
     super::{
         Ask, Results, StudyError, Table,
         networks::{interval, spread},
-        runs::{Job, Made, What, make},
+        runs::{Job, make},
     },
     NAME,
 };
@@ -175,11 +175,8 @@ impl Arm<'_> {
     /// Test accuracies of those of `jobs` that were made.
     fn ends(&self, jobs: &[Job]) -> Result<Vec<Option<f64>>, StudyError> {
         let made = make(self.ask, NAME, jobs)?;
-        let end = |job: &Job| {
-            made.iter()
-                .find(|(name, _)| *name == job.name)
-                .map(|(_, made): &(_, Made)| made.accuracy.unwrap_or(f64::NAN))
-        };
+        let end =
+            |job: &Job| made.iter().find(|made| made.name == job.name).map(|made| made.accuracy.unwrap_or(f64::NAN));
         Ok(jobs.iter().map(end).collect())
     }
 
@@ -194,8 +191,8 @@ impl Arm<'_> {
         set.extend(ask.quick.then(|| format!("train.epochs={}", problem.quickly)));
         Job {
             name: format!("{}, {update}, {rule}, step size {rate}: seed {seed}", problem.name),
-            what: What { file: problem.file.to_owned(), set },
-            small: false,
+            file: problem.file,
+            set,
         }
     }
 }

@@ -4,7 +4,7 @@ mod images;
 
 use super::{
     Ask, Results, StudyError, Table,
-    runs::{Job, What, make},
+    runs::{Job, make_on_cpu},
     toy::{EXAMPLE_1, NormEc},
 };
 use crate::report::plot::{Axis, Layer, Mark, Picture};
@@ -20,9 +20,9 @@ pub(super) fn run(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
 
 /// The test accuracy (%) of one run on the census, whose model is too small for a GPU.
 fn accuracy(ask: &Ask, name: &str, set: [String; 2]) -> Result<Option<f64>, StudyError> {
-    let what = What { file: "adult.toml".into(), set: set.into() };
-    let made = make(ask, NAME, &[Job { name: format!("Adult, {name}"), what, small: true }])?;
-    Ok(made.first().and_then(|(_, made)| made.accuracy))
+    let job = Job { name: format!("Adult, {name}"), file: "adult.toml", set: set.into() };
+    let made = make_on_cpu(ask, NAME, &[job])?;
+    Ok(made.first().and_then(|made| made.accuracy))
 }
 
 /// An accuracy in a table; a dash where the run is not made.

@@ -8,7 +8,7 @@ use crate::{
 
 /// What the runs say together.
 pub(super) struct Told<'a> {
-    pub made: &'a [(String, Made)],
+    pub made: &'a [Made],
     pub quick: bool,
 }
 
@@ -23,7 +23,7 @@ impl<'a> Told<'a> {
 
     fn of(&self, arm: &str) -> Vec<&'a Made> {
         let of = format!("{arm}: seed ");
-        self.made.iter().filter(|(name, _)| name.starts_with(&of)).map(|(_, made)| made).collect()
+        self.made.iter().filter(|made| made.name.starts_with(&of)).collect()
     }
     fn ends(&self, arm: &str) -> Vec<f64> {
         self.of(arm).iter().filter_map(|made| made.accuracy).collect()

@@ -56,10 +56,10 @@ fn map(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
         table.row(std::iter::once(name.clone()).chain(ends.iter().map(|end| shown(*end))));
         let (mark, tone) = looks[k % looks.len()];
         let points = rates.iter().zip(ends).filter_map(|(rate, end)| Some((*rate, end?)));
-        layers.push(Layer::new(name.replace("flat, ", "").replace("C = ", "C="), mark, tone, points.collect()));
+        layers.push(Layer::new(name.replace("flat, C = ", ""), mark, tone, points.collect()));
     }
     let picture = Picture {
-        title: "Adult, epsilon 1: test accuracy".into(),
+        title: "Adult, epsilon 1: accuracy by C (flat) or rule".into(),
         x: Axis::new("step size").log(),
         y: Axis::new("%"),
         layers,

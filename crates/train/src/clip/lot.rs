@@ -1,6 +1,10 @@
 //! What is added up over a lot while it is secret: weighted sums, answers, crowds, and what is kept for next time.
 use super::{ClipRule, Price, Question, TINY, grouping::Groups};
 use crate::{each::Each, grads::Grads, tap::Taps, team::Team};
+use engine::{
+    Device, Tensor,
+    op::{Curve, Weighing},
+};
 use privacy::{Stream, Sum};
 use std::collections::{BTreeMap, HashMap};
 
@@ -58,16 +62,35 @@ impl Parts {
         let dots = taps.dots(rule.directions());
         let taps = residuals.iter().fold(taps, |taps, residuals| residuals.add(taps));
         let mut taps = rule.frame().into_iter().fold(taps, |taps, frame| frame.enter(taps));
-        let norms: Vec<f64> = taps.norms(&groups.of, groups.count).into_iter().map(f64::sqrt).collect();
+        let squares = match curves(rule, groups) {
+            None => taps.norms(&groups.of, groups.count),
+            Some(curves) => {
+                let (bounds, present) = (&groups.bounds[..], taps.present);
+                match taps.weights(&groups.of, &Weighing { curves: &curves, bounds, tiny: TINY, present }) {
+                    Ok(weights) => return Parts::weighed_there(groups, &taps, &weights),
+                    Err(squares) => squares,
+                }
+            }
+        };
+        let norms: Vec<f64> = squares.into_iter().map(f64::sqrt).collect();
         match rule.crowds() {
             Some(crowds) => Parts { crowds: gather(&crowds, groups, &taps, &norms), ..Parts::empty(rule, groups) },
             None => Parts::weighed(rule, groups, &taps, norms, &dots),
         }
     }
 
+    /// Weighed and capped where the norms are: nobody waits for them.
+    fn weighed_there(groups: &Groups, taps: &Taps, weights: &[Tensor]) -> Parts {
+        #[cfg(test)]
+        assert!(!UNCAPPED.get(), "a GPU's cap cannot be taken away");
+        let sum = taps.sum_columns(weights, &groups.of);
+        Parts { sum, answer: Vec::new(), crowds: BTreeMap::new(), left: Vec::new() }
+    }
+
     fn weighed(rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[f64]) -> Parts {
         let proposed = rule.weigh(shown(&norms, groups.count, dots)).into_rows();
-        let weights = cap(&proposed, &norms, &groups.bounds);
+        let mut weights = cap(&proposed, &norms, &groups.bounds);
+        weights[taps.present * groups.count..].fill(0.0);
         let answer = rule.ask().map_or_else(Vec::new, |question| {
             let most = most(&question, &weights, &norms, groups);
             let answers = rule.answer(Each::new(norms, groups.count)).into_rows();
@@ -123,6 +146,12 @@ impl Parts {
     }
 }
 
+/// The rule's weights in closed form, if that is all that it makes of gradients on a GPU.
+pub(super) fn curves(rule: &dyn ClipRule, groups: &Groups) -> Option<Vec<Curve>> {
+    let more = rule.ask().is_some() || rule.crowds().is_some() || rule.remembers() || !rule.directions().is_empty();
+    (!more && groups.layout.device() != Device::Cpu).then(|| rule.curves(groups.count)).flatten()
+}
+
 /// What a rule is shown: norms, and inner products after them.
 pub(crate) fn shown(norms: &[f64], groups: usize, dots: &[f64]) -> Each {
     let k = dots.len() / (norms.len() / groups).max(1);
@@ -141,7 +170,7 @@ thread_local! {
 }
 
 /// Each example's weights, no larger than its bounds allow; all zero if any of its norms or weights is not finite.
-pub(crate) fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
+pub fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
     #[cfg(test)]
     if UNCAPPED.get() {
         return proposed.iter().map(|w| *w as f32).collect();

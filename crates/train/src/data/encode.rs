@@ -3,10 +3,10 @@
 //! Everything used here is declared: an encoded row depends on that row alone.
 
 use super::{
-    Targets,
     error::DataError,
     schema::{Categorical, Cross, Feature, Numeric, Target, Transform},
     table::Table,
+    targets::Targets,
 };
 use ::csv::ByteRecord;
 use std::collections::HashMap;

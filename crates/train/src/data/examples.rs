@@ -5,7 +5,7 @@
 //! the only ways out are [`Examples::gather`] and [`Examples::chunks`], whose batches the trainer wraps as secrets.
 //! Shapes, class names and feature names come from the configuration and are public.
 
-use super::{Targets, error::DataError};
+use super::{error::DataError, targets::Targets};
 use engine::{Device, Tensor, op::Table};
 use rayon::prelude::*;
 use std::{
@@ -114,12 +114,21 @@ impl Examples {
     /// as the data.
     pub(crate) fn fingerprint(&self) -> u64 {
         let mut hash = DefaultHasher::new();
+        let words = |data: &[f32], hash: &mut DefaultHasher| data.iter().for_each(|x| x.to_bits().hash(hash));
         match &self.rows {
-            Rows::Floats(data) => data.iter().for_each(|x| x.to_bits().hash(&mut hash)),
+            Rows::Floats(data) => words(data, &mut hash),
             Rows::Bytes { data, .. } => data.hash(&mut hash),
         }
-        self.targets.hash(&mut hash);
+        match &self.targets {
+            Targets::Classes { labels: ids, .. } | Targets::Tokens { ids, .. } => ids.hash(&mut hash),
+            Targets::Values { data, .. } => words(data, &mut hash),
+        }
         hash.finish()
+    }
+
+    /// Whether these are the same examples, row by row.
+    pub(super) fn is(&self, other: &Examples) -> bool {
+        self.len() == other.len() && self.fingerprint() == other.fingerprint()
     }
 
     /// The shape of one example, such as `[1, 28, 28]` or `[149]`.
@@ -134,12 +143,19 @@ impl Examples {
 
     /// The classes' names; `None` when targets are numbers.
     pub fn class_names(&self) -> Option<&[String]> {
-        self.targets.names()
+        match &self.targets {
+            Targets::Classes { names, .. } => Some(names),
+            Targets::Values { .. } | Targets::Tokens { .. } => None,
+        }
     }
 
     /// Numbers that a model has to put out an example: the classes, or the width of the targets.
     pub fn outputs(&self) -> usize {
-        self.targets.outputs()
+        match &self.targets {
+            Targets::Classes { names, .. } => names.len(),
+            Targets::Values { width, .. } => *width,
+            Targets::Tokens { width, vocabulary, .. } => width * *vocabulary as usize,
+        }
     }
 
     /// The inputs' names in order, for tables; empty for images.

@@ -1,9 +1,7 @@
-//! What is to be predicted of each example: a class, some numbers, or a token at each position. As private as the inputs.
+//! What examples are to be predicted: as private as their inputs, but for names and sizes.
+
 use super::error::DataError;
-use std::{
-    hash::{DefaultHasher, Hash as _},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 /// What is to be predicted, one entry an example.
 pub enum Targets {
@@ -47,31 +45,6 @@ impl Targets {
         }
     }
 
-    /// The classes' names; `None` when targets are numbers.
-    pub(super) fn names(&self) -> Option<&[String]> {
-        match self {
-            Self::Classes { names, .. } => Some(names),
-            Self::Values { .. } | Self::Tokens { .. } => None,
-        }
-    }
-
-    /// Numbers that a model has to put out an example.
-    pub(super) fn outputs(&self) -> usize {
-        match self {
-            Self::Classes { names, .. } => names.len(),
-            Self::Values { width, .. } => *width,
-            Self::Tokens { width, vocabulary, .. } => width * *vocabulary as usize,
-        }
-    }
-
-    /// Tells targets apart.
-    pub(super) fn hash(&self, hash: &mut DefaultHasher) {
-        match self {
-            Self::Classes { labels: ids, .. } | Self::Tokens { ids, .. } => ids.hash(hash),
-            Self::Values { data, .. } => data.iter().for_each(|x| x.to_bits().hash(hash)),
-        }
-    }
-
     /// Examples that have a target.
     pub(super) fn len(&self) -> usize {
         match self {
@@ -81,7 +54,6 @@ impl Targets {
         }
     }
 
-    /// Whether all are of the right length and in their range.
     pub(super) fn check(&self) -> Result<(), DataError> {
         let problem = match self {
             Self::Classes { labels, names } if labels.iter().any(|&l| l as usize >= names.len()) => {
@@ -105,7 +77,6 @@ impl Targets {
         Err(DataError::config("targets", problem))
     }
 
-    /// Those of `who`, in this order.
     pub(super) fn gather(&self, who: &[usize]) -> Self {
         match self {
             Self::Classes { labels, names } => {

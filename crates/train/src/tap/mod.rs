@@ -56,6 +56,8 @@ pub struct Taps {
     taps: Vec<Vec<Box<dyn PerExample>>>,
     /// Each example's loss, `[n]`; where nobody said, all count as finite.
     pub(crate) losses: Option<Tensor>,
+    /// How many of the examples take part: the first ones. Others fill up rows, and their weight is 0.
+    pub(crate) present: usize,
     /// The number of each example in the data set; in order from 0 unless somebody says otherwise.
     pub who: Vec<usize>,
     /// Whether the layer now at work should compute the gradient with respect to its input.
@@ -69,7 +71,7 @@ impl Taps {
     /// Room for `n` examples' gradients of `layout`'s parameters.
     pub fn new(n: usize, layout: &Arc<Layout>) -> Self {
         let taps = layout.parameters().iter().map(|_| Vec::new()).collect();
-        Taps { n, layout: layout.clone(), taps, losses: None, who: (0..n).collect(), input_wanted: true }
+        Taps { n, layout: layout.clone(), taps, losses: None, present: n, who: (0..n).collect(), input_wanted: true }
     }
 
     /// Leaves one tap for parameter `id`.
@@ -87,10 +89,11 @@ impl Taps {
         self.n == 0
     }
 
-    /// 1 for each example whose loss is a finite number, 0 for the others, `[n]`.
+    /// 1 for each example that takes part and whose loss is a finite number, 0 for the others, `[n]`.
     pub fn finite(&self) -> Tensor {
-        let all = || Tensor::new([self.n], vec![1.0; self.n]).to(self.layout.device());
-        self.losses.as_ref().map_or_else(all, op::finite)
+        let ones = (0..self.n).map(|i| f32::from(u8::from(i < self.present)));
+        let all = || Tensor::new([self.n], ones.collect()).to(self.layout.device());
+        self.losses.as_ref().map_or_else(all, |losses| op::finite(losses, self.present))
     }
 
     /// How many parameters.
@@ -167,10 +170,26 @@ impl Taps {
 
     /// Squared norms, `[n, groups]` row by row, where parameter `p` belongs to group `group_of[p]`.
     pub fn norms(&mut self, group_of: &[usize], groups: usize) -> Vec<f64> {
+        let (squares, tapped) = self.squares(group_of);
+        per_example::Squares::total(squares, &tapped, self.n, groups)
+    }
+
+    /// Weights `[n]` for each group of parameters, made of the norms on the GPU where the gradients are.
+    ///
+    /// # Errors
+    /// The squared norms, as [`Taps::norms`] says, where some of them are made on the host.
+    pub fn weights(&mut self, group_of: &[usize], weighing: &op::Weighing) -> Result<Vec<Tensor>, Vec<f64>> {
+        let ((squares, tapped), groups) = (self.squares(group_of), weighing.bounds.len());
+        let there = per_example::Squares::weights(squares, &tapped, self.n, weighing);
+        there.map_err(|squares| per_example::Squares::total(squares, &tapped, self.n, groups))
+    }
+
+    /// The squared norms that each tap makes, and the group of each.
+    fn squares(&mut self, group_of: &[usize]) -> (Vec<per_example::Squares>, Vec<usize>) {
         self.join();
-        let squares: Vec<per_example::Squares> = self.taps.iter_mut().flatten().map(|tap| tap.norms()).collect();
+        let squares = self.taps.iter_mut().flatten().map(|tap| tap.norms()).collect();
         let tapped = self.taps.iter().zip(group_of).flat_map(|(taps, group)| taps.iter().map(move |_| *group));
-        per_example::Squares::total(squares, &tapped.collect::<Vec<usize>>(), self.n, groups)
+        (squares, tapped.collect())
     }
 
     /// The weighted sum of gradients, with one weight for each example and group, `[n, groups]` row by row.

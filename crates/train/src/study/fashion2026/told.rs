@@ -20,7 +20,6 @@ impl<'a> Told<'a> {
         self.starts(results);
         self.recipes(results);
         self.grid(results);
-        results.clock(self.made.iter().map(|made| made.ms * made.steps as f64 / 1e3).sum());
     }
 
     fn of(&self, arm: &str) -> Vec<&'a Made> {

@@ -56,6 +56,11 @@ pub(super) struct Found {
     pub(super) error: f64,
 }
 
+/// Said where there is no value.
+const UNSHARP: &str = "the inversion does not reach its precision here: this is pld's proven interval instead";
+/// Nothing found.
+const UNKNOWN: Found = Found { epsilon: 0.0, error: f64::INFINITY };
+
 impl Accountant for Exact {
     type Curve = PldCurve;
 
@@ -71,8 +76,11 @@ impl Accountant for Exact {
         if let Some(epsilon) = curve.extreme() {
             return Price::bound(epsilon);
         }
-        let mut found = worst(curve, delta);
         let proven = Pld::default().epsilon(curve, delta);
+        if !narrow(&proven) {
+            return proven.note(UNSHARP);
+        }
+        let mut found = worst(curve, delta);
         let sound = |found: &Found| found.error <= CLAIM * found.epsilon.max(1.0) && holds(&proven, found.epsilon);
         if !sound(&found) {
             found = curve.value(delta, 0.3 * CLAIM).map_or(found, |(epsilon, error)| Found { epsilon, error });
@@ -82,15 +90,19 @@ impl Accountant for Exact {
             let price = curve.noted(Price::bound(epsilon));
             return price.note(format!("an oracle, no proven bound: its estimated error is {error:.1e}"));
         }
-        proven.note("the inversion does not reach its precision here: this is pld's proven interval instead")
+        proven.note(UNSHARP)
     }
 }
 
-/// Whether a proven interval holds this value, and says something.
+/// Whether a proven interval says so much that a value in it may be vouched for.
+fn narrow(proven: &Price) -> bool {
+    proven.epsilon - proven.lower.unwrap_or(0.0) <= 0.1 * proven.epsilon + 1e-6
+}
+
+/// Whether a proven interval holds this value.
 fn holds(proven: &Price, epsilon: f64) -> bool {
     let (lower, slack) = (proven.lower.unwrap_or(0.0), CLAIM * epsilon.max(1.0));
-    let narrow = proven.epsilon - lower <= 0.1 * proven.epsilon + 1e-6;
-    narrow && epsilon <= proven.epsilon + slack && epsilon >= lower - slack
+    epsilon <= proven.epsilon + slack && epsilon >= lower - slack
 }
 
 /// Epsilon of the worse direction.
@@ -100,6 +112,8 @@ fn worst(curve: &PldCurve, delta: f64) -> Found {
     let one = |mirrored| match pairs {
         [] => normal(gaussian, delta),
         [(pair, count)] if *count == 1.0 && gaussian == 0.0 => single(*pair, mirrored, delta),
+        // The midpoint rule is sharp for densities without a kink alone.
+        _ if pairs.iter().any(|(pair, _)| matches!(pair, Pair::Subset(_))) => UNKNOWN,
         _ => Line::new((pairs, gaussian), mirrored, delta).solve(delta),
     };
     let (first, second) = (one(false), if symmetric { None } else { Some(one(true)) });
@@ -117,7 +131,7 @@ fn normal(gaussian: f64, delta: f64) -> Found {
 fn single(pair: Pair, mirrored: bool, delta: f64) -> Found {
     let (low, high) = losses(pair, TAIL * delta);
     if !(low > -GREATEST_LOSS && high < GREATEST_LOSS) {
-        return Found { epsilon: 0.0, error: f64::INFINITY };
+        return UNKNOWN;
     }
     let least = |epsilon: f64| super::pld::divergence(pair, mirrored, epsilon, TAIL * delta);
     if least(0.0) <= delta {

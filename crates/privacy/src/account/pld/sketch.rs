@@ -3,6 +3,7 @@
 //! No bound follows from it. The accountant that states a value and an estimated error makes use of [`Sketch::line`]: at nodes
 //! that are close enough the midpoint rule converges geometrically.
 
+use super::cells::NODES;
 use super::transform;
 use crate::account::pair::{Node, Pair};
 use realfft::num_complex::Complex64;
@@ -52,7 +53,13 @@ impl Sketch {
                 put(mass * weight, loss);
             }
         };
-        if to > from {
+        if to > from && matches!(pair, Pair::Subset(_)) {
+            // The midpoint rule would be off at the end where the density is not zero.
+            let panels = (0.25 * steps).ceil();
+            let width = (to - from) / panels;
+            let each = (0..panels as u64).flat_map(|k| NODES.map(|(place, weight)| (k as f64 + place, weight)));
+            each.for_each(|(place, weight)| add(pair.at(from + place * width), weight * width));
+        } else if to > from {
             (0..steps as u64).for_each(|k| add(pair.at(from + (k as f64 + 0.5) * width), width));
         }
         pair.atoms().into_iter().for_each(|atom| add(atom, 1.0));

@@ -168,6 +168,9 @@ impl Line {
         let (low, high) = plan.reach(saddle, 40.0);
         let (c, width) = (saddle.tilt, (high - low) * 1.05 + 40.0 / saddle.tilt);
         let step = 2.0 * PI / width;
+        if endless(&plan, c, step) {
+            return Line { c, start: saddle.epsilon, step, scale: 0.0, values: Vec::new(), error: f64::INFINITY };
+        }
         let mut count = FIRST;
         let (logs, wrong) = loop {
             let line = plan.line_of(c, step, count);
@@ -267,6 +270,15 @@ impl Line {
         let error = self.error / room(high) / self.c.max(1e-3) + 1e-13 * high;
         Found { epsilon: high, error: if error.is_nan() { f64::INFINITY } else { error } }
     }
+}
+
+/// Whether too much is left even at the end of the longest line, all over its last quarter: then none is made.
+fn endless(plan: &Plan, c: f64, step: f64) -> bool {
+    let share = |k: u32| {
+        let w = step * MOST as f64 * (1.0 - 0.017 * f64::from(k));
+        plan.size(c, w).exp() * c * (c + 1.0) / (c.hypot(w) * (c + 1.0).hypot(w))
+    };
+    (0..15).all(|k| share(k) * MOST as f64 > HOPELESS)
 }
 
 /// Whether a line need not be longer: it has fallen to nothing, or would still not, so many times as long, if the logarithm

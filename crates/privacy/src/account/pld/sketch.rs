@@ -7,6 +7,7 @@ use super::cells::NODES;
 use super::transform;
 use crate::account::pair::{Node, Pair};
 use realfft::num_complex::Complex64;
+use std::f64::consts::PI;
 
 /// Terms below `e^-FAINT` of the largest do not count.
 const FAINT: f64 = 40.0;
@@ -98,6 +99,16 @@ impl Sketch {
         let masses: Vec<f64> = self.nodes.iter().map(|(_, log, loss)| (log + tilt * loss - value).exp()).collect();
         let (sums, doubt) = transform::sums(&masses, self.nodes.iter().map(|(.., loss)| *loss), step, count);
         (sums.into_iter().map(|sum| (sum + 1.0).ln()).collect(), TRUE * doubt)
+    }
+
+    /// The logarithm of the size of `E e^(s loss)` over its value at the tilt, for `s` with this imaginary part.
+    pub(super) fn size(&self, tilt: f64, w: f64) -> f64 {
+        let value = self.cumulants(tilt).value;
+        let turned = |(_, log, loss): &(f64, f64, f64)| {
+            let mass = (log + tilt * loss - value).exp();
+            if mass > 0.0 { Complex64::from_polar(mass, (w * loss) % (2.0 * PI)) } else { Complex64::ZERO }
+        };
+        self.nodes.iter().map(turned).sum::<Complex64>().norm().ln()
     }
 
     /// How much a grid of this width shifts `K` both ways together, over `s`, at tilt `s`.

@@ -92,6 +92,15 @@ impl Accountant for Exact {
         }
         proven.note(UNSHARP)
     }
+
+    /// The bound of `pld`: hardly more than the value.
+    fn delta(&self, curve: &PldCurve, epsilon: f64) -> f64 {
+        Pld::default().delta(curve, epsilon)
+    }
+
+    fn deltas_of(&self, curve: &PldCurve, epsilons: &[f64]) -> Vec<f64> {
+        Pld::default().deltas_of(curve, epsilons)
+    }
 }
 
 /// Whether a proven interval says so much that a value in it may be vouched for.

@@ -20,6 +20,8 @@ use super::{Pld, PldCurve};
 
 /// How far apart both ends may be, as a share of delta.
 const WIDE: f64 = 2e-3;
+/// A finer line that leaves this share of what was unknown is as good as none: what is unknown is rounding.
+const SAME: f64 = 0.7;
 /// The most attempts.
 const TRIES: usize = 5;
 /// How often delta is asked for again when it was far less than expected.
@@ -151,10 +153,12 @@ impl Question {
             let made = Inverse::new(&self.pairs, mirrored, self.tail, course, (added, self.gaussian), self.spare);
             if let Some(inverse) = made {
                 let smooth = inverse.smooth(&counts, self.gaussian);
+                let gap = best - least;
                 // What is not a number is ignored by both.
                 (best, least) = (best.min(smooth.above(epsilon)), least.max(smooth.below(epsilon)));
                 line = Some(smooth);
-                if best - least <= WIDE * best || added == 0.0 {
+                let same = best < 1.0 && best - least > SAME * gap;
+                if best - least <= WIDE * best || added == 0.0 || same {
                     break;
                 }
                 about = best.clamp(1e-250, 0.5);

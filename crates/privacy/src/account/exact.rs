@@ -12,7 +12,7 @@
 //! Weideman 2014). Counts are whole numbers, so that every branch of `ln M` gives the same power. A single release is
 //! integrated directly: `delta = integral (p - e^epsilon q)_+`. The error stated is rounding, the largest term left out, and
 //! the moment bound on what the step repeats, over the slope of `ln delta`. Away from the saddle point rounding drowns the
-//! integral, so that epsilon is sought near it alone. Where the estimate exceeds `1e-8`, as for a few rounds at tiny rates, whose
+//! integral, so that epsilon is sought near it alone. What too few nodes do to high frequencies shows in a second line on other nodes. Where the estimate exceeds `1e-8`, as for a few rounds at tiny rates, whose
 //! integrals fall slowly, the limit of `pld`'s smoothed inversion is taken; where that is no better, or the value lies outside
 //! the proven interval of `pld`, that interval is the answer (losses on a lattice).
 //!
@@ -38,6 +38,10 @@ const CLAIM: f64 = 1e-8;
 const TAIL: f64 = 1e-30;
 /// Nodes of one loss for each standard deviation of the noise.
 const FINENESS: f64 = 16.0;
+/// The same on a second line.
+const FINER: f64 = 1.37;
+/// How far a turn may go from one node to the next for the midpoint rule to be sharp: less than half a turn.
+const TURN: f64 = 3.0;
 /// The most places along the line of integration, and those tried first.
 const MOST: usize = 65_536;
 const FIRST: usize = 256;
@@ -123,11 +127,24 @@ fn worst(curve: &PldCurve, delta: f64) -> Found {
         [(pair, count)] if *count == 1.0 && gaussian == 0.0 => single(*pair, mirrored, delta),
         // The midpoint rule is sharp for densities without a kink alone.
         _ if pairs.iter().any(|(pair, _)| matches!(pair, Pair::Subset(_))) => UNKNOWN,
-        _ => Line::new((pairs, gaussian), mirrored, delta).solve(delta),
+        _ => direction((pairs, gaussian), mirrored, delta),
     };
     let (first, second) = (one(false), if symmetric { None } else { Some(one(true)) });
     let error = first.error.max(second.map_or(0.0, |found| found.error));
     Found { epsilon: first.epsilon.max(second.map_or(0.0, |found| found.epsilon)), error }
+}
+
+/// Epsilon of one direction. Where nodes are too far apart for the highest frequency, or losses have atoms and their densities
+/// ends, the midpoint rule need not be sharp, and nothing in the line itself tells: a second line on other nodes does.
+fn direction(events: (&[(Pair, f64)], f64), mirrored: bool, delta: f64) -> Found {
+    let line = Line::new(events, mirrored, delta, FINENESS);
+    let found = line.solve(delta);
+    let ends = events.0.iter().any(|(pair, _)| pair.lumpy());
+    if found.error > CLAIM * found.epsilon.max(1.0) || (line.resolved && !ends) {
+        return found;
+    }
+    let Found { epsilon, error } = Line::new(events, mirrored, delta, FINER * FINENESS).solve(delta);
+    Found { epsilon, error: found.error.max(error) + 3.0 * (epsilon - found.epsilon).abs() }
 }
 
 /// Epsilon of unsampled Gaussians.
@@ -168,17 +185,20 @@ struct Line {
     values: Vec<Complex64>,
     /// The share of the scale that may be wrong.
     error: f64,
+    /// Whether nodes are close enough for all that is integrated.
+    resolved: bool,
 }
 
 impl Line {
-    fn new((pairs, gaussian): (&[(Pair, f64)], f64), mirrored: bool, delta: f64) -> Self {
-        let plan = Plan::new(pairs, mirrored, (TAIL * delta).max(1e-290), FINENESS).and(gaussian);
+    fn new((pairs, gaussian): (&[(Pair, f64)], f64), mirrored: bool, delta: f64, fineness: f64) -> Self {
+        let plan = Plan::new(pairs, mirrored, (TAIL * delta).max(1e-290), fineness).and(gaussian);
         let saddle = plan.at_delta(delta);
         let (low, high) = plan.reach(saddle, 40.0);
         let (c, width) = (saddle.tilt, (high - low) * 1.05 + 40.0 / saddle.tilt);
         let step = 2.0 * PI / width;
         if endless(&plan, c, step) {
-            return Line { c, start: saddle.epsilon, step, scale: 0.0, values: Vec::new(), error: f64::INFINITY };
+            let (values, error) = (Vec::new(), f64::INFINITY);
+            return Line { c, start: saddle.epsilon, step, scale: 0.0, values, error, resolved: false };
         }
         let mut count = FIRST;
         let (logs, wrong) = loop {
@@ -200,7 +220,8 @@ impl Line {
         let rounding = (1e-16 * (40.0 + plan.count()) + wrong) * values[0].norm();
         let hopeless = left_out > HOPELESS * values[0].norm();
         let error = if hopeless { f64::INFINITY } else { (left_out + rounding + 1e-16) * step / PI };
-        Line { c, start: saddle.epsilon, step, scale: plan.log_moment(c), values, error }
+        let resolved = step * values.len() as f64 * plan.gap() < TURN;
+        Line { c, start: saddle.epsilon, step, scale: plan.log_moment(c), values, error, resolved }
     }
 
     /// `delta e^(c epsilon - K)` at this epsilon. Turns are by multiplication, and now and then afresh.

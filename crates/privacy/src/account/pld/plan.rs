@@ -93,6 +93,11 @@ impl Plan {
         (line, wrong)
     }
 
+    /// How far apart the losses of neighbouring nodes are, at most.
+    pub(in crate::account) fn gap(&self) -> f64 {
+        self.sketches.iter().map(Sketch::gap).fold(0.0, f64::max)
+    }
+
     /// The logarithm of the size of `e^K` over its value at the tilt, at `s` with this imaginary part, about.
     pub(in crate::account) fn size(&self, tilt: f64, w: f64) -> f64 {
         let sampled = self.sketches.iter().map(|sketch| sketch.count * sketch.size(tilt, w)).sum::<f64>();

@@ -101,6 +101,11 @@ impl Sketch {
         (sums.into_iter().map(|sum| (sum + 1.0).ln()).collect(), TRUE * doubt)
     }
 
+    /// How far apart the losses of neighbouring nodes are, at most.
+    pub(super) fn gap(&self) -> f64 {
+        self.nodes.windows(2).map(|pair| (pair[1].2 - pair[0].2).abs()).fold(0.0, f64::max)
+    }
+
     /// The logarithm of the size of `E e^(s loss)` over its value at the tilt, for `s` with this imaginary part.
     pub(super) fn size(&self, tilt: f64, w: f64) -> f64 {
         let value = self.cumulants(tilt).value;

@@ -12,7 +12,7 @@
 //! Weideman 2014). Counts are whole numbers, so that every branch of `ln M` gives the same power. A single release is
 //! integrated directly: `delta = integral (p - e^epsilon q)_+`. The error stated is rounding, the largest term left out, and
 //! the moment bound on what the step repeats, over the slope of `ln delta`. Away from the saddle point rounding drowns the
-//! integral, so that epsilon is sought near it alone. What too few nodes do to high frequencies shows in a second line on other nodes. Where the estimate exceeds `1e-8`, as for a few rounds at tiny rates, whose
+//! integral, so that epsilon is sought near it alone. What too few nodes do to high frequencies shows in other lines on more nodes. Where the estimate exceeds `1e-8`, as for a few rounds at tiny rates, whose
 //! integrals fall slowly, the limit of `pld`'s smoothed inversion is taken; where that is no better, or the value lies outside
 //! the proven interval of `pld`, that interval is the answer (losses on a lattice).
 //!
@@ -38,8 +38,8 @@ const CLAIM: f64 = 1e-8;
 const TAIL: f64 = 1e-30;
 /// Nodes of one loss for each standard deviation of the noise.
 const FINENESS: f64 = 16.0;
-/// The same on a second line.
-const FINER: f64 = 1.37;
+/// So many times as many on other lines, each next to the one before.
+const FINER: [f64; 3] = [1.37, 2.1, 3.3];
 /// How far a turn may go from one node to the next for the midpoint rule to be sharp: less than half a turn.
 const TURN: f64 = 3.0;
 /// The most places along the line of integration, and those tried first.
@@ -135,16 +135,24 @@ fn worst(curve: &PldCurve, delta: f64) -> Found {
 }
 
 /// Epsilon of one direction. Where nodes are too far apart for the highest frequency, or losses have atoms and their densities
-/// ends, the midpoint rule need not be sharp, and nothing in the line itself tells: a second line on other nodes does.
+/// ends, the midpoint rule need not be sharp, and nothing in the line itself tells: other lines on more nodes do.
 fn direction(events: (&[(Pair, f64)], f64), mirrored: bool, delta: f64) -> Found {
     let line = Line::new(events, mirrored, delta, FINENESS);
-    let found = line.solve(delta);
+    let mut found = line.solve(delta);
+    let claimed = |found: Found| found.error <= CLAIM * found.epsilon.max(1.0);
     let ends = events.0.iter().any(|(pair, _)| pair.lumpy());
-    if found.error > CLAIM * found.epsilon.max(1.0) || (line.resolved && !ends) {
+    if !claimed(found) || (line.resolved && !ends) {
         return found;
     }
-    let Found { epsilon, error } = Line::new(events, mirrored, delta, FINER * FINENESS).solve(delta);
-    Found { epsilon, error: found.error.max(error) + 3.0 * (epsilon - found.epsilon).abs() }
+    for finer in FINER {
+        let Found { epsilon, error } = Line::new(events, mirrored, delta, finer * FINENESS).solve(delta);
+        let apart = (epsilon - found.epsilon).abs();
+        found = Found { epsilon, error: error + 2.0 * apart };
+        if claimed(found) {
+            break;
+        }
+    }
+    found
 }
 
 /// Epsilon of unsampled Gaussians.

@@ -46,7 +46,8 @@ pub fn both(outer: &[Look], inner: &[Look]) -> Vec<Look> {
     outer.iter().flat_map(|a| inner.iter().map(move |b| pair(a, b))).collect()
 }
 
-/// The drawn examples' gradients, blended from `looks`. Every look flips the same coins.
+/// The drawn examples' gradients, blended from `looks`; `measured` where the norms of just these will be asked for. Every look
+/// flips the same coins.
 pub fn at(
     model: &Model,
     weights: &Weights,
@@ -54,13 +55,16 @@ pub fn at(
     data: &Secret<Arc<Examples>>,
     coins: impl Fn(Vec<usize>) -> Coins,
     who: Secret<Vec<usize>>,
+    measured: bool,
 ) -> Secret<Taps> {
+    // What is blended is measured whole.
+    let measured = measured && looks.len() == 1;
     who.join(data.as_ref()).map(|(who, data)| {
         let one = |look: &Look| {
             let seen = look.offset.as_ref().map(|offset| weights.seen_from(offset));
             let seen = seen.as_ref().unwrap_or(weights);
             let (inputs, targets) = data.gather_on(&who, weights.layout().device());
-            (look.weight, model.taps_with(seen, inputs, &targets, coins(who.clone())))
+            (look.weight, model.taps_with(seen, inputs, &targets, coins(who.clone()), measured))
         };
         let mut taps = Taps::blended(looks.iter().map(one).collect());
         taps.who = who;

@@ -96,9 +96,9 @@ pub struct Scene<'a> {
 
 impl Scene<'_> {
     /// The gradients of some of those who take part, at `weights`, which are the scene's on whatever device.
-    fn taps(&self, weights: &Weights, looks: &[Look], who: Secret<Vec<usize>>) -> Secret<Taps> {
+    fn taps(&self, weights: &Weights, looks: &[Look], who: Secret<Vec<usize>>, measured: bool) -> Secret<Taps> {
         let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
-        look::at(self.model, weights, looks, self.data, coins, who)
+        look::at(self.model, weights, looks, self.data, coins, who, measured)
     }
 }
 
@@ -158,10 +158,12 @@ impl Trainer {
         let step = match method {
             Method::Private { rule, noise, residuals } => {
                 rule.begin(scene.step);
+                let plain = rule.frame().is_none() && residuals.is_none();
                 let lots = team.each(scene.weights, &draw, piece, |weights, share| {
                     let (rule, layout) = (&**rule, weights.layout());
-                    let one =
-                        |who| clip::contribute(rule, layout, scene.taps(weights, &looks, who), residuals.as_ref());
+                    let one = |who| {
+                        clip::contribute(rule, layout, scene.taps(weights, &looks, who, plain), residuals.as_ref())
+                    };
                     pieces::merged(share, together, &one, &Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
                 });
                 let lot = team.merge(lots);
@@ -177,7 +179,7 @@ impl Trainer {
             }
             Method::Ordinary => {
                 let sums = team.each(scene.weights, &draw, piece, |weights, share| {
-                    let one = |who| scene.taps(weights, &looks, who).map(|taps| clip::plain_sum(&taps));
+                    let one = |who| scene.taps(weights, &looks, who, false).map(|taps| clip::plain_sum(&taps));
                     let sum = pieces::merged(share, together, &one, &Secret::merge);
                     sum.unwrap_or_else(|| Secret::new(Grads::zeros(weights.layout())))
                 });

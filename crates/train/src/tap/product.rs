@@ -1,5 +1,5 @@
 //! Gradients that are a sum of outer products over positions: linear layers, projections, convolutions.
-use super::{PerExample, Squares};
+use super::{PerExample, Squares, Turn};
 use engine::{Device, Part, PartMut, Tensor, Window, op::per_example as op};
 use std::sync::Arc;
 
@@ -34,7 +34,8 @@ pub struct Product {
     a: Factor,
     b: Arc<Tensor>,
     kept: Option<op::Kept>,
-    squares: Option<Squares>,
+    /// Of the rows of `a` and `b`, where there is one position.
+    squares: Option<[Squares; 2]>,
 }
 
 impl Product {
@@ -43,23 +44,46 @@ impl Product {
         Product { a, b: b.into(), kept: None, squares: None }
     }
 
-    /// From inputs `[n, 1, d]` and gradients `[n, 1, p]` at one position, the squared norms of which somebody else needs too.
-    pub fn of_one_position(a: Tensor, b: Arc<Tensor>, squares: Squares) -> Self {
+    /// From inputs `[n, 1, d]` and gradients `[n, 1, p]` at one position, the squared norms of which somebody else may know or need.
+    pub fn of_one_position(a: Tensor, b: Arc<Tensor>, squares: [Squares; 2]) -> Self {
         debug_assert!(a.shape()[1] == 1 && b.shape()[1] == 1, "{a:?} and {b:?} at one position");
         Product { a: Factor::Rows(a), b, kept: None, squares: Some(squares) }
     }
 
+    /// Positions, and the sizes of both sides.
+    fn sizes(&self) -> [usize; 3] {
+        let last = |x: &Tensor| x.shape().last().copied().unwrap_or(1);
+        match &self.a {
+            Factor::Rows(a) => [self.b.row_len() / last(&self.b).max(1), last(a), last(&self.b)],
+            Factor::Patches { x, window } => {
+                let p = self.b.shape()[1];
+                [self.b.row_len() / p.max(1), x.shape()[1] * window.kernel.iter().product::<usize>(), p]
+            }
+        }
+    }
+
     /// `|a|^2 |b|^2`, where there is one position.
     fn outer_norms(&self) -> Option<Vec<f64>> {
-        let (Some(squares), Factor::Rows(a), Device::Cpu) = (&self.squares, &self.a, self.b.device()) else {
+        let (Some([of_a, of_b]), Factor::Rows(a), Device::Cpu) = (&self.squares, &self.a, self.b.device()) else {
             return None;
         };
-        let b = squares.get_or_init(|| op::rows_norms(&self.b));
-        Some(op::rows_norms(a).iter().zip(b).map(|(a, b)| a * b).collect())
+        let [a, b] = [(of_a, a), (of_b, &*self.b)].map(|(squares, rows)| squares.get_or_init(|| op::rows_norms(rows)));
+        Some(a.iter().zip(b).map(|(a, b)| a * b).collect())
     }
 }
 
+/// Multiplications that are worth a task of their own: a quarter of a millisecond.
+const LONG: usize = 1 << 25;
+
 impl PerExample for Product {
+    fn turn(&self) -> Turn {
+        let (n, [t, d, p]) = (self.b.rows(), self.sizes());
+        match self.squares {
+            Some(_) => Turn::Later,
+            None if n * t * (t * (p + d) / 2).min(p * d) > LONG => Turn::Beside,
+            None => Turn::Now,
+        }
+    }
     fn rows(&self) -> Tensor {
         op::product_rows(self.a.left(), &self.b)
     }

@@ -81,6 +81,102 @@ fn norms_are_taken_by_group() {
     assert_eq!(taps.sum(&[0.5, 2.0], &[0, 1, 0], 2).flat(), [1.5, 2.0, 4.0, 0.5]);
 }
 
+/// Norms that were taken as taps were left belong to those gradients: what is shifted, weighed, replaced or joined is
+/// measured again.
+#[test]
+fn norms_taken_early_are_forgotten_when_gradients_change() {
+    let layout = layout(&[&[2]]);
+    let rows = |numbers: [f32; 2]| Rows::new(tensor(&[1, 2], &numbers));
+    let early = || {
+        let mut taps = Taps::new(1, &layout).measured();
+        taps.leave(0, rows([3.0, 4.0]));
+        taps
+    };
+    let norm = |mut taps: Taps| taps.norms(&[0], 1)[0];
+    assert!(early().squares[0].is_some());
+    assert_eq!(norm(early()), 25.0);
+    let grads = |numbers: [f32; 2]| Grads::new(&layout, numbers.to_vec());
+    assert_eq!(norm(early().scaled(&grads([2.0, 1.0]), Some(&grads([1.0, 0.0])))), 32.0);
+    assert_eq!(norm(early().with_rows(&layout, vec![tensor(&[1, 2], &[1.0, 1.0])])), 2.0);
+    assert_eq!(norm(Taps::blended(vec![(2.0, early())])), 100.0);
+    assert_eq!(norm(Taps::blended(vec![(1.0, early()), (1.0, early())])), 100.0);
+    let mut twice = early();
+    twice.leave(0, rows([1.0, 0.0]));
+    assert_eq!(norm(twice), 32.0);
+}
+
+/// Norms that threads take beside the backward pass are those that are taken at once, and so is what follows.
+#[test]
+fn norms_taken_beside_are_the_same() {
+    let [n, t, d, p] = [16, 64, 256, 300];
+    let numbers = |len: usize, seed: usize| -> Vec<f32> {
+        (0..len).map(|i| ((i * 7919 + seed) % 1009) as f32 / 600.0 - 0.8).collect()
+    };
+    let layout = layout(&[&[p, d], &[2]]);
+    let product = || {
+        let (a, b) = (tensor(&[n, t, d], &numbers(n * t * d, 13)), tensor(&[n, t, p], &numbers(n * t * p, 77)));
+        Product::new(Factor::Rows(a), b)
+    };
+    assert_eq!(product().turn(), Turn::Beside);
+    let seen = |taps: Taps| {
+        let mut taps = taps;
+        taps.leave(0, product());
+        taps.leave(1, Rows::new(tensor(&[n, 2], &numbers(2 * n, 5))));
+        let mut taps = taps.come_back();
+        (taps.norms(&[0, 1], 2), taps.sum(&vec![0.5; 2 * n], &[0, 1], 2).to_vec())
+    };
+    let want = seen(Taps::new(n, &layout));
+    for threads in [1, 2, 8] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        assert!(pool.install(|| seen(Taps::new(n, &layout).measured())) == want, "{threads} threads");
+    }
+    assert!(seen(Taps::new(n, &layout).measured()) == want, "outside of a pool");
+}
+
+/// A tap whose norms fail.
+struct Broken;
+
+impl PerExample for Broken {
+    fn turn(&self) -> Turn {
+        Turn::Beside
+    }
+    fn rows(&self) -> Tensor {
+        Tensor::zeros([1, 1])
+    }
+    fn norms(&mut self) -> per_example::Squares {
+        panic!("a fault in a layer")
+    }
+    fn sum(&self, _: Part, _: PartMut) {}
+    fn dot(&self, _: Part) -> Vec<f64> {
+        vec![0.0]
+    }
+}
+
+#[test]
+#[should_panic(expected = "a fault in a layer")]
+fn a_fault_beside_is_not_lost() {
+    let mut taps = Taps::new(1, &layout(&[&[1]])).measured();
+    taps.leave(0, Broken);
+    let _ = taps.come_back();
+}
+
+/// Squares that come with a slope are those of the rows; they reach the layer above by its own input, and nobody else.
+#[test]
+fn squares_of_an_input_come_from_its_own_layer() {
+    let mut taps = Taps::new(2, &layout(&[&[2]])).measured();
+    let (y, other) = (tensor(&[2, 2], &[3.0, 4.0, 0.0, 2.0]), tensor(&[2, 2], &[3.0, 4.0, 0.0, 2.0]));
+    let dy = || tensor(&[2, 2], &[1.0, 2.0, 5.0, 1.0]);
+    let squares = taps.squares_of_input(&other);
+    let (slope, of_dy) = taps.slope(Activation::Relu, &y, dy());
+    assert_eq!((slope.data(), of_dy.get().cloned()), (&[1.0, 2.0, 0.0, 1.0][..], Some(vec![5.0, 1.0])));
+    assert!(squares.get().is_none());
+    let squares = taps.squares_of_input(&y);
+    let _ = taps.slope(Activation::Relu, &y.clone(), dy());
+    assert_eq!(squares.get(), Some(&vec![25.0, 4.0]));
+    let mut unmeasured = Taps::new(2, &layout(&[&[2]]));
+    assert!(unmeasured.slope(Activation::Relu, &y, dy()).1.get().is_none());
+}
+
 #[test]
 fn what_nobody_tapped_is_known() {
     let mut taps = Taps::new(0, &layout(&[&[2], &[1]]));

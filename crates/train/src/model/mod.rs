@@ -182,7 +182,7 @@ impl Model {
         taps.losses = Some(losses);
         taps.input_wanted = false;
         self.network.backward(View::new(weights.tensors(), &self.ids), &mut keep, dy, &mut taps);
-        taps.come_back()
+        taps
     }
 
     /// Every example's loss, with nothing dropped out.

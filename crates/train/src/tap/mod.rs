@@ -11,11 +11,9 @@
 //! *Argument.* Taps are grouped by parameter before a norm is taken: a parameter that was used twice is measured on the
 //! sum of its two gradients, by the definition, so cross terms are exact. An example whose norm is not finite gets
 //! weight zero, and a weight of exactly zero removes it from every sum, whatever its factors hold. Norms may be taken as taps
-//! are left, or beside the backward pass: of the very taps that are summed, and whatever makes other gradients of them forgets
-//! such norms.
+//! are left: of the very taps that are summed, and whatever makes other gradients of them forgets such norms.
 //! *Tests.* `short_cuts_agree_with_rows`, `a_parameter_used_twice_is_measured_whole`, `a_silent_example_adds_nothing`,
 //! `norms_taken_on_the_way_are_those_taken_afterwards`, `norms_taken_early_are_forgotten_when_gradients_change`.
-mod away;
 mod blend;
 mod product;
 mod rows;
@@ -26,7 +24,6 @@ mod tests;
 mod tied;
 
 use crate::grads::{Grads, Layout};
-use away::Away;
 pub use blend::Blend;
 use engine::{
     Device, Part, PartMut, Tensor,
@@ -66,8 +63,6 @@ pub trait PerExample: Send {
 pub enum Turn {
     /// As it is left, while its factors are in the caches.
     Now,
-    /// From then on, by whatever thread is free: they take long.
-    Beside,
     /// When somebody asks: until then another layer may have come by the squares that they are made of.
     Later,
 }
@@ -79,8 +74,6 @@ pub struct Taps {
     taps: Vec<Vec<Box<dyn PerExample>>>,
     /// Squared norms that were taken as a parameter's only tap was left.
     squares: Vec<Option<per_example::Squares>>,
-    /// Taps that are away for their norms, by parameter.
-    away: Vec<(usize, Away)>,
     early: bool,
     /// The input of the layer that was last at work, and where its rows' squared norms go.
     input: Option<(Tensor, Squares)>,
@@ -104,7 +97,6 @@ impl Taps {
             layout: layout.clone(),
             taps: parameters.iter().map(|_| Vec::new()).collect(),
             squares: parameters.iter().map(|_| None).collect(),
-            away: Vec::new(),
             early: false,
             input: None,
             losses: None,
@@ -122,12 +114,8 @@ impl Taps {
 
     /// Leaves one tap for parameter `id`.
     pub fn leave(&mut self, id: usize, mut tap: impl PerExample + 'static) {
-        let only = self.taps[id].is_empty() && self.away.iter().all(|(other, _)| *other != id);
-        let turn = if self.early && only { tap.turn() } else { Turn::Later };
-        if turn == Turn::Beside && rayon::current_num_threads() > 1 {
-            return self.away.push((id, Away::send(Box::new(tap))));
-        }
-        self.squares[id] = (turn != Turn::Later).then(|| tap.norms());
+        let now = self.early && self.taps[id].is_empty() && tap.turn() == Turn::Now;
+        self.squares[id] = now.then(|| tap.norms());
         self.taps[id].push(Box::new(tap));
     }
 
@@ -152,17 +140,6 @@ impl Taps {
             self.input = Some((x.clone(), squares.clone()));
         }
         squares
-    }
-
-    /// Waits for the taps that are away, working on whatever there is.
-    pub(crate) fn come_back(mut self) -> Self {
-        self.input = None;
-        for (id, away) in std::mem::take(&mut self.away) {
-            let (tap, squares) = away.wait();
-            self.squares[id] = self.taps[id].is_empty().then_some(squares);
-            self.taps[id].insert(0, tap);
-        }
-        self
     }
 
     /// Forgets norms: the gradients are about to be others.

@@ -50,18 +50,6 @@ impl Product {
         Product { a: Factor::Rows(a), b, kept: None, squares: Some(squares) }
     }
 
-    /// Positions, and the sizes of both sides.
-    fn sizes(&self) -> [usize; 3] {
-        let last = |x: &Tensor| x.shape().last().copied().unwrap_or(1);
-        match &self.a {
-            Factor::Rows(a) => [self.b.row_len() / last(&self.b).max(1), last(a), last(&self.b)],
-            Factor::Patches { x, window } => {
-                let p = self.b.shape()[1];
-                [self.b.row_len() / p.max(1), x.shape()[1] * window.kernel.iter().product::<usize>(), p]
-            }
-        }
-    }
-
     /// `|a|^2 |b|^2`, where there is one position.
     fn outer_norms(&self) -> Option<Vec<f64>> {
         let (Some([of_a, of_b]), Factor::Rows(a), Device::Cpu) = (&self.squares, &self.a, self.b.device()) else {
@@ -72,17 +60,9 @@ impl Product {
     }
 }
 
-/// Multiplications that are worth a task of their own: a quarter of a millisecond.
-const LONG: usize = 1 << 25;
-
 impl PerExample for Product {
     fn turn(&self) -> Turn {
-        let (n, [t, d, p]) = (self.b.rows(), self.sizes());
-        match self.squares {
-            Some(_) => Turn::Later,
-            None if n * t * (t * (p + d) / 2).min(p * d) > LONG => Turn::Beside,
-            None => Turn::Now,
-        }
+        if self.squares.is_some() { Turn::Later } else { Turn::Now }
     }
     fn rows(&self) -> Tensor {
         op::product_rows(self.a.left(), &self.b)

@@ -105,61 +105,6 @@ fn norms_taken_early_are_forgotten_when_gradients_change() {
     assert_eq!(norm(twice), 32.0);
 }
 
-/// Norms that threads take beside the backward pass are those that are taken at once, and so is what follows.
-#[test]
-fn norms_taken_beside_are_the_same() {
-    let [n, t, d, p] = [16, 64, 256, 300];
-    let numbers = |len: usize, seed: usize| -> Vec<f32> {
-        (0..len).map(|i| ((i * 7919 + seed) % 1009) as f32 / 600.0 - 0.8).collect()
-    };
-    let layout = layout(&[&[p, d], &[2]]);
-    let product = || {
-        let (a, b) = (tensor(&[n, t, d], &numbers(n * t * d, 13)), tensor(&[n, t, p], &numbers(n * t * p, 77)));
-        Product::new(Factor::Rows(a), b)
-    };
-    assert_eq!(product().turn(), Turn::Beside);
-    let seen = |taps: Taps| {
-        let mut taps = taps;
-        taps.leave(0, product());
-        taps.leave(1, Rows::new(tensor(&[n, 2], &numbers(2 * n, 5))));
-        let mut taps = taps.come_back();
-        (taps.norms(&[0, 1], 2), taps.sum(&vec![0.5; 2 * n], &[0, 1], 2).to_vec())
-    };
-    let want = seen(Taps::new(n, &layout));
-    for threads in [1, 2, 8] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        assert!(pool.install(|| seen(Taps::new(n, &layout).measured())) == want, "{threads} threads");
-    }
-    assert!(seen(Taps::new(n, &layout).measured()) == want, "outside of a pool");
-}
-
-/// A tap whose norms fail.
-struct Broken;
-
-impl PerExample for Broken {
-    fn turn(&self) -> Turn {
-        Turn::Beside
-    }
-    fn rows(&self) -> Tensor {
-        Tensor::zeros([1, 1])
-    }
-    fn norms(&mut self) -> per_example::Squares {
-        panic!("a fault in a layer")
-    }
-    fn sum(&self, _: Part, _: PartMut) {}
-    fn dot(&self, _: Part) -> Vec<f64> {
-        vec![0.0]
-    }
-}
-
-#[test]
-#[should_panic(expected = "a fault in a layer")]
-fn a_fault_beside_is_not_lost() {
-    let mut taps = Taps::new(1, &layout(&[&[1]])).measured();
-    taps.leave(0, Broken);
-    let _ = taps.come_back();
-}
-
 /// Squares that come with a slope are those of the rows; they reach the layer above by its own input, and nobody else.
 #[test]
 fn squares_of_an_input_come_from_its_own_layer() {

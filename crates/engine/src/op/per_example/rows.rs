@@ -48,27 +48,42 @@ const RUN: usize = 16 * LANES;
 /// Squared norms outside of this range may have lost squares to f32's own range: they are taken again in f64.
 const SAFE: std::ops::Range<f64> = 1e-28..1e36;
 
-/// Squared norms of at most [`BLOCK`] rows of `len` elements. Lanes of a row are brought together after all rows are done: in between, that
-/// would take as long as the row.
+/// Rows whose lanes are brought together at a time: after each row, that would take as long as the row.
+const ROWS: usize = 16;
+
+/// Squared norms of rows of `len` elements.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 pub(crate) fn block_squares(rows: &[f32], len: usize, norms: &mut [f64]) {
-    let mut sums = [[0.0f64; LANES]; BLOCK];
-    for (row, sums) in rows.chunks_exact(len).zip(&mut sums) {
-        for run in row.chunks(RUN) {
-            let mut lanes = [0.0f32; LANES];
-            let (chunks, rest) = run.as_chunks::<LANES>();
-            chunks.iter().for_each(|x| (0..LANES).for_each(|i| lanes[i] += x[i] * x[i]));
-            lanes.iter_mut().zip(rest).for_each(|(sum, &x)| *sum += x * x);
-            (0..LANES).for_each(|i| sums[i] += f64::from(lanes[i]));
+    for (norms, rows) in norms.chunks_mut(ROWS).zip(rows.chunks((ROWS * len).max(1))) {
+        let mut sums = [[0.0f64; LANES]; ROWS];
+        rows.chunks_exact(len).zip(&mut sums).for_each(|(row, sums)| add_squares(row, sums));
+        for (norm, sums) in norms.iter_mut().zip(&sums) {
+            let eight: [f64; 8] = std::array::from_fn(|i| sums[i] + sums[i + 8]);
+            let four: [f64; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
+            *norm = (four[0] + four[2]) + (four[1] + four[3]);
         }
+        let doubtful = norms.iter_mut().zip(rows.chunks_exact(len)).filter(|(norm, _)| !SAFE.contains(norm));
+        doubtful.for_each(|(norm, row)| *norm = square(row));
     }
-    for (norm, sums) in norms.iter_mut().zip(&sums) {
-        let eight: [f64; 8] = std::array::from_fn(|i| sums[i] + sums[i + 8]);
-        let four: [f64; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
-        *norm = (four[0] + four[2]) + (four[1] + four[3]);
+}
+
+/// Adds the squares of a row, lane by lane.
+#[inline(always)]
+fn add_squares(row: &[f32], sums: &mut [f64; LANES]) {
+    for run in row.chunks(RUN) {
+        let mut lanes = [0.0f32; LANES];
+        let (chunks, rest) = run.as_chunks::<LANES>();
+        chunks.iter().for_each(|x| (0..LANES).for_each(|i| lanes[i] += x[i] * x[i]));
+        match run.last_chunk::<LANES>() {
+            // The last vector again, but for what was in the chunks.
+            Some(last) => {
+                let seen = LANES - rest.len();
+                (0..LANES).for_each(|i| lanes[i] += if i < seen { 0.0 } else { last[i] * last[i] });
+            }
+            None => lanes.iter_mut().zip(rest).for_each(|(sum, &x)| *sum += x * x),
+        }
+        (0..LANES).for_each(|i| sums[i] += f64::from(lanes[i]));
     }
-    let doubtful = norms.iter_mut().zip(rows.chunks_exact(len)).filter(|(norm, _)| !SAFE.contains(norm));
-    doubtful.for_each(|(norm, row)| *norm = square(row));
 }
 
 /// `<g_i, direction>` for every row of `g` `[n, p]`.

@@ -103,6 +103,9 @@ struct Row {
     ms_median: f64,
     ms_p10: f64,
     ms_p90: f64,
+    /// Until the host had asked a GPU for the whole step; the rest is waiting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ms_asked: Option<f64>,
     examples_per_s: f64,
     /// The process's largest resident set; not known on every system.
     peak_rss_mb: Option<f64>,
@@ -125,6 +128,8 @@ struct Kernel {
     name: String,
     calls: f64,
     ms: f64,
+    /// Of the host's time.
+    host_ms: f64,
 }
 
 /// What one row is about.
@@ -183,7 +188,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let row = if jobs.len() == 1 { time(&args, *job)? } else { elsewhere(&args, *job)? };
         if args.format == Format::Text {
             println!("{}", line(&row));
-            row.kernels.iter().for_each(|k| println!("  {:>9.3} ms {:>7.1} of {}", k.ms, k.calls, k.name));
+            row.ms_asked.filter(|_| args.kernels).into_iter().for_each(|ms| println!("  {ms:>9.4} ms until asked for"));
+            row.kernels
+                .iter()
+                .for_each(|k| println!("  {:>9.4} ms, host {:>8.4}, {:>7.1} of {}", k.ms, k.host_ms, k.calls, k.name));
         }
         rows.push(row);
     }
@@ -287,9 +295,11 @@ fn time(args: &Args, job: Job) -> Result<Row, Failure> {
     let devices = config.train.open_devices()?;
     let gpus: Vec<_> = devices.iter().filter_map(|device| device.gpu()).collect();
     let mut trainer = workload.trainer_of(&config, batch, length)?;
+    let mut asked = Vec::new();
     let mut step = || -> Result<Duration, Failure> {
         let start = Instant::now();
         train::guard(|| trainer.step())??;
+        asked.push(start.elapsed().as_secs_f64() * 1e3);
         gpus.iter().for_each(|gpu| gpu.wait());
         Ok(start.elapsed())
     };
@@ -304,6 +314,7 @@ fn time(args: &Args, job: Job) -> Result<Row, Failure> {
         Some(gpu) => kernels(gpu, step)?,
         None => Vec::new(),
     };
+    asked.sort_by(f64::total_cmp);
     let at = |share: f64| ms[((ms.len() - 1) as f64 * share).round() as usize];
     Ok(Row {
         workload: workload.name.into(),
@@ -315,6 +326,7 @@ fn time(args: &Args, job: Job) -> Result<Row, Failure> {
         ms_median: at(0.5),
         ms_p10: at(0.1),
         ms_p90: at(0.9),
+        ms_asked: (!gpus.is_empty()).then(|| asked[asked.len() / 2]),
         examples_per_s: batch as f64 / at(0.5) * 1e3,
         peak_rss_mb: peak_rss_mb(),
         peak_device_mb: peak,
@@ -333,7 +345,9 @@ fn kernels(gpu: &train::Gpu, mut step: impl FnMut() -> Result<Duration, Failure>
     (0..PROFILED).try_for_each(|_| step().map(drop))?;
     let share = |x: f64| x / PROFILED as f64;
     let taken = gpu.end_profile().into_iter();
-    Ok(taken.map(|t| Kernel { name: t.name, calls: share(t.calls as f64), ms: share(t.ms) }).collect())
+    Ok(taken
+        .map(|t| Kernel { name: t.name, calls: share(t.calls as f64), ms: share(t.ms), host_ms: share(t.host_ms) })
+        .collect())
 }
 
 /// What Linux says was this process's largest resident set, in MB of 2^20 bytes.

@@ -2,6 +2,7 @@
 use crate::{
     Failure,
     price::{self, Format},
+    train::root,
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
@@ -57,7 +58,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     let contest = contest(&args)?;
     let mut bars = Bars::new(&contest, args.quiet)?;
-    let rows = contest.run(&root(&args), &mut bars)?;
+    let rows = contest.run(&root(args.data_dir.as_deref(), args.config.as_deref()), &mut bars)?;
     bars.all.clear()?;
     let rows = rows.ok_or_else(|| Failure { code: 130, message: "interrupted: nothing was compared".into() })?;
     if let Some(out) = &args.out {
@@ -96,11 +97,6 @@ fn contest(args: &Args) -> Result<Contest, Failure> {
     });
     let tune = tune.collect::<Result<_, String>>()?;
     Ok(Contest { base, set: args.set.clone(), rules: args.rules.clone(), seeds: args.seeds, tune })
-}
-
-fn root(args: &Args) -> PathBuf {
-    let from_file = || args.config.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
-    args.data_dir.clone().or_else(|| std::env::var_os("SECATEUR_DATA").map(PathBuf::from)).unwrap_or_else(from_file)
 }
 
 /// Thousandths of an arm.

@@ -170,6 +170,7 @@ fn free(config: Option<&Path>) -> PathBuf {
 
 fn announce(run: &Run) {
     run.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    run.notes.iter().for_each(|note| eprintln!("note, for you alone and in no result: {note}"));
     let plan = &run.plan;
     let cost = match run.is_private() {
         true => format!("noise multiplier {:.4}, epsilon {:.4} in the end", plan.noise_multiplier, plan.epsilon),
@@ -222,17 +223,7 @@ impl Watch for Bar {
 
 fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
     let s = &record.summary;
-    let verdict = match s.private {
-        true => format!(
-            "private: epsilon = {:.4} at delta = {:e} ({}, {})",
-            s.epsilon,
-            s.delta,
-            s.accountant,
-            relation(record)
-        ),
-        false => "NOT PRIVATE: ordinary training, no clipping, no noise".into(),
-    };
-    println!("{verdict}");
+    println!("{}", verdict(record));
     if let Some(accuracy) = s.test_accuracy {
         println!("test accuracy {:.2} %", 100.0 * accuracy);
     }
@@ -248,6 +239,18 @@ fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
                 out.display()
             ),
         }),
+    }
+}
+
+/// Whether the run is private, in one line that agrees with the report's headline.
+fn verdict(record: &Record) -> String {
+    let s = &record.summary;
+    let price = format!("epsilon = {:.4} at delta = {:e} ({}, {})", s.epsilon, s.delta, s.accountant, relation(record));
+    match (s.private, s.epsilon.is_finite(), s.seed) {
+        (false, ..) => "NOT PRIVATE: ordinary training, no clipping, no noise".into(),
+        (true, false, _) => format!("NOT PRIVATE: {price}"),
+        (true, true, Some(_)) => format!("NOT PRIVATE: the seed is fixed; with fresh randomness {price}"),
+        (true, true, None) => format!("private: {price}"),
     }
 }
 

@@ -55,7 +55,11 @@ fn train_leaves_what_it_promises() {
 fn the_resolved_configuration_runs_again() {
     let top = TempDir::new().unwrap();
     let [first, again] = ["a", "b"].map(|name| top.path().join(name));
-    quick(&first).args(["--seed", "3"]).assert().success().stderr(contains("NOT private"));
+    let seeded = quick(&first).args(["--seed", "3"]).assert().success().stderr(contains("NOT private"));
+    seeded.stdout(contains("NOT PRIVATE: the seed is fixed").and(contains("private: epsilon").not()));
+    let zero = top.path().join("zero");
+    let unbounded = quick(&zero).args(["--set", "privacy.noise_multiplier=0"]).assert().success();
+    unbounded.stdout(contains("NOT PRIVATE: epsilon = inf"));
     secateur().args(["train", "--quiet", "--out"]).arg(&again).arg(first.join("config.toml")).assert().success();
     let [a, b] = [&first, &again].map(|out| fs::read(out.join("model.safetensors")).unwrap());
     assert_eq!(a, b, "a seed and a configuration give the same weights");

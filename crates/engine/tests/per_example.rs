@@ -74,6 +74,10 @@ fn check_product(left: Left, b: &Tensor, seed: u64) {
     if let Some(kept) = kept {
         let sum = total(rows.row_len(), |out| kept.sum(&weights, out));
         agree(&rows, &norms, &sum, &dots, &weights, v.data());
+        let (again, norms, dots) = (kept.rows(), kept.squares().to_host(), kept.dot(v.data()));
+        assert_eq!(again.shape(), rows.shape());
+        again.data().iter().zip(rows.data()).for_each(|(a, b)| close(f64::from(*a), f64::from(*b), 1.0));
+        agree(&rows, &norms, &sum, &dots, &weights, v.data());
     }
 }
 

@@ -94,7 +94,7 @@ impl Checkpoint {
     /// If the file cannot be read or is no checkpoint.
     pub fn about(path: &Path) -> Result<HashMap<String, String>, String> {
         let bytes = load(path)?;
-        let (_, about) = SafeTensors::read_metadata(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+        let (_, about) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(path, &e))?;
         about.metadata().clone().ok_or_else(|| format!("{}: not a checkpoint", path.display()))
     }
 
@@ -105,7 +105,7 @@ impl Checkpoint {
     pub fn read(path: &Path, layout: &Arc<Layout>) -> Result<Checkpoint, String> {
         let (bytes, about) = (load(path)?, Checkpoint::about(path)?);
         let wrong = |e: String| format!("{}: {e}", path.display());
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
         let (mut weights, mut memory) = (HashMap::new(), Memory::default());
         for (name, view) in file.iter() {
             if let Some(name) = name.strip_prefix(WEIGHTS) {
@@ -142,6 +142,10 @@ fn floats(name: &str, view: &TensorView) -> Result<Tensor, String> {
     }
 }
 
+fn damaged(path: &Path, e: &safetensors::SafeTensorError) -> String {
+    format!("{}: cut short, damaged, or no safetensors file: {e}", path.display())
+}
+
 fn load(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))
 }
@@ -153,7 +157,7 @@ fn load(path: &Path) -> Result<Vec<u8>, String> {
 pub fn read(path: &Path) -> Result<HashMap<String, Tensor>, String> {
     let bytes = load(path)?;
     let wrong = |e: String| format!("{}: {e}", path.display());
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| wrong(e.to_string()))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
     file.iter().map(|(name, view)| Ok((name.to_owned(), floats(name, &view).map_err(wrong)?))).collect()
 }
 

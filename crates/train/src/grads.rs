@@ -85,12 +85,14 @@ impl Layout {
 /// the GPU again.
 ///
 /// A factor is remembered, and multiplied in by the next pass over the numbers: a pass of its own would take as long as
-/// gradient descent's whole step.
+/// gradient descent's whole step. On a GPU so is a term that was added.
 #[derive(Clone)]
 pub struct Grads {
     layout: Arc<Layout>,
     flat: Tensor,
-    /// What `flat` is still to be multiplied with. 0 stands for zeros, whatever `flat` holds.
+    /// What is still to be added to `flat`, and times what.
+    plus: Option<(Tensor, f64)>,
+    /// What their sum is still to be multiplied with. 0 stands for zeros, whatever they hold.
     by: f64,
     /// The product, where somebody asked for it.
     product: OnceLock<Tensor>,
@@ -100,19 +102,17 @@ pub struct Grads {
 
 impl Grads {
     fn of(layout: Arc<Layout>, flat: Tensor) -> Self {
-        Grads { layout, flat, by: 1.0, product: OnceLock::new(), mirror: OnceLock::new() }
+        Grads { layout, flat, plus: None, by: 1.0, product: OnceLock::new(), mirror: OnceLock::new() }
     }
 
     /// The numbers, about to change.
     fn changing(&mut self) -> &mut Tensor {
         self.mirror.take();
-        if self.by != 1.0 {
-            match self.product.take() {
-                Some(product) => self.flat = product,
-                None if self.by == 0.0 => self.flat = Tensor::zeros_on(self.device(), self.flat.shape()),
-                None => op::scale(&mut self.flat, self.by),
-            }
-            self.by = 1.0;
+        let (plus, by) = (self.plus.take(), std::mem::replace(&mut self.by, 1.0));
+        match self.product.take() {
+            Some(product) if plus.is_some() || by != 1.0 => self.flat = product,
+            _ if by == 0.0 => self.flat = Tensor::zeros_on(self.device(), self.flat.shape()),
+            _ => complete(&mut self.flat, plus.as_ref(), by),
         }
         &mut self.flat
     }
@@ -130,14 +130,25 @@ impl Grads {
 
     /// The numbers before they are multiplied, and with what (not 0).
     pub(crate) fn factors(&self) -> (&Tensor, f64) {
-        if self.by == 0.0 { (self.tensor(), 1.0) } else { (&self.flat, self.by) }
+        if self.by == 0.0 || self.plus.is_some() { (self.tensor(), 1.0) } else { (&self.flat, self.by) }
+    }
+
+    /// The same, and a term that is to be added to the numbers before they are multiplied, with its own factor.
+    pub(crate) fn terms(&self) -> (&Tensor, f64, Option<(&Tensor, f64)>) {
+        match &self.plus {
+            Some((plus, size)) if self.by != 0.0 => (&self.flat, self.by, Some((plus, *size))),
+            _ => (self.factors().0, self.factors().1, None),
+        }
     }
 
     /// Zeros on a GPU that were never written down become what `make` makes: whether they were such.
     pub(crate) fn make(&mut self, make: impl FnOnce(Device, usize) -> Tensor) -> bool {
         let unwritten = self.by == 0.0;
         if unwritten {
-            *self = Grads::of(self.layout.clone(), make(self.device(), self.flat.len()));
+            let (device, len) = (self.device(), self.flat.len());
+            // Its memory may serve what is made.
+            self.flat = Tensor::zeros([0]);
+            *self = Grads::of(self.layout.clone(), make(device, len));
         }
         unwritten
     }
@@ -145,6 +156,14 @@ impl Grads {
     /// All zeros.
     pub fn zeros(layout: &Arc<Layout>) -> Self {
         Grads::of(layout.clone(), Tensor::zeros_on(layout.device, [layout.len()]))
+    }
+
+    /// All zeros, which on a GPU are not written down.
+    pub(crate) fn blank_of(layout: &Arc<Layout>) -> Self {
+        match layout.device {
+            Device::Cpu => Grads::zeros(layout),
+            device => Grads { by: 0.0, ..Grads::of(layout.clone(), Tensor::unwritten_on(device, [layout.len()])) },
+        }
     }
 
     /// Wraps a flat buffer.
@@ -181,10 +200,10 @@ impl Grads {
                 return Tensor::zeros_on(self.device(), self.flat.shape());
             }
             let mut product = self.flat.clone();
-            op::scale(&mut product, self.by);
+            complete(&mut product, self.plus.as_ref(), self.by);
             product
         };
-        if self.by == 1.0 { &self.flat } else { self.product.get_or_init(product) }
+        if self.by == 1.0 && self.plus.is_none() { &self.flat } else { self.product.get_or_init(product) }
     }
 
     fn into_tensor(mut self) -> Tensor {
@@ -237,7 +256,11 @@ impl Grads {
 
     /// The L2 norm, accumulated in f64.
     pub fn norm(&self) -> f64 {
-        if self.by == 0.0 { 0.0 } else { op::square(&self.flat).sqrt() * self.by.abs() }
+        if self.by == 0.0 {
+            return 0.0;
+        }
+        let (numbers, by) = self.factors();
+        op::square(numbers).sqrt() * by.abs()
     }
 
     /// `f` applied to each pair of numbers, in place; on the host.
@@ -246,6 +269,16 @@ impl Grads {
         let other = other.beside(self);
         let blocks = self.changing().data_mut().par_chunks_mut(BLOCK).zip(other.data().par_chunks(BLOCK));
         blocks.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| f(a, *b)));
+    }
+
+    /// `f` applied to each number and those of two others, in place; on the host.
+    pub fn zip_with_both(&mut self, first: &Grads, second: &Grads, f: impl Fn(&mut f32, f32, f32) + Sync) {
+        self.come_home();
+        let (first, second) = (first.beside(self), second.beside(self));
+        let others = first.data().par_chunks(BLOCK).zip(second.data().par_chunks(BLOCK));
+        self.changing().data_mut().par_chunks_mut(BLOCK).zip(others).for_each(|(x, (a, b))| {
+            x.iter_mut().zip(a.iter().zip(b)).for_each(|(x, (a, b))| f(x, *a, *b));
+        });
     }
 
     /// `f` applied to each number, in place; on the host.
@@ -291,7 +324,7 @@ impl Grads {
         if self.device() != Device::Cpu {
             let kept = self.mirror.take();
             self.flat = kept.unwrap_or_else(|| self.tensor().to_host());
-            (self.by, self.product) = (1.0, OnceLock::new());
+            (self.plus, self.by, self.product) = (None, 1.0, OnceLock::new());
         }
     }
 
@@ -313,6 +346,16 @@ impl Grads {
     }
 }
 
+/// `by (numbers + size plus)`, in place.
+fn complete(numbers: &mut Tensor, plus: Option<&(Tensor, f64)>, by: f64) {
+    if let Some((plus, size)) = plus {
+        op::add_scaled(numbers, plus, *size);
+    }
+    if by != 1.0 {
+        op::scale(numbers, by);
+    }
+}
+
 impl privacy::Sum for Grads {
     fn add(self, other: Self) -> Self {
         let (other, layout) = (other.beside(&self), self.layout.clone());
@@ -330,6 +373,11 @@ impl privacy::Sum for Grads {
     }
     fn add_scaled(mut self, other: Self, by: f64) -> Self {
         let (other, scale) = other.factors_beside(&self);
+        if self.device() != Device::Cpu && self.plus.is_none() && self.by == 1.0 {
+            self.plus = Some((other.into_owned(), by * scale));
+            (self.mirror, self.product) = (OnceLock::new(), OnceLock::new());
+            return self;
+        }
         op::add_scaled(self.changing(), &other, by * scale);
         self
     }
@@ -344,38 +392,5 @@ impl privacy::Sum for Grads {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::layer::Init;
-    use privacy::Sum;
-
-    fn grads(numbers: &[f32]) -> Grads {
-        Grads::new(&Layout::new(vec![Parameter::new("w", [numbers.len()], Init::Constant(0.0))]), numbers.to_vec())
-    }
-
-    /// A scale that is only remembered is seen by whoever looks, and multiplied in once by whoever changes numbers.
-    #[test]
-    fn a_remembered_scale_is_never_lost_nor_taken_twice() {
-        let halved = || grads(&[2.0, -4.0]).times(0.25).scale(2.0);
-        assert_eq!(halved().flat(), [1.0, -2.0]);
-        assert_eq!((halved().parameter(0), halved().to_vec()), (&[1.0, -2.0][..], vec![1.0, -2.0]));
-        assert_eq!((halved().tensor().data(), halved().part(0).to_vec()), (&[1.0, -2.0][..], vec![1.0, -2.0]));
-        assert_eq!((halved().norm(), halved().clone().scale(-2.0).norm()), (5f64.sqrt(), 20f64.sqrt()));
-        let change = |f: &dyn Fn(&mut Grads)| {
-            let mut g = halved();
-            let _ = g.flat();
-            f(&mut g);
-            (g.flat().to_vec(), g.factors().1)
-        };
-        assert_eq!(change(&|g| g.flat_mut()[0] += 1.0), (vec![2.0, -2.0], 1.0));
-        assert_eq!(change(&|g| g.parameter_mut(0)[1] = 7.0), (vec![1.0, 7.0], 1.0));
-        assert_eq!(change(&|g| g.for_each(|x| *x += 1.0)), (vec![2.0, -1.0], 1.0));
-        assert_eq!(change(&|g| g.zip_with(&halved(), |a, b| *a += b)), (vec![2.0, -4.0], 1.0));
-        assert_eq!(change(&|g| g.blend(&halved(), 3.0, 1.0)), (vec![4.0, -8.0], 1.0));
-        assert_eq!(change(&|g| g.blend_square(&halved(), 3.0, 1.0)), (vec![4.0, -2.0], 1.0));
-        assert_eq!(halved().add(halved()).flat(), [2.0, -4.0]);
-        assert_eq!(halved().add_scaled(halved(), 3.0).flat(), [4.0, -8.0]);
-        let (m, v) = (halved(), halved().times(-8.0).add(grads(&[12.0, 0.0])));
-        assert_eq!(halved().adam_step(&m, &v, 1.0, 1.0, 0.0).flat(), [-0.5, 0.5]);
-    }
-}
+#[path = "grads_tests.rs"]
+mod tests;

@@ -4,7 +4,10 @@
 //! *Claim.* A blended gradient of one example is a function of that example, released values and public numbers.
 //! *Argument.* Offsets come from updates and rules, which hold released values only; each example is looked at from the same
 //! places, and its gradients are added up before anything is measured, so that one person is clipped once, whole.
-//! *Test.* `looks_are_added_before_they_are_measured`.
+//! *Filling up.* A GPU launches work of the same sizes together (`engine::Gpu::in_one_go`), and lots differ in size: there, rows are filled
+//! up to one of few sizes. What fills up is the first row once more, of weight exactly 0 in every sum (`Taps::present`), so that it
+//! adds nothing to any; only rules whose weights are closed forms are looked at so, since no other sees norms one by one.
+//! *Tests.* `looks_are_added_before_they_are_measured`; `filled_up_rows_add_nothing` (`tests/gpu/models.rs`).
 use crate::{
     data::Examples,
     grads::Grads,
@@ -46,28 +49,36 @@ pub fn both(outer: &[Look], inner: &[Look]) -> Vec<Look> {
     outer.iter().flat_map(|a| inner.iter().map(move |b| pair(a, b))).collect()
 }
 
-/// The drawn examples' gradients, blended from `looks`; `measured` where the norms of just these will be asked for. Every look
-/// flips the same coins.
+/// Rows for `n` examples where there is room for so many: a thirty-second more at most.
+fn filled(n: usize, room: usize) -> usize {
+    let rows = n.next_multiple_of((n / 32).next_power_of_two());
+    if rows <= room { rows } else { n }
+}
+
+/// The drawn examples' gradients, filled up where there is `room` (0 for none), blended from `looks`;
+/// `measured` where the norms of just these will be asked for. Every look flips the same coins.
 pub fn at(
     model: &Model,
     weights: &Weights,
     looks: &[Look],
     data: &Secret<Arc<Examples>>,
     coins: impl Fn(Vec<usize>) -> Coins,
-    who: Secret<Vec<usize>>,
+    (who, room): (Secret<Vec<usize>>, usize),
     measured: bool,
 ) -> Secret<Taps> {
     // What is blended is measured whole.
     let measured = measured && looks.len() == 1;
     who.join(data.as_ref()).map(|(who, data)| {
+        let mut rows = who.clone();
+        rows.extend(who.first().into_iter().flat_map(|first| vec![*first; filled(who.len(), room) - who.len()]));
         let one = |look: &Look| {
             let seen = look.offset.as_ref().map(|offset| weights.seen_from(offset));
             let seen = seen.as_ref().unwrap_or(weights);
-            let (inputs, targets) = data.gather_on(&who, weights.layout().device());
-            (look.weight, model.taps_with(seen, inputs, &targets, coins(who.clone()), measured))
+            let (inputs, targets) = data.gather_on(&rows, weights.layout().device());
+            (look.weight, model.taps_with(seen, inputs, &targets, coins(rows.clone()), measured))
         };
         let mut taps = Taps::blended(looks.iter().map(one).collect());
-        taps.who = who;
+        (taps.present, taps.who) = (who.len(), who);
         taps
     })
 }

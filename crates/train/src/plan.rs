@@ -236,11 +236,18 @@ impl Plan {
             lot: self.lot,
             sample_rate: self.sample_rate,
             steps: self.steps,
-            key: key.clone(),
+            key: Arc::new(key.apart()),
             root: config.root.clone(),
         };
         let mut rule = config.clip.get().prepare(&setting).map_err(|e| PlanError::Numbers(format!("clip: {e}")))?;
         weights.start(|point| rule.start(point));
+        if rule.remembers() && !config.train.sampling.get().is_independent() {
+            return Err(PlanError::Numbers(format!(
+                "clip: what `{}` remembers of examples is private where each is drawn by its own coin: use train.sampling = \
+                 \"poisson\"",
+                config.clip.name()
+            )));
+        }
         let (gradient, answer) = clip::share(&*rule, self.noise_multiplier).map_err(PlanError::Share)?;
         let factor = config.privacy.neighbouring.factor();
         let bins = config.train.sampling.get().bins(self.lot, self.examples);
@@ -283,9 +290,18 @@ pub(crate) fn nobody() -> Result<Examples, PlanError> {
 /// What `ledger` has cost so far by the configured accountant.
 ///
 /// # Errors
-/// If the accountant cannot price an event.
+/// If the accountant cannot price an event, or can only estimate what it costs.
 pub fn spent(config: &Config, ledger: &Ledger) -> Result<f64, String> {
     let accountant = account::by_name(&config.privacy.accountant);
     let accountant = accountant.ok_or_else(|| format!("no accountant is called `{}`", config.privacy.accountant))?;
-    accountant.spent(ledger, config.privacy.delta).map_err(|e| e.to_string())
+    let price = accountant.report(ledger, config.privacy.delta).map_err(|e| e.to_string())?;
+    if price.estimate {
+        return Err(format!(
+            "privacy.accountant = \"{}\" gives an estimate here, and no guarantee: choose another, such as \"{}\" (`secateur \
+             account` prices a ledger with any of them)",
+            accountant.name(),
+            account::DEFAULT
+        ));
+    }
+    Ok(price.epsilon)
 }

@@ -9,6 +9,7 @@
 //! plug-ins that ever hold noise, have no state: their noise is a function of key and step.
 //! *Test.* `what_is_saved_comes_back`, `a_memory_that_does_not_fit_is_named` here; every registry's round trip mid-run.
 use crate::grads::{Grads, Layout};
+use engine::Device;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Something that may remember. What remembers nothing implements it with an empty body.
@@ -122,7 +123,11 @@ impl Visit {
             |g: &Grads, layout: &Option<Arc<Layout>>| layout.as_ref().is_none_or(|l| l.len() == g.layout().len());
         match self.exchange(name, || Value::Grads(value.clone())) {
             Some(Value::Grads(Some(g))) if !fits(&g, &self.load) => self.refuse(name, "a point of the model's size"),
-            Some(Value::Grads(loaded)) => *value = loaded,
+            // Where the run's own points are: what met others there would be copied in every step.
+            Some(Value::Grads(loaded)) => {
+                let there = self.load.as_ref().map_or(Device::Cpu, |layout| layout.device());
+                *value = loaded.map(|g| g.to(there));
+            }
             Some(_) => self.refuse(name, "a point"),
             None => {}
         }

@@ -14,7 +14,7 @@
 //! mechanism, one key and one ledger: no device but the leader makes noise or releases anything, and the others get back
 //! nothing but weights, which are released. (Were noise made on each of `n` devices, the sum would carry `sqrt(n)` times what
 //! was charged, or, split among them, each share would have to be trusted to arrive.) Sums are f32 on all devices; merging
-//! adds `n - 1` roundings, which are in the margin that covers those of chunks (`clip::ROUNDING`).
+//! adds `n - 1` roundings to those of chunks, of which the page of `clip` says what is claimed.
 //! *Tests.* `shares_hold_every_row_once_and_are_even` (privacy crate); `tests/team.rs`: the same ledger, the same noise and the
 //! same weights as one device's for every rule, and a neighbour moves the released sum by no more than the bound.
 use crate::{
@@ -123,6 +123,11 @@ impl Team {
             let alike = "use GPUs of one kind on all hosts, and one version of the program";
             whole(world.agree(("step", alike), &step.norm().to_le_bytes()));
         }
+    }
+
+    /// Whether there is one device in one process.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.group.is_none() && self.world.is_none()
     }
 
     /// How many devices.

@@ -24,7 +24,7 @@ use crate::{
     update::{Now, Update},
     world::World,
 };
-use engine::DeviceError;
+use engine::{Device, DeviceError};
 use privacy::{Draw, Key, Ledger, LedgerError, Privatized, Purpose, Sampler, Secret, Sum};
 use std::{borrow::Cow, sync::Arc};
 
@@ -95,10 +95,25 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// The gradients of some of those who take part, at `weights`, which are the scene's on whatever device.
-    fn taps(&self, weights: &Weights, looks: &[Look], who: Secret<Vec<usize>>, measured: bool) -> Secret<Taps> {
+    /// The gradients of some of those who take part, at `weights`, which are the scene's on whatever device, with room for so many
+    /// rows; `measured` where the norms of just these will be asked for.
+    fn taps(
+        &self,
+        weights: &Weights,
+        looks: &[Look],
+        who: (Secret<Vec<usize>>, usize),
+        measured: bool,
+    ) -> Secret<Taps> {
         let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
         look::at(self.model, weights, looks, self.data, coins, who, measured)
+    }
+}
+
+/// `look`, at one of `several` pieces: on a GPU it is launched by itself, since the next piece asks for the same.
+fn by_itself<T>(weights: &Weights, several: bool, look: impl FnOnce() -> T) -> T {
+    match weights.layout().device() {
+        Device::Cuda(gpu) if several => gpu.in_one_go(look),
+        _ => look(),
     }
 }
 
@@ -120,8 +135,13 @@ impl Trainer {
     /// # Errors
     /// If the ledger cannot be written; then nothing was released and the weights are as before.
     pub fn step(&mut self) -> Result<(), LedgerError> {
-        // On a thread of the pool: from outside, every parallel loop would wake one up and wait for it.
-        rayon::scope(|_| self.step_here())
+        // On a thread of the pool: from outside, every parallel loop would wake one up and wait for it. What a GPU does is asked
+        // for from here: a small step takes no longer than waking a thread.
+        match self.weights.layout().device() {
+            Device::Cpu => rayon::scope(|_| self.step_here()),
+            Device::Cuda(gpu) if self.team.is_alone() => gpu.in_one_go(|| self.step_here()),
+            Device::Cuda(_) => self.step_here(),
+        }
     }
 
     fn step_here(&mut self) -> Result<(), LedgerError> {
@@ -146,7 +166,8 @@ impl Trainer {
         let tuned = auto.as_ref().map_or(0.0, AutoRate::rate);
         let auto = auto.as_mut().filter(|auto| auto.is_due(*step));
         let scene = Scene { model, weights, data, key, draw: &draw, chunk: *chunk, step: *step, lot: *normaliser };
-        let (point, stream) = (|| scene.weights.point(), scene.key.stream(Purpose::Update, scene.step, 0));
+        // A stream lends its key: that of an update's is not the one that noise is made by.
+        let (point, stream) = (|| scene.weights.point(), scene.key.apart().stream(Purpose::Update, scene.step, 0));
         let mut chained = |mean: Privatized<Grads>, noise| {
             let mut now = Now { step: scene.step, steps: *steps, tuned, noise, weights: &point, stream: &stream };
             mean.map(|g| chain.iter_mut().fold(g, |g, link| link.update(g, &mut now)))
@@ -159,18 +180,23 @@ impl Trainer {
             Method::Private { rule, noise, residuals } => {
                 rule.begin(scene.step);
                 let plain = rule.frame().is_none() && residuals.is_none();
+                let mut round = ledger.open(&draw);
+                let early = noise.ahead(&**rule, &round, &layout);
                 let lots = team.each(scene.weights, &draw, piece, |weights, share| {
                     let (rule, layout) = (&**rule, weights.layout());
+                    let room = if clip::weighs_there(rule, layout) { piece } else { 0 };
+                    let several = share.len() > 1;
                     let one = |who| {
-                        clip::contribute(rule, layout, scene.taps(weights, &looks, who, plain), residuals.as_ref())
+                        let see = || scene.taps(weights, &looks, (who, room), plain);
+                        by_itself(weights, several, || clip::contribute(rule, layout, see(), residuals.as_ref()))
                     };
                     pieces::merged(share, together, &one, &Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
                 });
                 let lot = team.merge(lots);
-                let (lot, mut round) = (lot.close(&**rule, &layout), ledger.open(&draw));
+                let lot = lot.close(&**rule, &layout);
                 let deviation = noise.deviation(&**rule, round.sensitivity(&lot.sum), scene.step) / scene.lot;
                 let about = (scene.step, scene.lot);
-                let mean = lot.release(&mut **rule, noise, residuals, &mut round, &layout, about)?;
+                let mean = lot.release(&mut **rule, noise, residuals, (&mut round, early), &layout, about)?;
                 let step = chained(mean, deviation).map(|step| rule.confine(step));
                 match auto {
                     None => step,
@@ -179,7 +205,10 @@ impl Trainer {
             }
             Method::Ordinary => {
                 let sums = team.each(scene.weights, &draw, piece, |weights, share| {
-                    let one = |who| scene.taps(weights, &looks, who, false).map(|taps| clip::plain_sum(&taps));
+                    let room = if weights.layout().device() == Device::Cpu { 0 } else { piece };
+                    let several = share.len() > 1;
+                    let see = |who| scene.taps(weights, &looks, (who, room), false).map(|taps| clip::plain_sum(&taps));
+                    let one = |who| by_itself(weights, several, || see(who));
                     let sum = pieces::merged(share, together, &one, &Secret::merge);
                     sum.unwrap_or_else(|| Secret::new(Grads::zeros(weights.layout())))
                 });
@@ -239,6 +268,15 @@ impl Trainer {
     pub fn bound(&self) -> Option<f64> {
         match &self.method {
             Method::Private { rule, .. } => Some(clip::sensitivity(&**rule, self.weights.layout())),
+            Method::Ordinary => None,
+        }
+    }
+
+    /// The standard deviation of the noise on the clipped sum as the rule stands now; none in ordinary training.
+    pub fn deviation(&self) -> Option<f64> {
+        let sensitivity = self.bound()? * (1.0 + clip::ROUNDING) * self.ledger.neighbouring().factor();
+        match &self.method {
+            Method::Private { rule, noise, .. } => Some(noise.deviation(&**rule, sensitivity, self.step)),
             Method::Ordinary => None,
         }
     }

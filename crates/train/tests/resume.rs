@@ -36,7 +36,9 @@ impl Place {
             let cells: Vec<String> = x.iter().map(|x| format!("{:.4}", x.clamp(-4.0, 4.0))).collect();
             format!("{},{}\n", cells.join(","), ["p", "q", "r"][y as usize])
         });
-        fs::write(top.path().join("people.csv"), head + &lines.collect::<String>()).unwrap();
+        let lines: Vec<String> = lines.collect();
+        fs::write(top.path().join("people.csv"), head.clone() + &lines.concat()).unwrap();
+        fs::write(top.path().join("public.csv"), head + &lines[..150].concat()).unwrap();
         Place { top, set: set.iter().map(|s| (*s).to_owned()).collect() }
     }
 
@@ -54,7 +56,7 @@ impl Place {
             [data]
             source = "csv"
             train = "people.csv"
-            test = "people.csv"
+            test = "public.csv"
             examples = 200
             {columns}
             [data.target]

@@ -86,7 +86,7 @@ impl Copy {
 }
 
 /// The product over the largest multiple of [`ROW`] of one dimension, and over the rest.
-fn in_two(blas: &Blas, gpu: &Gpu, [out, a, b]: [Matrix; 3], how: &Product, split: usize) {
+fn in_two(blas: &Blas, gpu: &'static Gpu, [out, a, b]: [Matrix; 3], how: &Product, split: usize) {
     let whole = how.size[split] / ROW * ROW;
     let sized = |size: usize, beta: f32| {
         let mut part = Product { beta, ..*how };

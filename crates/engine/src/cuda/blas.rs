@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use cudarc::cublas::{result, sys};
 
 use super::error::{DeviceError, fail};
+use super::recorder::key;
 use super::{Gpu, Precision, aligned, library};
 
 /// What NVIDIA recommends for Hopper.
@@ -19,6 +20,19 @@ pub(crate) struct Blas {
 // trainer), and a handle's own state does not change after `new`.
 unsafe impl Send for Blas {}
 unsafe impl Sync for Blas {}
+
+/// The library's handle, for a call that is made later.
+#[derive(Clone, Copy)]
+struct Handle(sys::cublasHandle_t);
+
+// SAFETY: as for `Blas`.
+unsafe impl Send for Handle {}
+
+impl Handle {
+    fn get(self) -> sys::cublasHandle_t {
+        self.0
+    }
+}
 
 /// A row-major matrix on the GPU, or a row of them.
 #[derive(Clone, Copy)]
@@ -99,7 +113,7 @@ impl Blas {
     }
 
     /// By cuBLAS as it is.
-    pub(super) fn plain(&self, gpu: &Gpu, out: Matrix, a: Matrix, b: Matrix, how: &Product) {
+    pub(super) fn plain(&self, gpu: &'static Gpu, out: Matrix, a: Matrix, b: Matrix, how: &Product) {
         let &Product { size: [m, n, k], batch, alpha, beta, precision } = how;
         if m * n * batch == 0 {
             return;
@@ -113,11 +127,16 @@ impl Blas {
         let f32 = sys::cudaDataType::CUDA_R_32F;
         let int = |x: usize| i32::try_from(x).unwrap_or_else(|_| fail(format!("a matrix of {x} rows is too large")));
         // cuBLAS stores by columns: it is asked for the transpose of everything, factors in the other order.
-        let name = || format!("product {m} x {k} x {n}, {batch} of them");
+        let name = move || format!("product {m} x {k} x {n}, {batch} of them");
+        let matrix = |x: Matrix| [x.at, x.row as u64, u64::from(x.turned), x.step as u64];
+        let sizes = [1, m, n, k, batch, precision as usize].map(|x| x as u64);
+        let factors = [alpha, beta].map(|x| u64::from(x.to_bits()));
+        let words = sizes.into_iter().chain(factors).chain([out, a, b].into_iter().flat_map(matrix));
+        let handle = Handle(self.handle);
         // SAFETY: addresses are the callers' buffers; alpha and beta are read before the call returns.
-        let done = gpu.timed_as(name, || unsafe {
+        let product = move || unsafe {
             sys::cublasGemmStridedBatchedEx(
-                self.handle,
+                handle.get(),
                 b.operation(),
                 a.operation(),
                 int(n),
@@ -141,8 +160,14 @@ impl Blas {
                 compute(precision),
                 sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )
-        });
-        done.result().unwrap_or_else(|e| fail(format!("{gpu:?}: a product {m} x {k} x {n}: {e}")));
+        };
+        gpu.call(
+            || key(words),
+            move || {
+                let done = gpu.timed_as(name, product).result();
+                done.unwrap_or_else(|e| fail(format!("{gpu:?}: a product {m} x {k} x {n}: {e}")));
+            },
+        );
     }
 }
 

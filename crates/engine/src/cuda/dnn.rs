@@ -11,6 +11,7 @@ use cudarc::cudnn::result::{self, CudnnError};
 use cudarc::cudnn::sys;
 
 use super::error::fail;
+use super::recorder::key;
 use super::{Buffer, Gpu, Precision, library};
 use crate::Window;
 
@@ -68,6 +69,13 @@ pub(crate) struct Dnn {
 unsafe impl Send for Dnn {}
 unsafe impl Sync for Dnn {}
 
+/// The library's handle, for a call that is made later.
+#[derive(Clone, Copy)]
+struct Handle(sys::cudnnHandle_t);
+
+// SAFETY: as for `Dnn`.
+unsafe impl Send for Handle {}
+
 /// cuDNN's words for a shape.
 #[derive(Clone, Copy)]
 struct Descriptors {
@@ -121,18 +129,26 @@ impl Dnn {
     /// Carries a pass out.
     pub(crate) fn run(&self, gpu: &'static Gpu, shape: Shape, pass: Pass, data: Data) {
         gpu.enter();
-        let done = self.choice(gpu, shape, pass, data).and_then(|(descriptors, choice)| {
-            let workspace = Buffer::new(gpu, choice.memory);
-            let name = || {
-                let Shape { input: [c, h, w], outputs, window, .. } = shape;
-                format!(
-                    "{pass:?} {c}x{h}x{w} to {outputs}, {window:?}, algorithm {} {:?}",
-                    choice.algorithm, choice.math
-                )
-            };
-            gpu.timed_as(name, || self.carry_out(&descriptors, pass, choice, data, workspace.address()))
-        });
-        done.unwrap_or_else(|e| fail(format!("{gpu:?}: cuDNN, {pass:?} of {shape:?}: {e:?}")));
+        let failed = move |e: CudnnError| format!("{gpu:?}: cuDNN, {pass:?} of {shape:?}: {e:?}");
+        let (descriptors, choice) = self.choice(gpu, shape, pass, data).unwrap_or_else(|e| fail(failed(e)));
+        let workspace = Buffer::new(gpu, choice.memory).address();
+        let name = move || {
+            let Shape { input: [c, h, w], outputs, window, .. } = shape;
+            format!("{pass:?} {c}x{h}x{w} to {outputs}, {window:?}, algorithm {} {:?}", choice.algorithm, choice.math)
+        };
+        let Shape { n, input: [c, h, w], outputs, window: Window { kernel, stride, padding } } = shape;
+        let sizes =
+            [3, pass as usize, choice.algorithm as usize, choice.math as usize, n, c, h, w, outputs].into_iter();
+        let sizes = sizes.chain(kernel).chain(stride).chain(padding).map(|x| x as u64);
+        let words = sizes.chain([data.x, data.w, data.y, workspace]);
+        let handle = Handle(self.handle);
+        gpu.call(
+            || key(words),
+            move || {
+                let done = gpu.timed_as(name, || carry_out(handle, &descriptors, pass, choice, data, workspace));
+                done.unwrap_or_else(|e| fail(failed(e)));
+            },
+        );
     }
 
     /// How long a pass takes, in ms; infinite where cuDNN cannot carry it out.
@@ -178,6 +194,8 @@ impl Dnn {
         let sizes = [n * outputs * oh * ow, n * c * h * w];
         let result = Buffer::of(gpu, sizes[pass as usize]);
         let workspace = Buffer::new(gpu, WORKSPACE);
+        // What was held back may still need the memory that is written to now.
+        gpu.settle();
         let (out, scratch) = (result.address() as *mut c_void, workspace.address() as *mut c_void);
         let [x, w, y] = [data.x, data.w, data.y].map(|at| at as *const c_void);
         let mut found = 0;
@@ -222,60 +240,60 @@ impl Dnn {
         };
         best.ok_or(CudnnError(sys::cudnnStatus_t::CUDNN_STATUS_NOT_SUPPORTED))
     }
+}
 
-    fn carry_out(
-        &self,
-        d: &Descriptors,
-        pass: Pass,
-        choice: Choice,
-        data: Data,
-        workspace: u64,
-    ) -> Result<(), CudnnError> {
-        let (one, zero) = (1.0f32, 0.0f32);
-        let (one, zero) = ((&raw const one).cast::<c_void>(), (&raw const zero).cast::<c_void>());
-        let (x, w, y) = (data.x as *mut c_void, data.w as *mut c_void, data.y as *mut c_void);
-        let (h, scratch, memory) = (self.handle, workspace as *mut c_void, choice.memory);
-        // SAFETY: buffers have the sizes of their descriptors; the numbers of algorithms came from cuDNN itself.
-        unsafe {
-            match pass {
-                Pass::Forward => {
-                    let algorithm = std::mem::transmute::<u32, sys::cudnnConvolutionFwdAlgo_t>(choice.algorithm);
-                    sys::cudnnConvolutionForward(
-                        h,
-                        one,
-                        d.x,
-                        x,
-                        d.w,
-                        w,
-                        d.convolution,
-                        algorithm,
-                        scratch,
-                        memory,
-                        zero,
-                        d.y,
-                        y,
-                    )
-                }
-                Pass::Input => {
-                    let algorithm = std::mem::transmute::<u32, sys::cudnnConvolutionBwdDataAlgo_t>(choice.algorithm);
-                    sys::cudnnConvolutionBackwardData(
-                        h,
-                        one,
-                        d.w,
-                        w,
-                        d.y,
-                        y,
-                        d.convolution,
-                        algorithm,
-                        scratch,
-                        memory,
-                        zero,
-                        d.x,
-                        x,
-                    )
-                }
+fn carry_out(
+    handle: Handle,
+    d: &Descriptors,
+    pass: Pass,
+    choice: Choice,
+    data: Data,
+    workspace: u64,
+) -> Result<(), CudnnError> {
+    let (one, zero) = (1.0f32, 0.0f32);
+    let (one, zero) = ((&raw const one).cast::<c_void>(), (&raw const zero).cast::<c_void>());
+    let (x, w, y) = (data.x as *mut c_void, data.w as *mut c_void, data.y as *mut c_void);
+    let (h, scratch, memory) = (handle.0, workspace as *mut c_void, choice.memory);
+    // SAFETY: buffers have the sizes of their descriptors; the numbers of algorithms came from cuDNN itself.
+    unsafe {
+        match pass {
+            Pass::Forward => {
+                let algorithm = std::mem::transmute::<u32, sys::cudnnConvolutionFwdAlgo_t>(choice.algorithm);
+                sys::cudnnConvolutionForward(
+                    h,
+                    one,
+                    d.x,
+                    x,
+                    d.w,
+                    w,
+                    d.convolution,
+                    algorithm,
+                    scratch,
+                    memory,
+                    zero,
+                    d.y,
+                    y,
+                )
             }
-            .result()
+            Pass::Input => {
+                let algorithm = std::mem::transmute::<u32, sys::cudnnConvolutionBwdDataAlgo_t>(choice.algorithm);
+                sys::cudnnConvolutionBackwardData(
+                    h,
+                    one,
+                    d.w,
+                    w,
+                    d.y,
+                    y,
+                    d.convolution,
+                    algorithm,
+                    scratch,
+                    memory,
+                    zero,
+                    d.x,
+                    x,
+                )
+            }
         }
+        .result()
     }
 }

@@ -68,3 +68,8 @@ KERNEL move_rows(const float* from, float* to, i64 from_row, i64 to_row, int wid
     int end = min(width, (int)(blockIdx.y + 1) * 4096);
     for (int j = blockIdx.y * 4096 + threadIdx.x; j < end; j += blockDim.x) to[j] = from[j];
 }
+// Words from page-locked memory of the host.
+KERNEL fetch_words(const u32* from, u32* to, i64 n) {
+    i64 i = THREAD;
+    if (i < n) to[i] = from[i];
+}

@@ -29,19 +29,20 @@ KERNEL square_pieces(const float* x, double* out, i64 n) {
     if (threadIdx.x == 0) out[blockIdx.x] = sum;
 }
 
-// 1 where a number is finite, else 0.
-KERNEL finite_flags(const float* x, float* flags, i64 n) {
-    map1(x, flags, n, [](float x) { return fabsf(x) < INFINITE ? 1.0f : 0.0f; });
+// 1 where one of the first `present` numbers is finite, else 0.
+KERNEL finite_flags(const float* x, float* flags, i64 present, i64 n) {
+    i64 i = THREAD;
+    if (i < n) flags[i] = i < present && fabsf(x[i]) < INFINITE ? 1.0f : 0.0f;
 }
 // `w += step`, which begins anywhere.
 KERNEL walk(float* w, const float* step, i64 n) {
     i64 i = THREAD;
     if (i < n) w[i] += step[i];
 }
-// `w += by step` for tensors whose addresses and places in the step stand in `table`, `[count + 1, 2]`; in f64 before it is
-// rounded. A block takes 4096 numbers.
-KERNEL walk_all(const u64* table, int count, const float* step, double by, i64 n) {
-    i64 from = (i64)blockIdx.x * 4096, to = min(n, from + 4096);
+// `w += by (step + size plus)`, where `plus` may be null, for tensors whose addresses and places in the step stand in `table`, `[count + 1, 2]`; in f64 before it is
+// rounded. A block takes `block` numbers.
+KERNEL walk_all(const u64* table, int count, const float* step, double by, const float* plus, double size, int block, i64 n) {
+    i64 from = (i64)blockIdx.x * block, to = min(n, from + block);
     int low = 0, high = count - 1;
     while (low < high) {
         int middle = (low + high + 1) / 2;
@@ -50,7 +51,8 @@ KERNEL walk_all(const u64* table, int count, const float* step, double by, i64 n
     }
 #pragma unroll 4
     for (i64 i = from + threadIdx.x; i < to; i += blockDim.x) {
-        float d = (float)(step[i] * by);
+        float d = plus ? step[i] + (float)(plus[i] * size) : step[i];
+        d = (float)(d * by);
         while (i >= (i64)table[2 * low + 3]) ++low;
         ((float*)table[2 * low])[i - (i64)table[2 * low + 1]] += d;
     }

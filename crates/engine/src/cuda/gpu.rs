@@ -1,7 +1,7 @@
 //! One GPU: its context, its stream and its memory. Kernels are launched in `launch.rs`, bytes moved in `transfer.rs`.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cudarc::driver::result::{self, DriverError};
@@ -13,7 +13,8 @@ use super::dnn::{Dnn, Shape};
 use super::error::{DeviceError, fail};
 use super::lt::Lt;
 use super::profile::Timed;
-use super::transfer::{STAGING, Staging};
+use super::recorder::Recorder;
+use super::transfer::{Constants, STAGING, Staging};
 use super::{Precision, library};
 
 /// A GPU that is in use. It lives as long as the process.
@@ -22,13 +23,26 @@ pub struct Gpu {
     name: String,
     pub(super) architecture: String,
     pub(super) driver: i32,
+    pub(crate) multiprocessors: usize,
     pub(super) context: sys::CUcontext,
     pub(super) stream: sys::CUstream,
+    /// A second stream, for what has time, and an event to go from one to the other.
+    pub(super) beside: sys::CUstream,
+    pub(super) mark: sys::CUevent,
+    /// Whether there is work on the second stream that was not waited for, and whether kernels go there now.
+    pub(super) forked: AtomicBool,
+    pub(super) turned: AtomicBool,
+    /// Whether work is written down, and what.
+    pub(super) recording: AtomicBool,
+    pub(super) recorder: Mutex<Recorder>,
+    pub(super) graphs: AtomicUsize,
     precision: AtomicU8,
     arena: Mutex<Arena>,
     /// Kernels by name, with what their programs were compiled with.
     pub(super) functions: Mutex<HashMap<&'static str, Vec<(String, usize)>>>,
     pub(super) staging: Mutex<Staging>,
+    /// Tables that stay as they are, with their contents.
+    pub(super) constants: Mutex<Constants>,
     /// Convolutions (and whether they are turned) for which our own kernel is the faster.
     pub(super) preferred: Mutex<HashMap<(Shape, bool, Precision), bool>>,
     pub(super) always_ours: AtomicBool,
@@ -104,6 +118,7 @@ impl Gpu {
             use sys::CUdevice_attribute as About;
             let major = about(About::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
             let minor = about(About::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+            let multiprocessors = about(About::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.max(1) as usize;
             let mut driver = 0;
             sys::cuDriverGetVersion(&raw mut driver).result().map_err(wrong)?;
             let memory = result::malloc_host(STAGING, 0).map_err(wrong)?.cast();
@@ -114,12 +129,21 @@ impl Gpu {
                 name: result::device::get_name(device).map_err(wrong)?,
                 architecture: format!("sm_{major}{minor}{own}"),
                 driver,
+                multiprocessors,
                 context,
                 stream,
+                beside: second_stream().map_err(wrong)?,
+                mark: result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING).map_err(wrong)?,
+                forked: AtomicBool::new(false),
+                turned: AtomicBool::new(false),
+                recording: AtomicBool::new(false),
+                recorder: Mutex::default(),
+                graphs: AtomicUsize::new(0),
                 precision: AtomicU8::new(0),
                 arena: Mutex::default(),
                 functions: Mutex::default(),
                 staging: Mutex::new(Staging { memory, at: 0 }),
+                constants: Mutex::default(),
                 preferred: Mutex::default(),
                 always_ours: AtomicBool::new(false),
                 profiling: AtomicBool::new(false),
@@ -141,6 +165,11 @@ impl Gpu {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it has Hopper's products of warpgroups.
+    pub(crate) fn has_warpgroups(&self) -> bool {
+        self.architecture == "sm_90a"
     }
 
     /// How products are made.
@@ -181,8 +210,9 @@ impl Gpu {
         done.unwrap_or_else(|e| fail(format!("{self:?}: {what}: {e}")))
     }
 
-    /// The stream that everything runs on.
+    /// The stream that everything runs on, for whoever uses it by himself: nothing is held back any more.
     pub(crate) fn stream(&self) -> sys::CUstream {
+        self.settle();
         self.stream
     }
 
@@ -232,7 +262,9 @@ impl Gpu {
         if let Some(at) = arena.take(bytes, grow) {
             return at;
         }
-        self.check("waiting", unsafe { result::stream::synchronize(self.stream) });
+        drop(arena);
+        self.wait();
+        let mut arena = lock(&self.arena);
         for segment in arena.idle() {
             // SAFETY: as above.
             self.check("memory", unsafe { result::free_sync(segment) });
@@ -249,4 +281,19 @@ impl Gpu {
     pub(super) fn give(&self, address: u64) {
         lock(&self.arena).give(address);
     }
+}
+
+/// A stream whose work gives way to others'.
+///
+/// # Safety
+/// A context is current.
+unsafe fn second_stream() -> Result<sys::CUstream, DriverError> {
+    let (mut least, mut greatest, mut stream) = (0, 0, std::ptr::null_mut());
+    let apart = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
+    // SAFETY: places for the answers.
+    unsafe {
+        sys::cuCtxGetStreamPriorityRange(&raw mut least, &raw mut greatest).result()?;
+        sys::cuStreamCreateWithPriority(&raw mut stream, apart, least).result()?;
+    }
+    Ok(stream)
 }

@@ -8,6 +8,7 @@ use cudarc::driver::sys;
 use super::compile::{self, Program};
 use super::error::fail;
 use super::gpu::{Gpu, lock};
+use super::recorder::{Kernel, Work};
 
 impl Gpu {
     /// Runs a kernel.
@@ -27,25 +28,10 @@ impl Gpu {
             return;
         }
         let function = self.function(kernel, defines);
-        let mut pointers = [std::ptr::null_mut(); 24];
-        pointers
-            .iter_mut()
-            .zip(arguments)
-            .for_each(|(p, argument)| *p = std::ptr::from_ref(argument).cast_mut().cast());
-        let [x, y, z] = grid.blocks;
-        // SAFETY: the arguments are slots of 8 bytes, of which a kernel reads the low bytes of its parameter's size; that
-        // they are the right ones is the launching operation's business, as is that buffers are large enough.
-        let done = self.timed(kernel, || unsafe {
-            result::launch_kernel(
-                function as sys::CUfunction,
-                (x, y, z),
-                (grid.threads, 1, 1),
-                grid.shared,
-                self.stream,
-                &mut pointers[..arguments.len()],
-            )
-        });
-        self.check(kernel, done);
+        let (mut slots, aside) = ([0; 24], self.is_turned());
+        slots[..arguments.len()].copy_from_slice(arguments);
+        let count = arguments.len();
+        self.submit(Work::Kernel(Kernel { name: kernel, function, grid, arguments: slots, count, aside }));
     }
 
     /// The kernel of this name; its program is compiled and loaded with the first of its kernels.
@@ -87,7 +73,7 @@ impl Gpu {
 }
 
 /// How many blocks of how many threads a kernel runs in, and the bytes of memory that a block's threads share.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Grid {
     pub(crate) blocks: [u32; 3],
     pub(crate) threads: u32,

@@ -7,7 +7,9 @@ use std::sync::Mutex;
 use cudarc::cublaslt::result::{self, CublasError};
 use cudarc::cublaslt::sys;
 
+use super::error::fail;
 use super::gpu::lock;
+use super::recorder::key;
 use super::{Buffer, Gpu, Precision, library};
 
 /// What NVIDIA recommends for Hopper.
@@ -32,6 +34,16 @@ struct Plan {
     y: sys::cublasLtMatrixLayout_t,
     how: sys::cublasLtMatmulHeuristicResult_t,
 }
+
+// SAFETY: descriptors are those of one process; one thread at a time launches the work of a GPU.
+unsafe impl Send for Plan {}
+
+/// The library's handle, for a call that is made later.
+#[derive(Clone, Copy)]
+struct Handle(sys::cublasLtHandle_t);
+
+// SAFETY: as for `Lt`.
+unsafe impl Send for Handle {}
 
 /// cuBLASLt.
 pub(crate) struct Lt {
@@ -60,9 +72,20 @@ impl Lt {
         let plan = plans.entry(affine).or_insert_with(|| self.plan(affine, at[3]).ok());
         let Some(plan) = plan else { return false };
         let [m, n, k] = affine.size;
-        let name = || format!("affine product {m} x {k} x {n}, rectified: {}", affine.rectified);
-        let done = gpu.timed_as(name, || self.carry_out(gpu, plan, at));
-        done.is_ok()
+        let name = move || format!("affine product {m} x {k} x {n}, rectified: {}", affine.rectified);
+        let Affine { size, rows, rectified, precision } = affine;
+        let workspace = Buffer::new(gpu, plan.how.workspaceSize.max(1)).address();
+        let sizes = [2, usize::from(rectified), precision as usize].into_iter().chain(size).chain(rows);
+        let words = sizes.map(|x| x as u64).chain(at).chain([workspace]);
+        let (handle, plan) = (Handle(self.handle), *plan);
+        gpu.call(
+            || key(words),
+            move || {
+                let done = gpu.timed_as(name, || carry_out(gpu, handle, &plan, at, workspace));
+                done.unwrap_or_else(|e| fail(format!("{gpu:?}: a product {m} x {k} x {n}: {e}")));
+            },
+        );
+        true
     }
 
     /// cuBLASLt stores by columns: it is asked for the transpose, `w x^T`, whose rows the shift belongs to.
@@ -96,33 +119,38 @@ impl Lt {
         };
         Ok(Plan { product, w, x, y, how })
     }
+}
 
-    fn carry_out(&self, gpu: &'static Gpu, plan: &Plan, [y, x, w, shift]: [u64; 4]) -> Result<(), CublasError> {
-        let workspace = Buffer::new(gpu, plan.how.workspaceSize.max(1));
-        let (one, zero) = (1.0f32, 0.0f32);
-        let bias = sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER;
-        set(plan.product, bias, shift)?;
-        // SAFETY: addresses are the callers' buffers, as large as the layouts say.
-        unsafe {
-            result::matmul(
-                self.handle,
-                plan.product,
-                (&raw const one).cast(),
-                (&raw const zero).cast(),
-                w as *const c_void,
-                plan.w,
-                x as *const c_void,
-                plan.x,
-                y as *const c_void,
-                plan.y,
-                y as *mut c_void,
-                plan.y,
-                &raw const plan.how.algo,
-                workspace.address() as *mut c_void,
-                plan.how.workspaceSize,
-                gpu.stream().cast(),
-            )
-        }
+fn carry_out(
+    gpu: &Gpu,
+    handle: Handle,
+    plan: &Plan,
+    [y, x, w, shift]: [u64; 4],
+    workspace: u64,
+) -> Result<(), CublasError> {
+    let (one, zero) = (1.0f32, 0.0f32);
+    let bias = sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER;
+    set(plan.product, bias, shift)?;
+    // SAFETY: addresses are the callers' buffers, as large as the layouts say.
+    unsafe {
+        result::matmul(
+            handle.0,
+            plan.product,
+            (&raw const one).cast(),
+            (&raw const zero).cast(),
+            w as *const c_void,
+            plan.w,
+            x as *const c_void,
+            plan.x,
+            y as *const c_void,
+            plan.y,
+            y as *mut c_void,
+            plan.y,
+            &raw const plan.how.algo,
+            workspace as *mut c_void,
+            plan.how.workspaceSize,
+            gpu.stream.cast(),
+        )
     }
 }
 

@@ -53,14 +53,14 @@ KERNEL gram_parts(const float* left, const float* right, double* parts, int t) {
     part[0] = sum, part[1] = size;
 }
 // The squared upper bound of a norm from `n^2` (right to `slack s^2`) and the sum `s` of the sizes of its terms, each of
-// which rounding may move by `unit`: `(sqrt(n^2 + slack s^2) + unit s)^2`. A NaN stays one.
-KERNEL gram_norms(const double* parts, double* out, i64 n, int pieces, double slack, double unit) {
+// which rounding may move by `unit` from `middle` times itself: `(middle sqrt(n^2 + slack s^2) + unit s)^2`. A NaN stays one.
+KERNEL gram_norms(const double* parts, double* out, i64 n, int pieces, double slack, double unit, double middle) {
     i64 i = THREAD;
     if (i >= n) return;
     double sum = 0.0, size = 0.0;
     for (int k = 0; k < pieces; ++k) sum += parts[2 * (i * pieces + k)], size += parts[2 * (i * pieces + k) + 1];
     double square = sum + slack * size * size;
-    double norm = sqrt(square < 0.0 ? 0.0 : square) + unit * size;
+    double norm = middle * sqrt(square < 0.0 ? 0.0 : square) + unit * size;
     out[i] = norm * norm;
 }
 // The cross terms of a table that is used twice: `2 sum_st r[s, ids_t] cross[s, t]`, and the sizes of `e`.
@@ -77,21 +77,22 @@ KERNEL tied_parts(const float* cross, const float* r, const float* e, const u32*
     sum = block_sum(sum), size = block_sum(size);
     if (threadIdx.x == 0) parts[2 * i] = sum, parts[2 * i + 1] = size;
 }
-// As `gram_norms`, from the parts of the product, of the cross terms and the scattered squares.
+// As `gram_norms`, from the parts of the product, of the cross terms and the scattered squares. What is scattered is not rounded
+// in the sum, but was in the cross terms.
 KERNEL tied_norms(const double* grams, const double* crosses, const double* scattered, double* out, i64 n, int pieces,
-                  double slack, double unit) {
+                  double slack, double unit, double middle) {
     i64 i = THREAD;
     if (i >= n) return;
     double sum = crosses[2 * i] + scattered[i], size = 0.0;
     for (int k = 0; k < pieces; ++k) sum += grams[2 * (i * pieces + k)], size += grams[2 * (i * pieces + k) + 1];
     double all = size + crosses[2 * i + 1], square = sum + slack * all * all;
-    double norm = sqrt(square < 0.0 ? 0.0 : square) + unit * size;
+    double norm = middle * sqrt(square < 0.0 ? 0.0 : square) + unit * all + (middle - 1.0) * sqrt(scattered[i]);
     out[i] = norm * norm;
 }
 
-// `out[j] += sum_i weights[i] g[i, j]`. Rows of weight exactly 0 are skipped, whatever they hold. Blocks of 32 columns by 32
-// groups of examples.
-KERNEL sum_rows(const float* g, const float* weights, float* out, int n, i64 p) {
+// `out[j] += sum_i weights[i] g[i, j]`, where numbers of a row are `[taps, p / taps]` and of `out` `[p / taps, taps]`. Rows of weight
+// exactly 0 are skipped, whatever they hold. Blocks of 32 columns by 32 groups of examples.
+KERNEL sum_rows(const float* g, const float* weights, float* out, int n, i64 p, int taps) {
     __shared__ float parts[32][33];
     int lane = threadIdx.x & 31, group = threadIdx.x >> 5;
     i64 column = (i64)blockIdx.x * 32 + lane;
@@ -107,12 +108,35 @@ KERNEL sum_rows(const float* g, const float* weights, float* out, int n, i64 p) 
     __syncthreads();
     if (group != 0 || column >= p) return;
     for (int k = 1; k < 32; ++k) sum += parts[k][lane];
-    out[column] += sum;
+    out[column % (p / taps) * taps + column / (p / taps)] += sum;
+}
+// The same for few rows: a column a thread.
+KERNEL sum_few_rows(const float* g, const float* weights, float* out, int n, i64 p, int taps) {
+    i64 column = THREAD;
+    if (column >= p) return;
+    float sum = 0.0f;
+#pragma unroll 8
+    for (int i = 0; i < n; ++i) {
+        float w = weights[i], x = g[i * p + column];
+        sum += w != 0.0f ? w * x : 0.0f;
+    }
+    out[column % (p / taps) * taps + column / (p / taps)] += sum;
+}
+// Each of `n` rows `[taps, len]` as `[len, taps]`.
+KERNEL taps_last(const float* x, float* y, i64 n, i64 len, int taps) {
+    i64 at = THREAD, row = at / (len * taps), k = at % (len * taps);
+    if (row < n) y[at] = x[row * len * taps + k % taps * len + k / taps];
 }
 
-// `y[i] = weights[i] x[i]` for rows of `len`; 0 where the weight is 0. There, numbers that are not finite become 0 in the rows of
+// x to the nearest number of TF32; what is not a number or too large for one stays what it is.
+__device__ __forceinline__ float nearest(float x) {
+    float y = __uint_as_float((__float_as_uint(x) + 0x1000u) & 0xffffe000u);
+    return fabsf(x) < INFINITE ? y : x;
+}
+
+// `y[i] = weights[i] x[i]` for rows of `len`, rounded to TF32 if `round`; 0 where the weight is 0. There, numbers that are not finite become 0 in the rows of
 // `other` too: nothing times nothing is nothing. Blocks of 256 threads, for each row in stretches of 1024 numbers.
-KERNEL weigh_rows(const float* x, const float* weights, float* y, i64 len, float* other, i64 other_len) {
+KERNEL weigh_rows(const float* x, const float* weights, float* y, i64 len, float* other, i64 other_len, int round) {
     float w = weights[blockIdx.x];
     i64 step = (i64)gridDim.y * 1024, first = (i64)blockIdx.y * 1024 + 4 * threadIdx.x;
     x += blockIdx.x * len, y += blockIdx.x * len, other += blockIdx.x * other_len;
@@ -121,10 +145,14 @@ KERNEL weigh_rows(const float* x, const float* weights, float* y, i64 len, float
             float4 v = *(const float4*)(x + j);
             if (w == 0.0f) v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
             v.x *= w, v.y *= w, v.z *= w, v.w *= w;
+            if (round) v = make_float4(nearest(v.x), nearest(v.y), nearest(v.z), nearest(v.w));
             *(float4*)(y + j) = v;
             continue;
         }
-        for (i64 k = j; k < min(len, j + 4); ++k) y[k] = w == 0.0f ? 0.0f : w * x[k];
+        for (i64 k = j; k < min(len, j + 4); ++k) {
+            float v = w == 0.0f ? 0.0f : w * x[k];
+            y[k] = round ? nearest(v) : v;
+        }
     }
     if (w != 0.0f) return;
     for (i64 j = first; j < other_len; j += step)
@@ -143,8 +171,9 @@ __device__ __forceinline__ double row_square(u64 at, i64 length, i64 i) {
 
 // Squared norms of examples over several parameters: `out[i, group]` sums those of the table's parameters, `[count, 5]`: an
 // address and a length of rows, another address and length, a group. With the largest length of all the address is that of
-// squares, `[n]`; with a second address it is an outer product's factor. A block makes an example, a warp a parameter.
-KERNEL total_norms(const u64* table, int count, double* out, int groups) {
+// squares, `[n]`; with a second address it is an outer product's factor. A block makes an example, a warp a parameter. With `curves`
+// the examples' weights are made of them too.
+KERNEL total_norms(const u64* table, int count, double* out, int groups, const double* curves, i64 present, double tiny) {
     extern __shared__ double values[];
     i64 i = blockIdx.x;
     for (int k = threadIdx.x >> 5; k < count; k += blockDim.x >> 5) {
@@ -160,4 +189,7 @@ KERNEL total_norms(const u64* table, int count, double* out, int groups) {
             if ((int)table[5 * k + 4] == group) sum += values[k];
         out[i * groups + group] = sum;
     }
+    if (!curves) return;
+    __syncthreads();
+    if (threadIdx.x == 0) weigh_example(out + i * groups, curves, i, i < present, groups, tiny);
 }

@@ -1,9 +1,11 @@
 //! Where a GPU's time goes: how long each kernel and library call took, by name.
 //!
-//! An event before and one after each piece of work; the gaps between pieces are nobody's.
+//! An event before and one after each piece of work; the gaps between pieces are nobody's. Beside it, how long the host took to
+//! ask for the work.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use cudarc::driver::result::event;
 use cudarc::driver::sys;
@@ -14,6 +16,7 @@ use super::gpu::{Gpu, lock};
 /// One piece of work, between two events.
 pub(super) struct Timed {
     name: String,
+    asking: Duration,
     before: sys::CUevent,
     after: sys::CUevent,
 }
@@ -30,6 +33,8 @@ pub struct Taken {
     pub calls: usize,
     /// Milliseconds altogether.
     pub ms: f64,
+    /// Milliseconds of the host's until it was asked for.
+    pub host_ms: f64,
 }
 
 impl Gpu {
@@ -42,8 +47,8 @@ impl Gpu {
     pub fn end_profile(&self) -> Vec<Taken> {
         self.profiling.store(false, Ordering::Relaxed);
         self.wait();
-        let mut by_name: BTreeMap<String, (usize, f64)> = BTreeMap::new();
-        for Timed { name, before, after } in lock(&self.timings).drain(..) {
+        let mut by_name: BTreeMap<String, (usize, f64, f64)> = BTreeMap::new();
+        for Timed { name, asking, before, after } in lock(&self.timings).drain(..) {
             // SAFETY: both events were recorded on a stream that was waited for, and are destroyed once, here.
             let ms = unsafe {
                 let ms = event::elapsed(before, after);
@@ -51,9 +56,10 @@ impl Gpu {
                 f64::from(ms.unwrap_or(0.0))
             };
             let sum = by_name.entry(name).or_default();
-            *sum = (sum.0 + 1, sum.1 + ms);
+            *sum = (sum.0 + 1, sum.1 + ms, sum.2 + asking.as_secs_f64() * 1e3);
         }
-        let mut taken: Vec<Taken> = by_name.into_iter().map(|(name, (calls, ms))| Taken { name, calls, ms }).collect();
+        let taken = |(name, (calls, ms, host_ms))| Taken { name, calls, ms, host_ms };
+        let mut taken: Vec<Taken> = by_name.into_iter().map(taken).collect();
         taken.sort_by(|a, b| b.ms.total_cmp(&a.ms));
         taken
     }
@@ -68,19 +74,21 @@ impl Gpu {
         if !self.profiling.load(Ordering::Relaxed) {
             return work();
         }
-        let before = self.mark();
+        let before = self.event();
+        let start = Instant::now();
         let done = work();
-        lock(&self.timings).push(Timed { name: name(), before, after: self.mark() });
+        let asking = start.elapsed();
+        lock(&self.timings).push(Timed { name: name(), asking, before, after: self.event() });
         done
     }
 
     /// Milliseconds that `work` takes on the GPU, once it is warm.
     pub(super) fn clock(&self, work: impl Fn()) -> f32 {
         work();
-        let before = self.mark();
+        let before = self.event();
         work();
         work();
-        let after = self.mark();
+        let after = self.event();
         self.wait();
         // SAFETY: both events were recorded on a stream that was waited for, and are destroyed once, here.
         unsafe {
@@ -115,7 +123,8 @@ impl Gpu {
     }
 
     /// An event at the end of what was asked of the stream so far.
-    fn mark(&self) -> sys::CUevent {
+    fn event(&self) -> sys::CUevent {
+        self.settle();
         self.enter();
         let made = event::create(sys::CUevent_flags::CU_EVENT_DEFAULT);
         let event = self.check("event", made);

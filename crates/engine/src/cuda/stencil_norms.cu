@@ -3,7 +3,8 @@
 // patches_norms.cu takes the rest.
 //
 // A block makes one tile of one G_i after the other in registers and squares it; parts[i, tile] are its shares, in f64.
-// Where `rows` [n, OUT_C, IN_C, KH, KW] is not null the gradients are kept there.
+// Where `rows` [n, KH, KW, OUT_C, IN_C] is not null the gradients are kept there: taps first, so that what a warp writes at a
+// time is whole stretches of channels.
 //
 // # Why this is private
 //
@@ -28,6 +29,23 @@ __device__ __forceinline__ double squares(const float (&acc)[ACCUMULATORS], doub
     return sum;
 }
 
+// Writes the block's part of a gradient, its outputs from `m`, its channels from `k`, taps first.
+__device__ __forceinline__ void keep(const float (&acc)[ACCUMULATORS], float* to, int m, int k) {
+    int warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
+    int row = m + warp / WARPS_C * 16 * MI + group, channel = k + warp % WARPS_C * 8 + 2 * member;
+#pragma unroll
+    for (int e = 0; e < ACCUMULATORS; e += 2) {
+        int output = row + e / 4 / TAPS * 16 + e % 4 / 2 * 8;
+        float* at = to + (e / 4 % TAPS * OUT_C + output) * IN_C + channel;
+        if (output >= OUT_C || channel >= IN_C) continue;
+        if (IN_C % 2 == 0) *(float2*)at = make_float2(acc[e], acc[e + 1]);
+        else {
+            at[0] = acc[e];
+            if (channel + 1 < IN_C) at[1] = acc[e + 1];
+        }
+    }
+}
+
 // One block for every tile of every `each` examples.
 KERNEL stencil_norms(const float* __restrict__ x, const float* __restrict__ b, int n, int each, float* __restrict__ rows,
               double* __restrict__ parts) {
@@ -37,7 +55,7 @@ KERNEL stencil_norms(const float* __restrict__ x, const float* __restrict__ b, i
     float acc[ACCUMULATORS];
     clear(acc);
     stream(stages, x, b, m, k, from, min(from + each, n), acc, [&](int i) {
-        if (rows) write(acc, rows + (long long)i * (OUT_C * IN_C * TAPS), m, k);
+        if (rows) keep(acc, rows + (long long)i * (OUT_C * IN_C * TAPS), m, k);
         double sum = squares(acc, sums);
         if (threadIdx.x == 0) parts[(long long)i * TILES + tile] = sum;
     });

@@ -9,6 +9,9 @@ use crate::{PartMut, Tensor};
 /// Numbers that are worked through at a time.
 const BLOCK: usize = 1 << 14;
 
+/// Models of fewer numbers are small.
+const SMALL: usize = 1 << 20;
+
 /// `f(a, b)` for each pair of numbers, in parallel, on the host.
 fn zip(a: &mut Tensor, b: &Tensor, f: impl Fn(&mut f32, f32) + Sync) {
     let blocks = a.data_mut().par_chunks_mut(BLOCK).zip(b.data().par_chunks(BLOCK));
@@ -103,12 +106,16 @@ pub fn square(x: &Tensor) -> f64 {
     blocks.into_iter().sum()
 }
 
-/// 1 where a number of `x` is finite, else 0.
+/// 1 where one of the first `present` numbers of `x` is finite, else 0.
 #[must_use]
-pub fn finite(x: &Tensor) -> Tensor {
-    each::map(x, "finite_flags").unwrap_or_else(|| {
-        Tensor::new(x.shape(), x.data().iter().map(|x| f32::from(u8::from(x.is_finite()))).collect())
-    })
+pub fn finite(x: &Tensor, present: usize) -> Tensor {
+    if let Some(gpu) = x.gpu() {
+        let flags = Tensor::unfilled_on(x.device(), x.shape());
+        gpu.launch("finite_flags", Grid::over(x.len()), arguments![x, &flags, present, x.len()]);
+        return flags;
+    }
+    let flag = |(i, x): (usize, &f32)| f32::from(u8::from(i < present && x.is_finite()));
+    Tensor::new(x.shape(), x.data().iter().enumerate().map(flag).collect())
 }
 
 /// Copies all of `from` to `to`, which may be a stretch of a longer tensor on the same device.
@@ -143,11 +150,11 @@ pub fn walk(w: &mut Tensor, step: crate::Part, by: f32) {
     blocks.for_each(|(w, step)| w.iter_mut().zip(step).for_each(|(w, d)| *w += by * d));
 }
 
-/// Adds `by step` to tensors that lie one after the other in `step`; on a GPU in one go. The product is taken in f64.
+/// Adds `by (step + size plus)` to tensors that lie one after the other in `step`; on a GPU in one go. Products are taken in f64.
 ///
 /// # Panics
-/// If the lengths differ.
-pub fn walk_all(tensors: &mut [Tensor], step: &Tensor, by: f64) {
+/// If the lengths differ, or if there is a `plus` on the host.
+pub fn walk_all(tensors: &mut [Tensor], step: &Tensor, by: f64, plus: Option<(&Tensor, f64)>) {
     let len: usize = tensors.iter().map(Tensor::len).sum();
     assert!(len == step.len(), "a step of {} elements for {len}", step.len());
     let starts = tensors.iter().scan(0, |at, tensor| {
@@ -157,9 +164,15 @@ pub fn walk_all(tensors: &mut [Tensor], step: &Tensor, by: f64) {
     let starts: Vec<usize> = starts.collect();
     if let Some(gpu) = step.gpu() {
         let rows = tensors.iter_mut().zip(&starts).flat_map(|(tensor, start)| [tensor.address_mut(), *start as u64]);
-        let table = gpu.upload(&rows.chain([0, len as u64]).collect::<Vec<u64>>());
-        return gpu.launch("walk_all", Grid::over(len.div_ceil(16)), arguments![&table, tensors.len(), step, by, len]);
+        let size = plus.map_or(0.0, |(_, size)| size);
+        assert!(plus.is_none_or(|(plus, _)| plus.len() == len), "a term beside a step of {len} elements");
+        let table = gpu.constant(&rows.chain([0, len as u64]).collect::<Vec<u64>>());
+        // Small models need all multiprocessors, large ones few searches in the table.
+        let block: usize = if len < SMALL { 512 } else { 4096 };
+        let list = arguments![&*table, tensors.len(), step, by, plus.map(|(plus, _)| plus), size, block, len];
+        return gpu.launch("walk_all", Grid::blocks(len.div_ceil(block), 1, 256), list);
     }
+    assert!(plus.is_none(), "a term beside a step on the host");
     for (tensor, start) in tensors.iter_mut().zip(starts) {
         let part = step.part(start..start + tensor.len());
         walk(tensor, part, by as f32);

@@ -99,9 +99,7 @@ impl Book {
     /// Says that another key draws from here on. What was written ahead belongs to the one before, and is refunded.
     pub(super) fn draws(&mut self, key: u64) -> Result<(), LedgerError> {
         self.intact()?;
-        if let Some(Ahead { event, left, .. }) = self.ahead.take() {
-            self.refund(event, left)?;
-        }
+        self.refund_all()?;
         self.write(&Line::Draws { key })
     }
 
@@ -167,16 +165,21 @@ impl Book {
         }
     }
 
-    /// Refunds all that is left.
+    /// Refunds all that is left, durably.
     pub(super) fn close(&mut self) -> Result<(), LedgerError> {
         self.intact()?;
+        self.refund_all()?;
+        self.sync()
+    }
+
+    fn refund_all(&mut self) -> Result<(), LedgerError> {
         if let Some(Ahead { event, left, .. }) = self.ahead.take() {
             self.refund(event, left)?;
         }
         for Look { event, left, .. } in std::mem::take(&mut self.looks) {
             self.refund(event, left)?;
         }
-        self.sync()
+        Ok(())
     }
 
     /// Charges `count` rounds of an event, durably; the open round takes one of them.

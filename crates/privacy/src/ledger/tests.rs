@@ -361,3 +361,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn looks_before_another_key_draws_are_refunded_in_time() {
+    // So many looks are charged ahead; what was not used must not be refunded behind the line that another key begins.
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("ledger");
+    let mut ledger = Ledger::create(&path, Neighbouring::ReplaceOne).unwrap();
+    for _ in 0..101 {
+        let _ = Secret::new(1).reveal(&mut ledger, "a loss").unwrap();
+    }
+    let sampler = crate::BallsInBins::new(10, 2, Key::from_seed(1)).unwrap();
+    let sum = Secret::new(0.0).vouch(1.0);
+    let _ = ledger.open(&sampler.draw(0)).release(sum, &mut ScalarGaussian { noise_multiplier: 1.0 }).unwrap();
+    ledger.close().unwrap();
+    let read = Ledger::read(&path).unwrap();
+    assert_eq!(read.entries(), ledger.entries());
+    assert_eq!(read.entries()[0].1, 101);
+}

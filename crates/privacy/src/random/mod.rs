@@ -72,6 +72,7 @@ enum Domain {
     FarSteps = 1,
     Epoch = 2,
     Fingerprint = 3,
+    Apart = 4,
 }
 
 /// 32 secret bytes that all randomness of a run comes from. Cannot be printed, cloned or read; wiped when dropped.
@@ -121,6 +122,12 @@ impl Key {
     /// difference of two such releases would hold none. Restore with `key.epoch(restores)` instead of `key`.
     pub fn epoch(&self, epoch: u64) -> Key {
         self.derive(Domain::Epoch, epoch)
+    }
+
+    /// A key for code that must not have this one, which could compute the noise of releases by it: from the other nobody
+    /// comes back here. The same each time.
+    pub fn apart(&self) -> Key {
+        self.derive(Domain::Apart, 0)
     }
 
     /// The stream of one purpose at one step. `slot` tells several streams of one purpose and step apart.

@@ -10,7 +10,7 @@ use super::{
     Bound, ClipRule, Grouping, News, Prepare, Price, Question, Setting, SideNoise, flat,
     per_layer::{Spread, sizes, unstretch},
     quantile::half,
-    threshold::{lowest, positive},
+    threshold::{check, highest, lowest, positive},
 };
 use crate::{
     each::Each,
@@ -65,7 +65,7 @@ pub struct AdaptivePerLayer {
 impl Prepare for AdaptivePerLayer {
     fn check(&self) -> Result<(), String> {
         positive("rate", self.rate)?;
-        positive("lowest", self.lowest)?;
+        check(self.lowest, highest(), None).map_err(|_| "lowest is a number from 1e-30 to 1e6")?;
         let fine = (0.0..=1.0).contains(&self.target) && self.share > 0.0 && self.share < 1.0;
         fine.then_some(()).ok_or_else(|| "target is from 0 to 1, share above 0 and below 1".into())
     }
@@ -121,7 +121,7 @@ impl ClipRule for Rule {
         let AdaptivePerLayer { rate, target, lowest, .. } = self.settings;
         for (bound, count) in self.bounds.iter_mut().zip(news.answer.unwrap_or_default()) {
             let below = (count / news.lot + 0.5).clamp(0.0, 1.0);
-            *bound = (*bound * (-rate * (below - target)).exp()).clamp(lowest, 1e6);
+            *bound = (*bound * (-rate * (below - target)).exp()).clamp(lowest, highest());
         }
         if self.settings.keep_total {
             let total = self.bounds.iter().map(|c| c * c).sum::<f64>().sqrt();

@@ -6,6 +6,7 @@
 //! `a = (-3, -3, 9)`, where small gammas stop far from the optimum. Cost class NORM.
 use super::{Bound, ClipRule, Grouping, split};
 use crate::{each::Each, state::State};
+use engine::op::Curve;
 use serde::{Deserialize, Serialize};
 
 fn one() -> Bound {
@@ -46,5 +47,9 @@ impl ClipRule for AutoS {
     fn weigh(&self, norms: Each) -> Each {
         let bounds = self.bounds(norms.columns());
         (norms + self.gamma).recip_or_zero().times_row(&bounds)
+    }
+    fn curves(&self, groups: usize) -> Option<Vec<Curve>> {
+        let curve = |bound| Curve { shift: self.gamma, ..Curve::inverse(bound) };
+        Some(self.bounds(groups).into_iter().map(curve).collect())
     }
 }

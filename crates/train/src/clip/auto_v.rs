@@ -5,6 +5,7 @@
 //! although the gradient has not vanished; AUTO-S mends that. Cost class NORM.
 use super::{Bound, ClipRule, Grouping, split};
 use crate::{each::Each, state::State};
+use engine::op::Curve;
 use serde::{Deserialize, Serialize};
 
 fn one() -> Bound {
@@ -35,5 +36,8 @@ impl ClipRule for AutoV {
     fn weigh(&self, norms: Each) -> Each {
         let bounds = self.bounds(norms.columns());
         norms.recip_or_zero().times_row(&bounds)
+    }
+    fn curves(&self, groups: usize) -> Option<Vec<Curve>> {
+        Some(self.bounds(groups).into_iter().map(Curve::inverse).collect())
     }
 }

@@ -145,7 +145,6 @@ fn leave_one_out() {
     });
 }
 
-/// A lot is the sum of its examples taken one at a time: no rule looks across.
 /// What leaves is vouched for by the very bounds that are tried above: noise is scaled by these.
 #[test]
 fn what_is_vouched_for_is_what_was_tried() {
@@ -160,6 +159,7 @@ fn what_is_vouched_for_is_what_was_tried() {
     }
 }
 
+/// A lot is the sum of its examples taken one at a time: no rule looks across.
 #[test]
 fn one_row_at_a_time() {
     every().par_iter().filter(|(_, rule)| rule.crowds().is_none()).for_each(|(text, rule)| {
@@ -248,4 +248,32 @@ fn settings_are_written_and_read() {
     for entry in ClipConfig::ENTRIES {
         assert!(!entry.source.is_empty() && !entry.class.is_empty(), "{entry:?}");
     }
+}
+
+/// A rule's closed form is the rule: what a GPU makes of norms is what `weigh` says.
+#[test]
+fn closed_forms_are_the_rules() {
+    let mut closed = Vec::new();
+    for (text, rule) in every() {
+        let groups = Groups::new(&*rule, &layout());
+        let Some(curves) = rule.curves(groups.count) else { continue };
+        assert_eq!(curves.len(), groups.count, "{text}");
+        let mut coins = Coins::new(3);
+        let special = [0.0, 1e-300, 1e-13, 1.0, 3.0, 1e30].into_iter();
+        let norms: Vec<f64> = special.chain((0..500).map(|_| 10f64.powf(24.0 * coins.uniform() - 12.0))).collect();
+        let rows = norms.iter().flat_map(|n| vec![*n; groups.count]).collect();
+        let weights = rule.weigh(crate::each::Each::new(rows, groups.count)).into_rows();
+        for (weights, norm) in weights.chunks(groups.count).zip(&norms) {
+            for (weight, curve) in weights.iter().zip(&curves) {
+                let there = curve.at(*norm);
+                // Beyond what an f32 holds both are capped.
+                let near = (weight - there).abs() <= 1e-12 * weight.abs() || (*weight > 1e38 && there > 1e38);
+                assert!(near, "{text}: norm {norm:e}: {weight:e}, the closed form {there:e}");
+            }
+        }
+        closed.push(text.split('"').nth(1).unwrap_or_default().to_owned());
+    }
+    closed.dedup();
+    let all = ["flat", "auto-s", "auto-v", "nsgd", "norm-fed-avg", "psac", "psasc", "global", "v2-s", "v2-t"];
+    assert_eq!(closed, [&all[..], &["per-layer", "parameter-wise", "block-wise"]].concat());
 }

@@ -3,7 +3,8 @@
 //! Source: the idea of DiceSGD (Zhang, Bu, Wu & Hong 2024, ICLR, arXiv 2311.14632), in the form that is private without further
 //! assumptions: `clip(g_i + e_i, C)`, `e_i <- g_i + e_i - clip(g_i + e_i, C)`. Sensitivity `C`: an example's summand is a function
 //! of its own data, its own past and released iterates, no longer than `C`; given what was released, a step is still a sampled
-//! Gaussian of sensitivity `C` (rule R6 of `methods`). As published the memory is one hidden vector `e` that mixes everybody
+//! Gaussian of sensitivity `C` (rule R6 of `methods`), if everybody is drawn by a coin of his own: in a lot of fixed size somebody's
+//! place is somebody else's absence, whose memory would tell of it later, so that such draws are refused. As published the memory is one hidden vector `e` that mixes everybody
 //! and is never noised: it differs between neighbours in *every* later step, drawn or not, so that no sampling amplifies
 //! it. Honestly charged, its share of 1000 steps costs noise of 63 C2 for a zCDP budget of 0.5, so that a `C2` large enough to
 //! remove bias is out of reach by orders of magnitude; the published noise formula assumes bounded gradients, and the authors'
@@ -52,7 +53,8 @@ mod tests {
             let draw = Poisson::new(0, 0.5, Key::from_seed(1)).unwrap().draw(t);
             let lot = contribute(&*rule, &layout, taps(&rows(&x)), residuals.as_ref()).close(&*rule, &layout);
             let mut noise = super::super::Noise { mechanism: Box::new(Scripted(vec![0.0; 3])), answer: 0.0 };
-            let mean = lot.release(&mut *rule, &mut noise, &mut residuals, &mut ledger.open(&draw), &layout, (t, 3.0));
+            let mean =
+                lot.release(&mut *rule, &mut noise, &mut residuals, (&mut ledger.open(&draw), None), &layout, (t, 3.0));
             let mean: Vec<f64> = mean.unwrap().get().flat().iter().map(|x| f64::from(*x)).collect();
             x.iter_mut().zip(&mean).for_each(|(x, m)| *x -= 0.05 * m);
             means.push(mean);

@@ -4,6 +4,7 @@
 //! `w g` has norm `min(n, C)`. Cost class NORM.
 use super::{Bound, ClipRule, Grouping, split};
 use crate::{each::Each, state::State};
+use engine::op::Curve;
 use serde::{Deserialize, Serialize};
 
 /// `{ rule = "flat", bound = 1.0 }`
@@ -29,6 +30,9 @@ impl ClipRule for Flat {
     fn weigh(&self, norms: Each) -> Each {
         let bounds = self.bounds(norms.columns());
         weights(norms, &bounds)
+    }
+    fn curves(&self, groups: usize) -> Option<Vec<Curve>> {
+        Some(self.bounds(groups).into_iter().map(Curve::flat).collect())
     }
 }
 

@@ -5,6 +5,7 @@
 //! at the price of small steps under unchanged noise. All or nothing: an example at the threshold jumps. Cost class NORM.
 use super::{Bound, ClipRule, split};
 use crate::{each::Each, state::State};
+use engine::op::Curve;
 use serde::{Deserialize, Serialize};
 
 fn threshold() -> f64 {
@@ -36,5 +37,9 @@ impl ClipRule for Global {
     fn weigh(&self, norms: Each) -> Each {
         let (threshold, bound) = (self.threshold, self.bound.get());
         norms.within(threshold) * (bound / threshold)
+    }
+    fn curves(&self, groups: usize) -> Option<Vec<Curve>> {
+        let below = self.bound.get() / self.threshold;
+        Some(vec![Curve { threshold: self.threshold, below, ..Curve::inverse(0.0) }; groups])
     }
 }

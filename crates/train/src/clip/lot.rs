@@ -1,6 +1,10 @@
 //! What is added up over a lot while it is secret: weighted sums, answers, crowds, and what is kept for next time.
 use super::{ClipRule, Price, Question, TINY, grouping::Groups};
 use crate::{each::Each, grads::Grads, tap::Taps, team::Team};
+use engine::{
+    Device, Tensor,
+    op::{Curve, Weighing},
+};
 use privacy::{Stream, Sum};
 use std::collections::{BTreeMap, HashMap};
 
@@ -58,16 +62,35 @@ impl Parts {
         let dots = taps.dots(rule.directions());
         let taps = residuals.iter().fold(taps, |taps, residuals| residuals.add(taps));
         let mut taps = rule.frame().into_iter().fold(taps, |taps, frame| frame.enter(taps));
-        let norms: Vec<f64> = taps.norms(&groups.of, groups.count).into_iter().map(f64::sqrt).collect();
+        let mut norms = match curves(rule, groups) {
+            None => taps.norms(&groups.of, groups.count),
+            Some(curves) => {
+                let (bounds, present) = (&groups.bounds[..], taps.present);
+                match taps.weights(&groups.of, &Weighing { curves: &curves, bounds, tiny: TINY, present }) {
+                    Ok(weights) => return Parts::weighed_there(groups, &taps, &weights),
+                    Err(squares) => squares,
+                }
+            }
+        };
+        norms.iter_mut().for_each(|square| *square = square.sqrt());
         match rule.crowds() {
             Some(crowds) => Parts { crowds: gather(&crowds, groups, &taps, &norms), ..Parts::empty(rule, groups) },
             None => Parts::weighed(rule, groups, &taps, norms, &dots),
         }
     }
 
+    /// Weighed and capped where the norms are: nobody waits for them.
+    fn weighed_there(groups: &Groups, taps: &Taps, weights: &[Tensor]) -> Parts {
+        #[cfg(test)]
+        assert!(!UNCAPPED.get(), "a GPU's cap cannot be taken away");
+        let sum = taps.sum_columns(weights, &groups.of);
+        Parts { sum, answer: Vec::new(), crowds: BTreeMap::new(), left: Vec::new() }
+    }
+
     fn weighed(rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[f64]) -> Parts {
         let proposed = rule.weigh(shown(&norms, groups.count, dots)).into_rows();
-        let weights = cap(&proposed, &norms, &groups.bounds);
+        let mut weights = cap(&proposed, &norms, &groups.bounds);
+        weights[taps.present * groups.count..].fill(0.0);
         let answer = rule.ask().map_or_else(Vec::new, |question| {
             let most = most(&question, &weights, &norms, groups);
             let answers = rule.answer(Each::new(norms, groups.count)).into_rows();
@@ -123,9 +146,18 @@ impl Parts {
     }
 }
 
+/// The rule's weights in closed form, if that is all that it makes of gradients on a GPU.
+pub(super) fn curves(rule: &dyn ClipRule, groups: &Groups) -> Option<Vec<Curve>> {
+    let more = rule.ask().is_some() || rule.crowds().is_some() || rule.remembers() || !rule.directions().is_empty();
+    (!more && groups.layout.device() != Device::Cpu).then(|| rule.curves(groups.count)).flatten()
+}
+
 /// What a rule is shown: norms, and inner products after them.
 pub(crate) fn shown(norms: &[f64], groups: usize, dots: &[f64]) -> Each {
     let k = dots.len() / (norms.len() / groups).max(1);
+    if k == 0 {
+        return Each::new(norms.to_vec(), groups);
+    }
     let mut rows = Vec::with_capacity(norms.len() + dots.len());
     for (i, norms) in norms.chunks(groups).enumerate() {
         rows.extend_from_slice(norms);
@@ -141,22 +173,27 @@ thread_local! {
 }
 
 /// Each example's weights, no larger than its bounds allow; all zero if any of its norms or weights is not finite.
-pub(crate) fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
+pub fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
     #[cfg(test)]
     if UNCAPPED.get() {
         return proposed.iter().map(|w| *w as f32).collect();
     }
     let groups = bounds.len();
-    let mut weights = Vec::with_capacity(proposed.len());
-    for (proposed, norms) in proposed.chunks(groups).zip(norms.chunks(groups)) {
-        let finite = proposed.iter().chain(norms).all(|x| x.is_finite());
-        let one = |((w, n), c): ((&f64, &f64), &f64)| match finite {
-            true => down(w.max(0.0).min(c / n.max(TINY))),
-            false => 0.0,
-        };
-        weights.extend(proposed.iter().zip(norms).zip(bounds).map(one));
+    let mut weights = vec![0.0; proposed.len()];
+    let rows = proposed.chunks_exact(groups).zip(norms.chunks_exact(groups));
+    for (weights, (proposed, norms)) in weights.chunks_exact_mut(groups).zip(rows) {
+        if proposed.iter().chain(norms).all(|x| x.is_finite()) {
+            let all = proposed.iter().zip(norms).zip(bounds);
+            weights.iter_mut().zip(all).for_each(|(weight, ((w, n), c))| *weight = capped(*w, *n, *c));
+        }
     }
     weights
+}
+
+/// The weight itself, or `c / n` if it is more: most are not, and are spared the division.
+fn capped(w: f64, n: f64, c: f64) -> f32 {
+    let (w, n) = (w.max(0.0), n.max(TINY));
+    down(if w * n <= c { w } else { c / n })
 }
 
 /// The largest f32 that is not above `w`: tiny weights of enormous gradients lose digits, and must not lose them upwards.

@@ -11,13 +11,17 @@
 //! *Argument.* The sum is one summand an example. A rule sees norms through [`Each`](crate::each::Each), which has no operation across
 //! examples, by `&self`, so an example's weight depends on itself and released values only. Each weight is then capped at
 //! `bound / norm` (and at zero from below; what is not finite counts as zero), so each group of a summand is no longer than
-//! its bound and the whole no longer than the root of their squares. Norms and sums are f32 products: their rounding is
-//! covered by [`ROUNDING`], a margin on the vouched bound that the noise is scaled by. A norm below [`TINY`] may have
+//! its bound and the whole no longer than the root of their squares. Norms and sums are f32 products: the rounding of a
+//! norm and of a weight is covered by [`ROUNDING`], a margin on the vouched bound that the noise is scaled by. *Not claimed*: that
+//! roundings inside a sum are, whatever the data: each depends on all that was added before, so that one more example moves
+//! the others' roundings too (Casacuberta et al. 2022, arXiv 2207.10635; ARCHITECTURE.md has a number). A norm below [`TINY`] may have
 //! underflowed, so weights are capped as if it were `TINY`. A rule's frame is data, and what is measured in it is what is
 //! added up. Where means of crowds are clipped, one example changes one mean, from one vector of at most the bound to
 //! another: twice the bound. What a rule remembers of an example goes into that example's next gradient alone, before it is
 //! capped: given what was released, a step is still one capped summand of whoever is drawn (`methods`, rule R6).
-//! *Tests.* `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`.
+//! Where a rule is a closed form of norms on a GPU (`ClipRule::curves`), the cap is made there, of the same norms by the same operations
+//! (`engine::op::Weighing`).
+//! *Tests.* `tests/gpu/weights.rs`; `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`.
 #[cfg(test)]
 mod audit;
 mod bound;
@@ -51,11 +55,12 @@ pub use frame::{Frame, Projection};
 use grouping::Groups;
 pub use grouping::{Grouping, split};
 use lot::Parts;
+pub use lot::cap;
+pub(crate) use lot::shown;
 pub use lot::{Crowds, Residuals};
-pub(crate) use lot::{cap, shown};
 use privacy::{Bounded, LedgerError, Privatized, Round, Secret};
 pub use question::{Price, Question, SideNoise, share};
-pub use release::{Joint, Noise};
+pub use release::{Early, Joint, Noise};
 pub use rule::{ClipRule, News, Prepare, Setting};
 use std::sync::Arc;
 
@@ -99,7 +104,7 @@ registry! {
     micro_batch::MicroBatch = "micro-batch", "clip means of small crowds; one example counts twice", "Ponomareva et al. 2023, arXiv 2303.00654", "CROWD";
 }
 
-/// Margin on the vouched bound for the rounding of f32 norms and sums, relative.
+/// Margin on the vouched bound for the rounding of f32 norms and weights, and of sums whose roundings do not conspire; relative.
 pub const ROUNDING: f64 = 1e-5;
 /// Norms below this are treated as this when weights are capped: their squares may have underflowed in f32.
 pub const TINY: f64 = 1e-12;
@@ -174,12 +179,12 @@ impl Closed {
         rule: &mut dyn ClipRule,
         noise: &mut Noise,
         residuals: &mut Option<Secret<Residuals>>,
-        round: &mut Round,
+        (round, early): (&mut Round, Option<Early>),
         layout: &Arc<Layout>,
         (step, size): (u64, f64),
     ) -> Result<Privatized<Grads>, LedgerError> {
         let left = std::mem::replace(&mut self.left, Secret::new(Vec::new()));
-        let released = noise.release(rule, self, round, layout, (step, size))?;
+        let released = noise.release(rule, self, (round, early), layout, (step, size))?;
         if rule.remembers() {
             let kept = residuals.take().unwrap_or_else(|| Secret::new(Residuals::default())).join(left);
             *residuals = Some(kept.map(|(mut kept, left)| {
@@ -204,6 +209,11 @@ pub fn contribute(
         Some(residuals) => taps.join(residuals.as_ref()).map(|(taps, r)| Parts::of(rule, &groups, taps, Some(r))),
     };
     Lot { parts }
+}
+
+/// Whether a rule's weights are made where gradients are, on a GPU.
+pub(crate) fn weighs_there(rule: &dyn ClipRule, layout: &Arc<Layout>) -> bool {
+    rule.frame().is_none() && lot::curves(rule, &Groups::new(rule, layout)).is_some()
 }
 
 /// NOT PRIVATE: the sum without clipping, for ordinary training. Examples whose loss is not finite are left out here too.

@@ -6,6 +6,7 @@
 //! length `C` or 0. Knows nothing of magnitudes: where unit vectors cancel it stands still. Cost class NORM.
 use super::{Bound, ClipRule, Grouping, split};
 use crate::{each::Each, state::State};
+use engine::op::Curve;
 use serde::{Deserialize, Serialize};
 
 /// `{ rule = "norm-fed-avg", bound = 1.0 }`
@@ -32,5 +33,8 @@ impl ClipRule for NormFedAvg {
     fn weigh(&self, norms: Each) -> Each {
         let bounds = self.bounds(norms.columns());
         norms.recip_or_zero().times_row(&bounds)
+    }
+    fn curves(&self, groups: usize) -> Option<Vec<Curve>> {
+        Some(self.bounds(groups).into_iter().map(Curve::inverse).collect())
     }
 }

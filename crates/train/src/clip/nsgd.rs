@@ -5,6 +5,7 @@
 //! its true noise multiplier is a tenth of what it reports. Cost class NORM.
 use super::{Bound, ClipRule, Grouping, split};
 use crate::{each::Each, state::State};
+use engine::op::Curve;
 use serde::{Deserialize, Serialize};
 
 fn r() -> f64 {
@@ -42,5 +43,9 @@ impl ClipRule for Nsgd {
     fn weigh(&self, norms: Each) -> Each {
         let bounds = self.bounds(norms.columns());
         (norms + self.r).recip_or_zero().times_row(&bounds)
+    }
+    fn curves(&self, groups: usize) -> Option<Vec<Curve>> {
+        let curve = |bound| Curve { shift: self.r, ..Curve::inverse(bound) };
+        Some(self.bounds(groups).into_iter().map(curve).collect())
     }
 }

@@ -7,6 +7,7 @@
 //! least, by sizes too (`"least"`). Weights of a layer are known as soon as its own norm is. Cost class LAYER-NORM.
 use super::{Bound, ClipRule, Grouping, Prepare, Setting, flat};
 use crate::{each::Each, grads::Grads, grads::Layout, state::State};
+use engine::op::Curve;
 use serde::{Deserialize, Serialize};
 
 /// How noise is spread over blocks.
@@ -119,6 +120,10 @@ impl ClipRule for Blocks {
     }
     fn weigh(&self, norms: Each) -> Each {
         flat::weights(norms, &self.bounds).times_row(&self.stretch)
+    }
+    fn curves(&self, _: usize) -> Option<Vec<Curve>> {
+        let curve = |(bound, stretch): (&f64, &f64)| Curve { most: *stretch, ..Curve::inverse(bound * stretch) };
+        Some(self.bounds.iter().zip(&self.stretch).map(curve).collect())
     }
     fn restore(&self, mean: Grads) -> Grads {
         unstretch(mean, &self.of, &self.stretch)

@@ -6,6 +6,7 @@
 //! largest `C w` of the batch, which is not private. Cost class NORM.
 use super::{Bound, ClipRule, Grouping, split};
 use crate::{each::Each, state::State};
+use engine::op::Curve;
 use serde::{Deserialize, Serialize};
 
 fn r() -> f64 {
@@ -43,5 +44,9 @@ impl ClipRule for Psac {
     fn weigh(&self, norms: Each) -> Each {
         let (r, bounds) = (self.r, self.bounds(norms.columns()));
         norms.map(move |n| (n + r / (n + r)).recip()).times_row(&bounds)
+    }
+    fn curves(&self, groups: usize) -> Option<Vec<Curve>> {
+        let curve = |bound| Curve { soft: self.r, ..Curve::inverse(bound) };
+        Some(self.bounds(groups).into_iter().map(curve).collect())
     }
 }

@@ -5,6 +5,7 @@
 //! The paper's momentum, over released gradients, is an update here (`momentum` of `sgd`). Cost class NORM.
 use super::{Bound, ClipRule, Grouping, split};
 use crate::{each::Each, state::State};
+use engine::op::Curve;
 use serde::{Deserialize, Serialize};
 
 fn r() -> f64 {
@@ -48,5 +49,9 @@ impl ClipRule for Psasc {
     fn weigh(&self, norms: Each) -> Each {
         let (r, s, bounds) = (self.r, self.s, split(self.bound, norms.columns()));
         norms.map(move |n| (s * n + r / (n + r)).recip()).times_row(&bounds)
+    }
+    fn curves(&self, groups: usize) -> Option<Vec<Curve>> {
+        let curve = |bound| Curve { slope: self.s, soft: self.r, ..Curve::inverse(bound) };
+        Some(split(self.bound, groups).into_iter().map(curve).collect())
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     look::Look,
     state::State,
 };
+use engine::op::Curve;
 use privacy::Key;
 use std::{path::PathBuf, sync::Arc};
 
@@ -24,7 +25,8 @@ pub struct Setting {
     pub sample_rate: f64,
     /// Steps of the whole run.
     pub steps: u64,
-    /// Where masks and directions that are drawn come from.
+    /// Where masks and directions that are drawn come from. Not the run's own key: whoever has that can subtract the noise of
+    /// the release.
     pub key: Arc<Key>,
     /// Where relative paths of files start.
     pub root: PathBuf,
@@ -87,6 +89,13 @@ pub trait ClipRule: State + Send + Sync {
     fn bounds(&self, groups: usize) -> Vec<f64>;
     /// Weights `[n, groups]` for norms `[n, groups]`; after the norms come inner products with [`ClipRule::directions`].
     fn weigh(&self, norms: Each) -> Each;
+
+    /// What [`ClipRule::weigh`] is, norm by norm, where that is a closed form and inner products have no part in it: a curve for
+    /// each group. A GPU then makes the weights itself, held to the bounds.
+    fn curves(&self, groups: usize) -> Option<Vec<Curve>> {
+        let _ = groups;
+        None
+    }
 
     /// The coordinates in which gradients are measured, summed and noised.
     fn frame(&self) -> Option<&Frame> {

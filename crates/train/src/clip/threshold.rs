@@ -1,5 +1,5 @@
 //! A threshold that moves with what was released, and what rules with one have in common. Not a rule.
-use super::{Setting, SideNoise};
+use super::{Setting, SideNoise, bound::RANGE};
 use crate::{grads::Grads, state::Visit};
 use privacy::Sum;
 
@@ -46,10 +46,10 @@ pub(super) fn highest() -> f64 {
 
 /// Whether limits and a unit make sense.
 pub(super) fn check(lowest: f64, highest: f64, unit: Option<f64>) -> Result<(), String> {
-    let fine = lowest > 0.0 && lowest <= highest && highest.is_finite();
+    let fine = RANGE.contains(&lowest) && RANGE.contains(&highest) && lowest <= highest;
     let unit = unit.is_none_or(|unit| unit.is_finite() && unit > 0.0);
     match (fine, unit) {
-        (false, _) => Err("lowest and highest are numbers above 0, in this order".into()),
+        (false, _) => Err("lowest and highest are numbers from 1e-30 to 1e30, in this order".into()),
         (_, false) => Err("unit is a number above 0".into()),
         _ => Ok(()),
     }

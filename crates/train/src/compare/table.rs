@@ -11,7 +11,8 @@ pub fn text(rows: &[Row]) -> String {
     let lines: Vec<String> = rows.iter().map(|row| line(row, wide)).collect();
     let tuned = rows.iter().any(|row| row.combinations > 1);
     let remark = "\nThe best of so many combinations by mean accuracy; \"eps tuned\" is the price of publishing the best of a random\nnumber of runs with that mean.\n";
-    format!("{head}\n{}\n{}", lines.join("\n"), if tuned { remark } else { "" })
+    let seeds = "\nRuns with fixed seeds, for research: not private to whoever knows the seeds.\n";
+    format!("{head}\n{}\n{}{seeds}", lines.join("\n"), if tuned { remark } else { "" })
 }
 
 fn line(row: &Row, wide: usize) -> String {

@@ -4,9 +4,9 @@
 
 use super::{
     error::DataError,
-    examples::Targets,
     schema::{Categorical, Cross, Feature, Numeric, Target, Transform},
     table::Table,
+    targets::Targets,
 };
 use ::csv::ByteRecord;
 use std::collections::HashMap;

@@ -16,9 +16,11 @@ mod examples;
 mod file;
 pub mod schema;
 mod table;
+mod targets;
 
 pub use error::DataError;
-pub use examples::{Batch, Examples, Targets};
+pub use examples::{Batch, Examples};
+pub use targets::Targets;
 
 use crate::registry::registry;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
@@ -46,7 +48,8 @@ pub struct Loaded {
     pub evaluation: Option<Examples>,
     /// The declared, public number of training examples: for the sample rate, the normaliser and the steps.
     pub declared: usize,
-    /// What the reader noticed and the user should know; holds nothing private but what each note says.
+    /// What the reader noticed and the user should know. Each note depends on the private rows, be it by a single bit: none
+    /// may be published.
     pub notes: Vec<String>,
 }
 
@@ -55,6 +58,11 @@ impl Loaded {
     fn new(train: Examples, evaluation: Option<Examples>, declared: usize) -> Result<Self, DataError> {
         if declared == 0 {
             return Err(DataError::config("examples", "must be at least 1: the public number of training examples"));
+        }
+        if evaluation.as_ref().is_some_and(|public| public.is(&train)) {
+            let problem = "the evaluation data are the training data, which are private: scores on them would be printed and not \
+                           charged; name other rows, or none";
+            return Err(DataError::config("test", problem));
         }
         let note = || {
             format!(

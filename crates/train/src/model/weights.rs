@@ -131,8 +131,8 @@ impl Weights {
             moved = step.clone().to(self.layout.device());
             &moved
         };
-        let (numbers, by) = step.factors();
-        op::walk_all(&mut self.tensors, numbers, by);
+        let (numbers, by, plus) = step.terms();
+        op::walk_all(&mut self.tensors, numbers, by, plus);
     }
 }
 

@@ -73,10 +73,11 @@ impl Point {
     /// Reads `metrics.jsonl`. Blank lines, and a last line that a crash cut short of its line feed, are skipped.
     ///
     /// # Errors
-    /// When a complete line is not a point.
-    pub fn from_lines(text: &str) -> serde_json::Result<Vec<Self>> {
+    /// The first complete line that is not a point, from 1, and why.
+    pub fn from_lines(text: &str) -> Result<Vec<Self>, (usize, serde_json::Error)> {
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-        complete.lines().filter(|line| !line.trim().is_empty()).map(serde_json::from_str).collect()
+        let lines = (1..).zip(complete.lines()).filter(|(_, line)| !line.trim().is_empty());
+        lines.map(|(at, line)| serde_json::from_str(line).map_err(|e| (at, e))).collect()
     }
 }
 
@@ -173,7 +174,7 @@ mod tests {
         assert!(line.ends_with("}\n") && line.contains(r#""epsilon":"inf""#));
         let torn = format!("{line}\n{line}{}", &line[..9]);
         assert_eq!(Point::from_lines(&torn).unwrap(), [point, point]);
-        assert!(Point::from_lines("{\"step\":\n").is_err());
+        assert_eq!(Point::from_lines(&format!("{line}\n{{\"step\":\n")).unwrap_err().0, 3);
         assert!(Point::from_lines("").unwrap().is_empty());
     }
 

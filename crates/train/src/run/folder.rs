@@ -1,6 +1,7 @@
 //! The folder of results: one run each, never overwritten unasked, and never losing a ledger.
 use std::{
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -10,6 +11,9 @@ pub enum FolderError {
     /// There is something in it.
     #[error("{0} already exists and is not empty: choose another folder, or allow replacing it with --force")]
     Taken(PathBuf),
+    /// A run is going on in it.
+    #[error("{0}: another process is writing this ledger: a run is going on in its folder, choose another one")]
+    Busy(PathBuf),
     /// It cannot be written.
     #[error("cannot write to {path}: {source}")]
     Write {
@@ -45,11 +49,20 @@ pub(super) fn claim(folder: &Path, force: bool) -> Result<(), FolderError> {
     if !force {
         return Err(FolderError::Taken(folder.to_owned()));
     }
+    let ledger = folder.join("ledger.jsonl");
+    if is_written(&ledger) {
+        return Err(FolderError::Busy(ledger));
+    }
     keep_ledger(folder).map_err(at(folder))?;
     for file in RESULTS.iter().map(|name| folder.join(name)).filter(|file| file.exists()) {
         fs::remove_file(&file).map_err(at(&file))?;
     }
     Ok(())
+}
+
+/// Whether a process holds the lock of a ledger: its results will come here, beside whatever ledger is here by then.
+fn is_written(ledger: &Path) -> bool {
+    File::open(ledger).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 fn keep_ledger(folder: &Path) -> io::Result<()> {

@@ -86,7 +86,7 @@ impl Ground {
         let Ground { config, root, data, model, world } = self;
         let devices = config.train.open_devices()?;
         let weights = engine::guard(|| weights.to(devices[0]))?;
-        let warnings = record::warnings(&config, &plan, data.notes);
+        let (warnings, notes) = (record::warnings(&config, &plan), data.notes);
         let rows = data.train.len();
         let mut trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
         trainer.team = Team::new(&devices, &trainer.weights)?;
@@ -95,7 +95,7 @@ impl Ground {
         }
         let evaluation = data.evaluation.filter(|_| trainer.team.rank() == 0);
         let (folder, behind) = (folder.map(Path::to_owned), Behind::default());
-        Ok(Run { config, plan, warnings, trainer, evaluation, folder, root, behind })
+        Ok(Run { config, plan, warnings, notes, trainer, evaluation, folder, root, behind })
     }
 }
 

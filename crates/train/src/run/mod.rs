@@ -135,8 +135,10 @@ pub struct Run {
     config: Config,
     /// The public numbers.
     pub plan: Plan,
-    /// What the user should know before starting.
+    /// What the user should know before starting; published with the results.
     pub warnings: Vec<String>,
+    /// What is for whoever runs this alone, since it depends on the private rows: not in any result.
+    pub notes: Vec<String>,
     trainer: Trainer,
     evaluation: Option<Arc<Examples>>,
     folder: Option<PathBuf>,
@@ -206,10 +208,12 @@ impl Run {
         let ledger = match folder {
             Some(folder) => {
                 folder::claim(folder, force)?;
+                // The ledger's lock first: of two runs that begin at once, one has the folder.
+                let ledger = Ledger::create(folder.join("ledger.jsonl"), neighbouring)?;
                 let path = folder.join("config.toml");
                 let written = report::write_atomically(&path, ground.config.to_toml().as_bytes());
                 written.map_err(|source| RunError::Write { path, source })?;
-                Ledger::create(folder.join("ledger.jsonl"), neighbouring)?
+                ledger
             }
             None => Ledger::new(neighbouring),
         };

@@ -15,15 +15,15 @@ const ASSUMPTIONS: [&str; 9] = [
     "The weights that training starts from do not depend on the training data.",
     "The declared number of examples, ranges, categories and every other value of the configuration are public.",
     "The configuration was not chosen by looking at results on the same training data; the cost of such a search is not included.",
-    "Only what this run writes is published: nobody watches memory, timing or the number of chunks in a step.",
-    "Noise is Gaussian in floating point (f64 normals added as f32), not an exact discrete Gaussian.",
+    "Only what this run writes is published, without its times, which depend on how many examples were drawn; nobody watches memory, timing or the number of chunks in a step.",
+    "Noise is Gaussian in floating point (f64 normals added as f32), not an exact discrete Gaussian, and sums are rounded to f32.",
     "The randomness is ChaCha20's: as good as random to anybody who does not know the key.",
     "Gradients that are not finite numbers count as zero.",
 ];
 
-/// What the user should know.
-pub(super) fn warnings(config: &Config, plan: &Plan, notes: Vec<String>) -> Vec<String> {
-    let mut all = notes;
+/// What the user and every reader should know. Nothing here may depend on the private rows, not even on how many there are.
+pub(super) fn warnings(config: &Config, plan: &Plan) -> Vec<String> {
+    let mut all = Vec::new();
     if config.privacy.mode == Mode::Ordinary {
         all.push(
             "NOT PRIVATE: ordinary training, without clipping or noise. Use it for baselines on public data only."
@@ -77,7 +77,7 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
     let noise = Noise {
         name: config.mechanism.name().into(),
         noise_multiplier: plan.noise_multiplier,
-        noise_standard_deviation_on_sum: plan.noise_multiplier * bound(run),
+        noise_standard_deviation_on_sum: run.trainer.deviation().unwrap_or(0.0),
     };
     Statement {
         secateur_version: env!("CARGO_PKG_VERSION").into(),
@@ -96,15 +96,23 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
             Some(_) => Randomness::FixedSeed,
             None => Randomness::OperatingSystem,
         },
-        assumptions: assumptions(config),
+        assumptions: assumptions(config, plan, progress),
         interrupted: progress.step < plan.steps,
     }
 }
 
-fn assumptions(config: &Config) -> Vec<String> {
+fn assumptions(config: &Config, plan: &Plan, progress: &Progress) -> Vec<String> {
     let file = config.model.weights.as_ref();
     let start = file.map(|file| format!("Training starts from the weights in {}, declared public.", file.display()));
-    ASSUMPTIONS.map(str::to_owned).into_iter().chain(start).collect()
+    // A price for each number of steps is none for a number that results chose (Rogers et al. 2016).
+    let stopped = (progress.step < plan.steps && plan.epsilon.is_finite()).then(|| {
+        format!(
+            "The run was stopped after {} of {} steps, and not because of its results: otherwise what to claim is the \
+             whole plan's epsilon, {:.4}.",
+            progress.step, plan.steps, plan.epsilon
+        )
+    });
+    ASSUMPTIONS.map(str::to_owned).into_iter().chain(start).chain(stopped).collect()
 }
 
 fn summary(run: &Run, progress: &Progress, training: Duration) -> Summary {

@@ -150,7 +150,8 @@ impl Run {
             return Err(wrong("its clip rule remembers secrets of single examples, which are not stored".into()));
         }
         run.trainer.weights = weights.to(run.trainer.weights.layout().device());
-        memory.load(&mut run.trainer, &layout).map_err(wrong)?;
+        let there = run.trainer.weights.layout().clone();
+        memory.load(&mut run.trainer, &there).map_err(wrong)?;
         run.warnings.extend(notes);
         run.warnings.extend((plan.noise_multiplier != before).then_some(more));
         run.behind = behind;
@@ -182,7 +183,8 @@ fn points(folder: &Path) -> Result<Vec<Point>, RunError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(source) => return Err(RunError::Resume(format!("{}: {source}", path.display()))),
     };
-    Point::from_lines(&text).map_err(|e| RunError::Resume(format!("{}: {e}", path.display())))
+    Point::from_lines(&text)
+        .map_err(|(line, e)| RunError::Resume(format!("{}:{line}: not a point: {e}", path.display())))
 }
 
 /// Forgets the checkpoint of a run that is finished.

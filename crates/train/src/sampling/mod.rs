@@ -38,6 +38,12 @@ pub trait Draws: Send + Sync {
         None
     }
 
+    /// Whether each example takes part by a coin of its own, whoever else does. What is remembered of some examples would
+    /// otherwise tell of others: the argument for rules that remember (`methods`, rule R6) fixes all other coins.
+    fn is_independent(&self) -> bool {
+        false
+    }
+
     /// The sampler of `rows` rows, of `examples` declared ones, for lots of `lot`.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ mod blend;
 mod product;
 mod rows;
 mod scaled;
+mod scaling;
 mod scatter;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use engine::{
 pub use product::{Factor, Product};
 pub use rows::{Rows, Squares};
 pub use scaled::Scaled;
+pub use scaling::Scaling;
 pub use scatter::Scatter;
 use std::sync::Arc;
 pub use tied::Tied;
@@ -51,9 +53,9 @@ pub trait PerExample: Send {
     fn sum(&self, weights: Part, out: PartMut);
     /// Inner product of each row with `v`, `[n]`, without multiplying the rows out where that is cheaper.
     fn dot(&self, v: Part) -> Vec<f64>;
-    /// Squared norm of each row times `scale`, coordinate by coordinate, `[n]`; none where only the rows themselves tell.
-    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
-        let _ = scale;
+    /// Each row in other coordinates, measured, `[n]`; none where only the rows themselves tell.
+    fn measured(&self, scales: per_example::Scales) -> Option<Vec<per_example::Measured>> {
+        let _ = scales;
         None
     }
 }
@@ -73,12 +75,14 @@ pub struct Taps {
     layout: Arc<Layout>,
     taps: Vec<Vec<Box<dyn PerExample>>>,
     /// Squared norms that were taken as a parameter's only tap was left.
-    squares: Vec<Option<per_example::Squares>>,
+    early_squares: Vec<Option<per_example::Squares>>,
     early: bool,
     /// The input of the layer that was last at work, and where its rows' squared norms go.
     input: Option<(Tensor, Squares)>,
     /// Each example's loss, `[n]`; where nobody said, all count as finite.
     pub(crate) losses: Option<Tensor>,
+    /// How many of the examples take part: the first ones. Others fill up rows, and their weight is 0.
+    pub(crate) present: usize,
     /// The number of each example in the data set; in order from 0 unless somebody says otherwise.
     pub who: Vec<usize>,
     /// Whether the layer now at work should compute the gradient with respect to its input.
@@ -96,10 +100,11 @@ impl Taps {
             n,
             layout: layout.clone(),
             taps: parameters.iter().map(|_| Vec::new()).collect(),
-            squares: parameters.iter().map(|_| None).collect(),
+            early_squares: parameters.iter().map(|_| None).collect(),
             early: false,
             input: None,
             losses: None,
+            present: n,
             who: (0..n).collect(),
             input_wanted: true,
         }
@@ -115,7 +120,7 @@ impl Taps {
     /// Leaves one tap for parameter `id`.
     pub fn leave(&mut self, id: usize, mut tap: impl PerExample + 'static) {
         let now = self.early && self.taps[id].is_empty() && tap.turn() == Turn::Now;
-        self.squares[id] = now.then(|| tap.norms());
+        self.early_squares[id] = now.then(|| tap.norms());
         self.taps[id].push(Box::new(tap));
     }
 
@@ -145,7 +150,7 @@ impl Taps {
     /// Forgets norms: the gradients are about to be others.
     fn forget(&mut self) {
         self.early = false;
-        self.squares.iter_mut().for_each(|squares| *squares = None);
+        self.early_squares.iter_mut().for_each(|squares| *squares = None);
     }
 
     /// How many examples.
@@ -158,10 +163,11 @@ impl Taps {
         self.n == 0
     }
 
-    /// 1 for each example whose loss is a finite number, 0 for the others, `[n]`.
+    /// 1 for each example that takes part and whose loss is a finite number, 0 for the others, `[n]`.
     pub fn finite(&self) -> Tensor {
-        let all = || Tensor::new([self.n], vec![1.0; self.n]).to(self.layout.device());
-        self.losses.as_ref().map_or_else(all, op::finite)
+        let ones = (0..self.n).map(|i| f32::from(u8::from(i < self.present)));
+        let all = || Tensor::new([self.n], ones.collect()).to(self.layout.device());
+        self.losses.as_ref().map_or_else(all, |losses| op::finite(losses, self.present))
     }
 
     /// How many parameters.
@@ -213,15 +219,12 @@ impl Taps {
     }
 
     /// Every gradient in other coordinates: `scale * (g - shift)`, coordinate by coordinate.
-    pub fn scaled(mut self, scale: &Grads, shift: Option<&Grads>) -> Taps {
+    pub fn scaled(mut self, scaling: &Arc<Scaling>) -> Taps {
         self.join();
         self.forget();
         let whole = self.taps.into_iter().enumerate().map(|(p, taps)| {
-            let scaled = |tap| {
-                let shift = shift.map(|shift| shift.part(p).to_vec());
-                Scaled::new(tap, &scale.part(p).to_vec(), shift.as_deref())
-            };
-            taps.into_iter().map(|tap| Box::new(scaled(tap)) as Box<dyn PerExample>).collect()
+            let scaled = |tap| Box::new(Scaled::new(tap, scaling.clone(), p)) as Box<dyn PerExample>;
+            taps.into_iter().map(scaled).collect()
         });
         self.taps = whole.collect();
         self
@@ -231,7 +234,8 @@ impl Taps {
     pub fn with_rows(self, layout: &Arc<Layout>, rows: Vec<Tensor>) -> Taps {
         let rows = rows.into_iter().map(|rows| rows.to(layout.device()));
         let taps = rows.map(|rows| vec![Box::new(Rows::new(rows)) as Box<dyn PerExample>]).collect();
-        Taps { taps, losses: self.losses, who: self.who, input_wanted: self.input_wanted, ..Taps::new(self.n, layout) }
+        let early_squares = (0..layout.parameters().len()).map(|_| None).collect();
+        Taps { layout: layout.clone(), taps, early_squares, early: false, input: None, ..self }
     }
 
     /// The parameters that were tapped.
@@ -241,13 +245,29 @@ impl Taps {
 
     /// Squared norms, `[n, groups]` row by row, where parameter `p` belongs to group `group_of[p]`.
     pub fn norms(&mut self, group_of: &[usize], groups: usize) -> Vec<f64> {
+        let (squares, tapped) = self.squares(group_of);
+        per_example::Squares::total(squares, &tapped, self.n, groups)
+    }
+
+    /// Weights `[n]` for each group of parameters, made of the norms on the GPU where the gradients are.
+    ///
+    /// # Errors
+    /// The squared norms, as [`Taps::norms`] says, where some of them are made on the host.
+    pub fn weights(&mut self, group_of: &[usize], weighing: &op::Weighing) -> Result<Vec<Tensor>, Vec<f64>> {
+        let ((squares, tapped), groups) = (self.squares(group_of), weighing.bounds.len());
+        let there = per_example::Squares::weights(squares, &tapped, self.n, weighing);
+        there.map_err(|squares| per_example::Squares::total(squares, &tapped, self.n, groups))
+    }
+
+    /// The squared norms that each tap makes, and the group of each.
+    fn squares(&mut self, group_of: &[usize]) -> (Vec<per_example::Squares>, Vec<usize>) {
         self.join();
-        let each = self.taps.iter_mut().zip(&mut self.squares);
+        let each = self.taps.iter_mut().zip(&mut self.early_squares);
         let each =
             each.flat_map(|(taps, early)| taps.iter_mut().map(|tap| early.take().unwrap_or_else(|| tap.norms())));
-        let squares: Vec<per_example::Squares> = each.collect();
+        let squares = each.collect();
         let tapped = self.taps.iter().zip(group_of).flat_map(|(taps, group)| taps.iter().map(move |_| *group));
-        per_example::Squares::total(squares, &tapped.collect::<Vec<usize>>(), self.n, groups)
+        (squares, tapped.collect())
     }
 
     /// The weighted sum of gradients, with one weight for each example and group, `[n, groups]` row by row.

@@ -31,33 +31,42 @@ impl Factor {
 /// Where taking norms multiplies gradients out anyway (few positions do not pay for Gram matrices), they are kept for the
 /// sum: "BK-MixOpt" of Bu et al. 2022, arXiv 2210.00038.
 pub struct Product {
-    a: Factor,
-    b: Arc<Tensor>,
-    kept: Option<op::Kept>,
+    held: Held,
     /// Of the rows of `a` and `b`, where there is one position.
     squares: Option<[Squares; 2]>,
+}
+
+/// What a gradient is made of, or the gradient itself.
+enum Held {
+    Factors {
+        a: Factor,
+        b: Arc<Tensor>,
+        kept: Option<op::Kept>,
+    },
+    /// On a GPU gradients take the place of their factors.
+    Kept(op::Kept),
 }
 
 impl Product {
     /// From the two sides; `a` says how `b` is laid out.
     pub fn new(a: Factor, b: impl Into<Arc<Tensor>>) -> Self {
-        Product { a, b: b.into(), kept: None, squares: None }
+        Product { held: Held::Factors { a, b: b.into(), kept: None }, squares: None }
     }
 
     /// From inputs `[n, 1, d]` and gradients `[n, 1, p]` at one position, the squared norms of which somebody else may know or need.
     pub fn of_one_position(a: Tensor, b: Arc<Tensor>, squares: [Squares; 2]) -> Self {
         debug_assert!(a.shape()[1] == 1 && b.shape()[1] == 1, "{a:?} and {b:?} at one position");
-        Product { a: Factor::Rows(a), b, kept: None, squares: Some(squares) }
+        Product { squares: Some(squares), ..Product::new(Factor::Rows(a), b) }
     }
+}
 
-    /// `|a|^2 |b|^2`, where there is one position.
-    fn outer_norms(&self) -> Option<Vec<f64>> {
-        let (Some([of_a, of_b]), Factor::Rows(a), Device::Cpu) = (&self.squares, &self.a, self.b.device()) else {
-            return None;
-        };
-        let [a, b] = [(of_a, a), (of_b, &*self.b)].map(|(squares, rows)| squares.get_or_init(|| op::rows_norms(rows)));
-        Some(a.iter().zip(b).map(|(a, b)| a * b).collect())
-    }
+/// `|a|^2 |b|^2` of factors at one position, on the processor.
+fn outer_norms(squares: Option<&[Squares; 2]>, a: &Factor, b: &Tensor) -> Option<Vec<f64>> {
+    let (Some([of_a, of_b]), Factor::Rows(a), Device::Cpu) = (squares, a, b.device()) else {
+        return None;
+    };
+    let [a, b] = [(of_a, a), (of_b, b)].map(|(squares, rows)| squares.get_or_init(|| op::rows_norms(rows)));
+    Some(a.iter().zip(b).map(|(a, b)| a * b).collect())
 }
 
 impl PerExample for Product {
@@ -65,27 +74,41 @@ impl PerExample for Product {
         if self.squares.is_some() { Turn::Later } else { Turn::Now }
     }
     fn rows(&self) -> Tensor {
-        op::product_rows(self.a.left(), &self.b)
+        match &self.held {
+            Held::Factors { a, b, .. } => op::product_rows(a.left(), b),
+            Held::Kept(kept) => kept.rows(),
+        }
     }
     fn norms(&mut self) -> op::Squares {
-        if let Some(norms) = self.outer_norms() {
+        let (a, b, kept) = match &mut self.held {
+            Held::Factors { a, b, kept } => (a, b, kept),
+            Held::Kept(kept) => return kept.squares(),
+        };
+        if let Some(norms) = outer_norms(self.squares.as_ref(), a, b) {
             return op::Squares::Host(norms);
         }
-        let (norms, kept) = op::product_squares_kept(self.a.left(), &self.b);
-        self.kept = kept;
+        let (norms, made) = op::product_squares_kept(a.left(), b);
+        match (made, b.device()) {
+            (Some(made), Device::Cuda(_)) => self.held = Held::Kept(made),
+            (made, _) => *kept = made,
+        }
         norms
     }
     fn sum(&self, weights: Part, out: PartMut) {
-        match &self.kept {
-            Some(kept) => kept.sum(weights, out),
-            None => op::product_sum(self.a.left(), &self.b, weights, out),
+        match &self.held {
+            Held::Factors { kept: Some(kept), .. } | Held::Kept(kept) => kept.sum(weights, out),
+            Held::Factors { a, b, kept: None } => op::product_sum(a.left(), b, weights, out),
         }
     }
     fn dot(&self, v: Part) -> Vec<f64> {
-        op::product_dot(self.a.left(), &self.b, v)
+        match &self.held {
+            Held::Factors { a, b, .. } => op::product_dot(a.left(), b, v),
+            Held::Kept(kept) => kept.dot(v),
+        }
     }
-    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
+    fn measured(&self, scales: op::Scales) -> Option<Vec<op::Measured>> {
         // The closed form is the processor's alone.
-        (self.b.device() == Device::Cpu).then(|| op::product_weighted_norms(self.a.left(), &self.b, scale)).flatten()
+        let Held::Factors { a, b, .. } = &self.held else { return None };
+        (b.device() == Device::Cpu).then(|| op::product_measured(a.left(), b, scales)).flatten()
     }
 }

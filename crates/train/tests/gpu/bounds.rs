@@ -56,6 +56,9 @@ fn sums_stay_within_reported_norms() {
             (48, 37, 29),
             (96, 200, 150),
             (512, 256, 1040),
+            (128, 384, 640),
+            (200, 640, 512),
+            (400, 1024, 768),
         ] {
             for rest in [None, Some(0.0), Some(1e-6), Some(1e-4), Some(3e-3)] {
                 let (mut a, mut b) = (numbers(&[8, t, d], 1), numbers(&[8, t, p], 2));
@@ -72,6 +75,21 @@ fn sums_stay_within_reported_norms() {
         [&mut a, &mut b].into_iter().for_each(|x| x.data_mut().iter_mut().for_each(|x| *x = x.abs()));
         let (a, b) = (a.to(device), b.to(device));
         try_all(&format!("{precision:?}, all positive"), Left::Rows { a: &a }, &b, 768 * 1000, device);
+        // Numbers that are cut off most, and in the sum, after they were weighed, perhaps not: of one sign and of both.
+        let ones = |shape: &[usize], signs: u32, last: u32| {
+            let mut x = numbers(shape, 1);
+            let low = |x: &mut f32| *x = f32::from_bits((x.to_bits() & (signs | 0x00ff_e000)) | 0x3f00_0000 | last);
+            x.data_mut().iter_mut().for_each(low);
+            x.to(device)
+        };
+        for signs in [0, 1 << 31] {
+            for (last, other) in [(0x1fff, 0x1fff), (0x0fff, 0x1fff), (0x1000, 0x1000), (0x1fff, 0)] {
+                let (a, b) = (ones(&[3, 256, 1024], signs, last), ones(&[3, 256, 640], signs, other));
+                let what = format!("{precision:?}, cut off at {last:x}, {other:x}, signs {signs:x}");
+                try_all(&what, Left::Rows { a: &a }, &b, 1024 * 640, device);
+            }
+        }
+        tied(precision, device);
         let window = Window { kernel: [3, 3], stride: [1, 1], padding: [1, 1] };
         for sign in [false, true] {
             let (x, mut b) = (numbers(&[6, 16, 16, 16], 1), numbers(&[6, 24, 16, 16], 2));
@@ -85,5 +103,25 @@ fn sums_stay_within_reported_norms() {
             let (x, b) = (x.to(device), b.to(device));
             try_all(&format!("{precision:?}, patches"), Left::Patches { x: &x, window }, &b, 16 * 9 * 24, device);
         }
+    }
+}
+
+/// The same of a table that is used twice.
+fn tied(precision: Precision, device: Device) {
+    let (n, t, d, v) = (3, 160, 256, 1028);
+    let ids: Vec<u32> = (0..n * t).map(|i| (i * i % 97) as u32).collect();
+    let [e, h] = [1, 2].map(|seed| numbers(&[n, t, d], seed).to(device));
+    let r = numbers(&[n, t, v], 3).to(device);
+    let norms = each::tied_norms(&ids, &e, &h, &r);
+    for (i, norm) in norms.iter().map(|n| n.sqrt()).enumerate() {
+        let mut weights = vec![0.0; n];
+        weights[i] = (0.7312 / norm) as f32;
+        let mut sum = Tensor::zeros_on(device, [v * d]);
+        each::product_sum(Left::Rows { a: &h }, &r, &weights, &mut sum);
+        each::scatter_sum(&ids, &e, &weights, &mut sum);
+        let length = crate::wide(&sum).iter().map(|x| x * x).sum::<f64>().sqrt();
+        let loose = precision == Precision::Bf16;
+        assert!(length <= 0.7312 * (1.0 + MARGIN), "{precision:?}, example {i}: {length}, norm {norm}");
+        assert!(loose || length >= 0.7312 * 0.93, "{precision:?}, example {i}: {length}, norm {norm}");
     }
 }

@@ -6,7 +6,9 @@ mod bounds;
 mod models;
 mod operations;
 mod products;
+mod recorder;
 mod several;
+mod weights;
 
 use engine::{Device, Gpu, Precision, Tensor};
 use privacy::{Key, Purpose};

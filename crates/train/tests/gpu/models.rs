@@ -9,6 +9,7 @@ use train::{
     data::Targets,
     layer::Coins,
     model::{Model, Weights},
+    state::{Memory, Value},
     trainer::Trainer,
     update::UpdateConfig,
     workload::Workload,
@@ -91,14 +92,14 @@ fn per_example_gradients_are_the_processors() {
     }
 }
 
-/// Some steps of a workload on a device: the weights and what the ledger says.
-fn run(name: &str, device: &str, update: &str) -> (Vec<f64>, String) {
+/// Some steps of a workload on a device: the weights and what the ledger says. Lots of the same size are launched as graphs.
+fn run(name: &str, device: &str, update: &str, (rate, chunk, steps): (f64, usize, usize)) -> (Vec<f64>, String) {
     let workload = Workload::by_name(name).unwrap_or_else(|| panic!("no workload {name}"));
-    let set = [format!("train.device={device}"), "train.chunk=24".into(), format!("update=[{update}]")];
-    let set = [&set[..], &["train.sample_rate=0.5".to_owned()]].concat();
+    let set = [format!("train.device={device}"), format!("train.chunk={chunk}"), format!("update=[{update}]")];
+    let set = [&set[..], &[format!("train.sample_rate={rate}")]].concat();
     let config = workload.config(Mode::Private, &set).unwrap_or_else(|e| panic!("{e}"));
     let mut trainer: Trainer = workload.trainer(&config, 64).unwrap_or_else(|e| panic!("{e}"));
-    (0..6).for_each(|_| {
+    (0..steps).for_each(|_| {
         engine::guard(|| trainer.step()).unwrap_or_else(|e| panic!("{e}")).unwrap_or_else(|e| panic!("{e}"))
     });
     (wide(trainer.weights.point().tensor()), format!("{:?}", trainer.ledger.entries()))
@@ -106,18 +107,78 @@ fn run(name: &str, device: &str, update: &str) -> (Vec<f64>, String) {
 
 #[test]
 fn training_is_the_processors() {
-    let Some(_turn) = gpu() else { return };
+    let Some(turn) = gpu() else { return };
     let updates = [
         ("W1", "{ update = \"sgd\", learning_rate = 0.1, momentum = 0.9, nesterov = true, weight_decay = 0.01 }"),
         ("W1", "{ update = \"adamw\", learning_rate = 0.001 }"),
         ("W2", "{ update = \"sgd\", learning_rate = 0.1 }"),
     ];
-    for (name, update) in updates {
-        let ((here, book), (there, other)) = (run(name, "cpu", update), run(name, "cuda", update));
+    let before = turn.gpu.graphs_launched();
+    for ((name, update), lots) in
+        updates.into_iter().flat_map(|update| [(update, (0.5, 24, 6)), (update, (1.0, 64, 16))])
+    {
+        let ((here, book), (there, other)) = (run(name, "cpu", update, lots), run(name, "cuda", update, lots));
         assert_eq!(book, other);
         let gap = gap(&here, &there);
-        assert!(gap < 1e-4, "{name}, {update}: weights {gap:e} apart");
+        assert!(gap < 1e-4, "{name}, {update}, {lots:?}: weights {gap:e} apart");
     }
+    let graphs = turn.gpu.graphs_launched() - before;
+    assert!(graphs >= 24, "{graphs} graphs");
+}
+
+/// Lots whose rows are filled up to one of few sizes: every step's work is seen twice soon, and the weights are the processor's.
+#[test]
+fn filled_up_rows_add_nothing() {
+    let Some(turn) = gpu() else { return };
+    let before = turn.gpu.graphs_launched();
+    for rule in ["clip.rule=flat", "clip.rule=auto-s", "privacy.mode=ordinary"] {
+        let step = |device: &str| {
+            let workload = Workload::by_name("W1").unwrap_or_else(|| panic!("no W1"));
+            let set = [
+                format!("train.device={device}"),
+                "train.chunk=512".into(),
+                "train.sample_rate=0.7".into(),
+                rule.into(),
+            ];
+            let config = workload.config(Mode::Private, &set).unwrap_or_else(|e| panic!("{e}"));
+            let mut trainer = workload.trainer(&config, 400).unwrap_or_else(|e| panic!("{e}"));
+            (0..40).for_each(|_| {
+                engine::guard(|| trainer.step()).unwrap_or_else(|e| panic!("{e}")).unwrap_or_else(|e| panic!("{e}"));
+            });
+            (wide(trainer.weights.point().tensor()), format!("{:?}", trainer.ledger.entries()))
+        };
+        let ((here, book), (there, other)) = (step("cpu"), step("cuda"));
+        assert_eq!(book, other, "{rule}");
+        let gap = gap(&here, &there);
+        assert!(gap < 1e-4, "{rule}: weights {gap:e} apart");
+    }
+    assert!(turn.gpu.graphs_launched() > before + 30, "{} graphs", turn.gpu.graphs_launched() - before);
+}
+
+/// What a checkpoint gives back goes where the run is, and not only when it is touched.
+#[test]
+fn memories_come_back_to_the_gpu() {
+    let Some(turn) = gpu() else { return };
+    let workload = Workload::by_name("W1").unwrap_or_else(|| panic!("no W1"));
+    let set = ["train.device=cuda", "update=[{ update = \"adamw\", learning_rate = 0.001 }]"].map(str::to_owned);
+    let config = workload.config(Mode::Private, &set).unwrap_or_else(|e| panic!("{e}"));
+    let mut trainer = workload.trainer(&config, 8).unwrap_or_else(|e| panic!("{e}"));
+    trainer.step().unwrap_or_else(|e| panic!("{e}"));
+    let mut kept = Memory::default();
+    for (name, value) in Memory::save(&mut trainer).iter() {
+        let value = match value {
+            Value::Grads(Some(g)) => Value::Grads(Some(g.clone().to(Device::Cpu))),
+            other => other.clone(),
+        };
+        kept.insert(name, value);
+    }
+    let layout = trainer.weights.layout().clone();
+    kept.load(&mut trainer, &layout).unwrap_or_else(|e| panic!("{e}"));
+    let points: Vec<Device> = Memory::save(&mut trainer)
+        .iter()
+        .filter_map(|(_, value)| if let Value::Grads(Some(g)) = value { Some(g.device()) } else { None })
+        .collect();
+    assert_eq!(points, [Device::Cuda(turn.gpu); 2]);
 }
 
 /// Rounded products move norms by a few percent at most, and a private step still works.

@@ -65,9 +65,19 @@ fn elementwise() {
         let mut several =
             [numbers(&[7], 5).to(device), Tensor::zeros_on(device, [0]), v.clone(), numbers(&[4099], 6).to(device)];
         let long = numbers(&[several.iter().map(Tensor::len).sum()], 7).to(device);
-        op::walk_all(&mut several, &long, -0.37);
+        op::walk_all(&mut several, &long, -0.37, None);
+        // A term beside the step, where the device has it in the same pass.
+        let plus = numbers(long.shape(), 8).to(device);
+        match device {
+            Device::Cpu => {
+                let mut both = long.clone();
+                op::add_scaled(&mut both, &plus, 0.7);
+                op::walk_all(&mut several, &both, 1.3, None);
+            }
+            Device::Cuda(_) => op::walk_all(&mut several, &long, 1.3, Some((&plus, 0.7))),
+        }
         let [x, _, y, z] = several;
-        vec![x, y, z, squares(vec![op::square(&a)]), a, step, walked, op::finite(&v)]
+        vec![x, y, z, squares(vec![op::square(&a)]), a, step, walked, op::finite(&v, 19_000)]
     });
 }
 
@@ -199,7 +209,7 @@ fn losses() {
             vec![losses, gradient]
         });
         twins("errors", 2e-6, |device| {
-            let (x, t) = (numbers(&[5, k], 1).to(device), op::finite(&numbers(&[5, k], 2)).to(device));
+            let (x, t) = (numbers(&[5, k], 1).to(device), op::finite(&numbers(&[5, k], 2), 5 * k).to(device));
             let ((a, b), (c, d)) = (op::mean_squared_error(&x, &t), op::sigmoid_cross_entropy(&x, &t));
             vec![a, b, c, d]
         });

@@ -124,19 +124,105 @@ fn products_of_examples() {
     }
 }
 
+/// Gradients that a GPU keeps: of many positions, by both kernels, with sizes that fill no tile.
+#[test]
+fn gradients_of_many_positions_are_kept() {
+    for (c, p, [h, w], [k, s, q]) in [
+        (3, 16, [16, 16], [3, 1, 1]),
+        (16, 24, [13, 15], [3, 1, 1]),
+        (9, 20, [31, 28], [3, 2, 1]),
+        (33, 40, [17, 12], [3, 1, 1]),
+        (4, 5, [20, 20], [7, 1, 3]),
+    ] {
+        let window = Window { kernel: [k, k], stride: [s, s], padding: [q, q] };
+        twins(&format!("kept {c} to {p}, {window:?}"), 2e-5, |device| {
+            let (oh, ow) = window.output(h, w).unwrap();
+            let (x, b) = (numbers(&[4, c, h, w], 1).to(device), numbers(&[4, p, oh, ow], 2).to(device));
+            let left = Left::Patches { x: &x, window };
+            let kept = each::product_norms_kept(left, &b).1;
+            assert!(kept.is_some() || device == Device::Cpu);
+            products(left, &b, p * c * k * k, device)
+        });
+    }
+    twins("kept rows", 2e-5, |device| {
+        let (a, b) = (numbers(&[4, 200, 40], 1).to(device), numbers(&[4, 200, 24], 2).to(device));
+        products(Left::Rows { a: &a }, &b, 24 * 40, device)
+    });
+}
+
+/// Norms by our own Gram matrices, of several maps at once: above those of the gradients in f64, and not far.
+#[test]
+fn gram_norms_of_several_maps() {
+    let Some(turn) = gpu() else { return };
+    turn.gpu.set_precision(engine::Precision::Tf32);
+    let device = Device::Cuda(turn.gpu);
+    let sizes = [
+        (5, 40, 60),
+        (64, 256, 252),
+        (128, 384, 400),
+        (129, 512, 300),
+        (300, 1000, 640),
+        (512, 768, 1100),
+        (640, 2048, 1500),
+        (64, 8300, 200),
+        (150, 300, 9000),
+    ];
+    for n in [1, 3] {
+        let maps: Vec<[Tensor; 2]> =
+            sizes.iter().map(|&(t, d, p)| [numbers(&[n, t, d], 1), numbers(&[n, t, p], 2)]).collect();
+        let squares = |on: &[Tensor; 2]| {
+            let [a, b] = [0, 1].map(|k| on[k].clone().to(device));
+            each::product_squares_kept(Left::Rows { a: &a }, &b).0
+        };
+        let groups: Vec<usize> = (0..maps.len()).collect();
+        let all = each::Squares::total(maps.iter().map(squares).collect(), &groups, n, maps.len());
+        for (k, (map, size)) in maps.iter().zip(sizes).enumerate() {
+            let alone = squares(map).to_host();
+            let formed = each::product_norms(Left::Rows { a: &map[0] }, &map[1]);
+            for i in 0..n {
+                let (got, want) = (all[i * maps.len() + k].sqrt(), formed[i].sqrt());
+                assert_eq!(got, alone[i].sqrt(), "{size:?}, example {i}, alone");
+                assert!((want..=want * 1.06).contains(&got), "{size:?}, example {i}: {got}, {want}");
+            }
+        }
+    }
+    // Logits, whose rows are further apart than they are long.
+    let [x, w] = [numbers(&[3, 100, 2048], 1), numbers(&[1027, 2048], 2)].map(|x| x.to(device));
+    let logits = op::linear(&x, &w, None);
+    let got = each::product_norms(Left::Rows { a: &x }, &logits);
+    let want = each::product_norms(Left::Rows { a: &x.to_host() }, &logits.to_host());
+    for (got, want) in got.iter().zip(want) {
+        assert!((1.0..1.1).contains(&(got / want)), "padded: {got}, {want}");
+    }
+    // Examples that are not numbers, or too large, are told, and are nobody else's business.
+    let (mut a, b) = (numbers(&[4, 160, 512], 1), numbers(&[4, 160, 512], 2));
+    let clean = each::product_norms(Left::Rows { a: &a }, &b);
+    a.data_mut()[160 * 512 + 77] = f32::NAN;
+    a.data_mut()[2 * 160 * 512 + 99] = f32::INFINITY;
+    let (a, b) = (a.to(device), b.to(device));
+    let got = each::product_norms(Left::Rows { a: &a }, &b);
+    assert!(!got[1].is_finite() && !got[2].is_finite(), "{got:?}");
+    for i in [0, 3] {
+        assert!((1.0..1.12).contains(&(got[i] / clean[i])), "{got:?}, {clean:?}");
+    }
+}
+
 fn products(left: Left, b: &Tensor, size: usize, device: Device) -> Vec<Tensor> {
     let weights = [0.5, 0.0, -1.25, 1.0];
     let (norms, kept) = each::product_norms_kept(left, b);
     let mut sum = numbers(&[size], 8).to(device);
     each::product_sum(left, b, &weights, &mut sum);
     let mut again = numbers(&[size], 8).to(device);
-    match kept {
+    match &kept {
         Some(kept) => kept.sum(&weights, &mut again),
         None => each::product_sum(left, b, &weights, &mut again),
     }
     let v = numbers(&[size], 9).to(device);
     let dot = squares(each::product_dot(left, b, &v));
-    vec![each::product_rows(left, b), squares(norms), sum, again, dot]
+    let rows = kept.as_ref().map_or_else(|| each::product_rows(left, b), each::Kept::rows);
+    let dots = kept.as_ref().map_or_else(|| each::product_dot(left, b, &v), |kept| kept.dot(&v));
+    let norms_again = kept.as_ref().map_or_else(|| norms.clone(), |kept| kept.squares().to_host());
+    vec![each::product_rows(left, b), squares(norms), sum, again, dot, rows, squares(dots), squares(norms_again)]
 }
 
 #[test]

@@ -3,25 +3,36 @@
 //! # Why this is private
 //! *Claim.* With any [`Precision`](crate::Precision), what an example adds to a sum is no longer than its weight times the
 //! norm reported for it, but for the rounding of f32 sums, which clipping's margin covers.
-//! *Argument.* Three ways lead to a norm.
-//! * The gradient itself is made, by a product whose factors may be rounded; its norm is taken in f64, and the SAME numbers,
-//!   made again by the same operations ([`tiles`], [`products`]), are then weighed and summed in f32. How the factors were
-//!   rounded does not matter.
+//! *Argument.* Four ways lead to a norm ([`Way`]).
+//! * The gradient is made once, by a product whose factors may be rounded, and kept; its norm is taken in f64 or f32 of the
+//!   numbers that are kept, and the sum weighs those numbers in f32. What the product rounded, and how it added up, is the
+//!   same in both because it happened once.
+//! * The gradient is made twice: the SAME numbers, made again by the same operations ([`tiles`], [`products`]), are weighed and
+//!   summed in f32. How the factors were rounded does not matter.
 //! * One position (`t = 1`): norms and sums are true f32, whatever the precision.
-//! * Gram matrices: `n^2 = sum_ts (a_t a_s)(b_t b_s)` of the rounded factors. Their sum multiplies `w b` instead of `b`, and
-//!   `round(w b)` is not `w round(b)`: each is within `unit` of `w b`, relative, so term `t` moves by at most
-//!   `2 unit w |a_t| |b_t|`. Terms may cancel and these errors do not: the bound is `2 unit s` with
-//!   `s = sum_t |a_t| |b_t|`, the roots of the matrices' diagonals. Rounding in the accumulation of `n^2` is allowed for by
-//!   [`slack`] `s^2`: in f32 sums are rounded to nearest; tensor cores cut off, which showed 1.3e-5 of the squared norm where it
-//!   shows most (all numbers positive). What is reported is `sqrt(n^2 + slack s^2) + 2 unit s`: for terms at right angles,
-//!   with `t = 128` in TF32, 2 % above the norm; never below it.
+//! * Gram matrices: `n^2 = sum_ts (a_t a_s)(b_t b_s)` of the rounded factors. Their sum multiplies `w b` instead of `b` (or `w a`
+//!   instead of `a`), and `round(w b)` is not `w round(b)`; nor need a library round a number alike in two products. Each
+//!   term `t` of the sum is within a share of `|a_t| |b_t|` of its term in the matrices. Terms may cancel and
+//!   these errors do not: the bound is that share of `s = sum_t |a_t| |b_t|`, the roots of the matrices' diagonals. Rounding in
+//!   the accumulation of `n^2` is allowed for by [`slack`] `s^2`: in f32 sums are rounded to nearest; tensor cores cut off at
+//!   every step of eight products, which showed 2^-24 of a sum a step where it shows most (all numbers positive): 5.5e-6 of
+//!   the squared norm for 768 + 64 products, 2.3e-5 for 3072 + 64, by our kernel and by cuBLAS alike. What is reported is
+//!   `middle sqrt(n^2 + slack s^2) + unit s`, with two sets of [`margins`]:
+//!   * our own matrices (TF32, `grams.rs`) cut factors off, to `a'`, `b'`. In the sum one factor is rounded to nearest, by us, after
+//!     it was weighed: it is within `2^-10` of `m b'`, `m = 1 + 2^-11`, relative. The other is read by the library, which takes
+//!     it as it is, or the number of TF32 below or above: within `2^-11` of `m a'`. So terms are within
+//!     `m^2 1.5 2^-10 |a'| |b'|` (and less than `2^-19` for products of these shares) of `m^2` times theirs: `middle = m^2`.
+//!     For terms at right angles, with `t = 128`, that is 1.8 % above the norm; never below it;
+//!   * a library's matrices: each factor's rounding may move a term by [`Precision::unit`](crate::Precision::unit) in the matrices and in the
+//!     sum, so the share is `2 unit` for the one that is weighed; `middle = 1`. That the other is rounded alike in both is
+//!     taken for granted here.
 //!
-//! A rounded `a` is the same in the Gram matrix and in the sum: a library rounds a number one way.
-//! *Tests.* `tests/gpu.rs`: `sums_stay_within_reported_norms`, with factors whose terms cancel, at each precision.
+//! *Tests.* `tests/gpu/bounds.rs`: `sums_stay_within_reported_norms`, with factors whose terms cancel, at each precision.
 
 use super::factors::Factors;
+use super::kept::Kept;
 use super::squares::{Numbers, Squares};
-use super::{products, tiles};
+use super::{grams, products, tiles};
 use crate::cuda::blas::{Matrix, Product};
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::op::unfold;
@@ -31,17 +42,27 @@ use crate::{Device, Gpu, Part, Precision, Tensor};
 const EPSILON: f64 = 1.0 / (1 << 24) as f64;
 /// Elements of Gram matrices that are held at a time.
 const GRAMS: usize = 1 << 26;
+/// So few rows are summed by one thread a column.
+const FEW: usize = 64;
 /// Threads for each example's reductions.
 const THREADS: u32 = 256;
 
-/// What rounding may take from a sum of products of Gram matrices, relative to the square of the sum of its terms' sizes.
-fn slack(gpu: &Gpu) -> f64 {
-    if gpu.precision() == Precision::F32 { 2f64.powi(-21) } else { 2f64.powi(-16) }
+/// What rounding may take from a sum of products of Gram matrices, relative to the square of the sum of its terms' sizes,
+/// when `numbers` products are added up for an element of one and of the other.
+pub(super) fn slack(gpu: &Gpu, numbers: usize) -> f64 {
+    if gpu.precision() == Precision::F32 { 2f64.powi(-21) } else { 2f64.powi(-17) + numbers as f64 * 2f64.powi(-27) }
 }
 
-/// How far one term of a sum may move because a weighted factor is rounded anew.
-fn unit(gpu: &Gpu) -> f64 {
-    2.0 * gpu.precision().unit() + 2.0 * EPSILON
+/// What stands between the norm by Gram matrices and the norm that is reported, besides [`slack`]: the share of its size by
+/// which a term may move, and what it may move from; of our own matrices or of a library's.
+pub(super) fn margins(gpu: &Gpu, own: bool) -> [f64; 2] {
+    let (middle, share) = if own {
+        let middle = (1.0 + 2f64.powi(-11)).powi(2);
+        (middle, middle * (1.5 * 2f64.powi(-10) + 2f64.powi(-19)))
+    } else {
+        (1.0, 2.0 * gpu.precision().unit())
+    };
+    [share + 2.0 * EPSILON, middle]
 }
 
 /// Pieces that a row of `len` is cut into, so that few long rows keep the GPU busy.
@@ -70,31 +91,81 @@ pub(super) fn rows_dots(gpu: &'static Gpu, rows: u64, other: u64, [n, p, stride]
     reduce(gpu, n, pieces(p), |grid, parts| gpu.launch("dot_rows", grid, arguments![rows, other, parts, p, stride]))
 }
 
-/// `out += sum_i weights[i] rows[i]`.
-pub(super) fn rows_sum(gpu: &'static Gpu, rows: u64, weights: u64, out: u64, [n, p]: [usize; 2]) {
-    gpu.launch("sum_rows", Grid::blocks(p.div_ceil(32), 1, 1024), arguments![rows, weights, out, n, p]);
+/// `out += sum_i weights[i] rows[i]`, where rows of `p` are `[taps, p / taps]` and `out` is `[p / taps, taps]`.
+pub(super) fn rows_sum(gpu: &'static Gpu, rows: u64, weights: u64, out: u64, [n, p, taps]: [usize; 3]) {
+    let list = arguments![rows, weights, out, n, p, taps];
+    if n <= FEW {
+        return gpu.launch("sum_few_rows", Grid::over(p), list);
+    }
+    gpu.launch("sum_rows", Grid::blocks(p.div_ceil(32), 1, 1024), list);
 }
 
-/// Whether Gram matrices are cheaper than the gradients: `t^2 (p + d)` against `t p d` multiplications.
-fn by_grams(factors: &Factors) -> bool {
-    let &Factors { t, d, p, .. } = factors;
-    factors.unfolding.is_none() && t * (p + d) < p * d
+/// Each of `n` rows `[taps, len]` at `x` as `[len, taps]`, to `y`.
+pub(super) fn taps_last(gpu: &'static Gpu, x: u64, y: u64, [n, len, taps]: [usize; 3]) {
+    gpu.launch("taps_last", Grid::over(n * len * taps), arguments![x, y, n, len, taps]);
 }
 
-/// Squared norms.
-pub(super) fn squares(gpu: &'static Gpu, factors: &Factors) -> Squares {
-    let &Factors { n, t, d, p, a, b, window, .. } = factors;
-    Squares::Device(match window {
-        _ if n * t * d * p == 0 => {
-            let out = Numbers::new(gpu, n);
-            gpu.clear(out.at(), 8 * n);
-            out
+/// How a gradient's norm is taken, and its sum.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// One position: the product of its factors' norms; one product in f32.
+    Outer,
+    /// By Gram matrices; one product.
+    Grams,
+    /// Made once, and kept until the sum.
+    Kept,
+    /// Made twice, in registers.
+    Twice,
+}
+
+/// Operations a nanosecond when gradients are made again for the sum, in TF32 (measured: 90 to 140 thousand).
+const MAKING: usize = 95_000;
+/// Bytes a nanosecond to memory and back.
+const MOVING: usize = 2_700;
+/// The most that kept gradients may take, in halves of what their factors take, of which they are in the place.
+const ROOM: usize = 5;
+
+impl Way {
+    /// By cost, from shapes alone: `t^2 (p + d)` multiplications for Gram matrices against `t p d` for the gradients, which
+    /// are kept where 8 bytes a number (written, read) take less than `2 t` operations.
+    fn of(factors: &Factors) -> Self {
+        let &Factors { t, d, p, a, b, window, .. } = factors;
+        let quicker = 2 * t * MOVING > 8 * MAKING;
+        let roomy = 2 * p * d <= ROOM * (a.row_len() + b.row_len());
+        match window {
+            None if t == 1 => Way::Outer,
+            None if t * (p + d) < p * d => Way::Grams,
+            _ if quicker && roomy => Way::Kept,
+            _ => Way::Twice,
         }
-        Some(window) => tiles::squares(gpu, factors, window),
-        None if t == 1 => return Squares::Rows(a.clone(), Some(b.clone())),
-        None if by_grams(factors) => grams(gpu, factors, None),
-        None => products::squares(gpu, factors),
-    })
+    }
+}
+
+/// Squared norms, and gradients that were kept; none are unless they may be.
+pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, keep: bool) -> (Squares, Option<Kept>) {
+    let &Factors { n, t, d, p, a, b, window, .. } = factors;
+    if n * t * d * p == 0 {
+        let out = Numbers::new(gpu, n);
+        gpu.clear(out.at(), 8 * n);
+        return (Squares::Device(out), None);
+    }
+    let keep = keep && Way::of(factors) == Way::Kept;
+    let squares = match (Way::of(factors), window) {
+        (Way::Outer, _) => Squares::Rows(a.clone(), Some(b.clone())),
+        (Way::Grams, _) if grams::fits(gpu, (a, b)) => Squares::Grams(a.clone(), b.clone()),
+        (Way::Grams, _) => Squares::Device(by_grams(gpu, factors, None)),
+        (_, Some(window)) => {
+            let rows = keep.then(|| Tensor::unfilled_on(Device::Cuda(gpu), [n, p * d]));
+            return tiles::squares(gpu, factors, window, rows);
+        }
+        (_, None) if keep => {
+            let rows = rows(gpu, factors);
+            let squares = rows_squares(gpu, rows.address(), n, p * d);
+            return (Squares::Device(squares), Some(Kept::new(rows, 1)));
+        }
+        (_, None) => Squares::Device(products::squares(gpu, factors)),
+    };
+    (squares, None)
 }
 
 /// What a table that is used twice adds to the Gram matrices of its product part.
@@ -108,39 +179,65 @@ pub(super) struct Twice<'a> {
 }
 
 /// Upper bounds of squared norms by Gram matrices, for as many examples at a time as memory is held for.
-pub(super) fn grams(gpu: &'static Gpu, factors: &Factors, twice: Option<&Twice>) -> Numbers {
+pub(super) fn by_grams(gpu: &'static Gpu, factors: &Factors, twice: Option<&Twice>) -> Numbers {
     let &Factors { n, t, d, p, a, b, .. } = factors;
     let (out, most) = (Numbers::new(gpu, n), (GRAMS / (2 * t * t)).clamp(1, n.max(1)));
-    let squares = [0; 3].map(|_| Buffer::of(gpu, most * t * t));
-    let pieces = pieces(t * t);
-    let (parts, crosses) = (Numbers::new(gpu, 2 * most * pieces), Numbers::new(gpu, 2 * most));
-    let blas = gpu.blas();
+    let own = grams::fits(gpu, (a, b)).then(|| grams::of_one(gpu, (a, b)));
+    let slack = if own.is_some() { grams::margin(gpu, (a, b)) } else { slack(gpu, d + p) };
+    let [unit, middle] = margins(gpu, own.is_some());
     for first in (0..n).step_by(most) {
         let batch = most.min(n - first);
-        let part = |x: &Tensor| {
-            let (at, row) = x.rows_at();
-            Matrix::new(at + (4 * first * t * row) as u64, row).every(t * row)
+        let library = own.is_none().then(|| parts(gpu, factors, first, batch));
+        let (parts, pieces, skipped) = match (&own, &library) {
+            (Some((parts, pieces)), _) => (parts, *pieces, first * pieces),
+            (_, Some((parts, pieces))) => (parts, *pieces, 0),
+            _ => unreachable!("parts are made one way or the other"),
         };
-        let square = |k: usize| Matrix::new(squares[k].address(), t).every(t * t);
-        let how = |inner: usize| Product { batch, ..Product::new(gpu, t, t, inner) };
-        blas.product(gpu, square(0), part(a), part(a).t(), &how(d));
-        blas.product(gpu, square(1), part(b), part(b).t(), &how(p));
-        let grid = Grid::blocks(batch, pieces, THREADS);
-        gpu.launch("gram_parts", grid, arguments![square(0).at, square(1).at, parts.at(), t]);
-        let to = out.at() + 8 * first as u64;
-        let Some(Twice { e, ids, scattered }) = twice else {
-            let list = arguments![parts.at(), to, batch, pieces, slack(gpu), unit(gpu)];
+        let (parts, to) = (parts.at() + 16 * skipped as u64, out.at() + 8 * first as u64);
+        let Some(twice) = twice else {
+            let list = arguments![parts, to, batch, pieces, slack, unit, middle];
             gpu.launch("gram_norms", Grid::over(batch), list);
             continue;
         };
-        blas.product(gpu, square(2), part(a), part(e).t(), &how(d));
-        let (ids, scattered) = (ids + (4 * first * t) as u64, scattered.at() + 8 * first as u64);
-        let list = arguments![square(2).at, part(b).at, part(e).at, ids, crosses.at(), t, part(b).row, d];
-        gpu.launch("tied_parts", Grid::blocks(batch, 1, THREADS), list);
-        let list = arguments![parts.at(), crosses.at(), scattered, to, batch, pieces, slack(gpu), unit(gpu)];
+        let (crosses, scattered) =
+            (crosses(gpu, factors, twice, first, batch), twice.scattered.at() + 8 * first as u64);
+        let list = arguments![parts, crosses.at(), scattered, to, batch, pieces, slack, unit, middle];
         gpu.launch("tied_norms", Grid::over(batch), list);
     }
     out
+}
+
+/// Rows of example `first` and those behind it.
+fn rows_from(x: &Tensor, t: usize, first: usize) -> Matrix {
+    let (at, row) = x.rows_at();
+    Matrix::new(at + (4 * first * t * row) as u64, row).every(t * row)
+}
+
+/// The parts of `batch` examples' sums, by a library's Gram matrices, and how many an example has.
+fn parts(gpu: &'static Gpu, factors: &Factors, first: usize, batch: usize) -> (Numbers, usize) {
+    let &Factors { t, d, p, a, b, .. } = factors;
+    let (squares, pieces) = ([0; 2].map(|_| Buffer::of(gpu, batch * t * t)), pieces(t * t));
+    let parts = Numbers::new(gpu, 2 * batch * pieces);
+    for (square, (x, inner)) in squares.iter().zip([(a, d), (b, p)]) {
+        let (x, to) = (rows_from(x, t, first), Matrix::new(square.address(), t).every(t * t));
+        gpu.blas().product(gpu, to, x, x.t(), &Product { batch, ..Product::new(gpu, t, t, inner) });
+    }
+    let list = arguments![&squares[0], &squares[1], parts.at(), t];
+    gpu.launch("gram_parts", Grid::blocks(batch, pieces, THREADS), list);
+    (parts, pieces)
+}
+
+/// What the two uses of a table have in common, for `batch` examples.
+fn crosses(gpu: &'static Gpu, factors: &Factors, twice: &Twice, first: usize, batch: usize) -> Numbers {
+    let (&Factors { t, d, a, b, .. }, &Twice { e, ids, .. }) = (factors, twice);
+    let (cross, crosses) = (Buffer::of(gpu, batch * t * t), Numbers::new(gpu, 2 * batch));
+    let [a, b, e] = [a, b, e].map(|x| rows_from(x, t, first));
+    let to = Matrix::new(cross.address(), t).every(t * t);
+    gpu.blas().product(gpu, to, a, e.t(), &Product { batch, ..Product::new(gpu, t, t, d) });
+    let ids = ids + (4 * first * t) as u64;
+    let list = arguments![&cross, b.at, e.at, ids, crosses.at(), t, b.row, d];
+    gpu.launch("tied_parts", Grid::blocks(batch, 1, THREADS), list);
+    crosses
 }
 
 /// Every example's gradient, `[n, p d]`.
@@ -180,7 +277,7 @@ pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: Part, out: u64)
     }
     weights.on(gpu, |weights| match window {
         Some(window) => tiles::sum(gpu, factors, window, weights, out),
-        None if t == 1 || by_grams(factors) => weighed_sum(gpu, factors, weights, out),
+        None if matches!(Way::of(factors), Way::Outer | Way::Grams) => weighed_sum(gpu, factors, weights, out),
         None => products::sum(gpu, factors, weights, out),
     });
 }
@@ -191,7 +288,8 @@ fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
     let (narrow, wide) = if d < p { (a, b) } else { (b, a) };
     let (scaled, (at, row)) = (Buffer::of(gpu, narrow.len()), wide.rows_at());
     let pieces = narrow.row_len().div_ceil(1024).clamp(64.min((t * row).div_ceil(1024)), 4096);
-    let list = arguments![narrow, weights, &scaled, narrow.row_len(), at, t * row];
+    let round = t > 1 && gpu.precision() == Precision::Tf32;
+    let list = arguments![narrow, weights, &scaled, narrow.row_len(), at, t * row, round];
     gpu.launch("weigh_rows", Grid::blocks(n, pieces, THREADS), list);
     let (scaled, wide) = (Matrix::new(scaled.address(), narrow.last()), Matrix::new(at, row));
     let (a, b) = if d < p { (scaled, wide) } else { (wide, scaled) };

@@ -2,14 +2,15 @@
 
 use rayon::prelude::*;
 
-use super::factors::{Buffers, Factors, Left, add_transposed, buffers};
+use super::factors::{Buffers, Factors, Left, buffers};
 use super::ghost::{self, Scratches, forms_gradients};
 use super::gpu;
+use super::kept::Kept;
 use super::rows::squares;
+use super::square;
 use super::squares::Squares;
-use super::{rows_sum, square};
+use crate::Tensor;
 use crate::memory::Scratch;
-use crate::{Part, PartMut, Tensor};
 
 /// Whether [`product_norms`] forms the gradients, because that is cheaper than Gram matrices. It depends on shapes alone:
 /// see `per_example/ghost.rs`.
@@ -34,13 +35,13 @@ pub fn materialises(left: Left, b: &Tensor) -> bool {
 pub fn product_norms(left: Left, b: &Tensor) -> Vec<f64> {
     let factors = Factors::new(left, b);
     match b.gpu() {
-        Some(gpu) => gpu::squares(gpu, &factors).to_host(),
+        Some(gpu) => gpu::squares(gpu, &factors, false).0.to_host(),
         None => short(&factors),
     }
 }
 
-/// As [`product_norms`]; on the processor gradients that had to be formed are kept for their sum. On a GPU norms by Gram matrices are upper
-/// bounds: see `per_example/gpu.rs`.
+/// As [`product_norms`]; gradients that had to be formed are kept for their sum, on a GPU where that is quicker than to form
+/// them again. On a GPU norms by Gram matrices are upper bounds: see `per_example/gpu.rs`.
 ///
 /// # Panics
 /// If the factors do not fit each other.
@@ -58,36 +59,13 @@ pub fn product_norms_kept(left: Left, b: &Tensor) -> (Vec<f64>, Option<Kept>) {
 pub fn product_squares_kept(left: Left, b: &Tensor) -> (Squares, Option<Kept>) {
     let factors = Factors::new(left, b);
     if let Some(gpu) = b.gpu() {
-        return (gpu::squares(gpu, &factors), None);
+        return gpu::squares(gpu, &factors, true);
     }
     if forms_gradients(&factors) {
         let (norms, kept) = keep(&factors);
         (Squares::Host(norms), Some(kept))
     } else {
         (Squares::Host(short(&factors)), None)
-    }
-}
-
-/// Every example's gradient, as taking norms formed it.
-#[derive(Clone, Debug)]
-pub struct Kept {
-    rows: Tensor,
-    /// The number of outputs `p`, where the rows are `[d, p]` and not `[p, d]`.
-    lying: Option<usize>,
-}
-
-impl Kept {
-    /// Adds `sum_i weights[i] G_i` to `out` `[p d]`. Examples of weight exactly 0 are skipped.
-    ///
-    /// # Panics
-    /// If there are not `n` weights or `out` has another length.
-    pub fn sum<'a>(&self, weights: impl Into<Part<'a>>, out: impl Into<PartMut<'a>>) {
-        let (weights, out) = (weights.into(), out.into());
-        let Some(p) = self.lying else { return rows_sum(&self.rows, weights, out) };
-        let out = out.host();
-        let mut lying = Tensor::zeros([out.len()]);
-        rows_sum(&self.rows, weights, &mut lying);
-        add_transposed(lying.data(), out, p);
     }
 }
 
@@ -101,7 +79,7 @@ fn keep(factors: &Factors) -> (Vec<f64>, Kept) {
             *norm = square(row);
         });
     }
-    (norms, Kept { rows, lying: factors.lies().then_some(factors.p) })
+    (norms, Kept::new(rows, if factors.lies() { factors.d } else { 1 }))
 }
 
 fn short(factors: &Factors) -> Vec<f64> {

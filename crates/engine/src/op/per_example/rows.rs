@@ -114,7 +114,7 @@ pub fn rows_sum<'a>(g: &Tensor, weights: impl Into<Part<'a>>, out: impl Into<Par
     let p = g.row_len();
     assert!(out.len() == p, "gradients of {p} elements into {}", out.len());
     if let Some(gpu) = g.gpu() {
-        let size = [g.rows(), p];
+        let size = [g.rows(), p, 1];
         return weights.on(gpu, |w| out.on(gpu, |out| gpu::rows_sum(gpu, g.address(), w, out, size)));
     }
     let (g, weights, out) = (g.data(), weights.host(), out.host());

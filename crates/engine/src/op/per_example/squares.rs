@@ -1,6 +1,8 @@
 //! Squared norms of examples: on the host, on a GPU, or not taken yet.
 
+use super::{gpu, grams};
 use crate::cuda::{Buffer, Grid, arguments};
+use crate::op::Weighing;
 use crate::{Gpu, Tensor};
 
 /// Squared norms of examples, on the host or still on a GPU.
@@ -11,6 +13,8 @@ pub enum Squares {
     Device(Numbers),
     /// Of gradients `[n, ..]` on a GPU that are rows already, or the outer products of rows with other rows: not taken yet.
     Rows(Tensor, Option<Tensor>),
+    /// Of the sums of outer products of rows `[n, t, d]` with rows `[n, t, p]` on a GPU, by Gram matrices: not taken yet.
+    Grams(Tensor, Tensor),
 }
 
 /// Numbers of f64 on a GPU.
@@ -42,7 +46,7 @@ impl Squares {
         match self {
             Squares::Host(numbers) => numbers,
             Squares::Device(numbers) => numbers.to_host(),
-            Squares::Rows(ref g, _) => {
+            Squares::Rows(ref g, _) | Squares::Grams(ref g, _) => {
                 let n = g.rows();
                 Squares::total(vec![self], &[0], n, 1)
             }
@@ -53,7 +57,7 @@ impl Squares {
         match self {
             Squares::Host(_) => None,
             Squares::Device(numbers) => Some(numbers.buffer.gpu()),
-            Squares::Rows(g, _) => g.gpu(),
+            Squares::Rows(g, _) | Squares::Grams(g, _) => g.gpu(),
         }
     }
 
@@ -64,7 +68,7 @@ impl Squares {
     #[must_use]
     pub fn total(all: Vec<Squares>, group_of: &[usize], n: usize, groups: usize) -> Vec<f64> {
         let mut out = match all.iter().find_map(Squares::gpu) {
-            Some(gpu) => total_there(gpu, &all, group_of, [n, groups]),
+            Some(gpu) => total_there(gpu, &all, group_of, [n, groups], None).0.to_host(),
             None => vec![0.0; n * groups],
         };
         for (squares, group) in all.iter().zip(group_of) {
@@ -75,6 +79,33 @@ impl Squares {
         out
     }
 
+    /// The factors, where Gram matrices tell.
+    fn map(&self) -> Option<grams::Map<'_>> {
+        if let Squares::Grams(a, b) = self { Some((a, b)) } else { None }
+    }
+
+    /// What is made of such sums: weights `[n]` of each group, on the GPU that all the norms are on.
+    ///
+    /// # Errors
+    /// All of them, where some are on the host.
+    ///
+    /// # Panics
+    /// As [`Squares::total`], or if there is not a curve for each bound.
+    pub fn weights(
+        all: Vec<Squares>,
+        group_of: &[usize],
+        n: usize,
+        weighing: &Weighing,
+    ) -> Result<Vec<Tensor>, Vec<Squares>> {
+        let groups = weighing.bounds.len();
+        assert!(weighing.curves.len() == groups, "{} curves for {groups} bounds", weighing.curves.len());
+        let host = all.iter().any(|squares| matches!(squares, Squares::Host(_)));
+        match all.iter().find_map(Squares::gpu).filter(|_| !host) {
+            Some(gpu) => Ok(total_there(gpu, &all, group_of, [n, groups], Some(weighing)).1),
+            None => Err(all),
+        }
+    }
+
     /// What the kernel is told: addresses and lengths of rows, of other rows, of which there may be none. Squares that were
     /// taken have the largest length of all.
     fn entry(&self, n: usize) -> Option<[u64; 4]> {
@@ -83,7 +114,7 @@ impl Squares {
             [g.address(), g.row_len() as u64]
         };
         match self {
-            Squares::Host(_) => None,
+            Squares::Host(_) | Squares::Grams(..) => None,
             Squares::Device(numbers) => {
                 assert!(numbers.len == n, "{} norms of {n} examples", numbers.len);
                 Some([numbers.at(), u64::MAX, 0, 0])
@@ -96,12 +127,25 @@ impl Squares {
     }
 }
 
-/// Those that are on a GPU, in one launch.
-fn total_there(gpu: &'static Gpu, all: &[Squares], group_of: &[usize], [n, groups]: [usize; 2]) -> Vec<f64> {
-    let entries = all.iter().zip(group_of).filter_map(|(squares, group)| Some((squares.entry(n)?, *group)));
+/// Those that are on a GPU, in one launch after that of Gram matrices, and the weights that are made of them, if any are.
+fn total_there(
+    gpu: &'static Gpu,
+    all: &[Squares],
+    group_of: &[usize],
+    [n, groups]: [usize; 2],
+    weighing: Option<&Weighing>,
+) -> (Numbers, Vec<Tensor>) {
+    let maps: Vec<grams::Map> = all.iter().filter_map(Squares::map).collect();
+    let by_grams = grams::squares(gpu, &maps, n, gpu::margins(gpu, true));
+    let mut next = (by_grams.at()..).step_by(8 * n.max(1)).map(|at| [at, u64::MAX, 0, 0]);
+    let entry = |squares: &Squares| squares.map().and_then(|_| next.next()).or_else(|| squares.entry(n));
+    let entries = all.iter().map(entry).zip(group_of).filter_map(|(entry, group)| Some((entry?, *group)));
     let table: Vec<u64> = entries.flat_map(|([a, d, b, p], group)| [a, d, b, p, group as u64]).collect();
-    let (count, table, out) = (table.len() / 5, gpu.upload(&table), Numbers::new(gpu, n * groups));
+    let (count, table, out) = (table.len() / 5, gpu.constant(&table), Numbers::new(gpu, n * groups));
+    let prepared = weighing.map(|weighing| weighing.prepare(gpu, n));
+    let curves = prepared.as_ref().map_or(0, |(_, curves)| curves.address());
+    let (present, tiny) = weighing.map_or((0, 0.0), |weighing| (weighing.present, weighing.tiny));
     let grid = Grid { shared: 8 * count as u32, ..Grid::blocks(n, 1, 256) };
-    gpu.launch("total_norms", grid, arguments![&table, count, out.at(), groups]);
-    out.to_host()
+    gpu.launch("total_norms", grid, arguments![&*table, count, out.at(), groups, curves, present, tiny]);
+    (out, prepared.map_or_else(Vec::new, |(weights, _)| weights))
 }

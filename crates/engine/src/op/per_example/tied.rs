@@ -73,7 +73,7 @@ fn squares_there(gpu: &'static Gpu, ids: Part<u32>, [e, h, r]: [&Tensor; 3], for
     let factors = Factors::new(Left::Rows { a: h }, r);
     ids.on(gpu, |ids| {
         let scattered = squares_on(gpu, ids, e);
-        gpu::grams(gpu, &factors, Some(&Twice { e, ids, scattered }))
+        gpu::by_grams(gpu, &factors, Some(&Twice { e, ids, scattered }))
     })
 }
 

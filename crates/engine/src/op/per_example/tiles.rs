@@ -1,17 +1,20 @@
-//! Norms and sums of convolutions' gradients on a GPU, by kernels that make each gradient in registers and write none.
+//! Norms and sums of convolutions' gradients on a GPU, by kernels that make each gradient in registers and write none, unless
+//! it is to be kept.
 //!
 //! # Why this is private
 //! *Claim.* What is summed is what was measured.
 //! *Argument.* Both kernels make an example's gradient by the same operations in the same order; one squares the
 //! accumulators, the other multiplies them, finished, by the weight. Which kernel and which tile is chosen here, by shape
-//! and precision alone, once for both.
-//! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`.
+//! and precision alone, once for both. Gradients that are kept are the accumulators that were squared.
+//! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`,
+//! `gradients_of_many_positions_are_kept`.
 
 use super::factors::Factors;
-use super::squares::Numbers;
+use super::kept::Kept;
+use super::squares::{Numbers, Squares};
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::op::unfold::numbers;
-use crate::{Gpu, Precision, Window};
+use crate::{Gpu, Precision, Tensor, Window};
 
 /// Shared memory that a block may have.
 const SHARED: usize = 200 << 10;
@@ -115,27 +118,35 @@ impl Tile {
     }
 }
 
-/// Squared norms of a convolution's gradients.
-pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, window: Window) -> Numbers {
+/// Squared norms of a convolution's gradients, which are written to `rows` `[n, p d]` if there are any, to be kept.
+pub(super) fn squares(
+    gpu: &'static Gpu,
+    factors: &Factors,
+    window: Window,
+    rows: Option<Tensor>,
+) -> (Squares, Option<Kept>) {
     let images = Images::new(gpu, factors, window);
     let (way, tile) = images.tile(false);
     let (&Factors { n, p, a, b, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
     let (parts, out, none, c) = (Numbers::new(gpu, n * tile.count), Numbers::new(gpu, n), 0u64, images.c);
-    match way {
+    let to = rows.as_ref();
+    let taps = match way {
         Way::Stencil(r) => {
             // Small gradients are made several to a block, as long as there are enough blocks.
             let each = 16usize.div_ceil(oh.div_ceil(r)).min(n * tile.count / (8 * PROCESSORS)).max(1);
-            let list = arguments![a, b, n, each, none, parts.at()];
+            let list = arguments![a, b, n, each, to, parts.at()];
             gpu.launch_variant("stencil_norms", &tile.defines, tile.grid(n.div_ceil(each) * tile.count), list);
+            kh * kw
         }
         Way::Patches => {
-            let list = arguments![a, b, c, h, w, kh, kw, sh, sw, ph, pw, oh, ow, p, none, parts.at()];
+            let list = arguments![a, b, c, h, w, kh, kw, sh, sw, ph, pw, oh, ow, p, to, parts.at()];
             gpu.launch_variant("patches_norms", &tile.defines, tile.grid(n * tile.count), list);
+            1
         }
-    }
+    };
     let list = arguments![parts.at(), n, tile.count, 0u32, none, out.at()];
     gpu.launch("norms_of_parts", Grid::over(32 * n), list);
-    out
+    (Squares::Device(out), rows.map(|rows| Kept::new(rows, taps)))
 }
 
 /// `out += sum_i weights[i] G_i` of a convolution's gradients.

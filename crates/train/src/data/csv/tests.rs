@@ -98,11 +98,15 @@ fn files_load_from_the_root_with_and_without_header() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("train.csv"), "1;2;x;no\n1;2;y;yes\n").unwrap();
     let mut csv = schema();
-    (csv.delimiter, csv.header, csv.test) = (";".into(), false, Some("train.csv".into()));
+    std::fs::write(folder.path().join("test.csv"), "1;2;x;no\n1;2;y;no\n").unwrap();
+    (csv.delimiter, csv.header, csv.test) = (";".into(), false, Some("test.csv".into()));
     csv.columns = ["age", "gain", "work", "rich"].map(String::from).to_vec();
     let loaded = DataConfig(Kind::Csv(csv.clone())).load(folder.path()).unwrap();
     assert_eq!((loaded.declared, loaded.train.len(), loaded.evaluation.unwrap().len()), (3, 2, 2));
     assert!(loaded.notes.len() == 1 && !loaded.notes[0].contains('2'), "{:?}", loaded.notes);
+    csv.test = Some("train.csv".into());
+    let error = csv.load(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("data.test") && error.contains("are the training data"), "{error}");
     csv.test = Some("nowhere.csv".into());
     let error = csv.load(folder.path()).unwrap_err().to_string();
     assert!(error.contains("nowhere.csv") && error.contains("--data-dir"), "{error}");

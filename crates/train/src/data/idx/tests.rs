@@ -21,13 +21,16 @@ fn load(config: &Idx, images: &[u8], labels: &[u8]) -> Result<Loaded, String> {
 #[test]
 fn images_and_labels_are_read() {
     let images = idx(&[2, 1, 2], &[0, 255, 51, 102]);
-    let config = Idx { mean: 0.5, std: 0.5, test_images: Some("i".into()), test_labels: Some("l".into()), ..config() };
+    let config = Idx { mean: 0.5, std: 0.5, ..config() };
     let loaded = load(&config, &images, &idx(&[2], &[2, 0])).unwrap();
     let batch = loaded.train.gather(&[0, 1]);
     assert_eq!(batch.shape, [1, 1, 2]);
     assert_eq!(batch.inputs, [-1.0, 1.0, -0.6, -0.2]);
     assert!(matches!(batch.targets, Targets::Classes { labels, names } if labels == [2, 0] && names[2] == "2"));
-    assert_eq!((loaded.notes.len(), loaded.evaluation.unwrap().len()), (0, 2));
+    assert!(loaded.notes.is_empty() && loaded.evaluation.is_none());
+    let twice = Idx { test_images: Some("i".into()), test_labels: Some("l".into()), ..config };
+    let error = load(&twice, &images, &idx(&[2], &[2, 0])).unwrap_err();
+    assert!(error.contains("are the training data"), "{error}");
     let rows = load(&config_of(3, &["a", "b", "c"]), &idx(&[2, 4], &[0; 8]), &idx(&[2], &[2, 0])).unwrap().train;
     assert_eq!((rows.shape(), rows.class_names().unwrap()[1].as_str()), (&[4][..], "b"));
     let colour = load(&self::config(), &idx(&[2, 3, 1, 1], &[0; 6]), &idx(&[2], &[2, 0])).unwrap().train;
@@ -112,4 +115,18 @@ fn mnist_is_as_published() {
 fn fashion_mnist_is_as_published() {
     let Some((counts, first, _)) = real("fashion-mnist") else { return };
     assert_eq!((counts, first), (vec![6000; 10], vec![9, 0, 0, 3, 0, 2, 7, 2, 5, 5]));
+}
+
+/// What is held out is trained on by nobody, and evaluated on; test files are not even looked for.
+#[test]
+fn the_last_training_images_can_be_held_out() {
+    let (images, labels) = (idx(&[3, 1, 1], &[0, 51, 255]), idx(&[3], &[0, 1, 2]));
+    let config =
+        Idx { held_out: 1, test_images: Some("absent".into()), test_labels: Some("absent".into()), ..config() };
+    let loaded = load(&config, &images, &labels).unwrap();
+    let held = loaded.evaluation.unwrap().gather(&[0]);
+    assert_eq!((loaded.notes.len(), loaded.train.gather(&[0, 1]).inputs), (0, vec![0.0, 0.2]));
+    assert!(held.inputs == [1.0] && matches!(held.targets, Targets::Classes { labels, .. } if labels == [2]));
+    let error = load(&Idx { held_out: 3, ..config }, &images, &labels).unwrap_err();
+    assert!(error.contains("held_out"), "{error}");
 }

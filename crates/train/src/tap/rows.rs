@@ -1,5 +1,5 @@
 //! Gradients that are already one row an example: biases, norm scales and shifts, positions. Few numbers each.
-use super::PerExample;
+use super::{PerExample, Turn};
 use engine::{Device, Part, PartMut, Tensor, op::pad_rows, op::per_example as op};
 use std::sync::{Arc, OnceLock};
 
@@ -30,6 +30,9 @@ impl Rows {
 }
 
 impl PerExample for Rows {
+    fn turn(&self) -> Turn {
+        if self.squares.is_some() { Turn::Later } else { Turn::Now }
+    }
     fn rows(&self) -> Tensor {
         Tensor::clone(&self.g)
     }

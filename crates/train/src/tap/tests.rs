@@ -81,6 +81,48 @@ fn norms_are_taken_by_group() {
     assert_eq!(taps.sum(&[0.5, 2.0], &[0, 1, 0], 2).flat(), [1.5, 2.0, 4.0, 0.5]);
 }
 
+/// Norms that were taken as taps were left belong to those gradients: what is shifted, weighed, replaced or joined is
+/// measured again.
+#[test]
+fn norms_taken_early_are_forgotten_when_gradients_change() {
+    let layout = layout(&[&[2]]);
+    let rows = |numbers: [f32; 2]| Rows::new(tensor(&[1, 2], &numbers));
+    let early = || {
+        let mut taps = Taps::new(1, &layout).measured();
+        taps.leave(0, rows([3.0, 4.0]));
+        taps
+    };
+    let norm = |mut taps: Taps| taps.norms(&[0], 1)[0];
+    assert!(early().early_squares[0].is_some());
+    assert_eq!(norm(early()), 25.0);
+    let grads = |numbers: [f32; 2]| Grads::new(&layout, numbers.to_vec());
+    let scaling = Arc::new(Scaling::new(grads([2.0, 1.0]), Some(grads([1.0, 0.0]))));
+    assert_eq!(norm(early().scaled(&scaling)), 32.0);
+    assert_eq!(norm(early().with_rows(&layout, vec![tensor(&[1, 2], &[1.0, 1.0])])), 2.0);
+    assert_eq!(norm(Taps::blended(vec![(2.0, early())])), 100.0);
+    assert_eq!(norm(Taps::blended(vec![(1.0, early()), (1.0, early())])), 100.0);
+    let mut twice = early();
+    twice.leave(0, rows([1.0, 0.0]));
+    assert_eq!(norm(twice), 32.0);
+}
+
+/// Squares that come with a slope are those of the rows; they reach the layer above by its own input, and nobody else.
+#[test]
+fn squares_of_an_input_come_from_its_own_layer() {
+    let mut taps = Taps::new(2, &layout(&[&[2]])).measured();
+    let (y, other) = (tensor(&[2, 2], &[3.0, 4.0, 0.0, 2.0]), tensor(&[2, 2], &[3.0, 4.0, 0.0, 2.0]));
+    let dy = || tensor(&[2, 2], &[1.0, 2.0, 5.0, 1.0]);
+    let squares = taps.squares_of_input(&other);
+    let (slope, of_dy) = taps.slope(Activation::Relu, &y, dy());
+    assert_eq!((slope.data(), of_dy.get().cloned()), (&[1.0, 2.0, 0.0, 1.0][..], Some(vec![5.0, 1.0])));
+    assert!(squares.get().is_none());
+    let squares = taps.squares_of_input(&y);
+    let _ = taps.slope(Activation::Relu, &y.clone(), dy());
+    assert_eq!(squares.get(), Some(&vec![25.0, 4.0]));
+    let mut unmeasured = Taps::new(2, &layout(&[&[2]]));
+    assert!(unmeasured.slope(Activation::Relu, &y, dy()).1.get().is_none());
+}
+
 #[test]
 fn what_nobody_tapped_is_known() {
     let mut taps = Taps::new(0, &layout(&[&[2], &[1]]));

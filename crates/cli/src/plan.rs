@@ -34,6 +34,9 @@ pub enum Scheme {
 
 const SCHEMES: &str = "poisson, full, truncated-poisson:B (B: the largest batch), fixed-size, balls-in-bins, shuffled";
 
+/// A rate that was written with six digits or more is that of the whole number nearest to it.
+const ROUNDED: f64 = 0.01;
+
 /// Reads `--sampling`.
 pub fn scheme(text: &str) -> Result<Scheme, String> {
     let (name, size) = text.split_once(':').map_or((text, None), |(name, size)| (name, Some(size)));
@@ -104,15 +107,22 @@ impl Setting {
 
     fn sampling(&self, rate: f64) -> Result<Sampling, String> {
         let examples = || self.examples.ok_or("--sampling truncated-poisson and fixed-size need --examples N");
-        let rounds =
-            || if rate > 0.0 { Ok((1.0 / rate).round() as u64) } else { Err("--sample-rate must be above 0 here") };
+        // Whole numbers of which none is cheaper than the rate that was asked for, but for its own rounding.
+        let rounds = || {
+            if rate > 0.0 {
+                Ok((1.0 / rate + ROUNDED).floor() as u64)
+            } else {
+                Err("--sample-rate must be above 0 here")
+            }
+        };
         Ok(match self.sampling {
             Scheme::Poisson => Sampling::Poisson { rate },
             Scheme::Full => Sampling::Poisson { rate: 1.0 },
             Scheme::TruncatedPoisson(cap) => Sampling::TruncatedPoisson { rate, examples: examples()?, cap },
             Scheme::FixedSize => {
                 let examples = examples()?;
-                Sampling::FixedSize { batch: (rate * examples as f64).round() as u64, examples }
+                let batch = (rate * examples as f64 - ROUNDED).ceil() as u64;
+                Sampling::FixedSize { batch: batch.clamp(u64::from(rate > 0.0), examples), examples }
             }
             Scheme::BallsInBins => Sampling::BallsInBins { bins: rounds()? },
             Scheme::Shuffled => Sampling::Shuffled { batches: rounds()? },
@@ -145,5 +155,15 @@ mod tests {
         let ledger = setting(Scheme::FixedSize, Some(5000)).ledger(&phases).unwrap();
         let Event::Round { sampling, .. } = &ledger.entries()[0].0 else { panic!("a round") };
         assert_eq!(*sampling, Sampling::FixedSize { batch: 50, examples: 5000 });
+        let chosen = |scheme, rate| setting(scheme, Some(60_000)).sampling(rate).unwrap();
+        let batch = |rate| match chosen(Scheme::FixedSize, rate) {
+            Sampling::FixedSize { batch, .. } => batch,
+            other => panic!("{other}"),
+        };
+        assert_eq!([0.0, 1e-9, 0.004_266_67, 0.004_27, 1.0].map(batch), [0, 1, 256, 257, 60_000]);
+        for (rate, bins) in [(0.4, 2), (1.0 / 3.0, 3), (0.01, 100), (1.0, 1)] {
+            assert_eq!(chosen(Scheme::BallsInBins, rate), Sampling::BallsInBins { bins }, "{rate}");
+            assert_eq!(chosen(Scheme::Shuffled, rate), Sampling::Shuffled { batches: bins }, "{rate}");
+        }
     }
 }

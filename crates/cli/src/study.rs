@@ -1,7 +1,7 @@
 //! `secateur study`: a published experiment, run here.
 use crate::Failure;
 use std::path::PathBuf;
-use train::study::{ALL, Ask, Parts, study};
+use train::study::{ALL, Ask, Book, study};
 
 /// Repeat a paper's experiments; write tables and figures.
 #[derive(clap::Args)]
@@ -10,15 +10,17 @@ Examples:
   secateur study                                   lists the studies
   secateur study chen2020 --quick --data-dir data  within three minutes
   secateur study chen2020 --data-dir data --out studies/chen2020
-  secateur study bu2022 --data-dir data --device cuda --keep parts --share   one of several processes; the last goes without --share
-  secateur study fashion2026 --data-dir data --device cuda     started twice, two processes share its runs")]
+  secateur study bu2022 --data-dir data --device cuda          started twice, two processes share the work
+  secateur study bu2022 --data-dir data --only CIFAR-10        makes those parts alone
+
+What is made is kept line by line in runs.jsonl in the folder of results: the same command goes on with what is missing.")]
 pub struct Args {
     /// chen2020, watson2023, bu2022 or fashion2026
     name: Option<String>,
     /// Less of everything: finishes within three minutes on two cores
     #[arg(long)]
     quick: bool,
-    /// Folder for results.json, README.md and page.html [default: study-NAME]
+    /// Folder for runs.jsonl, results.json, README.md and page.html [default: study-NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Where relative paths of data start [default: $SECATEUR_DATA, or else here]
@@ -30,13 +32,7 @@ pub struct Args {
     /// Where networks are trained: cpu, cuda (the first GPU) or cuda:N [default: as configurations say]
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
-    /// Keep long parts in this folder: a study that was cut off goes on from there
-    #[arg(long, value_name = "DIR")]
-    keep: Option<PathBuf>,
-    /// Make only parts that no other process has taken from --keep, and no page: start several, and then one without it
-    #[arg(long, requires = "keep")]
-    share: bool,
-    /// Of a study that is made of many runs: those whose names hold one of these words
+    /// Make only parts whose names hold one of these words, and show what there is
     #[arg(long, value_name = "WORD,..", value_delimiter = ',')]
     only: Vec<String>,
     /// Threads [default: all cores]
@@ -54,12 +50,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     let out = args.out.unwrap_or_else(|| format!("study-{name}").into());
     let data = crate::train::root(args.data_dir.as_deref(), None);
-    let (quick, studies, only, device) = (args.quick, args.studies, args.only, args.device);
-    let (parts, tell) = (Parts::new(args.keep, args.share), |line: &str| eprintln!("{line}"));
-    let results = study(&name, &Ask { quick, data, studies, out: out.clone(), only, device, parts, tell })?;
-    if args.share {
-        return Ok(());
-    }
+    let (quick, studies, device) = (args.quick, args.studies, args.device);
+    let book = Book::new(out.clone(), args.only, |line: &str| eprintln!("{line}"));
+    let results = study(&name, &Ask { quick, data, studies, device, book })?;
     print!("{}", results.markdown());
     println!("\npage: {}", out.join("page.html").display());
     Ok(())

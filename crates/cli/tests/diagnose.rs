@@ -81,10 +81,6 @@ fn what_makes_no_sense_is_named() {
         .assert()
         .failure()
         .stderr(contains("chen2020, watson2023, bu2022, fashion2026"));
-    let whole = secateur().args(["study", "bu2022", "--only", "flat"]).assert().failure();
-    whole.stderr(contains("bu2022: it is made whole"));
-    let kept = secateur().args(["study", "fashion2026", "--keep", "parts"]).assert().failure();
-    kept.stderr(contains("leave out --keep"));
     secateur().args(["study", "bu2022", "--studies", "nowhere"]).assert().failure().stderr(contains("--studies"));
 }
 

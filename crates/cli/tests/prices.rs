@@ -76,6 +76,12 @@ fn relations_and_samplings_are_priced_or_refused_with_a_reason() {
     let mut fixed = secateur();
     fixed.arg("account").args(CASE_A.split(' ')).args(["--sampling", "fixed-size", "--examples", "10000"]);
     fixed.assert().failure().stderr(contains("pld cannot price round (fixed-size 100 of 10000): gaussian 1: "));
+    // The specification prices it 2.100522 by Rényi divergences.
+    let fixed = account(
+        "--noise-multiplier 4 --sample-rate 0.01 --steps 2000 --delta 1e-5 --sampling fixed-size --examples 50000 \
+         --neighbouring replace-one",
+    );
+    assert!((1.0489..1.0493).contains(&fixed["epsilon"].as_f64().unwrap()), "{fixed}");
     secateur()
         .arg("account")
         .args(CASE_A.split(' '))

@@ -16,6 +16,7 @@
 mod cuda;
 mod device;
 mod kernel;
+mod mat;
 mod math;
 mod matmul;
 mod memory;
@@ -28,7 +29,8 @@ mod window;
 pub use cuda::{Aside, DeviceError, Gpu, Group, Precision, Ranks, Taken, Usage, guard};
 pub use device::Device;
 pub use kernel::Level;
-pub use matmul::{Mat, Threads, product};
+pub use mat::Mat;
+pub use matmul::{Threads, product};
 pub use memory::Indices;
 pub use part::{Part, PartMut, Span};
 pub use tensor::Tensor;

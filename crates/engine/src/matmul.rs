@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::Mat;
 use crate::kernel::{self, Finish, Inner, Level, MOST, Scale};
 use crate::memory::Scratch;
 use crate::narrow;
@@ -24,53 +25,6 @@ const PARTS: usize = 4;
 const SHORT: usize = 96;
 /// Strides up to this are walked along in place: what a step skips is used by the next tiles.
 const NEAR: usize = 256;
-
-/// A matrix in a slice: element (i, j) is `data[i * row_stride + j * col_stride]`.
-#[derive(Clone, Copy)]
-pub struct Mat<'a> {
-    /// Storage; may be longer than the matrix.
-    pub data: &'a [f32],
-    /// Number of rows.
-    pub rows: usize,
-    /// Number of columns.
-    pub cols: usize,
-    /// Elements from one row to the next.
-    pub row_stride: usize,
-    /// Elements from one column to the next.
-    pub col_stride: usize,
-}
-
-impl<'a> Mat<'a> {
-    /// A row-major matrix.
-    #[must_use]
-    pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
-        Self { data, rows, cols, row_stride: cols, col_stride: 1 }
-    }
-
-    /// The transpose, without moving anything.
-    #[must_use]
-    pub fn t(self) -> Self {
-        let Self { data, rows, cols, row_stride, col_stride } = self;
-        Self { data, rows: cols, cols: rows, row_stride: col_stride, col_stride: row_stride }
-    }
-
-    /// # Panics
-    /// If the slice is too short.
-    fn check(&self) {
-        if self.rows > 0 && self.cols > 0 {
-            let rows = (self.rows - 1).checked_mul(self.row_stride);
-            let cols = (self.cols - 1).checked_mul(self.col_stride);
-            let last = rows.zip(cols).and_then(|(r, c)| r.checked_add(c));
-            assert!(last.is_some_and(|last| last < self.data.len()), "{self:?} in {} elements", self.data.len());
-        }
-    }
-}
-
-impl std::fmt::Debug for Mat<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Mat[{} x {}, strides {}, {}]", self.rows, self.cols, self.row_stride, self.col_stride)
-    }
-}
 
 /// Whether a product may spread over the threads of rayon's current pool. The result is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,9 +79,26 @@ pub(crate) fn general_product(out: &mut [f32], a: Mat, b: Mat, extra: Extra, acc
     if narrow::product(out, a, b, &extra, accumulate, threads) {
         return;
     }
-    let job = Job { a, b, extra, accumulate, level: Level::current() };
+    let job = Job { a, b, extra, accumulate, lower: false, level: Level::current() };
     let spread = threads == Threads::Many && a.rows * b.cols * a.cols >= SMALL && rayon::current_num_threads() > 1;
     if spread { job.spread(out) } else { job.part(Out(out.as_mut_ptr()), 0..a.rows, 0..job.panels(), None) }
+}
+
+/// `out = a b` on and below the diagonal, on this thread; above it `out` holds anything.
+///
+/// # Panics
+/// As [`product`].
+pub(crate) fn lower_product(out: &mut [f32], a: Mat, b: Mat) {
+    assert!(a.cols == b.rows, "inner dimensions differ: {a:?} times {b:?}");
+    assert!(out.len() == a.rows * b.cols, "{a:?} times {b:?} into {} elements", out.len());
+    a.check();
+    b.check();
+    if a.cols == 0 {
+        return out.fill(0.0);
+    }
+    let extra = Extra { scale: Scale::ONE, start: None };
+    let job = Job { a, b, extra, accumulate: false, lower: true, level: Level::current() };
+    job.part(Out(out.as_mut_ptr()), 0..a.rows, 0..job.panels(), None);
 }
 
 /// One product; which parts of it are made where does not change a bit of the result.
@@ -137,6 +108,8 @@ struct Job<'a> {
     b: Mat<'a>,
     extra: Extra<'a>,
     accumulate: bool,
+    /// Whether nobody wants what lies above the diagonal.
+    lower: bool,
     level: Level,
 }
 
@@ -218,10 +191,11 @@ impl Job<'_> {
                     let inner = self.point(tile.start, steps, group.len(), copy, pointers);
                     for (panel, packed) in group.clone().zip(packed.chunks_exact(size)) {
                         let column = panel * width;
+                        let Some(columns) = self.columns(column, tile.end) else { continue };
                         let start = self.start(column, from);
                         let finish = Finish {
                             row_stride: self.b.cols,
-                            columns: width.min(self.b.cols - column),
+                            columns,
                             accumulate: self.accumulate || from > 0,
                             shift: std::ptr::null(),
                             start: start.as_ref().map_or(std::ptr::null(), |start| start.as_ptr()),
@@ -236,6 +210,16 @@ impl Job<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// How many columns are made of the panel that begins at `column`, for a tile of rows up to `below`, if any are.
+    fn columns(&self, column: usize, below: usize) -> Option<usize> {
+        let (width, vector) = (self.level.width(), self.level.width() / 2);
+        let whole = width.min(self.b.cols - column);
+        match self.lower {
+            false => Some(whole),
+            true => Some(whole.min(below.checked_sub(column).filter(|n| *n > 0)?.next_multiple_of(vector))),
         }
     }
 
@@ -287,7 +271,8 @@ fn tiles(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Extra, Mat, Threads, general_product, product};
+    use super::{Extra, Threads, general_product, lower_product, product};
+    use crate::Mat;
     use crate::kernel::Scale;
 
     fn numbers(len: usize) -> Vec<f32> {
@@ -333,6 +318,21 @@ mod tests {
             let extra = Extra { scale: Scale::Steps { weights: &weights, every: 4 }, start: Some(&start) };
             general_product(&mut out, a, b, extra, false, Threads::Many);
             close(&out, &want, 100.0);
+        }
+    }
+
+    /// Sizes around tiles, vectors and panels, over several depths.
+    #[test]
+    fn the_lower_half_is_that_of_the_whole() {
+        for (rows, depth, cols) in [(1, 1, 1), (12, 5, 12), (40, 900, 32), (33, 384, 33), (100, 20, 70), (70, 7, 100)] {
+            let (a, b) = (numbers(rows * depth), numbers(cols * depth));
+            let (a, b) = (Mat::new(&a, rows, depth), Mat::new(&b, cols, depth).t());
+            let mut out = vec![f32::NAN; rows * cols];
+            lower_product(&mut out, a, b);
+            let want = naive(a, b);
+            for (ij, want) in want.into_iter().enumerate().filter(|(ij, _)| ij % cols <= ij / cols) {
+                assert!((f64::from(out[ij]) - want).abs() < 1e-3, "{rows}, {depth}, {cols}: {} {want}", out[ij]);
+            }
         }
     }
 

@@ -24,6 +24,9 @@
 
 use crate::account::normal;
 
+/// A chance that is this share of the greatest is nothing.
+const FAINT: f64 = 1e-300;
+
 /// A lower bound on epsilon at `delta`, from `right` of `guesses` coins of `canaries` canaries.
 ///
 /// # Panics
@@ -52,7 +55,7 @@ fn rate(hits: u64, all: u64, significance: f64) -> f64 {
         return 1.0;
     }
     // The chance of so few hits is that of as many misses or more.
-    largest(1.0, |p| upper_tails(all, 1.0 - p)[(all - hits) as usize] > significance)
+    largest(1.0, |p| upper_tail(all, (1.0 - p, p), all - hits) > significance)
 }
 
 /// The end of the refuted numbers, which begin at 0; found by halving `[0, most]`.
@@ -71,34 +74,59 @@ fn largest(most: f64, refuted: impl Fn(f64) -> bool) -> f64 {
 
 /// The chance that so many guesses are right though the claim is true, or an over-estimate of it.
 fn p_value(canaries: u64, guesses: u64, right: u64, epsilon: f64, delta: f64) -> f64 {
-    let p = (1.0 + (-epsilon).exp()).recip();
-    let tails = upper_tails(guesses, p);
-    let beta = tails[right as usize];
-    let slope = (1..=right).map(|i| (tails[(right - i) as usize] - beta) / i as f64).fold(0.0, f64::max);
+    let whole = 1.0 + (-epsilon).exp();
+    let chances = (whole.recip(), (-epsilon).exp() / whole);
+    let beta = upper_tail(guesses, chances, right);
+    let mut slope = 0.0_f64;
+    tails(guesses, chances, |k, tail| {
+        let fewer = right.saturating_sub(k) as f64;
+        if k < right {
+            slope = slope.max((tail - beta) / fewer);
+        }
+        // Further down no chance is more than 1.
+        k >= right || (1.0 - beta) / fewer > slope
+    });
     (beta + 2.0 * canaries as f64 * delta * slope).min(1.0)
 }
 
-/// The chance that a binomial number is at least `k`, for every `k`.
-fn upper_tails(n: u64, p: f64) -> Vec<f64> {
-    let (log_p, log_q) = (p.ln(), (1.0 - p).ln());
-    let mut log_choose = 0.0;
-    let mut mass = Vec::with_capacity(n as usize + 1);
-    for k in 0..=n {
-        let (k, n) = (k as f64, n as f64);
-        mass.push((log_choose + k * log_p + (n - k) * log_q).exp());
-        log_choose += ((n - k) / (k + 1.0)).ln();
+/// The chance that a binomial number is at least `at`.
+fn upper_tail(n: u64, chances: (f64, f64), at: u64) -> f64 {
+    let mut last = 0.0;
+    tails(n, chances, |k, tail| {
+        last = if k >= at { tail } else { last };
+        k > at
+    });
+    last
+}
+
+/// Goes through `k` and the chance that a binomial number is at least `k`, with these chances of a one and of a zero, from the
+/// greatest that is not next to impossible downwards until none is left, or `each` is false. It takes steps for some forty standard
+/// deviations and no room.
+fn tails(n: u64, (p, q): (f64, f64), mut each: impl FnMut(u64, f64) -> bool) {
+    let up = |k: u64| (n - k) as f64 / (k + 1) as f64 * (p / q);
+    let down = |k: u64| k as f64 / (n - k + 1) as f64 * (q / p);
+    // From the most likely number to both sides, as shares of its chance.
+    let mode = ((n as f64 + 1.0) * p).floor() as u64;
+    let (mut whole, mut top, mut share) = (1.0, mode.min(n), 1.0);
+    while top < n && share > FAINT {
+        share *= up(top);
+        top += 1;
+        whole += share;
+    }
+    let (mut k, mut below) = (mode.min(n), 1.0);
+    while k > 0 && below > FAINT {
+        below *= down(k);
+        k -= 1;
+        whole += below;
     }
     let mut sum = 0.0;
-    let mut tails: Vec<f64> = mass
-        .iter()
-        .rev()
-        .map(|m| {
-            sum += m;
-            sum
-        })
-        .collect();
-    tails.reverse();
-    tails
+    for k in (0..=top).rev() {
+        sum += share;
+        if !each(k, (sum / whole).min(1.0)) || share == 0.0 {
+            break;
+        }
+        share *= if k > 0 { down(k) } else { 0.0 };
+    }
 }
 
 /// `x` with `Phi(x) = p`.
@@ -155,6 +183,24 @@ mod tests {
         assert!(bounds.iter().filter(|bound| **bound > 1.0).count() <= 22);
         let mean = bounds.iter().sum::<f64>() / 200.0;
         assert!(mean > 0.7 && mean < 1.0, "{mean}");
+    }
+
+    /// Chances by hand, and numbers of guesses that no table of chances would fit: there the law of large numbers says all.
+    #[test]
+    fn any_number_of_guesses() {
+        for (at, want) in [(0, 16.0), (1, 15.0), (2, 11.0), (3, 5.0), (4, 1.0)] {
+            assert!((upper_tail(4, (0.5, 0.5), at) - want / 16.0).abs() < 1e-15, "{at}");
+        }
+        let tail = |p: f64, at| upper_tail(1000, (p, 1.0 - p), at);
+        assert!(
+            (tail(1e-3, 1) - (1.0 - 0.999_f64.powi(1000))).abs() < 1e-12
+                && tail(0.5, 999) < 1e-290
+                && (tail(0.5, 1) - 1.0).abs() < 1e-12
+        );
+        let all = 100_000_000;
+        let got = epsilon(all, all, 60_000_000, 0.0, 0.05);
+        assert!(got < 1.5_f64.ln() && got > 1.5_f64.ln() - 1e-3, "{got}");
+        assert!((rate(all / 4, all, 0.05) - 0.25).abs() < 1e-4);
     }
 
     #[test]

@@ -87,7 +87,8 @@ fn dpsgd_exact() {
         });
     }
     eprintln!("dpsgd, exact gives pld's interval instead for {declined:?}");
-    assert!(declined.len() <= 5, "{declined:?}");
+    // Few rounds at tiny rates: their integrals do not end, and only aliasing once made it look so.
+    assert!(declined.len() <= 6, "{declined:?}");
     tally.close("dpsgd, exact");
 }
 

@@ -55,7 +55,8 @@ fn filled(n: usize, room: usize) -> usize {
     if rows <= room { rows } else { n }
 }
 
-/// The drawn examples' gradients, filled up where there is `room` (0 for none), blended from `looks`. Every look flips the same coins.
+/// The drawn examples' gradients, filled up where there is `room` (0 for none), blended from `looks`;
+/// `measured` where the norms of just these will be asked for. Every look flips the same coins.
 pub fn at(
     model: &Model,
     weights: &Weights,
@@ -63,7 +64,10 @@ pub fn at(
     data: &Secret<Arc<Examples>>,
     coins: impl Fn(Vec<usize>) -> Coins,
     (who, room): (Secret<Vec<usize>>, usize),
+    measured: bool,
 ) -> Secret<Taps> {
+    // What is blended is measured whole.
+    let measured = measured && looks.len() == 1;
     who.join(data.as_ref()).map(|(who, data)| {
         let mut rows = who.clone();
         rows.extend(who.first().into_iter().flat_map(|first| vec![*first; filled(who.len(), room) - who.len()]));
@@ -71,7 +75,7 @@ pub fn at(
             let seen = look.offset.as_ref().map(|offset| weights.seen_from(offset));
             let seen = seen.as_ref().unwrap_or(weights);
             let (inputs, targets) = data.gather_on(&rows, weights.layout().device());
-            (look.weight, model.taps_with(seen, inputs, &targets, coins(rows.clone())))
+            (look.weight, model.taps_with(seen, inputs, &targets, coins(rows.clone()), measured))
         };
         let mut taps = Taps::blended(looks.iter().map(one).collect());
         (taps.present, taps.who) = (who.len(), who);

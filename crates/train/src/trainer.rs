@@ -95,11 +95,17 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// The gradients of some of those who take part, at `weights`, which are the scene's on whatever device; with room for so many
-    /// rows.
-    fn taps(&self, weights: &Weights, looks: &[Look], who: (Secret<Vec<usize>>, usize)) -> Secret<Taps> {
+    /// The gradients of some of those who take part, at `weights`, which are the scene's on whatever device, with room for so many
+    /// rows; `measured` where the norms of just these will be asked for.
+    fn taps(
+        &self,
+        weights: &Weights,
+        looks: &[Look],
+        who: (Secret<Vec<usize>>, usize),
+        measured: bool,
+    ) -> Secret<Taps> {
         let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
-        look::at(self.model, weights, looks, self.data, coins, who)
+        look::at(self.model, weights, looks, self.data, coins, who, measured)
     }
 }
 
@@ -173,6 +179,7 @@ impl Trainer {
         let step = match method {
             Method::Private { rule, noise, residuals } => {
                 rule.begin(scene.step);
+                let plain = rule.frame().is_none() && residuals.is_none();
                 let mut round = ledger.open(&draw);
                 let early = noise.ahead(&**rule, &round, &layout);
                 let lots = team.each(scene.weights, &draw, piece, |weights, share| {
@@ -180,7 +187,7 @@ impl Trainer {
                     let room = if clip::weighs_there(rule, layout) { piece } else { 0 };
                     let several = share.len() > 1;
                     let one = |who| {
-                        let see = || scene.taps(weights, &looks, (who, room));
+                        let see = || scene.taps(weights, &looks, (who, room), plain);
                         by_itself(weights, several, || clip::contribute(rule, layout, see(), residuals.as_ref()))
                     };
                     pieces::merged(share, together, &one, &Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
@@ -200,7 +207,7 @@ impl Trainer {
                 let sums = team.each(scene.weights, &draw, piece, |weights, share| {
                     let room = if weights.layout().device() == Device::Cpu { 0 } else { piece };
                     let several = share.len() > 1;
-                    let see = |who| scene.taps(weights, &looks, (who, room)).map(|taps| clip::plain_sum(&taps));
+                    let see = |who| scene.taps(weights, &looks, (who, room), false).map(|taps| clip::plain_sum(&taps));
                     let one = |who| by_itself(weights, several, || see(who));
                     let sum = pieces::merged(share, together, &one, &Secret::merge);
                     sum.unwrap_or_else(|| Secret::new(Grads::zeros(weights.layout())))

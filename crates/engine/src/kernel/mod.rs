@@ -159,19 +159,9 @@ unsafe fn all_rows<V: Vector>(
     while tiles > 0 {
         let (tile, below) = rest.split_at(rest.len().div_ceil(tiles));
         unsafe {
-            match tile.len() {
-                1 => one_tile::<V, 1>(tile, inner, panel, out, finish),
-                2 => one_tile::<V, 2>(tile, inner, panel, out, finish),
-                3 => one_tile::<V, 3>(tile, inner, panel, out, finish),
-                4 => one_tile::<V, 4>(tile, inner, panel, out, finish),
-                5 => one_tile::<V, 5>(tile, inner, panel, out, finish),
-                6 => one_tile::<V, 6>(tile, inner, panel, out, finish),
-                7 => one_tile::<V, 7>(tile, inner, panel, out, finish),
-                8 => one_tile::<V, 8>(tile, inner, panel, out, finish),
-                9 => one_tile::<V, 9>(tile, inner, panel, out, finish),
-                10 => one_tile::<V, 10>(tile, inner, panel, out, finish),
-                11 => one_tile::<V, 11>(tile, inner, panel, out, finish),
-                _ => one_tile::<V, 12>(tile, inner, panel, out, finish),
+            match finish.columns > V::LANES {
+                true => any_tile::<V, 2>(tile, inner, panel, out, finish),
+                false => any_tile::<V, 1>(tile, inner, panel, out, finish),
             }
             out = out.add(tile.len() * finish.row_stride);
             if !finish.shift.is_null() {
@@ -182,9 +172,36 @@ unsafe fn all_rows<V: Vector>(
     }
 }
 
+/// A tile of any height, of which only the first `W` vectors of the panel's columns are made.
+#[inline(always)]
+unsafe fn any_tile<V: Vector, const W: usize>(
+    rows: &[*const f32],
+    inner: Inner,
+    panel: *const f32,
+    out: *mut f32,
+    finish: Finish,
+) {
+    unsafe {
+        match rows.len() {
+            1 => one_tile::<V, 1, W>(rows, inner, panel, out, finish),
+            2 => one_tile::<V, 2, W>(rows, inner, panel, out, finish),
+            3 => one_tile::<V, 3, W>(rows, inner, panel, out, finish),
+            4 => one_tile::<V, 4, W>(rows, inner, panel, out, finish),
+            5 => one_tile::<V, 5, W>(rows, inner, panel, out, finish),
+            6 => one_tile::<V, 6, W>(rows, inner, panel, out, finish),
+            7 => one_tile::<V, 7, W>(rows, inner, panel, out, finish),
+            8 => one_tile::<V, 8, W>(rows, inner, panel, out, finish),
+            9 => one_tile::<V, 9, W>(rows, inner, panel, out, finish),
+            10 => one_tile::<V, 10, W>(rows, inner, panel, out, finish),
+            11 => one_tile::<V, 11, W>(rows, inner, panel, out, finish),
+            _ => one_tile::<V, 12, W>(rows, inner, panel, out, finish),
+        }
+    }
+}
+
 #[inline(always)]
 #[allow(clippy::needless_range_loop, reason = "what is unrolled must be plain to the compiler: see below")]
-unsafe fn one_tile<V: Vector, const R: usize>(
+unsafe fn one_tile<V: Vector, const R: usize, const W: usize>(
     rows: &[*const f32],
     inner: Inner,
     panel: *const f32,
@@ -194,22 +211,31 @@ unsafe fn one_tile<V: Vector, const R: usize>(
     unsafe {
         let rows: [*const f32; R] = std::array::from_fn(|i| *rows.get_unchecked(i));
         for i in 0..R {
-            V::prefetch(out.wrapping_add(i * finish.row_stride));
-            V::prefetch(out.wrapping_add(i * finish.row_stride + V::LANES));
+            for w in 0..W {
+                V::prefetch(out.wrapping_add(i * finish.row_stride + w * V::LANES));
+            }
         }
-        let start = match finish.start.is_null() {
-            true => [V::zero(); 2],
-            false => [V::load(finish.start), V::load(finish.start.add(V::LANES))],
-        };
-        let mut sums = [start; R];
+        let mut sums = [[V::zero(); W]; R];
+        if !finish.start.is_null() {
+            for i in 0..R {
+                for w in 0..W {
+                    sums[i][w] = V::load(finish.start.add(w * V::LANES));
+                }
+            }
+        }
         let mut panel = panel;
         for segment in 0..inner.segments {
             let mut at = segment * inner.stride;
             for _ in 0..inner.len {
-                let b = [V::load(panel), V::load(panel.add(V::LANES))];
+                let mut b = [V::zero(); W];
+                for w in 0..W {
+                    b[w] = V::load(panel.add(w * V::LANES));
+                }
                 for i in 0..R {
                     let a = V::splat(rows[i].add(at));
-                    sums[i] = [sums[i][0].add_product(a, b[0]), sums[i][1].add_product(a, b[1])];
+                    for w in 0..W {
+                        sums[i][w] = sums[i][w].add_product(a, b[w]);
+                    }
                 }
                 at += inner.step;
                 panel = panel.add(2 * V::LANES);
@@ -217,24 +243,26 @@ unsafe fn one_tile<V: Vector, const R: usize>(
         }
         // Short loops with nothing in them, which the compiler unrolls: sums that are indexed by a variable would not stay in
         // registers above.
-        let whole = finish.columns == 2 * V::LANES && finish.shift.is_null();
+        let whole = finish.columns == W * V::LANES && finish.shift.is_null();
         if whole && finish.accumulate {
             for i in 0..R {
-                let out = out.add(i * finish.row_stride);
-                V::load(out).add(sums[i][0]).store(out);
-                V::load(out.add(V::LANES)).add(sums[i][1]).store(out.add(V::LANES));
+                for w in 0..W {
+                    let out = out.add(i * finish.row_stride + w * V::LANES);
+                    V::load(out).add(sums[i][w]).store(out);
+                }
             }
         } else if whole {
             for i in 0..R {
-                let out = out.add(i * finish.row_stride);
-                sums[i][0].store(out);
-                sums[i][1].store(out.add(V::LANES));
+                for w in 0..W {
+                    sums[i][w].store(out.add(i * finish.row_stride + w * V::LANES));
+                }
             }
         } else {
             let mut tile = [[0.0f32; 32]; R];
             for i in 0..R {
-                sums[i][0].store(tile[i].as_mut_ptr());
-                sums[i][1].store(tile[i].as_mut_ptr().add(V::LANES));
+                for w in 0..W {
+                    sums[i][w].store(tile[i].as_mut_ptr().add(w * V::LANES));
+                }
             }
             for (i, row) in tile.iter().enumerate() {
                 write(row, out.add(i * finish.row_stride), i, finish);

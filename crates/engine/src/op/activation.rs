@@ -1,9 +1,16 @@
 //! Activations that the operation before them applies itself, with its shift and in the same pass over memory.
 
+use rayon::prelude::*;
+
+use super::each::rows_at_least;
 use super::layer_norm::warps;
+use super::per_example::block_squares;
 use super::{bias_rows_channels, relu, relu_backward, tanh, tanh_backward};
 use crate::cuda::{Grid, arguments};
 use crate::{Gpu, Tensor};
+
+/// Rows whose slopes and squares are taken together, in the first cache.
+const ROWS: usize = 16;
 
 /// An activation whose slope follows from its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +41,30 @@ impl Activation {
             Activation::Relu => relu_backward(y, dy),
             Activation::Tanh => tanh_backward(y, dy),
         }
+    }
+
+    /// As [`Activation::backward`], on the host, with the squared norms of the rows of `y` and of the result: in one pass over
+    /// memory.
+    ///
+    /// # Panics
+    /// If the shapes differ, or they are on a GPU.
+    #[must_use]
+    pub fn backward_measured(self, y: &Tensor, mut dy: Tensor) -> (Tensor, [Vec<f64>; 2]) {
+        assert!(y.shape() == dy.shape(), "activation: output {y:?}, gradient {dy:?}");
+        let (n, len) = (dy.rows(), dy.row_len().max(1));
+        let mut squares = [vec![0.0; n], vec![0.0; n]];
+        let [of_y, of_dy] = &mut squares;
+        let both = of_y.par_chunks_mut(ROWS).zip(of_dy.par_chunks_mut(ROWS));
+        let rows = dy.data_mut().par_chunks_mut(ROWS * len).zip(y.data().par_chunks(ROWS * len));
+        rows.zip(both).with_min_len(rows_at_least(ROWS * len)).for_each(|((dy, y), (of_y, of_dy))| {
+            match self {
+                Activation::Relu => relu::backward(dy, y),
+                Activation::Tanh => tanh::backward(dy, y),
+            }
+            block_squares(y, len, of_y);
+            block_squares(dy, len, of_dy);
+        });
+        (dy, squares)
     }
 
     /// As [`Activation::backward`] for `dy` `[n, c, ..]`, and the sums of the result over each channel's positions, `[n, c]`.
@@ -89,4 +120,28 @@ pub(super) fn shift_channels(gpu: &Gpu, y: &mut Tensor, shift: Option<&Tensor>, 
     let (area, at) = (y.row_len().checked_div(c).unwrap_or(0), y.address_mut());
     let list = arguments![at, shift, rows, c, area];
     gpu.launch_variant("shift_channels", defines(activation), warps(rows), list);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Activation;
+    use crate::Tensor;
+    use crate::op::per_example::rows_norms;
+
+    /// Rows around the blocks that are taken together.
+    #[test]
+    fn slopes_with_squares_are_slopes_and_squares() {
+        for (n, len) in [(0, 3), (1, 1), (16, 256), (70, 33), (130, 1)] {
+            let numbers = |seed: usize| -> Vec<f32> {
+                (0..n * len).map(|i| ((i * 7919 + seed) % 1009) as f32 / 600.0 - 0.8).collect()
+            };
+            let (y, dy) = (Tensor::new([n, len], numbers(13)), Tensor::new([n, len], numbers(500)));
+            for activation in [Activation::Relu, Activation::Tanh] {
+                let want = activation.backward(&y, dy.clone());
+                let (got, [of_y, of_dy]) = activation.backward_measured(&y, dy.clone());
+                assert_eq!(got.data(), want.data());
+                assert_eq!((of_y, of_dy), (rows_norms(&y), rows_norms(&want)));
+            }
+        }
+    }
 }

@@ -33,6 +33,6 @@ fn forward(x: &mut [f32]) {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
-fn backward(dy: &mut [f32], y: &[f32]) {
+pub(super) fn backward(dy: &mut [f32], y: &[f32]) {
     dy.iter_mut().zip(y).for_each(|(dy, &y)| *dy = if y <= 0.0 { 0.0 } else { *dy });
 }

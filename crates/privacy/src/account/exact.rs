@@ -12,7 +12,7 @@
 //! Weideman 2014). Counts are whole numbers, so that every branch of `ln M` gives the same power. A single release is
 //! integrated directly: `delta = integral (p - e^epsilon q)_+`. The error stated is rounding, the largest term left out, and
 //! the moment bound on what the step repeats, over the slope of `ln delta`. Away from the saddle point rounding drowns the
-//! integral, so that epsilon is sought near it alone. Where the estimate exceeds `1e-8`, as for a few rounds at tiny rates, whose
+//! integral, so that epsilon is sought near it alone. What too few nodes do to high frequencies shows in other lines on more nodes. Where the estimate exceeds `1e-8`, as for a few rounds at tiny rates, whose
 //! integrals fall slowly, the limit of `pld`'s smoothed inversion is taken; where that is no better, or the value lies outside
 //! the proven interval of `pld`, that interval is the answer (losses on a lattice).
 //!
@@ -38,6 +38,10 @@ const CLAIM: f64 = 1e-8;
 const TAIL: f64 = 1e-30;
 /// Nodes of one loss for each standard deviation of the noise.
 const FINENESS: f64 = 16.0;
+/// So many times as many on other lines, each next to the one before.
+const FINER: [f64; 3] = [1.37, 2.1, 3.3];
+/// How far a turn may go from one node to the next for the midpoint rule to be sharp: less than half a turn.
+const TURN: f64 = 3.0;
 /// The most places along the line of integration, and those tried first.
 const MOST: usize = 65_536;
 const FIRST: usize = 256;
@@ -56,6 +60,11 @@ pub(super) struct Found {
     pub(super) error: f64,
 }
 
+/// Said where there is no value.
+const UNSHARP: &str = "the inversion does not reach its precision here: this is pld's proven interval instead";
+/// Nothing found.
+const UNKNOWN: Found = Found { epsilon: 0.0, error: f64::INFINITY };
+
 impl Accountant for Exact {
     type Curve = PldCurve;
 
@@ -71,8 +80,11 @@ impl Accountant for Exact {
         if let Some(epsilon) = curve.extreme() {
             return Price::bound(epsilon);
         }
-        let mut found = worst(curve, delta);
         let proven = Pld::default().epsilon(curve, delta);
+        if !narrow(&proven) {
+            return proven.note(UNSHARP);
+        }
+        let mut found = worst(curve, delta);
         let sound = |found: &Found| found.error <= CLAIM * found.epsilon.max(1.0) && holds(&proven, found.epsilon);
         if !sound(&found) {
             found = curve.value(delta, 0.3 * CLAIM).map_or(found, |(epsilon, error)| Found { epsilon, error });
@@ -82,15 +94,28 @@ impl Accountant for Exact {
             let price = curve.noted(Price::bound(epsilon));
             return price.note(format!("an oracle, no proven bound: its estimated error is {error:.1e}"));
         }
-        proven.note("the inversion does not reach its precision here: this is pld's proven interval instead")
+        proven.note(UNSHARP)
+    }
+
+    /// The bound of `pld`: hardly more than the value.
+    fn delta(&self, curve: &PldCurve, epsilon: f64) -> f64 {
+        Pld::default().delta(curve, epsilon)
+    }
+
+    fn deltas_of(&self, curve: &PldCurve, epsilons: &[f64]) -> Vec<f64> {
+        Pld::default().deltas_of(curve, epsilons)
     }
 }
 
-/// Whether a proven interval holds this value, and says something.
+/// Whether a proven interval says so much that a value in it may be vouched for.
+fn narrow(proven: &Price) -> bool {
+    proven.epsilon - proven.lower.unwrap_or(0.0) <= 0.1 * proven.epsilon + 1e-6
+}
+
+/// Whether a proven interval holds this value.
 fn holds(proven: &Price, epsilon: f64) -> bool {
     let (lower, slack) = (proven.lower.unwrap_or(0.0), CLAIM * epsilon.max(1.0));
-    let narrow = proven.epsilon - lower <= 0.1 * proven.epsilon + 1e-6;
-    narrow && epsilon <= proven.epsilon + slack && epsilon >= lower - slack
+    epsilon <= proven.epsilon + slack && epsilon >= lower - slack
 }
 
 /// Epsilon of the worse direction.
@@ -100,11 +125,34 @@ fn worst(curve: &PldCurve, delta: f64) -> Found {
     let one = |mirrored| match pairs {
         [] => normal(gaussian, delta),
         [(pair, count)] if *count == 1.0 && gaussian == 0.0 => single(*pair, mirrored, delta),
-        _ => Line::new((pairs, gaussian), mirrored, delta).solve(delta),
+        // The midpoint rule is sharp for densities without a kink alone.
+        _ if pairs.iter().any(|(pair, _)| matches!(pair, Pair::Subset(_))) => UNKNOWN,
+        _ => direction((pairs, gaussian), mirrored, delta),
     };
     let (first, second) = (one(false), if symmetric { None } else { Some(one(true)) });
     let error = first.error.max(second.map_or(0.0, |found| found.error));
     Found { epsilon: first.epsilon.max(second.map_or(0.0, |found| found.epsilon)), error }
+}
+
+/// Epsilon of one direction. Where nodes are too far apart for the highest frequency, or losses have atoms and their densities
+/// ends, the midpoint rule need not be sharp, and nothing in the line itself tells: other lines on more nodes do.
+fn direction(events: (&[(Pair, f64)], f64), mirrored: bool, delta: f64) -> Found {
+    let line = Line::new(events, mirrored, delta, FINENESS);
+    let mut found = line.solve(delta);
+    let claimed = |found: Found| found.error <= CLAIM * found.epsilon.max(1.0);
+    let ends = events.0.iter().any(|(pair, _)| pair.lumpy());
+    if !claimed(found) || (line.resolved && !ends) {
+        return found;
+    }
+    for finer in FINER {
+        let Found { epsilon, error } = Line::new(events, mirrored, delta, finer * FINENESS).solve(delta);
+        let apart = (epsilon - found.epsilon).abs();
+        found = Found { epsilon, error: error + 2.0 * apart };
+        if claimed(found) {
+            break;
+        }
+    }
+    found
 }
 
 /// Epsilon of unsampled Gaussians.
@@ -117,7 +165,7 @@ fn normal(gaussian: f64, delta: f64) -> Found {
 fn single(pair: Pair, mirrored: bool, delta: f64) -> Found {
     let (low, high) = losses(pair, TAIL * delta);
     if !(low > -GREATEST_LOSS && high < GREATEST_LOSS) {
-        return Found { epsilon: 0.0, error: f64::INFINITY };
+        return UNKNOWN;
     }
     let least = |epsilon: f64| super::pld::divergence(pair, mirrored, epsilon, TAIL * delta);
     if least(0.0) <= delta {
@@ -145,15 +193,21 @@ struct Line {
     values: Vec<Complex64>,
     /// The share of the scale that may be wrong.
     error: f64,
+    /// Whether nodes are close enough for all that is integrated.
+    resolved: bool,
 }
 
 impl Line {
-    fn new((pairs, gaussian): (&[(Pair, f64)], f64), mirrored: bool, delta: f64) -> Self {
-        let plan = Plan::new(pairs, mirrored, (TAIL * delta).max(1e-290), FINENESS).and(gaussian);
+    fn new((pairs, gaussian): (&[(Pair, f64)], f64), mirrored: bool, delta: f64, fineness: f64) -> Self {
+        let plan = Plan::new(pairs, mirrored, (TAIL * delta).max(1e-290), fineness).and(gaussian);
         let saddle = plan.at_delta(delta);
         let (low, high) = plan.reach(saddle, 40.0);
         let (c, width) = (saddle.tilt, (high - low) * 1.05 + 40.0 / saddle.tilt);
         let step = 2.0 * PI / width;
+        if endless(&plan, c, step) {
+            let (values, error) = (Vec::new(), f64::INFINITY);
+            return Line { c, start: saddle.epsilon, step, scale: 0.0, values, error, resolved: false };
+        }
         let mut count = FIRST;
         let (logs, wrong) = loop {
             let line = plan.line_of(c, step, count);
@@ -174,7 +228,8 @@ impl Line {
         let rounding = (1e-16 * (40.0 + plan.count()) + wrong) * values[0].norm();
         let hopeless = left_out > HOPELESS * values[0].norm();
         let error = if hopeless { f64::INFINITY } else { (left_out + rounding + 1e-16) * step / PI };
-        Line { c, start: saddle.epsilon, step, scale: plan.log_moment(c), values, error }
+        let resolved = step * values.len() as f64 * plan.gap() < TURN;
+        Line { c, start: saddle.epsilon, step, scale: plan.log_moment(c), values, error, resolved }
     }
 
     /// `delta e^(c epsilon - K)` at this epsilon. Turns are by multiplication, and now and then afresh.
@@ -253,6 +308,15 @@ impl Line {
         let error = self.error / room(high) / self.c.max(1e-3) + 1e-13 * high;
         Found { epsilon: high, error: if error.is_nan() { f64::INFINITY } else { error } }
     }
+}
+
+/// Whether too much is left even at the end of the longest line, all over its last quarter: then none is made.
+fn endless(plan: &Plan, c: f64, step: f64) -> bool {
+    let share = |k: u32| {
+        let w = step * MOST as f64 * (1.0 - 0.017 * f64::from(k));
+        plan.size(c, w).exp() * c * (c + 1.0) / (c.hypot(w) * (c + 1.0).hypot(w))
+    };
+    (0..15).all(|k| share(k) * MOST as f64 > HOPELESS)
 }
 
 /// Whether a line need not be longer: it has fallen to nothing, or would still not, so many times as long, if the logarithm

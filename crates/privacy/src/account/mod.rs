@@ -22,6 +22,7 @@ mod pair;
 mod plain;
 mod price;
 mod scale;
+mod subset;
 pub(crate) mod truncated;
 
 pub use price::Price;
@@ -86,6 +87,11 @@ pub trait Accountant {
         least_delta(|delta| self.epsilon(curve, delta).epsilon <= epsilon)
     }
 
+    /// The smallest delta it can vouch for at each of these epsilons, `>= 0`.
+    fn deltas_of(&self, curve: &Self::Curve, epsilons: &[f64]) -> Vec<f64> {
+        epsilons.iter().map(|epsilon| self.delta(curve, *epsilon)).collect()
+    }
+
     /// The curve of one event.
     ///
     /// # Errors
@@ -141,7 +147,7 @@ pub trait Accountant {
         }
         let curve = self.curve(ledger)?;
         let sound = |delta: f64| if delta.is_nan() { 1.0 } else { delta.clamp(0.0, 1.0) };
-        Ok(falling(epsilons, epsilons.iter().map(|epsilon| sound(self.delta(&curve, *epsilon))).collect()))
+        Ok(falling(epsilons, self.deltas_of(&curve, epsilons).into_iter().map(sound).collect()))
     }
 }
 
@@ -298,9 +304,6 @@ fn sampled_gaussian(event: &Event) -> Result<Sampled, &'static str> {
             Ok(Sampled { rate: *rate, noise_multiplier: joint(releases)? })
         }
         Event::Revealed { .. } => Ok(Sampled { rate: 1.0, noise_multiplier: 0.0 }),
-        Event::Round { sampling: Sampling::FixedSize { .. }, .. } => {
-            Err("it has no price for batches of a fixed size; rdp has, under replace-one")
-        }
         Event::Round { .. } => Err("it prices Poisson samples alone"),
         Event::Season { .. } | Event::Prepaid { .. } => Err(scale::TICKET),
         Event::Laplace { .. } | Event::RandomisedResponse { .. } | Event::Exponential { .. } => {

@@ -8,7 +8,7 @@
 //! Argument. In units of the sensitivity, noise `z`: *Gaussian*, `N(1, z^2)` against `N(0, z^2)`. *Poisson, add/remove*,
 //! `(1-q) N(0) + q N(1)` against `N(0)` and the reverse (Zhu, Dong & Wang 2022, Theorem 11): two pairs, never mixed.
 //! *Poisson, replace-one*, `(1-q) N(0) + q N(1/2)` against `(1-q) N(0) + q N(-1/2)` in units of the doubled sensitivity:
-//! the proof is with [`super::rdp`]'s divergences. *Laplace*: as the Gaussian with Laplace densities. *Pure epsilon*:
+//! the proof is with [`super::rdp`]'s divergences. *Fixed size, replace-one*: [`super::subset`]. *Laplace*: as the Gaussian with Laplace densities. *Pure epsilon*:
 //! randomised response dominates whatever has that epsilon (Kairouz, Oh & Viswanath 2015). Domination carries over to
 //! adaptive composition (Zhu, Dong & Wang 2022, Theorem 10).
 //!
@@ -17,6 +17,8 @@
 //! Checked by: `tests` (masses, inverses, the mirrored pair), the reference tests of `pld` and `exact`.
 
 use super::crowd::Crowd;
+use super::plain::FIXED_SIZE;
+use super::subset::Subset;
 use super::truncated::{Truncated, truncated};
 use super::{Sampled, check_sampling, joint, sampled_gaussian};
 use crate::{Event, Neighbouring, Sampling};
@@ -35,6 +37,8 @@ pub(crate) enum Pair {
     Coin { epsilon: f64 },
     /// Several examples in a Poisson sample, under add/remove.
     Crowd(Crowd),
+    /// A batch of a fixed size, under replace-one.
+    Subset(Subset),
     /// Truncated Poisson sampling: with a `chance` that tells nothing, opposite shares at twice the distance and the rate
     /// `kept`; otherwise the plain pair of this rate, which is opposite too under replace-one.
     Cut { chance: f64, kept: f64, rate: f64, z: f64, opposite: bool },
@@ -71,6 +75,16 @@ pub(crate) fn pair(event: &Event, neighbouring: Neighbouring) -> Result<Cost, &'
                 }
                 (cost, _) => cost,
             })
+        }
+        Event::Round { sampling: sampling @ Sampling::FixedSize { batch, examples }, releases } => {
+            check_sampling(sampling)?;
+            let rate = if *batch == *examples { 1.0 } else { *batch as f64 / *examples as f64 };
+            let plain = Event::Round { sampling: Sampling::Poisson { rate }, releases: releases.clone() };
+            match gaussian(&plain, neighbouring)? {
+                Cost::Pair(_) if neighbouring == Neighbouring::AddRemove => Err(FIXED_SIZE),
+                Cost::Pair(Pair::Opposite { rate, z }) => Ok(Cost::Pair(Pair::Subset(Subset::new(rate, z)))),
+                cost => Ok(cost),
+            }
         }
         _ => gaussian(event, neighbouring),
     }
@@ -134,12 +148,12 @@ impl Node {
 }
 
 /// `e^(-u^2/2)` over its integral.
-fn normal(u: f64) -> f64 {
+pub(super) fn normal(u: f64) -> f64 {
     (-0.5 * u * u).exp() / (2.0 * PI).sqrt()
 }
 
 /// The total variation between `N(0, z^2)` and `N(1, z^2)`.
-fn normals(z: f64) -> f64 {
+pub(super) fn normals(z: f64) -> f64 {
     libm::erf(0.5 * FRAC_1_SQRT_2 / z)
 }
 
@@ -148,15 +162,18 @@ impl Pair {
     pub(crate) fn symmetric(self) -> bool {
         match self {
             Pair::Normal { rate, .. } | Pair::Laplace { rate, .. } => rate == 1.0,
-            Pair::Opposite { .. } | Pair::Coin { .. } => true,
+            Pair::Opposite { .. } | Pair::Coin { .. } | Pair::Subset(_) => true,
             Pair::Crowd(_) => false,
             Pair::Cut { opposite, .. } => opposite,
         }
     }
 
-    /// The pairs of which this is a mixture whose label is known to all, with their chances. For all but one kind, itself.
+    /// The pairs of which this is a mixture whose label is known to all, with their chances; or its smooth parts, each with all its
+    /// mass. For most kinds, itself.
     pub(crate) fn components(self) -> [(f64, Pair); 2] {
-        let Pair::Cut { chance, kept, rate, z, opposite } = self else { return [(1.0, self), (0.0, self)] };
+        let Pair::Cut { chance, kept, rate, z, opposite } = self else {
+            return if let Pair::Subset(subset) = self { subset.sides() } else { [(1.0, self), (0.0, self)] };
+        };
         // A unit of the second pair is four bounds; one of the first is one bound, or two under replace-one.
         let (plain, half) =
             if opposite { (Pair::Opposite { rate, z }, 0.5 * z) } else { (Pair::Normal { rate, z }, 0.25 * z) };
@@ -185,6 +202,7 @@ impl Pair {
             }
             Pair::Coin { .. } => Node { p: 0.0, q: 0.0, d: 0.0 },
             Pair::Crowd(crowd) => crowded(crowd, u),
+            Pair::Subset(subset) => subset.at(u),
             Pair::Cut { .. } => self.plain().at(u),
         }
     }
@@ -202,6 +220,7 @@ impl Pair {
             Pair::Laplace { rate, z } => 0.5 * (z * unsampled(rate, epsilon) + 1.0),
             Pair::Coin { .. } => 0.0,
             Pair::Crowd(crowd) => crowd.place(epsilon),
+            Pair::Subset(subset) => subset.place(epsilon),
             Pair::Cut { .. } => self.plain().place(epsilon),
         }
     }
@@ -212,7 +231,9 @@ impl Pair {
     /// is at most `j` times that of one.
     pub(crate) fn total_variation(self) -> f64 {
         match self {
-            Pair::Normal { rate, z } | Pair::Opposite { rate, z } => rate * normals(z),
+            Pair::Normal { rate, z } | Pair::Opposite { rate, z } | Pair::Subset(Subset { rate, z, .. }) => {
+                rate * normals(z)
+            }
             Pair::Laplace { rate, z } => rate * -(-0.5 / z).exp_m1(),
             Pair::Coin { epsilon } => (0.5 * epsilon).tanh(),
             Pair::Crowd(Crowd { rate, z, size }) => {
@@ -232,6 +253,7 @@ impl Pair {
             Pair::Laplace { .. } => (0.0, 1.0),
             Pair::Coin { .. } => (0.0, 0.0),
             Pair::Crowd(crowd) => (-far, crowd.width() + far),
+            Pair::Subset(subset) => subset.span(far),
             Pair::Cut { .. } => self.plain().span(tail),
         }
     }
@@ -249,6 +271,7 @@ impl Pair {
             Pair::Laplace { z, .. } => 1.0 + 3.0 / z,
             Pair::Coin { .. } => 1.0,
             Pair::Crowd(crowd) => 1.0 + u.abs() + crowd.width(),
+            Pair::Subset(Subset { z, .. }) => 1.0 + u.abs() + 1.0 / z,
             Pair::Cut { .. } => self.plain().slope(u),
         }
     }
@@ -256,17 +279,23 @@ impl Pair {
     /// A loss near which most of the mass is, when there is such a one.
     pub(crate) fn peak(self) -> f64 {
         match self {
-            Pair::Normal { rate: 1.0, .. } => 0.0,
+            Pair::Normal { rate: 1.0, .. } | Pair::Subset(_) => 0.0,
             Pair::Normal { .. } | Pair::Opposite { .. } | Pair::Crowd(_) => self.at(0.0).loss(),
             Pair::Cut { .. } => self.plain().peak(),
             Pair::Laplace { .. } | Pair::Coin { .. } => self.atoms().first().map_or(0.0, |atom| atom.loss()),
         }
     }
 
+    /// Whether the losses of a sum are lumped at its atoms: those at a loss of 0 move nothing.
+    pub(crate) fn lumpy(self) -> bool {
+        self.atoms().into_iter().any(|atom| atom.d != 0.0)
+    }
+
     /// Atoms, as masses.
     pub(crate) fn atoms(self) -> Vec<Node> {
         match self {
             Pair::Normal { .. } | Pair::Opposite { .. } | Pair::Crowd(_) | Pair::Cut { .. } => Vec::new(),
+            Pair::Subset(subset) => subset.atoms(),
             Pair::Laplace { rate, z } => {
                 let (most, least) = (0.5, 0.5 * (-1.0 / z).exp());
                 vec![sampled(rate, most, -1.0 / z, || least), sampled(rate, least, 1.0 / z, || most)]
@@ -292,14 +321,14 @@ fn crowded(crowd: Crowd, u: f64) -> Node {
 }
 
 /// `base` against itself with a share `rate` moved to density `base e^y`, also where the exponential overflows.
-fn sampled(rate: f64, base: f64, y: f64, moved: impl Fn() -> f64) -> Node {
+pub(super) fn sampled(rate: f64, base: f64, y: f64, moved: impl Fn() -> f64) -> Node {
     let d = rate * if y < 1.0 { base * y.exp_m1() } else { moved() - base };
     let p = if y < -1.0 { (1.0 - rate) * base + rate * moved() } else { base + d };
     Node { p, q: base, d }
 }
 
 /// The loss without sampling where the loss with sampling is `epsilon`; below what can be, negative infinity.
-fn unsampled(rate: f64, epsilon: f64) -> f64 {
+pub(super) fn unsampled(rate: f64, epsilon: f64) -> f64 {
     if rate == 1.0 {
         epsilon
     } else if epsilon > 1.0 {
@@ -320,72 +349,4 @@ fn reach(tail: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PAIRS: [Pair; 8] = [
-        Pair::Normal { rate: 0.01, z: 1.0 },
-        Pair::Normal { rate: 1.0, z: 0.7 },
-        Pair::Normal { rate: 1e-6, z: 10.0 },
-        Pair::Opposite { rate: 0.3, z: 0.5 },
-        Pair::Opposite { rate: 1e-4, z: 3.0 },
-        Pair::Laplace { rate: 1.0, z: 2.0 },
-        Pair::Laplace { rate: 0.2, z: 0.5 },
-        Pair::Coin { epsilon: 1.5 },
-    ];
-
-    #[test]
-    fn both_distributions_have_mass_one() {
-        for pair in PAIRS {
-            let (from, to) = pair.span(1e-18);
-            let n = 200_000;
-            let step = (to - from) / f64::from(n);
-            let nodes = (0..n).map(|k| pair.at(from + (f64::from(k) + 0.5) * step));
-            let (mut p, mut q) = nodes.fold((0.0, 0.0), |(p, q), node| (p + step * node.p, q + step * node.q));
-            for atom in pair.atoms() {
-                (p, q) = (p + atom.p, q + atom.q);
-                assert!((atom.p - atom.q - atom.d).abs() < 1e-15);
-            }
-            assert!((p - 1.0).abs() < 1e-9 && (q - 1.0).abs() < 1e-9, "{pair:?}: {p} {q}");
-        }
-    }
-
-    #[test]
-    fn the_place_of_a_loss_has_that_loss() {
-        for pair in &PAIRS[..7] {
-            let (from, to) = pair.span(1e-18);
-            for k in 0..=100 {
-                let u = from + (to - from) * f64::from(k) / 100.0;
-                let node = pair.at(u);
-                assert!((node.p - node.q - node.d).abs() <= 1e-14 * node.p.max(node.q), "{pair:?} {u}");
-                let back = pair.at(pair.place(node.loss()).clamp(from - 1.0, to + 1.0)).loss();
-                assert!((back - node.loss()).abs() <= 1e-12 * (1.0 + back.abs()), "{pair:?} {u}: {back}");
-            }
-        }
-    }
-
-    #[test]
-    fn total_variation_is_the_divergence_at_zero() {
-        let crowd = |size| Pair::Crowd(Crowd { rate: 0.01, z: 5.0, size });
-        for (pair, slack) in PAIRS.into_iter().map(|pair| (pair, 1e-11)).chain([(crowd(1), 1e-11), (crowd(4), 0.01)]) {
-            let (got, want) = (pair.total_variation(), super::super::pld::divergence(pair, false, 0.0, 1e-30));
-            assert!(got >= want * (1.0 - 1e-11) && got <= want * (1.0 + slack), "{pair:?}: {got} {want}");
-        }
-        assert_eq!(Pair::Normal { rate: 0.1, z: 1e-300 }.total_variation(), 0.1);
-    }
-
-    #[test]
-    fn what_has_no_pair_says_why() {
-        let round = |rate, release| Event::Round { sampling: Sampling::Poisson { rate }, releases: vec![release] };
-        let laplace = Event::Laplace { noise_multiplier: 1.0 };
-        assert!(pair(&round(0.5, laplace.clone()), Neighbouring::ReplaceOne).is_err());
-        assert!(pair(&round(0.5, laplace), Neighbouring::AddRemove).is_ok());
-        assert!(pair(&Event::RandomisedResponse { epsilon: f64::NAN }, Neighbouring::AddRemove).is_err());
-        assert_eq!(pair(&Event::Exponential { epsilon: 0.0 }, Neighbouring::AddRemove), Ok(Cost::Free));
-        let shuffled = Event::Round {
-            sampling: Sampling::Shuffled { batches: 10 },
-            releases: vec![Event::Gaussian { noise_multiplier: 1.0 }],
-        };
-        assert!(pair(&shuffled, Neighbouring::AddRemove).is_err());
-    }
-}
+mod tests;

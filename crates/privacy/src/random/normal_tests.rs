@@ -3,6 +3,7 @@
 use super::*;
 use crate::{Key, Purpose};
 use statrs::function::erf::erfc;
+use std::f64::consts::SQRT_2;
 
 fn sample(count: usize) -> Vec<f64> {
     let mut out = vec![0.0; count];
@@ -65,21 +66,25 @@ fn tails_reach_beyond_eight() {
 }
 
 #[test]
-fn logarithm_and_circle_are_exact_to_rounding() {
+fn radius_and_circle_are_exact_to_rounding() {
+    let right = |word: u64| {
+        let u = uniform(word) + 2f64.powi(-53);
+        let (got, want) = (square_of_radius(word), -2.0 * u.ln());
+        assert!((got - want).abs() <= 4.0 * f64::EPSILON * want, "-2 ln {u} is {want}, not {got}");
+        let [cos, sin] = circle(word);
+        let angle = 2.0 * std::f64::consts::PI * uniform(word);
+        assert!((cos - angle.cos()).abs() < 1e-15 && (sin - angle.sin()).abs() < 1e-15, "{word:#x}");
+    };
     let stream = Key::from_seed(4).stream(Purpose::Audit, 0, 0);
-    for index in 0..100_000 {
-        let turns = stream.uniform(index);
-        let u = turns + 2f64.powi(-53);
-        assert!((ln(u) - u.ln()).abs() <= 2.0 * f64::EPSILON * u.ln().abs(), "ln {u}");
-        let [cos, sin] = cos_sin_turns(turns);
-        let angle = 2.0 * std::f64::consts::PI * turns;
-        assert!((cos - angle.cos()).abs() < 1e-15 && (sin - angle.sin()).abs() < 1e-15, "{turns} turns");
+    (0..100_000).for_each(|index| right(stream.word(index)));
+    // Both ends, powers of two and the root of one half, where exponent and mantissa change; eighths of the circle.
+    let edges = (0..64).map(|k| 1u64 << k).chain([0, (2f64.powi(53) / SQRT_2) as u64 * (1 << 11)]);
+    let eighths = (0..8).map(|k: u64| k << 61);
+    for edge in edges.chain(eighths) {
+        [-4096i64, -2048, -1, 0, 1, 2048, 4096].into_iter().for_each(|step| right(edge.wrapping_add_signed(step)));
     }
-    for u in [1.0, 2f64.powi(-53), 0.5, 0.75, SQRT_2 / 2.0] {
-        assert!((ln(u) - u.ln()).abs() <= 2.0 * f64::EPSILON * u.ln().abs());
-    }
-    assert_eq!([cos_sin_turns(0.0), cos_sin_turns(0.5)], [[1.0, 0.0], [-1.0, -0.0]]);
-    assert_eq!([cos_sin_turns(0.25), cos_sin_turns(0.75)], [[-0.0, 1.0], [0.0, -1.0]]);
+    let turned = |quarter: u64| circle(quarter << 62);
+    assert_eq!([0, 1, 2, 3].map(turned), [[1.0, 0.0], [-0.0, 1.0], [-1.0, -0.0], [0.0, -1.0]]);
 }
 
 #[test]
@@ -97,15 +102,16 @@ fn every_choice_of_instructions_gives_the_same_normals() {
     assert!(together.iter().zip(&single).all(|(a, b)| a.to_bits() == b.to_bits()));
 }
 
+/// In quarters as `k_sin.c` and `k_cos.c` are told of them: what is left is at most an eighth of a turn.
 #[test]
-fn the_branch_free_forms_are_the_plain_ones() {
+fn quarters_are_those_of_the_turns() {
     let stream = Key::from_seed(12).stream(Purpose::Noise, 0, 0);
-    let edges =
-        (0..8).flat_map(|k| [-1, 0, 1].map(|step| (f64::from(k) / 8.0 + f64::from(step) * 2f64.powi(-53)).abs()));
-    for turns in (0..10_000).map(|index| stream.uniform(index)).chain(edges) {
+    let edges = (0..8u64).flat_map(|k| [-2048i64, 0, 2048].map(|step| (k << 61).wrapping_add_signed(step)));
+    for word in (0..10_000).map(|index| stream.word(index)).chain(edges) {
+        let turns = uniform(word);
         let quarter = (4.0 * turns + 0.5) as i32;
         let x = (4.0 * turns - f64::from(quarter)) * FRAC_PI_2;
-        let [cos, sin] = cos_sin_turns(turns);
+        let [cos, sin] = circle(word);
         let upright = [[cos, sin], [sin, -cos], [-cos, -sin], [-sin, cos]][quarter as usize % 4];
         assert!((upright[0] - x.cos()).abs() < 1e-15 && (upright[1] - x.sin()).abs() < 1e-15, "{turns}");
         assert!(upright[0] >= 0.7 && upright[1].abs() <= 0.7072, "{turns}");

@@ -33,7 +33,7 @@ impl Diagnostic for Angle {
             }),
             words: vec![
                 format!(
-                    "The mean of what examples contribute under `{}` points {degrees:.1} degrees away from the true mean.",
+                    "The mean of what examples contribute under {} points {degrees:.1} degrees away from the true mean.",
                     rule.name
                 ),
                 format!(

@@ -48,32 +48,47 @@ fn words(d: &Disparity) -> Vec<String> {
             "Asymmetry of the gradients makes no difference that could be seen: b = {:.2e}, standard error {:.1e}.",
             d.b, d.error
         ),
-        (true, true) => {
-            format!(
-                "Asymmetry of the gradients slows clipped descent by {:.1} % of what a symmetric law would make.",
-                -share
-            )
-        }
-        (true, false) => {
-            format!(
-                "Asymmetry of the gradients speeds clipped descent up by {share:.1} % of what a symmetric law would make."
-            )
-        }
-    };
-    let theorem = match d.close {
-        0.0 => "No gradient lies within C/4 of the mean, so the theorem's guarantee is empty here; the measured progress is not."
-            .to_owned(),
-        p => format!(
-            "{:.1} % of gradients lie within C/4 of the mean: the theorem guarantees {:.1} % of the measured progress.",
-            100.0 * p,
-            100.0 * d.guaranteed / d.clipped
+        (true, true) if d.clipped < 0.0 => format!(
+            "Asymmetry of the gradients turns clipped descent round: it loses {:.1} % of what a symmetric law would gain.",
+            -share
+        ),
+        (true, true) => format!(
+            "Asymmetry of the gradients slows clipped descent by {:.1} % of what a symmetric law would make.",
+            -share
+        ),
+        (true, false) => format!(
+            "Asymmetry of the gradients speeds clipped descent up by {share:.1} % of what a symmetric law would make."
         ),
     };
     vec![
         first,
         format!("b = {:.3e} and its bound W = {:.3e}, where <v, clipped mean> = {:.3e}.", d.b, d.w, d.clipped),
-        theorem,
+        theorem(d),
     ]
+}
+
+/// What the theorem says, beside what is measured.
+fn theorem(d: &Disparity) -> String {
+    let close = format!("{:.1} % of gradients lie within C/4 of the mean", 100.0 * d.close);
+    match (d.close > 0.0, d.clipped > 0.0) {
+        (true, true) => format!(
+            "{close}: were gradients symmetric, the theorem would guarantee {:.1} % of the measured progress.",
+            100.0 * d.guaranteed / d.clipped
+        ),
+        (true, false) => {
+            format!("{close}: were gradients symmetric, the theorem would guarantee progress. There is none.")
+        }
+        (false, true) => {
+            "No gradient lies within C/4 of the mean, so the theorem's guarantee is empty here; the measured \
+                          progress is not."
+                .into()
+        }
+        (false, false) => {
+            "No gradient lies within C/4 of the mean, so the theorem's guarantee is empty here, and there is no \
+                           progress."
+                .into()
+        }
+    }
 }
 
 fn relative_curve(curve: &[Disparity], now: f64) -> Picture {

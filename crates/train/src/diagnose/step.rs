@@ -144,9 +144,11 @@ fn words(setting: &Setting, now: Parts, closest: Parts, straightest: Parts) -> V
     if setting.noise_multiplier > 0.0 {
         words.push(format!(
             "The released mean is closest to the true one at C = {}; with the learning rate retuned, it points best at C = \
-             {} (now {}). On public data this choice is free.",
+             {}, where {:.1} % of the signal are lost, not {:.1} % as at C = {} now. On public data this choice is free.",
             threshold(closest.c),
             threshold(straightest.c),
+            100.0 * straightest.misdirection,
+            100.0 * now.misdirection,
             threshold(now.c)
         ));
     }
@@ -186,7 +188,7 @@ fn advice(now: Parts, best: Parts) -> String {
         ),
         (_, r) if r < 0.5 => format!(
             "Clipping bias is {} the noise, and clipping alone turns {:.0} % of the signal away, but a larger C would let in \
-             as much noise: a larger batch helps, another threshold does not.",
+             as much noise: a larger batch helps, another threshold hardly.",
             folds(1.0 / r),
             100.0 * now.turned
         ),

@@ -252,11 +252,15 @@ fn points(
     if ask.checkpoints.is_empty() {
         return train(config, root, ask, plan, model);
     }
+    // Runs call their weights by the same name: of several, the whole path tells which.
+    let name = |path: &PathBuf| match (ask.checkpoints.len(), path.file_name()) {
+        (1, Some(name)) => name.to_string_lossy().into_owned(),
+        _ => path.display().to_string(),
+    };
     let read = |path: &PathBuf| {
         let named = checkpoint::read(path).map_err(DiagnoseError::Ask)?;
         let wrong = |e| DiagnoseError::Ask(format!("{}: {e}", path.display()));
-        let label = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        Ok((label, None, Weights::from_public(model.layout(), named).map_err(wrong)?))
+        Ok((name(path), None, Weights::from_public(model.layout(), named).map_err(wrong)?))
     };
     ask.checkpoints.iter().map(read).collect()
 }

@@ -64,27 +64,34 @@ impl Layer for Built {
         y
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
-        let activated = self.activation.map(|activation| (activation, keep.pop::<Tensor>()));
-        let dy = activated.into_iter().fold(dy, |dy, (activation, y)| activation.backward(&y, dy));
+        let (dy, squares) = match self.activation {
+            Some(activation) => taps.slope(activation, &keep.pop(), dy),
+            None => (dy, Squares::default()),
+        };
         let x: Tensor = keep.pop();
         let n = x.rows();
         let dx = if taps.input_wanted { op::linear_backward(&dy, w.get(0)) } else { Tensor::zeros([n, 0]) };
-        leave(taps, w.id(0), self.bias.then(|| w.id(1)), x, dy);
+        leave_measured(taps, w.id(0), self.bias.then(|| w.id(1)), x, (dy, squares));
         dx
     }
 }
 
 /// Leaves the taps of an affine map of the last axis: inputs `x` `[n, .., i]`, gradients of its outputs `dy` `[n, .., o]`.
 pub(super) fn leave(taps: &mut Taps, weight: usize, bias: Option<usize>, x: Tensor, dy: Tensor) {
+    leave_measured(taps, weight, bias, x, (dy, Squares::default()));
+}
+
+/// As [`leave`], where the squared norms of the rows of `dy` may be known.
+fn leave_measured(taps: &mut Taps, weight: usize, bias: Option<usize>, x: Tensor, (dy, squares): (Tensor, Squares)) {
     let last = |t: &Tensor| t.shape().last().copied().unwrap_or(1);
     let (n, inputs, outputs) = (x.rows(), last(&x), last(&dy));
     let steps = x.shape()[1..x.shape().len() - 1].iter().product::<usize>();
+    let of_x = taps.squares_of_input(&x);
     let (a, b) = (x.reshape([n, steps, inputs]), Arc::new(dy.reshape([n, steps, outputs])));
     match bias {
         Some(bias) if steps == 1 => {
-            let squares = Squares::default();
             taps.leave(bias, Rows::shared(b.clone(), squares.clone()));
-            taps.leave(weight, Product::of_one_position(a, b, squares));
+            taps.leave(weight, Product::of_one_position(a, b, [of_x, squares]));
         }
         bias => {
             if let Some(bias) = bias {

@@ -1,6 +1,6 @@
 //! Every layer of the list, through the same questions: against one example at a time, against finite differences,
 //! against a disturbed neighbour.
-use super::LayerConfig;
+use super::{Coins, LayerConfig};
 use crate::{
     data::{Batch, Targets},
     grads::Grads,
@@ -157,6 +157,24 @@ fn everything(model: &Model, weights: &Weights) -> Vec<f64> {
     let each: Vec<f64> = taps.rows().iter().flat_map(|rows| wide(rows.data())).collect();
     let sum = wide(taps.sum(&[0.5, 1.0, 0.0, 0.25], &groups, 1).flat());
     [wide(model.outputs(weights, inputs).data()), norms, each, sum].concat()
+}
+
+/// Of every layer, to the bit, and the sums that follow.
+#[test]
+fn norms_taken_on_the_way_are_those_taken_afterwards() {
+    let key = std::sync::Arc::new(Key::from_seed(6));
+    each(|what, model, weights| {
+        let groups = vec![0; model.layout().parameters().len()];
+        let seen = |measured: bool| {
+            let x = engine::Tensor::new([&[4], model.input()].concat(), numbers(model, 4, 1));
+            let coins = Coins { key: key.clone(), step: 3, who: vec![7, 2, 9, 4] };
+            let mut taps = model.taps_with(weights, x, &classes(vec![0, 2, 1, 1]), coins, measured);
+            let norms = taps.norms(&groups, 1);
+            (norms.clone(), taps.sum(&[0.5, 1.0, 0.0, 0.25], &groups, 1).to_vec(), taps.norms(&groups, 1) == norms)
+        };
+        assert!(seen(true) == seen(false), "{what}");
+        assert!(seen(true).2, "{what}: asked again");
+    });
 }
 
 #[test]

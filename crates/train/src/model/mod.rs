@@ -164,19 +164,21 @@ impl Model {
     /// Nothing is dropped out.
     pub fn taps(&self, weights: &Weights, batch: Batch) -> Taps {
         let inputs = inputs(batch.inputs, batch.n, &batch.shape).to(weights.layout().device());
-        self.look(weights, inputs, &batch.targets, Keep::training())
+        let taps = Taps::new(batch.n, weights.layout());
+        self.look(weights, inputs, &batch.targets, Keep::training(), taps)
     }
 
-    /// As [`Model::taps`], with the coins of dropout, for inputs `[n, ..]` on the weights' device.
-    pub fn taps_with(&self, weights: &Weights, inputs: Tensor, targets: &Targets, coins: Coins) -> Taps {
-        self.look(weights, inputs, targets, Keep::with_coins(coins))
+    /// As [`Model::taps`], with the coins of dropout, for inputs `[n, ..]` on the weights' device; `measured` where their norms
+    /// will be asked for.
+    pub fn taps_with(&self, weights: &Weights, x: Tensor, targets: &Targets, coins: Coins, measured: bool) -> Taps {
+        let taps = Taps::new(x.rows(), weights.layout());
+        let taps = if measured { taps.measured() } else { taps };
+        self.look(weights, x, targets, Keep::with_coins(coins), taps)
     }
 
-    fn look(&self, weights: &Weights, inputs: Tensor, targets: &Targets, mut keep: Keep) -> Taps {
-        let n = inputs.rows();
+    fn look(&self, weights: &Weights, inputs: Tensor, targets: &Targets, mut keep: Keep, mut taps: Taps) -> Taps {
         let outputs = self.run(weights, inputs, &mut keep);
         let (losses, dy) = self.loss.apply(outputs, targets);
-        let mut taps = Taps::new(n, weights.layout());
         taps.losses = Some(losses);
         taps.input_wanted = false;
         self.network.backward(View::new(weights.tensors(), &self.ids), &mut keep, dy, &mut taps);

@@ -16,7 +16,7 @@ pub(crate) mod words;
 mod write;
 
 pub use self::page::html;
-pub(crate) use self::page::{banner, document, heading, html_with, section, text};
+pub(crate) use self::page::{banner, document, heading, html_with, prose, section, text};
 pub use self::record::{Point, Record, Summary};
 pub use self::statement::{Clip, Neighbouring, Noise, Randomness, Sampling, Statement, Steps, UNIT};
 pub use self::table::Table;

@@ -96,6 +96,16 @@ pub(crate) fn text(content: &str) -> String {
     out
 }
 
+/// As [`text`], with what stands between backticks set as code.
+pub(crate) fn prose(content: &str) -> String {
+    let pieces: Vec<String> = content.split('`').map(text).collect();
+    if pieces.len() % 2 == 0 {
+        return text(content);
+    }
+    let set = |(k, piece): (usize, &String)| if k % 2 == 1 { format!("<code>{piece}</code>") } else { piece.clone() };
+    pieces.iter().enumerate().map(set).collect()
+}
+
 /// A section with a heading; its second argument is markup.
 pub(crate) fn section(heading: &str, body: &str) -> String {
     format!("<section>\n<h2>{heading}</h2>\n{body}</section>\n")

@@ -10,6 +10,7 @@
 
 mod axis;
 mod frame;
+mod label;
 mod marks;
 mod picture;
 mod scale;

@@ -1,5 +1,5 @@
 //! Tables of results, as printed: for pages and for Markdown.
-use super::text;
+use super::{prose, text};
 use serde::Serialize;
 
 /// A table of results.
@@ -11,12 +11,21 @@ pub struct Table {
     pub head: Vec<String>,
     /// Rows, as printed.
     pub rows: Vec<Vec<String>>,
+    /// Whether a page shades its numbers from the smallest to the largest.
+    #[serde(skip)]
+    shaded: bool,
 }
 
 impl Table {
     /// A table without rows.
     pub fn new(title: impl Into<String>, head: &[&str]) -> Self {
-        Table { title: title.into(), head: head.iter().map(|h| (*h).to_owned()).collect(), rows: Vec::new() }
+        let head = head.iter().map(|h| (*h).to_owned()).collect();
+        Table { title: title.into(), head, rows: Vec::new(), shaded: false }
+    }
+
+    /// The same as a heat map.
+    pub fn shaded(self) -> Self {
+        Table { shaded: true, ..self }
     }
 
     /// One more row.
@@ -33,14 +42,45 @@ impl Table {
 
     /// The table as part of a page; where it is wide it scrolls by itself.
     pub fn html(&self) -> String {
-        let cells = |tag: &str, row: &[String]| -> String {
-            row.iter().map(|cell| format!("<{tag}>{}</{tag}>", text(cell))).collect()
+        let head: String = self.head.iter().map(|cell| format!("<th>{}</th>", prose(cell))).collect();
+        let (low, high) = self.ends();
+        let one = |cell: &String| match cell.parse::<f64>() {
+            Ok(number) if self.shaded && high > low => {
+                let heat = (number - low) / (high - low);
+                format!("<td class=\"heat\" style=\"--heat:{heat:.3}\">{}</td>", text(cell))
+            }
+            _ => format!("<td>{}</td>", prose(cell)),
         };
-        let rows: String = self.rows.iter().map(|row| format!("<tr>{}</tr>\n", cells("td", row))).collect();
+        let row = |row: &Vec<String>| format!("<tr>{}</tr>\n", row.iter().map(one).collect::<String>());
+        let rows: String = self.rows.iter().map(row).collect();
         format!(
-            "<h3>{}</h3>\n<div class=\"scroll\" tabindex=\"0\"><table class=\"results\">\n<thead><tr>{}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
+            "<h3>{}</h3>\n<div class=\"scroll\" tabindex=\"0\"><table class=\"results\">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
             text(&self.title),
-            cells("th", &self.head)
         )
+    }
+
+    /// The smallest and the largest number.
+    fn ends(&self) -> (f64, f64) {
+        let numbers = self.rows.iter().flatten().filter_map(|cell| cell.parse::<f64>().ok());
+        numbers.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shaded_from_the_smallest_to_the_largest_and_words_never() {
+        let mut table = Table::new("t", &["rule", "a", "b"]).shaded();
+        table.row(["`flat` <x>".into(), "10".into(), "-".into()]);
+        table.row(["auto".into(), "30".into(), "15".into()]);
+        let html = table.html();
+        for cell in
+            ["--heat:0.000\">10<", "--heat:1.000\">30<", "--heat:0.250\">15<", "<td>-<", "<code>flat</code> &lt;x&gt;"]
+        {
+            assert!(html.contains(cell), "{cell}: {html}");
+        }
+        assert!(!Table { shaded: false, ..table }.html().contains("heat"));
     }
 }

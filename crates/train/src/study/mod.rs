@@ -1,12 +1,13 @@
 //! Studies: published experiments, run here, with what the paper reports, what was run, and the difference.
 //!
 //! A study is one file here, one line in the list below, and a folder of configurations in `studies/`. `quick` runs the same
-//! code on less: it finishes within three minutes on two cores and is part of the tests.
+//! code on less: it finishes within three minutes on two cores and is part of the tests. What a study is made of is kept part by part
+//! (`book.rs`), so that the same command goes on and several processes share the work; what it found is shown by `results.rs`.
+mod book;
 mod bu2022;
 mod chen2020;
 mod fashion2026;
 mod networks;
-mod parts;
 mod results;
 mod runs;
 pub mod toy;
@@ -14,8 +15,11 @@ mod watson2023;
 
 pub use crate::report::Table;
 use crate::{config::ConfigError, data::DataError, diagnose::DiagnoseError, run::RunError};
-pub use parts::Parts;
+pub use book::Book;
+use book::{Settings, Worked};
+use engine::Device;
 pub use results::Results;
+use serde::{Serialize, de::DeserializeOwned};
 use std::{path::PathBuf, time::Instant};
 
 /// A study that cannot be made.
@@ -47,17 +51,11 @@ pub struct Ask {
     pub data: PathBuf,
     /// The folder that holds a folder of configurations for each study.
     pub studies: PathBuf,
-    /// Where results go.
-    pub out: PathBuf,
-    /// Studies that are made of many runs: only those whose names hold one of these words; all if there are none.
-    pub only: Vec<String>,
     /// Where networks are trained, if elsewhere than configurations say: `cpu`, `cuda` or `cuda:N`. Diagnoses and small
     /// problems stay on the processor.
     pub device: Option<String>,
-    /// Where long parts are kept.
-    pub parts: Parts,
-    /// Told in a line what was done last.
-    pub tell: fn(&str),
+    /// Where parts are kept and results go.
+    pub book: Book,
 }
 
 impl Ask {
@@ -71,8 +69,9 @@ impl Ask {
         let mut config = self.config_on_cpu(name, file, set)?;
         config.train.device = self.device().to_owned();
         if self.device() != "cpu" {
-            // What a chunk holds changes nothing but time, and a GPU wants more at once.
-            config.train.chunk = config.train.chunk.max(4096);
+            // What a chunk holds changes nothing but time, and a GPU wants the whole lot at once.
+            let lot = config.train.lot.map_or(0, |lot| 2 * lot as usize);
+            config.train.chunk = config.train.chunk.max(4096).max(lot);
         }
         Ok(config)
     }
@@ -85,6 +84,32 @@ impl Ask {
         })?;
         Ok(crate::config::Config::read(&path.display().to_string(), &text, set)?)
     }
+
+    /// What `make` works out on `device`, or worked out before under the same settings; nothing where another process is at it.
+    fn part<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        settings: String,
+        device: Device,
+        make: impl FnOnce() -> Result<T, StudyError>,
+    ) -> Result<Option<T>, StudyError> {
+        let worked = || {
+            let start = Instant::now();
+            let value = make()?;
+            Ok(Worked { seconds: start.elapsed().as_secs_f64(), machine: machine(device), value })
+        };
+        Ok(self.book.part(name, Settings { settings }, worked)?.map(|worked| worked.value))
+    }
+}
+
+/// What something is made on, for the reader of results.
+fn machine(device: Device) -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let named = |line: &str| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned());
+    let processor = || info.lines().find_map(named).unwrap_or_else(|| std::env::consts::ARCH.into());
+    device
+        .gpu()
+        .map_or_else(|| format!("{} threads of {}", rayon::current_num_threads(), processor()), |gpu| gpu.name().into())
 }
 
 /// One study.
@@ -93,8 +118,6 @@ pub struct Entry {
     pub name: &'static str,
     /// What it repeats, in a line.
     pub summary: &'static str,
-    /// Whether it is made of many runs, which processes on any device may share.
-    pub shared: bool,
     run: fn(&Ask, &mut Results) -> Result<(), StudyError>,
 }
 
@@ -103,31 +126,27 @@ pub const ALL: [Entry; 4] = [
     Entry {
         name: "chen2020",
         summary: "Understanding Gradient Clipping in Private SGD: A Geometric Perspective (arXiv 2006.15429)",
-        shared: false,
         run: chen2020::run,
     },
     Entry {
         name: "watson2023",
         summary: "Inference and Interference: clipping, pruning and loss landscapes in DP-SGD (arXiv 2311.06839)",
-        shared: false,
         run: watson2023::run,
     },
     Entry {
         name: "bu2022",
         summary: "Automatic Clipping: DP deep learning made easier and stronger (arXiv 2206.07136)",
-        shared: false,
         run: bu2022::run,
     },
     Entry {
         name: "fashion2026",
         summary: "Every clip rule of this house on Fashion-MNIST at epsilon 3",
-        shared: true,
         run: fashion2026::run,
     },
 ];
 
-/// Makes the study called `name` and writes `results.json`, `README.md` and `page.html` into its folder; nothing is written
-/// by one of several processes that share its parts.
+/// Makes what is missing of the study called `name` and writes `results.json`, `README.md` and `page.html` of what there is into
+/// its folder.
 ///
 /// # Errors
 /// If there is no such study, or something that it needs is missing or fails.
@@ -136,24 +155,10 @@ pub fn study(name: &str, ask: &Ask) -> Result<Results, StudyError> {
     let entry = ALL.iter().find(|e| e.name == name);
     let entry =
         entry.ok_or_else(|| StudyError::Other(format!("no study is called `{name}`: there are {}", names())))?;
-    let wrong = match entry.shared {
-        true if ask.parts.are_kept() => Some("its runs are kept and shared as they are: leave out --keep and --share"),
-        false if !ask.only.is_empty() => Some("it is made whole: leave out --only"),
-        _ => None,
-    };
-    if let Some(wrong) = wrong {
-        return Err(StudyError::Other(format!("{name}: {wrong}")));
-    }
-    let start = Instant::now();
     let mut results = Results::new(entry.name, entry.summary, ask.quick);
     (entry.run)(ask, &mut results)?;
-    if ask.parts.are_shared() {
-        return Ok(results);
-    }
-    if !entry.shared {
-        results.seconds = start.elapsed().as_secs_f64() + ask.parts.seconds_before();
-        results.machines = ask.parts.machines();
-    }
-    results.write(&ask.out).map_err(|e| StudyError::Other(format!("{}: {e}", ask.out.display())))?;
+    (results.seconds, results.machines, results.missing) = ask.book.sum();
+    let written = results.write(ask.book.folder()).and_then(|()| ask.book.close());
+    written.map_err(|e| StudyError::Other(format!("{}: {e}", ask.book.folder().display())))?;
     Ok(results)
 }

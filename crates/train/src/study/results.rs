@@ -1,7 +1,7 @@
 //! What a study found: words, tables, figures; as JSON, as Markdown, and as a page.
 use crate::{
     diagnose::figures,
-    report::{Table, document, heading, plot::Picture, section, text, write_atomically},
+    report::{Table, document, heading, plot::Picture, prose, section, text, write_atomically},
 };
 use serde::Serialize;
 use std::{io, path::Path};
@@ -31,16 +31,13 @@ pub struct Results {
     pub quick: bool,
     /// The program.
     pub secateur_version: &'static str,
-    /// What its long parts were made on; empty where each run says so itself.
+    /// What its parts were made on.
     pub machines: Vec<String>,
-    /// Wall time of all of it, one part after the other, or training time of runs that processes shared.
+    /// How long they took, one after the other; of runs, the training alone.
     pub seconds: f64,
-    /// Which of the two.
-    #[serde(skip)]
-    shared: bool,
-    /// Runs that are not in it: other processes are at them, or nobody asked for them yet.
+    /// Parts of the book that are not in it: other processes are at them, or nobody asked for them yet.
     pub missing: usize,
-    /// The parts.
+    /// What it found.
     pub parts: Vec<Part>,
 }
 
@@ -54,7 +51,6 @@ impl Results {
             secateur_version,
             machines: Vec::new(),
             seconds: 0.0,
-            shared: false,
             missing: 0,
             parts: Vec::new(),
         }
@@ -63,11 +59,6 @@ impl Results {
     /// One more part.
     pub(super) fn part(&mut self, title: &str, words: Vec<String>, tables: Vec<Table>, pictures: Vec<Picture>) {
         self.parts.push(Part { title: title.into(), words, tables, pictures });
-    }
-
-    /// Says how long the runs trained together, where processes shared them.
-    pub(super) fn clock(&mut self, seconds: f64) {
-        (self.seconds, self.shared) = (seconds, true);
     }
 
     /// The table with this title, for tests and readers of results.
@@ -84,16 +75,16 @@ impl Results {
 
     fn how(&self) -> String {
         let size = if self.quick { "A quick run, on less of everything: not for comparison." } else { "A full run." };
-        let took = match self.shared {
-            true => format!("{:.0} s of training, shared by several processes", self.seconds),
-            false => format!("{:.0} s, one part after the other, on {}", self.seconds, self.machines.join(" and on ")),
-        };
+        let (took, machines) = (self.seconds, self.machines.join("; on "));
         let missing = match self.missing {
             0 => String::new(),
-            n => format!(" {n} of its runs are not made yet, and not in the tables."),
+            n => format!(" {n} of its parts are not made yet, and not in the tables."),
         };
         let quick = if self.quick { " --quick" } else { "" };
-        format!("{size} {took}; `secateur study {}{quick}` repeats it.{missing}", self.name)
+        format!(
+            "{size} {took:.0} s of work, part after part, on {machines}. `secateur study {}{quick}` repeats it.{missing}",
+            self.name
+        )
     }
 
     /// The results as Markdown.
@@ -110,12 +101,12 @@ impl Results {
     /// The results as a self-contained page.
     pub fn html(&self) -> String {
         let part = |part: &Part| {
-            let words: String = part.words.iter().map(|w| format!("<p>{}</p>\n", text(w))).collect();
+            let words: String = part.words.iter().map(|w| format!("<p>{}</p>\n", prose(w))).collect();
             let tables: String = part.tables.iter().map(Table::html).collect();
             section(&text(&part.title), &(words + &figures(&part.pictures) + &tables))
         };
         let parts: String = self.parts.iter().map(part).collect();
-        let how = format!("<p class=\"lead\">{}</p>\n<p>{}</p>\n", text(self.paper), text(&self.how()));
+        let how = format!("<p class=\"lead\">{}</p>\n<p>{}</p>\n", text(self.paper), prose(&self.how()));
         let (name, body) = (format!("Study {}", self.name), format!("<main>\n{how}{parts}</main>\n"));
         document(&format!("{name} - Secateur"), &(heading("study", &name) + &body))
     }

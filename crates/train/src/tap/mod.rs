@@ -10,12 +10,15 @@
 //! same gradients that were measured.
 //! *Argument.* Taps are grouped by parameter before a norm is taken: a parameter that was used twice is measured on the
 //! sum of its two gradients, by the definition, so cross terms are exact. An example whose norm is not finite gets
-//! weight zero, and a weight of exactly zero removes it from every sum, whatever its factors hold.
-//! *Tests.* `short_cuts_agree_with_rows`, `a_parameter_used_twice_is_measured_whole`, `a_silent_example_adds_nothing`.
+//! weight zero, and a weight of exactly zero removes it from every sum, whatever its factors hold. Norms may be taken as taps
+//! are left: of the very taps that are summed, and whatever makes other gradients of them forgets such norms.
+//! *Tests.* `short_cuts_agree_with_rows`, `a_parameter_used_twice_is_measured_whole`, `a_silent_example_adds_nothing`,
+//! `norms_taken_on_the_way_are_those_taken_afterwards`, `norms_taken_early_are_forgotten_when_gradients_change`.
 mod blend;
 mod product;
 mod rows;
 mod scaled;
+mod scaling;
 mod scatter;
 #[cfg(test)]
 mod tests;
@@ -23,16 +26,24 @@ mod tied;
 
 use crate::grads::{Grads, Layout};
 pub use blend::Blend;
-use engine::{Device, Part, PartMut, Tensor, op, op::per_example};
+use engine::{
+    Device, Part, PartMut, Tensor,
+    op::{self, Activation, per_example},
+};
 pub use product::{Factor, Product};
 pub use rows::{Rows, Squares};
 pub use scaled::Scaled;
+pub use scaling::Scaling;
 pub use scatter::Scatter;
 use std::sync::Arc;
 pub use tied::Tied;
 
 /// Every example's gradient of one parameter, of `p` numbers, in some factored form.
 pub trait PerExample: Send {
+    /// When its norms are best taken, if they will be asked for.
+    fn turn(&self) -> Turn {
+        Turn::Now
+    }
     /// The definition: `[n, p]`, one example a row, in the parameter's layout.
     fn rows(&self) -> Tensor;
     /// Squared norm of each row, `[n]`. May keep what it computed for `sum`.
@@ -42,11 +53,20 @@ pub trait PerExample: Send {
     fn sum(&self, weights: Part, out: PartMut);
     /// Inner product of each row with `v`, `[n]`, without multiplying the rows out where that is cheaper.
     fn dot(&self, v: Part) -> Vec<f64>;
-    /// Squared norm of each row times `scale`, coordinate by coordinate, `[n]`; none where only the rows themselves tell.
-    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
-        let _ = scale;
+    /// Each row in other coordinates, measured, `[n]`; none where only the rows themselves tell.
+    fn measured(&self, scales: per_example::Scales) -> Option<Vec<per_example::Measured>> {
+        let _ = scales;
         None
     }
+}
+
+/// When a tap's norms are best taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// As it is left, while its factors are in the caches.
+    Now,
+    /// When somebody asks: until then another layer may have come by the squares that they are made of.
+    Later,
 }
 
 /// What one backward pass left: the gradients of `n` examples with respect to every parameter.
@@ -54,6 +74,11 @@ pub struct Taps {
     n: usize,
     layout: Arc<Layout>,
     taps: Vec<Vec<Box<dyn PerExample>>>,
+    /// Squared norms that were taken as a parameter's only tap was left.
+    early_squares: Vec<Option<per_example::Squares>>,
+    early: bool,
+    /// The input of the layer that was last at work, and where its rows' squared norms go.
+    input: Option<(Tensor, Squares)>,
     /// Each example's loss, `[n]`; where nobody said, all count as finite.
     pub(crate) losses: Option<Tensor>,
     /// How many of the examples take part: the first ones. Others fill up rows, and their weight is 0.
@@ -70,13 +95,62 @@ const FEW: usize = 2;
 impl Taps {
     /// Room for `n` examples' gradients of `layout`'s parameters.
     pub fn new(n: usize, layout: &Arc<Layout>) -> Self {
-        let taps = layout.parameters().iter().map(|_| Vec::new()).collect();
-        Taps { n, layout: layout.clone(), taps, losses: None, present: n, who: (0..n).collect(), input_wanted: true }
+        let parameters = layout.parameters();
+        Taps {
+            n,
+            layout: layout.clone(),
+            taps: parameters.iter().map(|_| Vec::new()).collect(),
+            early_squares: parameters.iter().map(|_| None).collect(),
+            early: false,
+            input: None,
+            losses: None,
+            present: n,
+            who: (0..n).collect(),
+            input_wanted: true,
+        }
+    }
+
+    /// On a processor, takes norms from now on as taps are left, while their factors are still in its caches: for whoever will
+    /// ask for the norms of these very gradients.
+    pub fn measured(mut self) -> Self {
+        self.early = self.layout.device() == Device::Cpu;
+        self
     }
 
     /// Leaves one tap for parameter `id`.
-    pub fn leave(&mut self, id: usize, tap: impl PerExample + 'static) {
+    pub fn leave(&mut self, id: usize, mut tap: impl PerExample + 'static) {
+        let now = self.early && self.taps[id].is_empty() && tap.turn() == Turn::Now;
+        self.early_squares[id] = now.then(|| tap.norms());
         self.taps[id].push(Box::new(tap));
+    }
+
+    /// The gradient before `activation`, of whose outputs `y` the gradients are `dy`. Where norms will be asked for, the squared
+    /// norms of the result's rows come with it, and those of `y` go to the layer whose input it was.
+    pub(crate) fn slope(&mut self, activation: Activation, y: &Tensor, dy: Tensor) -> (Tensor, Squares) {
+        if !self.early || y.shape().len() != 2 {
+            return (activation.backward(y, dy), Squares::default());
+        }
+        let (dy, [of_y, of_dy]) = activation.backward_measured(y, dy);
+        let same = |x: &Tensor| x.rows() == y.rows() && std::ptr::eq(x.data(), y.data());
+        if let Some((_, squares)) = self.input.take().filter(|(x, _)| same(x)) {
+            let _ = squares.set(of_y);
+        }
+        (dy, Arc::new(of_dy.into()))
+    }
+
+    /// Where the squared norms of the rows of `x`, a layer's input, will be, if the layer before comes by them.
+    pub(crate) fn squares_of_input(&mut self, x: &Tensor) -> Squares {
+        let squares = Squares::default();
+        if self.early {
+            self.input = Some((x.clone(), squares.clone()));
+        }
+        squares
+    }
+
+    /// Forgets norms: the gradients are about to be others.
+    fn forget(&mut self) {
+        self.early = false;
+        self.early_squares.iter_mut().for_each(|squares| *squares = None);
     }
 
     /// How many examples.
@@ -124,6 +198,7 @@ impl Taps {
         let mut looks = looks.into_iter().map(|(by, taps)| taps.times(by));
         let first = looks.next().unwrap_or_else(|| unreachable!("a gradient is looked at from somewhere"));
         looks.fold(first, |mut all, look| {
+            all.forget();
             all.taps.iter_mut().zip(look.taps).for_each(|(a, b)| a.extend(b));
             all.losses = match (all.losses.take(), look.losses) {
                 // A sum is finite where both are, but for sums too large, which count as not finite too.
@@ -136,6 +211,7 @@ impl Taps {
 
     fn times(mut self, by: f64) -> Taps {
         if by != 1.0 {
+            self.forget();
             let blend = |tap| Box::new(Blend::new(tap, by as f32)) as Box<dyn PerExample>;
             self.taps = self.taps.into_iter().map(|taps| taps.into_iter().map(blend).collect()).collect();
         }
@@ -143,14 +219,12 @@ impl Taps {
     }
 
     /// Every gradient in other coordinates: `scale * (g - shift)`, coordinate by coordinate.
-    pub fn scaled(mut self, scale: &Grads, shift: Option<&Grads>) -> Taps {
+    pub fn scaled(mut self, scaling: &Arc<Scaling>) -> Taps {
         self.join();
+        self.forget();
         let whole = self.taps.into_iter().enumerate().map(|(p, taps)| {
-            let scaled = |tap| {
-                let shift = shift.map(|shift| shift.part(p).to_vec());
-                Scaled::new(tap, &scale.part(p).to_vec(), shift.as_deref())
-            };
-            taps.into_iter().map(|tap| Box::new(scaled(tap)) as Box<dyn PerExample>).collect()
+            let scaled = |tap| Box::new(Scaled::new(tap, scaling.clone(), p)) as Box<dyn PerExample>;
+            taps.into_iter().map(scaled).collect()
         });
         self.taps = whole.collect();
         self
@@ -160,7 +234,8 @@ impl Taps {
     pub fn with_rows(self, layout: &Arc<Layout>, rows: Vec<Tensor>) -> Taps {
         let rows = rows.into_iter().map(|rows| rows.to(layout.device()));
         let taps = rows.map(|rows| vec![Box::new(Rows::new(rows)) as Box<dyn PerExample>]).collect();
-        Taps { layout: layout.clone(), taps, ..self }
+        let early_squares = (0..layout.parameters().len()).map(|_| None).collect();
+        Taps { layout: layout.clone(), taps, early_squares, early: false, input: None, ..self }
     }
 
     /// The parameters that were tapped.
@@ -187,7 +262,10 @@ impl Taps {
     /// The squared norms that each tap makes, and the group of each.
     fn squares(&mut self, group_of: &[usize]) -> (Vec<per_example::Squares>, Vec<usize>) {
         self.join();
-        let squares = self.taps.iter_mut().flatten().map(|tap| tap.norms()).collect();
+        let each = self.taps.iter_mut().zip(&mut self.early_squares);
+        let each =
+            each.flat_map(|(taps, early)| taps.iter_mut().map(|tap| early.take().unwrap_or_else(|| tap.norms())));
+        let squares = each.collect();
         let tapped = self.taps.iter().zip(group_of).flat_map(|(taps, group)| taps.iter().map(move |_| *group));
         (squares, tapped.collect())
     }

@@ -1,5 +1,5 @@
 //! Gradients that are a sum of outer products over positions: linear layers, projections, convolutions.
-use super::{PerExample, Squares};
+use super::{PerExample, Squares, Turn};
 use engine::{Device, Part, PartMut, Tensor, Window, op::per_example as op};
 use std::sync::Arc;
 
@@ -32,7 +32,8 @@ impl Factor {
 /// sum: "BK-MixOpt" of Bu et al. 2022, arXiv 2210.00038.
 pub struct Product {
     held: Held,
-    squares: Option<Squares>,
+    /// Of the rows of `a` and `b`, where there is one position.
+    squares: Option<[Squares; 2]>,
 }
 
 /// What a gradient is made of, or the gradient itself.
@@ -52,23 +53,26 @@ impl Product {
         Product { held: Held::Factors { a, b: b.into(), kept: None }, squares: None }
     }
 
-    /// From inputs `[n, 1, d]` and gradients `[n, 1, p]` at one position, the squared norms of which somebody else needs too.
-    pub fn of_one_position(a: Tensor, b: Arc<Tensor>, squares: Squares) -> Self {
+    /// From inputs `[n, 1, d]` and gradients `[n, 1, p]` at one position, the squared norms of which somebody else may know or need.
+    pub fn of_one_position(a: Tensor, b: Arc<Tensor>, squares: [Squares; 2]) -> Self {
         debug_assert!(a.shape()[1] == 1 && b.shape()[1] == 1, "{a:?} and {b:?} at one position");
         Product { squares: Some(squares), ..Product::new(Factor::Rows(a), b) }
     }
 }
 
 /// `|a|^2 |b|^2` of factors at one position, on the processor.
-fn outer_norms(squares: Option<&Squares>, a: &Factor, b: &Tensor) -> Option<Vec<f64>> {
-    let (Some(squares), Factor::Rows(a), Device::Cpu) = (squares, a, b.device()) else {
+fn outer_norms(squares: Option<&[Squares; 2]>, a: &Factor, b: &Tensor) -> Option<Vec<f64>> {
+    let (Some([of_a, of_b]), Factor::Rows(a), Device::Cpu) = (squares, a, b.device()) else {
         return None;
     };
-    let b = squares.get_or_init(|| op::rows_norms(b));
-    Some(op::rows_norms(a).iter().zip(b).map(|(a, b)| a * b).collect())
+    let [a, b] = [(of_a, a), (of_b, b)].map(|(squares, rows)| squares.get_or_init(|| op::rows_norms(rows)));
+    Some(a.iter().zip(b).map(|(a, b)| a * b).collect())
 }
 
 impl PerExample for Product {
+    fn turn(&self) -> Turn {
+        if self.squares.is_some() { Turn::Later } else { Turn::Now }
+    }
     fn rows(&self) -> Tensor {
         match &self.held {
             Held::Factors { a, b, .. } => op::product_rows(a.left(), b),
@@ -102,9 +106,9 @@ impl PerExample for Product {
             Held::Kept(kept) => kept.dot(v),
         }
     }
-    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
+    fn measured(&self, scales: op::Scales) -> Option<Vec<op::Measured>> {
         // The closed form is the processor's alone.
         let Held::Factors { a, b, .. } = &self.held else { return None };
-        (b.device() == Device::Cpu).then(|| op::product_weighted_norms(a.left(), b, scale)).flatten()
+        (b.device() == Device::Cpu).then(|| op::product_measured(a.left(), b, scales)).flatten()
     }
 }

@@ -1,5 +1,5 @@
 //! Gradients that are already one row an example: biases, norm scales and shifts, positions. Few numbers each.
-use super::PerExample;
+use super::{PerExample, Turn};
 use engine::{Device, Part, PartMut, Tensor, op::pad_rows, op::per_example as op};
 use std::sync::{Arc, OnceLock};
 
@@ -30,6 +30,9 @@ impl Rows {
 }
 
 impl PerExample for Rows {
+    fn turn(&self) -> Turn {
+        if self.squares.is_some() { Turn::Later } else { Turn::Now }
+    }
     fn rows(&self) -> Tensor {
         Tensor::clone(&self.g)
     }
@@ -47,7 +50,7 @@ impl PerExample for Rows {
     fn dot(&self, v: Part) -> Vec<f64> {
         op::rows_dot(&self.g, v)
     }
-    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
-        Some(op::rows_weighted_norms(&Tensor::clone(&self.g).to(Device::Cpu), scale, None))
+    fn measured(&self, scales: op::Scales) -> Option<Vec<op::Measured>> {
+        (self.g.device() == Device::Cpu).then(|| op::rows_measured(&self.g, scales))
     }
 }

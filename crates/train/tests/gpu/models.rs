@@ -70,7 +70,7 @@ fn seen(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> 
         x.data_mut().iter_mut().enumerate().for_each(|(i, x)| *x = id(i));
     }
     let coins = Coins { key, step: 3, who: vec![4, 0, 11, 2, 9] };
-    let mut taps = model.taps_with(&weights, x.to(device), &targets(vec![0, 2, 1, 1, 0]), coins);
+    let mut taps = model.taps_with(&weights, x.to(device), &targets(vec![0, 2, 1, 1, 0]), coins, true);
     let groups = vec![0; model.layout().parameters().len()];
     let norms = taps.norms(&groups, 1).into_iter().map(f64::sqrt).collect();
     let sum = taps.sum(&[0.5, 0.0, 1.0, -0.3, 0.01], &groups, 1).to_vec();

@@ -9,6 +9,7 @@ use multiversion::multiversion;
 
 use super::factors::{Buffers, Factors};
 use super::square;
+use crate::matmul::lower_product;
 use crate::memory::Scratch;
 use crate::op::unfold::Unfolding;
 use crate::{Mat, Threads, product};
@@ -18,8 +19,7 @@ use crate::{Mat, Threads, product};
 /// clipping leaves for rounding.
 pub(super) const CANCELLED: f64 = 1.0 / 64.0;
 
-/// Columns of a Gram matrix that are made together: one panel of the product kernel, which is packed once, and below whose
-/// diagonal all is made.
+/// Columns of a Gram matrix that are made together: one panel of the product kernel, which is packed once.
 const GRAM: usize = 32;
 /// Elements of a gradient above which what is kept of a batch leaves the caches.
 const LARGE: usize = 1 << 15;
@@ -88,20 +88,18 @@ pub(super) fn norm(factors: &Factors, i: usize, buffers: &mut Buffers, scratch: 
     (sum >= CANCELLED * size).then_some(2.0 * sum)
 }
 
-/// Columns `from..from + width` of `m^T m`, from the diagonal down.
+/// Columns `from..from + width` of `m^T m`, from the diagonal down; zeros above it.
 fn gram<'s>(m: Mat, from: usize, width: usize, scratch: &'s mut Scratch) -> &'s mut [f32] {
     let below = Mat { data: &m.data[from * m.col_stride..], cols: m.cols - from, ..m };
     let out = scratch.of(below.cols * width);
-    product(out, below.t(), Mat { cols: width, ..below }, false, Threads::One);
+    lower_product(out, below.t(), Mat { cols: width, ..below });
+    out.chunks_exact_mut(width).enumerate().take(width).for_each(|(row, line)| line[row + 1..].fill(0.0));
     out
 }
 
-/// Nothing above the diagonal, and half of what lies on it: twice the rest is a sum over the whole matrix.
+/// Half of what lies on the diagonal: twice the sum over such panels is a sum over the whole matrix.
 fn halved(panel: &mut [f32], width: usize) -> &[f32] {
-    for (row, line) in panel.chunks_exact_mut(width).enumerate().take(width) {
-        line[row] *= 0.5;
-        line[row + 1..].fill(0.0);
-    }
+    panel.chunks_exact_mut(width).enumerate().take(width).for_each(|(row, line)| line[row] *= 0.5);
     panel
 }
 

@@ -33,12 +33,13 @@ pub use dot::product_dot;
 pub use factors::{Left, product_rows};
 pub use kept::Kept;
 pub use norms::{materialises, product_norms, product_norms_kept, product_squares_kept};
+pub(crate) use rows::block_squares;
 pub use rows::{rows_dot, rows_norms, rows_squares, rows_sum};
 pub use scatter::{scatter_dot, scatter_norms, scatter_rows, scatter_squares, scatter_sum};
 pub use squares::{Numbers, Squares};
 pub use sum::product_sum;
 pub use tied::{tied_norms, tied_squares};
-pub use weighted::{product_weighted_norms, rows_weighted_norms};
+pub use weighted::{Diagonal, Measured, Scales, add_scaled_sum, product_measured, rows_measured};
 
 /// The sum of squares, in f64.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]

@@ -97,5 +97,5 @@ fn short(factors: &Factors) -> Vec<f64> {
         short.unwrap_or_else(|| square(factors.any_gradient(i, buffers)))
     };
     let scratch = || (buffers(), [const { Scratch::new() }; 3]);
-    (0..factors.n).into_par_iter().map_init(scratch, norm).collect()
+    (0..factors.n).into_par_iter().with_max_len(1).map_init(scratch, norm).collect()
 }

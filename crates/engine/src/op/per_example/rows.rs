@@ -4,8 +4,8 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::gpu;
-use super::inner;
 use super::squares::Squares;
+use super::{inner, square};
 use crate::{Part, PartMut, Tensor};
 
 /// Rows longer than this are worth a kernel of their own on a GPU.
@@ -43,25 +43,46 @@ pub(super) fn squares(rows: &[f32], n: usize, len: usize) -> Vec<f64> {
 
 /// Lanes that squares are added up in.
 const LANES: usize = 16;
+/// Elements whose squares are added up in f32, sixteen a lane: right to `17 / 2^24`, about 1e-6, at the very worst.
+const RUN: usize = 16 * LANES;
+/// Squared norms outside of this range may have lost squares to f32's own range: they are taken again in f64.
+const SAFE: std::ops::Range<f64> = 1e-28..1e36;
 
-/// Squared norms of at most [`BLOCK`] rows. Lanes of a row are brought together after all rows are done: in between, that
-/// would take as long as the row.
+/// Rows whose lanes are brought together at a time: after each row, that would take as long as the row.
+const ROWS: usize = 16;
+
+/// Squared norms of rows of `len` elements.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
-fn block_squares(rows: &[f32], len: usize, norms: &mut [f64]) {
-    let mut sums = [[0.0f64; LANES]; BLOCK];
-    for (row, sums) in rows.chunks_exact(len).zip(&mut sums) {
-        let mut lanes = [0.0f64; LANES];
-        let (chunks, rest) = row.as_chunks::<LANES>();
-        for x in chunks {
-            (0..LANES).for_each(|i| lanes[i] += f64::from(x[i]) * f64::from(x[i]));
+pub(crate) fn block_squares(rows: &[f32], len: usize, norms: &mut [f64]) {
+    for (norms, rows) in norms.chunks_mut(ROWS).zip(rows.chunks((ROWS * len).max(1))) {
+        let mut sums = [[0.0f64; LANES]; ROWS];
+        rows.chunks_exact(len).zip(&mut sums).for_each(|(row, sums)| add_squares(row, sums));
+        for (norm, sums) in norms.iter_mut().zip(&sums) {
+            let eight: [f64; 8] = std::array::from_fn(|i| sums[i] + sums[i + 8]);
+            let four: [f64; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
+            *norm = (four[0] + four[2]) + (four[1] + four[3]);
         }
-        lanes.iter_mut().zip(rest).for_each(|(sum, &x)| *sum += f64::from(x) * f64::from(x));
-        *sums = lanes;
+        let doubtful = norms.iter_mut().zip(rows.chunks_exact(len)).filter(|(norm, _)| !SAFE.contains(norm));
+        doubtful.for_each(|(norm, row)| *norm = square(row));
     }
-    for (norm, sums) in norms.iter_mut().zip(&sums) {
-        let eight: [f64; 8] = std::array::from_fn(|i| sums[i] + sums[i + 8]);
-        let four: [f64; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
-        *norm = (four[0] + four[2]) + (four[1] + four[3]);
+}
+
+/// Adds the squares of a row, lane by lane.
+#[inline(always)]
+fn add_squares(row: &[f32], sums: &mut [f64; LANES]) {
+    for run in row.chunks(RUN) {
+        let mut lanes = [0.0f32; LANES];
+        let (chunks, rest) = run.as_chunks::<LANES>();
+        chunks.iter().for_each(|x| (0..LANES).for_each(|i| lanes[i] += x[i] * x[i]));
+        match run.last_chunk::<LANES>() {
+            // The last vector again, but for what was in the chunks.
+            Some(last) => {
+                let seen = LANES - rest.len();
+                (0..LANES).for_each(|i| lanes[i] += if i < seen { 0.0 } else { last[i] * last[i] });
+            }
+            None => lanes.iter_mut().zip(rest).for_each(|(sum, &x)| *sum += x * x),
+        }
+        (0..LANES).for_each(|i| sums[i] += f64::from(lanes[i]));
     }
 }
 
@@ -131,18 +152,39 @@ fn add_block(part: &mut [f32], rows: &[usize], weights: &[f32], g: &[f32], p: us
 mod tests {
     use super::squares;
 
-    /// Rows of every length around the lanes, and more than a block of them, against sums in order; nobody else's infinity.
+    fn wide(row: &[f32]) -> f64 {
+        row.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+    }
+
+    /// Rows of every length around the lanes and runs, and more than a block of them, against sums in f64; nobody else's
+    /// infinity.
     #[test]
     fn squares_of_rows_are_their_own() {
-        for len in [0, 1, 15, 16, 17, 31, 108, 256] {
+        for len in [0, 1, 15, 16, 17, 31, 108, 256, 257, 1000] {
             let mut rows: Vec<f32> = (0..150 * len).map(|i| ((i * 7919 + 13) % 1009) as f32 / 500.0 - 1.0).collect();
             rows[100 * len..101 * len].fill(f32::INFINITY);
             let got = squares(&rows, 150, len);
             assert_eq!(got.len(), 150);
             for (i, got) in got.into_iter().enumerate() {
-                let want: f64 = rows[i * len..(i + 1) * len].iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-                assert!(got == want || (got - want).abs() <= 1e-14 * want, "row {i} of {len}: {got}, {want}");
+                let want = wide(&rows[i * len..(i + 1) * len]);
+                assert!(got == want || (got - want).abs() <= 1e-6 * want, "row {i} of {len}: {got}, {want}");
             }
         }
+    }
+
+    /// Squares that f32 has no room for, alone and beside others, are not lost.
+    #[test]
+    fn no_square_is_lost_to_the_range_of_f32() {
+        let sizes = [1e-45f32, 1e-38, 1e-30, 1e-23, 1e-19, 1e-14, 1e-12, 1.0, 1e17, 1e19, 1e30, 3e38];
+        for large in sizes {
+            for small in sizes {
+                let mut row = vec![small; 300];
+                row[17] = large;
+                let (got, want) = (squares(&row, 1, 300)[0], wide(&row));
+                assert!((got - want).abs() <= 1e-6 * want, "{small} beside {large}: {got}, {want}");
+            }
+        }
+        assert_eq!(squares(&[0.0; 40], 1, 40), [0.0]);
+        assert!(squares(&[f32::NAN, 1.0], 1, 2)[0].is_nan());
     }
 }

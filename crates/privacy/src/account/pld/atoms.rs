@@ -45,10 +45,15 @@ impl Atoms {
 /// The greatest loss of a pair, and its mass.
 fn top(pair: Pair, mirrored: bool) -> (f64, f64) {
     let turned = |Node { p, q, d }: Node| if mirrored { Node { p: q, q: p, d: -d } } else { Node { p, q, d } };
-    let atoms = pair.atoms().into_iter().map(|atom| (turned(atom).loss(), turned(atom).p));
+    let atoms = || pair.atoms().into_iter().map(|atom| (turned(atom).loss(), turned(atom).p));
     match pair {
         Pair::Normal { rate, .. } if mirrored && rate < 1.0 => (-(-rate).ln_1p(), 0.0),
-        _ => atoms.reduce(|a, b| if b.0 > a.0 { b } else { a }).unwrap_or((f64::INFINITY, 0.0)),
+        Pair::Normal { .. } | Pair::Opposite { .. } | Pair::Crowd(_) | Pair::Subset(_) | Pair::Cut { .. } => {
+            (f64::INFINITY, 0.0)
+        }
+        Pair::Laplace { .. } | Pair::Coin { .. } => {
+            atoms().reduce(|a, b| if b.0 > a.0 { b } else { a }).unwrap_or((f64::INFINITY, 0.0))
+        }
     }
 }
 
@@ -58,9 +63,10 @@ pub(super) fn smooth(pairs: &[(Pair, f64)], gaussian: f64) -> bool {
     let lump = |pair: Pair| match pair {
         Pair::Normal { rate, .. } | Pair::Opposite { rate, .. } | Pair::Cut { rate, .. } => 1.0 - rate,
         Pair::Crowd(crowd) => 1.0 - crowd.rate,
+        Pair::Subset(subset) => 1.0 - subset.rate,
         Pair::Laplace { .. } | Pair::Coin { .. } => pair.atoms().iter().map(|atom| atom.p).sum::<f64>().min(1.0),
     };
-    let without = pairs.iter().all(|(pair, _)| pair.atoms().is_empty());
+    let without = pairs.iter().all(|(pair, _)| !pair.lumpy());
     without || gaussian > 0.0 || pairs.iter().map(|(pair, count)| count * lump(*pair).ln()).sum::<f64>() < LITTLE.ln()
 }
 

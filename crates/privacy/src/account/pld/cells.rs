@@ -178,6 +178,13 @@ impl Cells {
 
 /// The hockey-stick divergence of one release in one direction.
 pub(in crate::account) fn divergence(pair: Pair, mirrored: bool, epsilon: f64, tail: f64) -> f64 {
+    let one =
+        |(weight, part): (f64, Pair)| if weight > 0.0 { weight * part_of(part, mirrored, epsilon, tail) } else { 0.0 };
+    pair.components().into_iter().map(one).sum()
+}
+
+/// That of one component.
+fn part_of(pair: Pair, mirrored: bool, epsilon: f64, tail: f64) -> f64 {
     let (from, to) = pair.span(tail.max(1e-290));
     let at = |epsilon: f64| pair.place(epsilon).clamp(from, to);
     let smooth = if mirrored {

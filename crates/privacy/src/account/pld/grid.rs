@@ -73,8 +73,16 @@ impl Query {
     /// The interval of one release, whose divergence is integrated directly: with an error of a few roundings, and `tail` of
     /// mass left out.
     pub(super) fn single(&self, delta: f64) -> Option<Price> {
-        let [(pair @ (Pair::Normal { .. } | Pair::Opposite { .. } | Pair::Laplace { .. } | Pair::Coin { .. }), 1.0)] =
-            self.parts[..]
+        let [
+            (
+                pair @ (Pair::Normal { .. }
+                | Pair::Opposite { .. }
+                | Pair::Subset(_)
+                | Pair::Laplace { .. }
+                | Pair::Coin { .. }),
+                1.0,
+            ),
+        ] = self.parts[..]
         else {
             return None;
         };

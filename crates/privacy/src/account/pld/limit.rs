@@ -26,7 +26,7 @@ pub(in crate::account) type Value = (f64, f64);
 impl PldCurve {
     /// Epsilon, tried until its estimated error is below the claim; `None` for losses with atoms.
     pub(in crate::account) fn value(&self, delta: f64, claim: f64) -> Option<Value> {
-        let smooth = self.parts.iter().all(|(pair, _)| pair.atoms().is_empty());
+        let smooth = self.parts.iter().all(|(pair, _)| !pair.lumpy());
         let symmetric = self.parts.iter().all(|(pair, _)| pair.symmetric());
         if smooth { Pld::default().question(self, delta).value(symmetric, delta, claim) } else { None }
     }

@@ -46,6 +46,7 @@ use super::{Accountant, Curve, Price};
 use crate::{Event, Neighbouring, gaussian};
 use ask::Ends;
 pub(super) use cells::divergence;
+use curve::Trace;
 use grid::Query;
 pub(super) use plan::Plan;
 pub(crate) use running::Tally;
@@ -59,9 +60,6 @@ pub(super) mod parts {
 
 /// How wide, as a share of epsilon, an interval may be without a grid being tried where losses have atoms.
 const NARROW: f64 = 2e-3;
-
-/// How often delta is asked for again when it was far less than expected.
-const AGAIN: usize = 3;
 
 /// The accountant by privacy loss distributions.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -176,7 +174,7 @@ impl PldCurve {
 
     /// Whether a grid is not worth while after these were found by inversion.
     fn sharp(&self, ends: Ends) -> bool {
-        ends.narrow(NARROW) || self.parts.iter().all(|(pair, _)| pair.atoms().is_empty())
+        ends.narrow(NARROW) || self.parts.iter().all(|(pair, _)| !pair.lumpy())
     }
 
     /// Whether it costs nothing, or everything.
@@ -238,24 +236,21 @@ impl Accountant for Pld {
         if curve.parts.is_empty() {
             return gaussian::delta(curve.unhidden().sqrt(), epsilon);
         }
-        let symmetric = curve.parts.iter().all(|(pair, _)| pair.symmetric());
-        let mut about = self.question(curve, 1e-12).delta_about(epsilon, symmetric);
-        let mut question = self.question(curve, about);
         if curve.smooth() {
-            let mut best = question.delta(epsilon, symmetric);
-            // What is cut off is in proportion to what delta was taken for.
-            for _ in 0..AGAIN {
-                if best == 0.0 || best > 0.1 * about {
-                    break;
-                }
-                about = best;
-                question = self.question(curve, about);
-                best = best.min(question.delta(epsilon, symmetric));
-            }
-            return best;
+            return Trace::new(*self, curve).delta(epsilon);
         }
+        let symmetric = curve.parts.iter().all(|(pair, _)| pair.symmetric());
+        let about = self.question(curve, 1e-12).delta_about(epsilon, symmetric);
+        let question = self.question(curve, about);
         let grid = Query::new(curve, about, self.precision).delta(epsilon);
         if epsilon >= question.sure(0.5).upper { 0.0 } else { grid.min(question.total_variation()) }
+    }
+
+    fn deltas_of(&self, curve: &PldCurve, epsilons: &[f64]) -> Vec<f64> {
+        if curve.extreme().is_some() || curve.parts.is_empty() || !curve.smooth() {
+            return epsilons.iter().map(|epsilon| self.delta(curve, *epsilon)).collect();
+        }
+        Trace::new(*self, curve).deltas(epsilons)
     }
 }
 

@@ -22,6 +22,7 @@
 //! Checked by: `super::invert_tests`.
 
 use crate::account::pair::{Node, Pair};
+use crate::account::subset::{Side, Subset};
 use std::f64::consts::{FRAC_PI_2, SQRT_2};
 
 /// Places and weights of Gauss-Legendre with 16 nodes on (-1, 1), those above zero.
@@ -178,6 +179,7 @@ fn loss(pair: Pair, u: f64, node: Node) -> f64 {
             let half = 0.5 / z;
             mixed(rate, half * (u - 0.5 * half)) - mixed(rate, -half * (u + 0.5 * half))
         }
+        Pair::Subset(Subset { rate, z, .. }) => mixed(rate, u.abs() / z).copysign(u),
         _ => node.loss(),
     }
 }
@@ -258,6 +260,11 @@ fn steepness(pair: Pair, from: f64, to: f64, off: f64) -> Steep {
         }
         Pair::Laplace { z, .. } => Steep { base: 1.0 / z, loss: SQRT_2 * 2.0 / z, angle: 0.5 * z * FRAC_PI_2 },
         Pair::Crowd(crowd) => Steep { base: far, loss: SQRT_2 * crowd.width(), angle: FRAC_PI_2 / crowd.width() },
+        // Below 0 it is what it is above.
+        Pair::Subset(Subset { rate, z, side }) => {
+            let share = moved(rate, if side == Side::Below { -from } else { to } / z, off / z);
+            Steep { base: far + 0.5 / z, loss: share / z, angle: z * FRAC_PI_2 }
+        }
         Pair::Coin { .. } => Steep { base: 1.0, loss: 0.0, angle: 1.0 },
         Pair::Cut { .. } => Steep { base: far, loss: f64::INFINITY, angle: 0.0 },
     }

@@ -93,6 +93,17 @@ impl Plan {
         (line, wrong)
     }
 
+    /// How far apart the losses of neighbouring nodes are, at most.
+    pub(in crate::account) fn gap(&self) -> f64 {
+        self.sketches.iter().map(Sketch::gap).fold(0.0, f64::max)
+    }
+
+    /// The logarithm of the size of `e^K` over its value at the tilt, at `s` with this imaginary part, about.
+    pub(in crate::account) fn size(&self, tilt: f64, w: f64) -> f64 {
+        let sampled = self.sketches.iter().map(|sketch| sketch.count * sketch.size(tilt, w)).sum::<f64>();
+        sampled - 0.5 * self.gaussian * w * w
+    }
+
     /// The range of losses in which all but `e^-tails` of the tilted mass is, on either side.
     pub(in crate::account) fn reach(&self, saddle: Saddle, tails: f64) -> (f64, f64) {
         let window = self.window(Saddle { tails, ..saddle });

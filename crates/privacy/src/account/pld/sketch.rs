@@ -3,9 +3,11 @@
 //! No bound follows from it. The accountant that states a value and an estimated error makes use of [`Sketch::line`]: at nodes
 //! that are close enough the midpoint rule converges geometrically.
 
+use super::cells::NODES;
 use super::transform;
 use crate::account::pair::{Node, Pair};
 use realfft::num_complex::Complex64;
+use std::f64::consts::PI;
 
 /// Terms below `e^-FAINT` of the largest do not count.
 const FAINT: f64 = 40.0;
@@ -52,7 +54,13 @@ impl Sketch {
                 put(mass * weight, loss);
             }
         };
-        if to > from {
+        if to > from && matches!(pair, Pair::Subset(_)) {
+            // The midpoint rule would be off at the end where the density is not zero.
+            let panels = (0.25 * steps).ceil();
+            let width = (to - from) / panels;
+            let each = (0..panels as u64).flat_map(|k| NODES.map(|(place, weight)| (k as f64 + place, weight)));
+            each.for_each(|(place, weight)| add(pair.at(from + place * width), weight * width));
+        } else if to > from {
             (0..steps as u64).for_each(|k| add(pair.at(from + (k as f64 + 0.5) * width), width));
         }
         pair.atoms().into_iter().for_each(|atom| add(atom, 1.0));
@@ -91,6 +99,21 @@ impl Sketch {
         let masses: Vec<f64> = self.nodes.iter().map(|(_, log, loss)| (log + tilt * loss - value).exp()).collect();
         let (sums, doubt) = transform::sums(&masses, self.nodes.iter().map(|(.., loss)| *loss), step, count);
         (sums.into_iter().map(|sum| (sum + 1.0).ln()).collect(), TRUE * doubt)
+    }
+
+    /// How far apart the losses of neighbouring nodes are, at most.
+    pub(super) fn gap(&self) -> f64 {
+        self.nodes.windows(2).map(|pair| (pair[1].2 - pair[0].2).abs()).fold(0.0, f64::max)
+    }
+
+    /// The logarithm of the size of `E e^(s loss)` over its value at the tilt, for `s` with this imaginary part.
+    pub(super) fn size(&self, tilt: f64, w: f64) -> f64 {
+        let value = self.cumulants(tilt).value;
+        let turned = |(_, log, loss): &(f64, f64, f64)| {
+            let mass = (log + tilt * loss - value).exp();
+            if mass > 0.0 { Complex64::from_polar(mass, (w * loss) % (2.0 * PI)) } else { Complex64::ZERO }
+        };
+        self.nodes.iter().map(turned).sum::<Complex64>().norm().ln()
     }
 
     /// How much a grid of this width shifts `K` both ways together, over `s`, at tilt `s`.

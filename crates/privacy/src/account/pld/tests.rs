@@ -5,10 +5,13 @@ use super::compose::{Sum, Term};
 use super::dots::Masses;
 use super::grid::{above, below};
 use super::*;
+use crate::account::subset::{Side, Subset};
 use crate::{Ledger, Sampling};
 use proptest::prelude::*;
 
-const PAIRS: [Pair; 7] = [
+const PAIRS: [Pair; 9] = [
+    Pair::Subset(Subset { rate: 0.2, z: 0.7, side: Side::Both }),
+    Pair::Subset(Subset { rate: 1e-3, z: 2.0, side: Side::Both }),
     Pair::Normal { rate: 0.01, z: 1.0 },
     Pair::Normal { rate: 1.0, z: 0.7 },
     Pair::Normal { rate: 0.3, z: 4.0 },
@@ -67,7 +70,7 @@ fn the_discrete_losses_bracket_the_pair() {
 /// What is outside the grid counts as infinite.
 #[test]
 fn what_is_cut_off_is_not_forgotten() {
-    for pair in PAIRS.into_iter().filter(|pair| pair.atoms().is_empty()) {
+    for pair in PAIRS.into_iter().filter(|pair| !pair.lumpy()) {
         let high = above(&Both::new(pair, 0.01, 0.01));
         for epsilon in [0.0, 0.5, 2.0, 5.0] {
             let (most, truth) = (discrete(&high, epsilon), divergence(pair, false, epsilon, 1e-20));

@@ -22,11 +22,14 @@ mod pure;
 mod search;
 
 use super::plain::Passes;
+use super::subset::Subset;
 use super::{Accountant, Curve, Price};
 use crate::{Event, Neighbouring};
 use divergence::Pair;
+use fixed::Fixed;
 use piece::Piece;
 use search::{LEAST_ORDER, best_order};
+use std::sync::Arc;
 
 /// The Rényi accountant (Mironov, Talwar & Zhang 2019 for add/remove).
 #[derive(Clone, Copy, Debug, Default)]
@@ -160,6 +163,9 @@ pub(super) fn of_pairs(pairs: &[(super::pair::Pair, f64)], delta: f64) -> f64 {
             Loss::Laplace { rate: 1.0, z } => curve.parts.push(Part { piece: Piece::Laplace(1.0 / z), count: *count }),
             Loss::Laplace { z, .. } => rest += count / z,
             Loss::Coin { epsilon } => rest += count * epsilon,
+            Loss::Subset(Subset { rate, z, .. }) => {
+                curve.parts.push(Part { piece: Piece::Fixed(Arc::new(Fixed::new(rate, z))), count: *count });
+            }
             // Without a divergence of its own here: as if everyone took part.
             Loss::Crowd(crowd) => curve.rho += count * 0.5 * crowd.width().powi(2),
             Loss::Cut { chance, .. } => {

@@ -6,6 +6,7 @@
 
 use super::axis::{Axis, Spread};
 use super::frame::{self, BOTTOM, Frame, TOP, WIDTH};
+use super::label::Taken;
 use super::marks::Segments;
 use super::scale::Scale;
 use std::fmt::Write as _;
@@ -67,13 +68,13 @@ impl Picture {
     pub fn svg(&self) -> String {
         let parts: Vec<Segments> = self.layers.iter().map(|layer| self.split(layer)).collect();
         let all = || parts.iter().flat_map(Segments::vertices);
-        let marked = self.marks.iter().map(|(x, _)| *x).filter(|x| self.x.can_draw(*x));
+        let marked = self.marked().map(|(x, _)| *x);
         let snug = !self.layers.iter().any(|l| matches!(l.mark, Mark::Dots | Mark::Rings));
         let x = Scale::fit(&self.x, all().map(|(x, _)| x).chain(marked), !snug);
         let y = Scale::fit(&self.y, all().map(|(_, y)| y), true);
         let frame = Frame::new(x, y);
         let drawn: String = self.layers.iter().zip(&parts).map(|(layer, part)| draw(&frame, layer, part)).collect();
-        let marks = if all().next().is_some() { self.rules(&frame) } else { String::new() };
+        let marks = if all().next().is_some() { self.rules(&frame, self.taken(&frame, &parts)) } else { String::new() };
         let body = frame.background(&self.title, &self.x, &self.y) + &drawn + &marks + &self.legend();
         let lost: usize = parts.iter().map(|part| part.dropped).sum();
         frame::envelope(&self.title, &self.description(), &(body + &frame.note(&self.note(lost))))
@@ -92,21 +93,46 @@ impl Picture {
         }
     }
 
-    /// The marked values: dotted vertical lines, their names one below the other, on the side where there is room.
-    fn rules(&self, frame: &Frame) -> String {
+    /// What labels have to keep clear of.
+    fn taken(&self, frame: &Frame, parts: &[Segments]) -> Taken {
+        let mut taken = Taken::default();
+        for (layer, part) in self.layers.iter().zip(parts) {
+            let dotted = matches!(layer.mark, Mark::Dots | Mark::Rings);
+            for run in part.parts() {
+                let at: Vec<(f64, f64)> = run.iter().map(|p| frame.at(*p)).collect();
+                at.iter().filter(|_| dotted).for_each(|p| taken.dot(*p));
+                for pair in at.windows(2).filter(|_| !dotted) {
+                    match layer.mark {
+                        Mark::Bars => taken.line((f64::midpoint(pair[0].0, pair[1].0), pair[0].1), (pair[1].0, BOTTOM)),
+                        _ => taken.line(pair[0], pair[1]),
+                    }
+                }
+            }
+        }
+        self.marked().for_each(|(x, _)| {
+            let (x, _) = frame.at((*x, 1.0));
+            taken.line((x, TOP), (x, BOTTOM));
+        });
+        taken
+    }
+
+    fn marked(&self) -> impl Iterator<Item = &(f64, String)> {
+        self.marks.iter().filter(|(x, _)| self.x.can_draw(*x))
+    }
+
+    /// The marked values: dotted vertical lines, their names beside them.
+    fn rules(&self, frame: &Frame, mut taken: Taken) -> String {
         let mut out = String::new();
-        let marks = self.marks.iter().filter(|(x, _)| self.x.can_draw(*x));
-        for (at, (value, name)) in marks.enumerate() {
+        for (value, name) in self.marked() {
             let (x, _) = frame.at((*value, 1.0));
             let _ = writeln!(
                 out,
                 "<line class=\"mark-line\" x1=\"{x:.1}\" y1=\"{TOP:.1}\" x2=\"{x:.1}\" y2=\"{BOTTOM:.1}\" \
                  stroke=\"currentColor\" stroke-width=\"1.2\" stroke-dasharray=\"2 3\"/>"
             );
-            let (left, right) = frame.sides();
-            let y = TOP + 12.0 + 15.0 * (at % 6) as f64;
-            let (anchor, dx) = if x > (left + right) / 2.0 { ("end", -5.0) } else { ("start", 5.0) };
-            out += &frame::words("halo", x + dx, y, anchor, &frame::shorten(name, 28));
+            let name = frame::shorten(name, 28);
+            let place = taken.label(x, name.chars().count(), frame.sides());
+            out += &frame::words("halo", place.x, place.y, place.anchor, &name);
         }
         out
     }
@@ -118,7 +144,7 @@ impl Picture {
         let named: Vec<&Layer> = self.layers.iter().filter(|layer| !layer.name.is_empty()).collect();
         for layer in named.iter().rev().filter(|_| named.len() > 1) {
             let name = frame::shorten(&layer.name, 18);
-            let left = right - name.chars().count() as f64 * 7.2 - 28.0;
+            let left = right - breadth(&name) - 28.0;
             if left < 4.0 {
                 break;
             }
@@ -136,6 +162,11 @@ impl Picture {
         let axes = format!("Chart of {} against {}.", self.y.caption(), self.x.caption());
         axes + &layers.chain(marks).collect::<String>()
     }
+}
+
+/// About how wide a name is: capitals are wider.
+fn breadth(name: &str) -> f64 {
+    name.chars().map(|c| if c.is_uppercase() || c == 'm' || c == 'w' { 9.0 } else { 7.2 }).sum()
 }
 
 fn draw(frame: &Frame, layer: &Layer, segments: &Segments) -> String {

@@ -10,6 +10,7 @@ use crate::{
     clip::radial::phi,
     report::plot::{Axis, Layer, Mark, Picture},
 };
+use engine::Device;
 use privacy::{Key, Purpose};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -145,7 +146,7 @@ fn perturbation(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
     let steps = if ask.quick { 100_000 } else { 2_000_000 };
     let all = || Ok(SCALES.into_par_iter().map(|k| Scaled::new(k, steps)).collect::<Vec<_>>());
     let settings = format!("{SCALES:?} {steps} steps");
-    let Some(scaled) = ask.parts.part("perturbation", (&settings, "cpu"), all)? else { return Ok(()) };
+    let Some(scaled) = ask.part("perturbation", settings, Device::Cpu, all)? else { return Ok(()) };
     let mut table = Table::new(
         "Perturbation before clipping on the three problems, c = 1",
         &[

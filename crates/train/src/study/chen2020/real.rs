@@ -6,6 +6,7 @@ use super::{
 use crate::{
     diagnose::{self, Diagnosis, Visit, source::On, symmetry},
     report::plot::{Axis, Layer, Mark, Picture},
+    run::RunError,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -14,9 +15,11 @@ use std::path::PathBuf;
 struct Course {
     name: &'static str,
     file: &'static str,
+    /// What is changed there.
+    set: &'static [&'static str],
     /// Epochs at which it is looked at; the last is the end.
     epochs: &'static [f64],
-    /// The same of a quick run.
+    /// The same of a quick run; none where it has no part.
     quickly: &'static [f64],
 }
 
@@ -25,18 +28,27 @@ const DRAWN: [f64; 5] = [0.0, 3.0, 10.0, 25.0, 60.0];
 /// Clouds that are drawn of each, of two directions.
 const CLOUDS: usize = 3;
 
-const COURSES: [Course; 2] = [
+const COURSES: [Course; 3] = [
     Course {
         name: "MNIST",
         file: "mnist.toml",
+        set: &[],
         epochs: &[0.0, 1.0, 3.0, 6.0, 10.0, 17.0, 25.0, 40.0, 60.0, 100.0],
         quickly: &[0.0, 0.13, 0.3],
     },
     Course {
         name: "CIFAR-10",
         file: "cifar10.toml",
+        set: &[],
         epochs: &[0.0, 1.0, 3.0, 6.0, 10.0, 17.0, 25.0, 40.0, 60.0],
         quickly: &[0.0, 0.01],
+    },
+    Course {
+        name: "CIFAR-10, ten times the step size",
+        file: "cifar10.toml",
+        set: &["update.0.learning_rate.peak=0.01"],
+        epochs: &[0.0, 1.0, 3.0, 6.0, 10.0, 17.0, 25.0, 40.0, 60.0],
+        quickly: &[],
     },
 ];
 
@@ -59,6 +71,9 @@ struct Look {
     distance: f64,
     under_symmetry: f64,
     p: f64,
+    /// The share of these examples that are classified right.
+    #[serde(default)]
+    accuracy: Option<f64>,
     /// Mardia's skewness of each cloud, and its points.
     clouds: Vec<Cloud>,
 }
@@ -68,7 +83,7 @@ pub(super) fn networks(ask: &Ask, results: &mut Results) -> Result<(), StudyErro
         "The paper draws random projections of per-example gradients of a CNN trained on MNIST and CIFAR-10 with c = 1 and noise multiplier 1.1, and finds clouds that become close to symmetric about their mean. It gives no table of numbers. Here 2000 training examples are looked at, projected on 24 public random directions; clouds of three pairs of them are drawn beside their reflections, and the distance from symmetry is the mean over all.".to_owned(),
     ];
     let (mut tables, mut pictures) = (Vec::new(), Vec::new());
-    for course in &COURSES {
+    for course in COURSES.iter().filter(|course| !ask.quick || !course.quickly.is_empty()) {
         let looks = match course.looks(ask) {
             Err(StudyError::Diagnose(diagnose::DiagnoseError::Data(absent))) => {
                 words.push(format!("{}: not run, for lack of data: {absent}.", course.name));
@@ -78,7 +93,7 @@ pub(super) fn networks(ask: &Ask, results: &mut Results) -> Result<(), StudyErro
         };
         let Some(looks) = looks else { continue };
         words.extend(outcome(course, &looks));
-        tables.push(table(course, &looks));
+        tables.extend(self::tables(course, &looks));
         pictures.extend(along(course, &looks));
         pictures.extend(looks.iter().flat_map(|look| clouds(course, look)));
     }
@@ -90,17 +105,19 @@ impl Course {
     fn looks(&self, ask: &Ask) -> Result<Option<Vec<Look>>, StudyError> {
         let (epochs, examples) = if ask.quick { (self.quickly, 500) } else { (self.epochs, 2000) };
         let last = epochs[epochs.len() - 1];
-        let config = ask.config(NAME, self.file, &[format!("train.epochs={last}")])?;
-        let settings = format!("{}# {epochs:?}", ask.config_on_cpu(NAME, self.file, &[])?.to_toml());
+        let set: Vec<String> = self.set.iter().map(|s| (*s).to_owned()).collect();
+        let config = ask.config(NAME, self.file, &[&set[..], &[format!("train.epochs={last}")]].concat())?;
+        let settings = format!("{}# {epochs:?}", ask.config_on_cpu(NAME, self.file, &set)?.to_toml());
         let per_epoch = config.data.declared() as f64 / config.train.lot.unwrap_or(128.0);
-        ask.parts.part(self.name, (&settings, ask.device()), || {
+        let device = config.train.open_devices().map_err(RunError::from)?[0];
+        ask.part(self.name, settings, device, || {
             let folder = Scratch::new()?;
             let question = diagnose::Ask {
                 checkpoints: Vec::new(),
                 steps: epochs.iter().map(|epoch| (epoch * per_epoch).floor() as u64).collect(),
                 examples,
                 on: On::Declared(format!("{} is a public benchmark", self.name)),
-                only: ["norms", "angle", "bias", "symmetry"].map(str::to_owned).to_vec(),
+                only: ["norms", "angle", "bias", "symmetry", "calibration"].map(str::to_owned).to_vec(),
                 eigenvalues: 0,
                 run: None,
                 ledger: folder.0.join("ledger.jsonl"),
@@ -135,19 +152,27 @@ impl Look {
             distance: number("symmetry", "/sliced_wasserstein/value"),
             under_symmetry: number("symmetry", "/sliced_wasserstein/under_symmetry"),
             p: number("symmetry", "/sliced_wasserstein/p"),
+            accuracy: find("calibration").and_then(|f| f.numbers.pointer("/accuracy")?.as_f64()),
             clouds: clouds.collect(),
         }
     }
 
-    fn row(&self) -> Vec<String> {
-        vec![
+    fn lengths(&self) -> [String; 8] {
+        [
             format!("{}", self.epoch),
+            self.accuracy.map_or_else(|| "-".into(), |share| format!("{:.1} %", 100.0 * share)),
             format!("{:.3}", self.median_norm),
             format!("{:.3}", self.mean_norm),
             format!("{:.0} %", 100.0 * self.clipped),
             format!("{:.0} %", 100.0 * self.positive),
             format!("{:.1} %", 100.0 * self.close),
             format!("{:.1}°", self.degrees),
+        ]
+    }
+
+    fn symmetry(&self) -> [String; 7] {
+        [
+            format!("{}", self.epoch),
             format!("{:.2e}", self.b),
             format!("{:.2e}", self.w),
             format!("{:.1} %", 100.0 * self.relative),
@@ -158,27 +183,28 @@ impl Look {
     }
 }
 
-fn table(course: &Course, looks: &[Look]) -> Table {
-    let mut table = Table::new(
-        format!("{}, c = 1, noise multiplier 1.1: gradients along training", course.name),
+fn tables(course: &Course, looks: &[Look]) -> [Table; 2] {
+    let titled = |what: &str| format!("{}, c = 1, noise multiplier 1.1: {what}", course.name);
+    let mut lengths = Table::new(
+        titled("lengths and angles along training"),
         &[
             "epoch",
+            "accuracy",
             "median norm",
             "norm of the mean",
             "clipped",
             "cosine > 0",
             "within c/4 of the mean",
             "angle of the clipped mean",
-            "b",
-            "W",
-            "b relative",
-            "distance from symmetry",
-            "(symmetric clouds)",
-            "p",
         ],
     );
-    looks.iter().for_each(|look| table.row(look.row()));
-    table
+    let mut symmetry = Table::new(
+        titled("disparity and symmetry along training"),
+        &["epoch", "b", "W", "b relative", "distance from symmetry", "of symmetric clouds", "p"],
+    );
+    looks.iter().for_each(|look| lengths.row(look.lengths()));
+    looks.iter().for_each(|look| symmetry.row(look.symmetry()));
+    [lengths, symmetry]
 }
 
 /// Disparity and symmetry against epochs.

@@ -11,6 +11,7 @@ use crate::{
     grads::Grads,
     model::{Loss, Model, ModelConfig, Weights},
 };
+use engine::Device;
 use privacy::{Key, Purpose, Stream, Sum};
 
 /// Features of an example.
@@ -36,7 +37,7 @@ pub(super) fn skewed(ask: &Ask, results: &mut Results) -> Result<(), StudyError>
     let mut tables = Vec::new();
     for problem in [regression()?, imbalance()?] {
         let settings = format!("{ARMS:?} {seeds} seeds");
-        let rows = ask.parts.part(problem.name, (&settings, "cpu"), || rows(&problem, seeds))?;
+        let rows = ask.part(problem.name, settings, Device::Cpu, || rows(&problem, seeds))?;
         let title = format!("{}: excess loss of the end over the best, z = 1.1", problem.name);
         let mut table = Table::new(title, &["k", "c", "without noise", "private", "accuracy, private (%)"]);
         rows.into_iter().flatten().for_each(|row| table.row(row));

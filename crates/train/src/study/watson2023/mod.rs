@@ -17,6 +17,7 @@ use crate::{
     data::{Batch, Examples, Loaded, Targets},
     model::{Model, ModelConfig},
 };
+use engine::Device;
 use serde::{Serialize, de::DeserializeOwned};
 
 const NAME: &str = "watson2023";
@@ -96,7 +97,7 @@ impl Ground<'_> {
         name: &str,
         make: impl FnOnce() -> Result<T, StudyError>,
     ) -> Result<Option<T>, StudyError> {
-        self.ask.parts.part(name, (&format!("{:?} {:?}", self.size, self.rates), "cpu"), make)
+        self.ask.part(name, format!("{:?} {:?}", self.size, self.rates), Device::Cpu, make)
     }
 }
 

@@ -103,6 +103,14 @@ impl Scene<'_> {
     }
 }
 
+/// `look`, at one of `several` pieces: on a GPU it is launched by itself, since the next piece asks for the same.
+fn by_itself<T>(weights: &Weights, several: bool, look: impl FnOnce() -> T) -> T {
+    match weights.layout().device() {
+        Device::Cuda(gpu) if several => gpu.in_one_go(look),
+        _ => look(),
+    }
+}
+
 /// What the next step depends on, besides the weights and the key.
 impl State for Trainer {
     fn state(&mut self, visit: &mut Visit) {
@@ -170,8 +178,10 @@ impl Trainer {
                 let lots = team.each(scene.weights, &draw, piece, |weights, share| {
                     let (rule, layout) = (&**rule, weights.layout());
                     let room = if clip::weighs_there(rule, layout) { piece } else { 0 };
+                    let several = share.len() > 1;
                     let one = |who| {
-                        clip::contribute(rule, layout, scene.taps(weights, &looks, (who, room)), residuals.as_ref())
+                        let see = || scene.taps(weights, &looks, (who, room));
+                        by_itself(weights, several, || clip::contribute(rule, layout, see(), residuals.as_ref()))
                     };
                     pieces::merged(share, together, &one, &Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
                 });
@@ -189,7 +199,9 @@ impl Trainer {
             Method::Ordinary => {
                 let sums = team.each(scene.weights, &draw, piece, |weights, share| {
                     let room = if weights.layout().device() == Device::Cpu { 0 } else { piece };
-                    let one = |who| scene.taps(weights, &looks, (who, room)).map(|taps| clip::plain_sum(&taps));
+                    let several = share.len() > 1;
+                    let see = |who| scene.taps(weights, &looks, (who, room)).map(|taps| clip::plain_sum(&taps));
+                    let one = |who| by_itself(weights, several, || see(who));
                     let sum = pieces::merged(share, together, &one, &Secret::merge);
                     sum.unwrap_or_else(|| Secret::new(Grads::zeros(weights.layout())))
                 });

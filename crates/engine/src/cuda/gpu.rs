@@ -23,6 +23,7 @@ pub struct Gpu {
     name: String,
     pub(super) architecture: String,
     pub(super) driver: i32,
+    pub(crate) multiprocessors: usize,
     pub(super) context: sys::CUcontext,
     pub(super) stream: sys::CUstream,
     /// A second stream, for what has time, and an event to go from one to the other.
@@ -117,6 +118,7 @@ impl Gpu {
             use sys::CUdevice_attribute as About;
             let major = about(About::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
             let minor = about(About::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
+            let multiprocessors = about(About::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.max(1) as usize;
             let mut driver = 0;
             sys::cuDriverGetVersion(&raw mut driver).result().map_err(wrong)?;
             let memory = result::malloc_host(STAGING, 0).map_err(wrong)?.cast();
@@ -127,6 +129,7 @@ impl Gpu {
                 name: result::device::get_name(device).map_err(wrong)?,
                 architecture: format!("sm_{major}{minor}{own}"),
                 driver,
+                multiprocessors,
                 context,
                 stream,
                 beside: second_stream().map_err(wrong)?,

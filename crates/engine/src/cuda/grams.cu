@@ -128,8 +128,9 @@ KERNEL grams(const Map* __restrict__ maps, int count, int all, u32* __restrict__
         __syncthreads();
         if (threadIdx.x == 0) next = atomicAdd(taken, 1);
         __syncthreads();
-        int k = next;
-        if (k >= all) return;
+        // From the last: a model's head, whose pieces take longest, is last of its maps.
+        int k = all - 1 - (int)next;
+        if (k < 0) return;
         int m = 0;
         while (m + 1 < count && maps[m + 1].first <= k) ++m;
         Map map = maps[m];

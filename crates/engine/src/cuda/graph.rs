@@ -235,6 +235,11 @@ impl Gpu {
         }
     }
 
+    /// Whether kernels go to the second stream now.
+    pub(crate) fn is_turned(&self) -> bool {
+        self.turned.load(Ordering::Relaxed)
+    }
+
     /// `work`, whose kernels run beside what is asked for after it, when there is room, until the other answer is dropped: nothing
     /// that they read or write may be used before. One such piece of work at a time; another is done as usual.
     pub fn aside<R>(&'static self, work: impl FnOnce() -> R) -> (Aside, R) {

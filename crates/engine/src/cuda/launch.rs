@@ -1,7 +1,6 @@
 //! Kernels: how they are found, given arguments and launched.
 
 use std::ffi::CString;
-use std::sync::atomic::Ordering;
 
 use cudarc::driver::result;
 use cudarc::driver::sys;
@@ -29,7 +28,7 @@ impl Gpu {
             return;
         }
         let function = self.function(kernel, defines);
-        let (mut slots, aside) = ([0; 24], self.turned.load(Ordering::Relaxed));
+        let (mut slots, aside) = ([0; 24], self.is_turned());
         slots[..arguments.len()].copy_from_slice(arguments);
         let count = arguments.len();
         self.submit(Work::Kernel(Kernel { name: kernel, function, grid, arguments: slots, count, aside }));

@@ -104,16 +104,11 @@ __device__ __forceinline__ float2 pair_of_normals(const unsigned* x) {
     return make_float2(radius * c, radius * s);
 }
 
-// out[k] = add out[k] + scale normal(from + k) for k < len; `one` is 1, `add` 1 or 0. One thread for each block of eight that has a part in it:
-// blocks from / 8 .. (from + len - 1) / 8.
-KERNEL add_normals(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 one, u32 add, u64 from, long long len, float scale,
-                   float* __restrict__ out) {
-    long long thread = blockIdx.x * (long long)blockDim.x + threadIdx.x;
-    u64 at = from / 8 + thread;
-    long long first = thread * 8 - (long long)(from % 8);
-    if (first >= len) return;
+// The part of `out` `[len]` that block `at` of the cipher makes, from number `first` on, which may be below 0.
+__device__ __forceinline__ void add_block(const Stream& stream, u64 at, u32 one, u32 add, long long first, long long len, float scale,
+                                          float* __restrict__ out) {
     unsigned x[16];
-    cipher_block(Stream{{key0, key1, key2, key3}, nonce}, at, one, x);
+    cipher_block(stream, at, one, x);
     float normals[8];
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
@@ -134,6 +129,16 @@ KERNEL add_normals(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 one, u
 #pragma unroll
     for (int k = 0; k < 8; ++k)
         if (first + k >= 0 && first + k < len) to[k] = fmaf(scale, normals[k], add ? to[k] : 0.0f);
+}
+
+// out[k] = add out[k] + scale normal(from + k) for k < len; `one` is 1, `add` 1 or 0. A thread for each block of eight that has a part in it,
+// blocks from / 8 .. (from + len - 1) / 8, or fewer threads that go on to others.
+KERNEL add_normals(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 one, u32 add, u64 from, long long len, float scale,
+                   float* __restrict__ out) {
+    const Stream stream{{key0, key1, key2, key3}, nonce};
+    long long thread = blockIdx.x * (long long)blockDim.x + threadIdx.x, all = gridDim.x * (long long)blockDim.x;
+    for (; thread * 8 - (long long)(from % 8) < len; thread += all)
+        add_block(stream, from / 8 + thread, one, add, thread * 8 - (long long)(from % 8), len, scale, out);
 }
 
 // out[k] = word(from + k) for k < len; threads as for add_normals.

@@ -14,7 +14,8 @@ use super::{Buffer, Gpu};
 impl Gpu {
     /// Whatever is asked of this GPU from now on happens after all that was asked of `other` until now.
     pub(crate) fn after(&self, other: &Gpu) {
-        (self.settle(), other.settle());
+        self.settle();
+        other.settle();
         other.enter();
         // SAFETY: the event is of the context of the stream that it is recorded on. One that is destroyed is freed when
         // nobody waits for it any more.

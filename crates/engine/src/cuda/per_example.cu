@@ -110,6 +110,18 @@ KERNEL sum_rows(const float* g, const float* weights, float* out, int n, i64 p, 
     for (int k = 1; k < 32; ++k) sum += parts[k][lane];
     out[column % (p / taps) * taps + column / (p / taps)] += sum;
 }
+// The same for few rows: a column a thread.
+KERNEL sum_few_rows(const float* g, const float* weights, float* out, int n, i64 p, int taps) {
+    i64 column = THREAD;
+    if (column >= p) return;
+    float sum = 0.0f;
+#pragma unroll 8
+    for (int i = 0; i < n; ++i) {
+        float w = weights[i], x = g[i * p + column];
+        sum += w != 0.0f ? w * x : 0.0f;
+    }
+    out[column % (p / taps) * taps + column / (p / taps)] += sum;
+}
 // Each of `n` rows `[taps, len]` as `[len, taps]`.
 KERNEL taps_last(const float* x, float* y, i64 n, i64 len, int taps) {
     i64 at = THREAD, row = at / (len * taps), k = at % (len * taps);

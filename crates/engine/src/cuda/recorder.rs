@@ -264,10 +264,16 @@ impl Drop for End {
 
 impl Gpu {
     /// `work`, with what it asks of the GPU launched together where it asked for the same before. The numbers are those of `work`
-    /// by itself.
+    /// by itself. Within other such work it is a part that is launched by itself.
     pub fn in_one_go<R>(&'static self, work: impl FnOnce() -> R) -> R {
-        if self.profiling.load(Ordering::Relaxed) || self.recording.swap(true, Ordering::Relaxed) {
+        if self.profiling.load(Ordering::Relaxed) {
             return work();
+        }
+        if self.recording.swap(true, Ordering::Relaxed) {
+            self.settle();
+            let made = work();
+            self.settle();
+            return made;
         }
         let _end = End(self);
         work()

@@ -79,9 +79,17 @@ struct Rule {
     frame: Option<Frame>,
 }
 
+/// Lanes that deviations are added up in.
+const LANES: usize = 16;
+
 /// `1 / b`, for `b_j = sqrt(s_j sum s)` and `s = sqrt(v)`.
 fn scale(variance: &Grads) -> Grads {
-    let of = |block: &[f32]| block.iter().map(|v| f64::from(v.sqrt())).sum::<f64>();
+    let of = |block: &[f32]| {
+        let (chunks, rest) = block.as_chunks::<LANES>();
+        let mut sums = [0.0f64; LANES];
+        chunks.iter().for_each(|v| (0..LANES).for_each(|j| sums[j] += f64::from(v[j].sqrt())));
+        sums.iter().sum::<f64>() + rest.iter().map(|v| f64::from(v.sqrt())).sum::<f64>()
+    };
     // Added up in order, so that the sum does not depend on threads.
     let totals: Vec<f64> = variance.flat().par_chunks(BLOCK).map(of).collect();
     let total = totals.into_iter().sum::<f64>() as f32;
@@ -99,8 +107,7 @@ impl State for Rule {
 
 impl ClipRule for Rule {
     fn begin(&mut self, _: u64) {
-        let scale = self.variance.as_ref().map(scale);
-        self.frame = scale.map(|scale| Frame::Scale { scale, shift: self.mean.clone() });
+        self.frame = self.variance.as_ref().map(|variance| Frame::scale(scale(variance), self.mean.clone()));
     }
     fn bounds(&self, groups: usize) -> Vec<f64> {
         vec![self.settings.bound.get(); groups]
@@ -112,19 +119,21 @@ impl ClipRule for Rule {
         self.frame.as_ref()
     }
     fn learn(&mut self, news: &News) {
-        let (Some(Frame::Scale { scale, .. }), Some(variance)) = (&self.frame, &mut self.variance) else { return };
+        let (Some(Frame::Scale(scaling)), Some(variance)) = (&self.frame, &mut self.variance) else { return };
         let AdaClip { beta1, beta2, floor, cap, .. } = self.settings;
         // In f32, which works on many numbers at once: these are released values, and a frame may be made of any.
         let (noise, floor, cap) = ((news.deviation / news.lot) as f32, floor as f32, cap as f32);
+        let [keep, by, keep_mean, by_mean] = [beta2, 1.0 - beta2, beta1, 1.0 - beta1].map(|x| x as f32);
         let mean = self.mean.get_or_insert_with(|| Grads::zeros(news.gradient.layout()));
-        let mut seen = news.gradient.clone();
-        seen.zip_with(mean, |g, a| *g -= a);
-        seen.zip_with(scale, |gap, s| {
-            let own = noise / s;
-            *gap = (*gap * *gap - own * own).max(floor).min(cap);
+        let moments = variance.flat_mut().par_chunks_mut(BLOCK).zip(mean.flat_mut().par_chunks_mut(BLOCK));
+        let seen = news.gradient.flat().par_chunks(BLOCK).zip(scaling.scale().flat().par_chunks(BLOCK));
+        moments.zip(seen).for_each(|((variance, mean), (gradient, scale))| {
+            for ((v, a), (g, s)) in variance.iter_mut().zip(mean).zip(gradient.iter().zip(scale)) {
+                let (gap, own) = (g - *a, noise / s);
+                *v = keep * *v + by * (gap * gap - own * own).max(floor).min(cap);
+                *a = keep_mean * *a + by_mean * g;
+            }
         });
-        variance.blend(&seen, beta2 as f32, (1.0 - beta2) as f32);
-        mean.blend(news.gradient, beta1 as f32, (1.0 - beta1) as f32);
     }
 }
 

@@ -145,7 +145,6 @@ fn leave_one_out() {
     });
 }
 
-/// A lot is the sum of its examples taken one at a time: no rule looks across.
 /// What leaves is vouched for by the very bounds that are tried above: noise is scaled by these.
 #[test]
 fn what_is_vouched_for_is_what_was_tried() {
@@ -160,6 +159,7 @@ fn what_is_vouched_for_is_what_was_tried() {
     }
 }
 
+/// A lot is the sum of its examples taken one at a time: no rule looks across.
 #[test]
 fn one_row_at_a_time() {
     every().par_iter().filter(|(_, rule)| rule.crowds().is_none()).for_each(|(text, rule)| {

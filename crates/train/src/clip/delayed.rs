@@ -85,7 +85,7 @@ impl ClipRule for Rule {
         let (scaling, eps) = (self.place(step) >= self.settings.plain, self.settings.eps);
         self.frame = self.square.clone().filter(|_| scaling).map(|mut scale| {
             scale.for_each(|v| *v = (f64::from(*v).sqrt() + eps).recip() as f32);
-            Frame::Scale { scale, shift: None }
+            Frame::scale(scale, None)
         });
     }
     fn bounds(&self, groups: usize) -> Vec<f64> {
@@ -100,8 +100,8 @@ impl ClipRule for Rule {
         self.frame.as_ref()
     }
     fn restore(&self, mut mean: Grads) -> Grads {
-        if let Some(Frame::Scale { scale, .. }) = &self.frame {
-            mean.zip_with(scale, |g, s| *g *= s);
+        if let Some(Frame::Scale(scaling)) = &self.frame {
+            mean.zip_with(scaling.scale(), |g, s| *g *= s);
         }
         mean
     }

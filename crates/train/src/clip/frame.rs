@@ -9,7 +9,7 @@
 use crate::{
     grads::{Grads, Layout},
     layer::{Init, Parameter},
-    tap::Taps,
+    tap::{Scaling, Taps},
 };
 use engine::Tensor;
 use privacy::Stream;
@@ -19,12 +19,7 @@ use std::sync::Arc;
 /// The coordinates in which gradients are measured, summed and noised.
 pub enum Frame {
     /// Each number shifted and scaled: `scale * (g - shift)`. A scale of 0 leaves a coordinate out.
-    Scale {
-        /// What each coordinate is multiplied with.
-        scale: Grads,
-        /// What is subtracted before.
-        shift: Option<Grads>,
-    },
+    Scale(Arc<Scaling>),
     /// A few directions: `<u_j, g - shift>` for each of `into`; and back, `sum_j x_j v_j + shift` for each of `back`.
     Project(Projection),
     /// What lies along a direction of length one as a number of its own, times `scale`, after what is left without it.
@@ -87,19 +82,24 @@ fn dot(x: &[f32], y: &[f32]) -> f64 {
 }
 
 impl Frame {
+    /// Coordinates times `scale`, after `shift` was subtracted.
+    pub fn scale(scale: Grads, shift: Option<Grads>) -> Frame {
+        Frame::Scale(Arc::new(Scaling::new(scale, shift)))
+    }
+
     /// Where framed sums live, for a model of this layout.
     pub fn layout(&self, model: &Arc<Layout>) -> Arc<Layout> {
         match self {
             Frame::Project(projection) => projection.layout.clone(),
             Frame::Apart { .. } => apart(model),
-            Frame::Scale { .. } | Frame::Shake { .. } => model.clone(),
+            Frame::Scale(_) | Frame::Shake { .. } => model.clone(),
         }
     }
 
     /// Each example's gradient in these coordinates.
     pub(super) fn enter(&self, taps: Taps) -> Taps {
         match self {
-            Frame::Scale { scale, shift } => taps.scaled(scale, shift.as_ref()),
+            Frame::Scale(scaling) => taps.scaled(scaling),
             Frame::Project(projection) => {
                 let rows = projection.enter(&taps);
                 taps.with_rows(&projection.layout, vec![rows])
@@ -110,15 +110,9 @@ impl Frame {
     }
 
     /// A released mean, back in the model's coordinates.
-    pub(super) fn leave(&self, mut mean: Grads, model: &Arc<Layout>) -> Grads {
+    pub(super) fn leave(&self, mean: Grads, model: &Arc<Layout>) -> Grads {
         match self {
-            Frame::Scale { scale, shift } => {
-                mean.zip_with(scale, |x, s| *x = if s == 0.0 { 0.0 } else { *x / s });
-                if let Some(shift) = shift {
-                    mean.zip_with(shift, |x, a| *x += a);
-                }
-                mean
-            }
+            Frame::Scale(scaling) => scaling.leave(mean),
             Frame::Project(projection) => projection.leave(&mean, model),
             Frame::Apart { direction, scale } => rejoin(&mean, direction, *scale, model),
             Frame::Shake { .. } => mean,

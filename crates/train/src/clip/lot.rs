@@ -62,7 +62,7 @@ impl Parts {
         let dots = taps.dots(rule.directions());
         let taps = residuals.iter().fold(taps, |taps, residuals| residuals.add(taps));
         let mut taps = rule.frame().into_iter().fold(taps, |taps, frame| frame.enter(taps));
-        let squares = match curves(rule, groups) {
+        let mut norms = match curves(rule, groups) {
             None => taps.norms(&groups.of, groups.count),
             Some(curves) => {
                 let (bounds, present) = (&groups.bounds[..], taps.present);
@@ -72,7 +72,7 @@ impl Parts {
                 }
             }
         };
-        let norms: Vec<f64> = squares.into_iter().map(f64::sqrt).collect();
+        norms.iter_mut().for_each(|square| *square = square.sqrt());
         match rule.crowds() {
             Some(crowds) => Parts { crowds: gather(&crowds, groups, &taps, &norms), ..Parts::empty(rule, groups) },
             None => Parts::weighed(rule, groups, &taps, norms, &dots),
@@ -155,6 +155,9 @@ pub(super) fn curves(rule: &dyn ClipRule, groups: &Groups) -> Option<Vec<Curve>>
 /// What a rule is shown: norms, and inner products after them.
 pub(crate) fn shown(norms: &[f64], groups: usize, dots: &[f64]) -> Each {
     let k = dots.len() / (norms.len() / groups).max(1);
+    if k == 0 {
+        return Each::new(norms.to_vec(), groups);
+    }
     let mut rows = Vec::with_capacity(norms.len() + dots.len());
     for (i, norms) in norms.chunks(groups).enumerate() {
         rows.extend_from_slice(norms);
@@ -176,16 +179,21 @@ pub fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
         return proposed.iter().map(|w| *w as f32).collect();
     }
     let groups = bounds.len();
-    let mut weights = Vec::with_capacity(proposed.len());
-    for (proposed, norms) in proposed.chunks(groups).zip(norms.chunks(groups)) {
-        let finite = proposed.iter().chain(norms).all(|x| x.is_finite());
-        let one = |((w, n), c): ((&f64, &f64), &f64)| match finite {
-            true => down(w.max(0.0).min(c / n.max(TINY))),
-            false => 0.0,
-        };
-        weights.extend(proposed.iter().zip(norms).zip(bounds).map(one));
+    let mut weights = vec![0.0; proposed.len()];
+    let rows = proposed.chunks_exact(groups).zip(norms.chunks_exact(groups));
+    for (weights, (proposed, norms)) in weights.chunks_exact_mut(groups).zip(rows) {
+        if proposed.iter().chain(norms).all(|x| x.is_finite()) {
+            let all = proposed.iter().zip(norms).zip(bounds);
+            weights.iter_mut().zip(all).for_each(|(weight, ((w, n), c))| *weight = capped(*w, *n, *c));
+        }
     }
     weights
+}
+
+/// The weight itself, or `c / n` if it is more: most are not, and are spared the division.
+fn capped(w: f64, n: f64, c: f64) -> f32 {
+    let (w, n) = (w.max(0.0), n.max(TINY));
+    down(if w * n <= c { w } else { c / n })
 }
 
 /// The largest f32 that is not above `w`: tiny weights of enormous gradients lose digits, and must not lose them upwards.

@@ -24,7 +24,7 @@ pub(super) fn random(stream: &Stream, n: usize) -> Vec<f64> {
 
 /// The mask as a frame.
 pub(super) fn frame(layout: &Arc<Layout>, mask: Vec<f32>) -> Frame {
-    Frame::Scale { scale: Grads::new(layout, mask), shift: None }
+    Frame::scale(Grads::new(layout, mask), None)
 }
 
 /// Flat clipping of what a mask leaves in. `draw` makes the mask of a step, if it is a new one.

@@ -133,7 +133,7 @@ impl ClipRule for Rule {
     }
     fn begin(&mut self, _: u64) {
         if self.frame.is_none() {
-            self.frame = self.mask.clone().map(|scale| Frame::Scale { scale, shift: None });
+            self.frame = self.mask.clone().map(|scale| Frame::scale(scale, None));
         }
     }
     fn bounds(&self, groups: usize) -> Vec<f64> {
@@ -196,7 +196,7 @@ mod tests {
     fn random_masks_have_the_share_that_is_asked() {
         let mut rule = rule("rule = \"pruned\"\nkeep = 0.34\nscore = \"random\"");
         rule.begin(0);
-        let Some(Frame::Scale { scale, .. }) = rule.frame() else { panic!("a mask") };
-        assert_eq!(scale.flat().iter().sum::<f32>(), 1.0);
+        let Some(Frame::Scale(scaling)) = rule.frame() else { panic!("a mask") };
+        assert_eq!(scaling.scale().flat().iter().sum::<f32>(), 1.0);
     }
 }

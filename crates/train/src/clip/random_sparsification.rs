@@ -65,8 +65,8 @@ mod tests {
 
     fn masked(rule: &mut dyn ClipRule, step: u64) -> usize {
         rule.begin(step);
-        let Some(Frame::Scale { scale, .. }) = rule.frame() else { panic!("a mask") };
-        scale.flat().iter().filter(|x| **x == 0.0).count()
+        let Some(Frame::Scale(scaling)) = rule.frame() else { panic!("a mask") };
+        scaling.scale().flat().iter().filter(|x| **x == 0.0).count()
     }
 
     /// F1's gradients with the second coordinate masked: norms 3, 1 and 0.2236, sum (1.7, 0, -0.6).
@@ -85,8 +85,8 @@ mod tests {
         assert_eq!([0, 9, 55, 99].map(|step| masked(&mut *rule, step)), [0, 0, 1, 2]);
         let mask = |step: u64, rule: &mut dyn ClipRule| {
             rule.begin(step);
-            let Some(Frame::Scale { scale, .. }) = rule.frame() else { panic!("a mask") };
-            scale.flat().to_vec()
+            let Some(Frame::Scale(scaling)) = rule.frame() else { panic!("a mask") };
+            scaling.scale().flat().to_vec()
         };
         let (first, again) = (mask(60, &mut *rule), mask(69, &mut *rule));
         assert_eq!(first, again);

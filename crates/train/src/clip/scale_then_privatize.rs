@@ -70,7 +70,7 @@ impl ClipRule for Rule {
         let correction = if whole > 0.0 { whole.recip() } else { 1.0 };
         self.frame = self.square.clone().map(|mut scale| {
             scale.for_each(|v| *v = ((f64::from(*v) * correction).sqrt() + eps).recip() as f32);
-            Frame::Scale { scale, shift: None }
+            Frame::scale(scale, None)
         });
     }
     fn bounds(&self, groups: usize) -> Vec<f64> {
@@ -121,8 +121,8 @@ mod tests {
         let first = step(&mut *rule, 0, &ROWS, &[0.4, -0.8, 0.2], 4.0);
         close(&first, &[0.00483333, -0.00166667, 0.00016667], 1e-6);
         rule.begin(1);
-        let Some(Frame::Scale { scale, .. }) = rule.frame() else { panic!("a scale") };
-        let scale: Vec<f64> = scale.flat().iter().map(|x| f64::from(*x)).collect();
+        let Some(Frame::Scale(scaling)) = rule.frame() else { panic!("a scale") };
+        let scale: Vec<f64> = scaling.scale().flat().iter().map(|x| f64::from(*x)).collect();
         close(&scale, &[67.41573034, 85.71428571, 98.36065574], 1e-4);
         let rows = [ROWS[2], ROWS[1], ROWS[0]].map(|g| g.map(|x| 0.5 * x));
         let second = step(&mut *rule, 1, &rows, &[-0.4, 0.8, -0.2], 4.0);

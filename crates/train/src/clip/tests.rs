@@ -136,7 +136,7 @@ fn louder_noise_is_charged_as_such() {
 fn frames_are_the_definition() {
     let grads = |x: [f32; 3]| Grads::new(&layout(), x.to_vec());
     let (s, a) = ([2.0f32, 0.0, 0.5], [0.5f32, 1.0, -1.0]);
-    let frame = Frame::Scale { scale: grads(s), shift: Some(grads(a)) };
+    let frame = Frame::scale(grads(s), Some(grads(a)));
     let mut entered = taps(&T0).map(|taps| frame.enter(taps));
     let want: Vec<[f32; 3]> = T0.iter().map(|g| [0, 1, 2].map(|j| s[j] * (g[j] - a[j]))).collect();
     entered = entered.map(|mut entered| {

@@ -21,8 +21,12 @@ pub struct Idx {
     /// Their labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_labels: Option<PathBuf>,
-    /// The public number of training examples.
+    /// The public number of training examples: without those held out.
     pub examples: usize,
+    /// So many of the last training images are declared public, held out, and measured on in the place of test images: to
+    /// choose settings without looking at those.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held_out: usize,
     /// Public: taken off pixels, which first become 0 to 1.
     #[serde(default)]
     pub mean: f64,
@@ -41,6 +45,10 @@ fn one() -> f64 {
     1.0
 }
 
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
 fn ten() -> usize {
     10
 }
@@ -52,17 +60,26 @@ impl Source for Idx {
 
     fn load(&self, root: &Path) -> Result<Loaded, DataError> {
         self.check()?;
-        let train = self.pair(root, &self.train_images, &self.train_labels)?;
+        let mut train = self.pair(root, &self.train_images, &self.train_labels)?;
         let test = match (&self.test_images, &self.test_labels) {
+            _ if self.held_out > 0 => Some(self.hold_out(&mut train)?),
             (Some(images), Some(labels)) => Some(self.pair(root, images, labels)?),
             (None, None) => None,
             _ => return Err(DataError::config("test_images", "give both `test_images` and `test_labels`, or neither")),
         };
+        let (train, test) = (self.examples(train)?, test.map(|test| self.examples(test)).transpose()?);
         if test.as_ref().is_some_and(|test| test.shape() != train.shape()) {
             return Err(DataError::config("test_images", "the test images are not of the training images' size"));
         }
         Loaded::new(train, test, self.examples)
     }
+}
+
+/// Images as they lie in a file, and their labels.
+struct Images {
+    pixels: Vec<u8>,
+    shape: Vec<usize>,
+    labels: Vec<u32>,
 }
 
 impl Idx {
@@ -76,7 +93,7 @@ impl Idx {
         check_scale(&[1], &[self.mean], &[self.std])
     }
 
-    fn pair(&self, root: &Path, images: &Path, labels: &Path) -> Result<Examples, DataError> {
+    fn pair(&self, root: &Path, images: &Path, labels: &Path) -> Result<Images, DataError> {
         let (images, labels) = (file::find(root, images)?, file::find(root, labels)?);
         let (sizes, pixels) = array(&images, file::read(&images)?)?;
         let (count, classes) = array(&labels, file::read(&labels)?)?;
@@ -88,7 +105,19 @@ impl Idx {
             let problem = format!("does not hold as many labels as {} holds images", images.display());
             return Err(DataError::file(&labels, problem));
         }
-        let targets = Targets::Classes { labels: self.labels(&labels, &classes)?, names: self.names().into() };
+        Ok(Images { pixels, shape, labels: self.labels(&labels, &classes)? })
+    }
+
+    /// Takes the last images away.
+    fn hold_out(&self, train: &mut Images) -> Result<Images, DataError> {
+        let too_many = || DataError::config("held_out", "must be below the number of training images in the file");
+        let rest = train.labels.len().checked_sub(self.held_out).filter(|rest| *rest > 0).ok_or_else(too_many)?;
+        let pixels = train.pixels.split_off(rest * train.shape.iter().product::<usize>());
+        Ok(Images { pixels, shape: train.shape.clone(), labels: train.labels.split_off(rest) })
+    }
+
+    fn examples(&self, Images { pixels, shape, labels }: Images) -> Result<Examples, DataError> {
+        let targets = Targets::Classes { labels, names: self.names().into() };
         Examples::from_bytes(pixels, shape, targets, &[self.mean], &[self.std])
     }
 

@@ -1,7 +1,9 @@
 //! Every clip rule of this house on Fashion-MNIST at the same epsilon, three seeds each; thresholds that start wrong; and how
 //! far the house gets with recipes of its own.
 //!
-//! What is run is here; what is made of it is in `told.rs`.
+//! What is run is here; what is made of it is in `told.rs`. AUTO-S and flat clipping have a comparison of their own, in
+//! `chosen.rs`.
+mod chosen;
 mod told;
 
 use super::{
@@ -37,11 +39,22 @@ const AVERAGED: &str =
     "update=[{ update = \"sgd\", learning_rate = 8.0, momentum = 0.9 }, { update = \"ema\", decay = 0.99 }]";
 
 pub(super) fn run(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
-    let jobs: Vec<Job> = arms(ask.quick).iter().flat_map(|arm| arm.jobs(ask.quick)).collect();
-    let made = make(ask, NAME, &jobs)?;
+    let arms = arms(ask.quick);
+    let first = arms.iter().flat_map(|arm| arm.jobs(ask.quick));
+    let mut jobs: Vec<Job> = first.chain(chosen::choices(ask.quick)).collect();
+    let mut made = make(ask, NAME, &jobs)?;
+    let fresh = chosen::fresh(&made, ask.quick);
+    if !fresh.is_empty() {
+        jobs.extend(fresh);
+        made = make(ask, NAME, &jobs)?;
+    }
+    results.missing = jobs.len() - made.len();
     Told { made: &made, quick: ask.quick }.all(results);
     Ok(())
 }
+
+/// What a quick run changes.
+const SHORT: [&str; 2] = ["train.steps=20", "train.evaluations=2"];
 
 /// Runs that differ in their seeds alone.
 struct Arm {
@@ -53,7 +66,7 @@ struct Arm {
 impl Arm {
     fn jobs(&self, quick: bool) -> Vec<Job> {
         let (seeds, short): (&[u64], &[&str]) = match quick {
-            true => (&[1], &["train.steps=20", "train.evaluations=2"]),
+            true => (&[1], &SHORT),
             false => (&[1, 2, 3], &[]),
         };
         let job = |seed: &u64| Job {

@@ -7,7 +7,7 @@ use crate::{
     data::Examples,
     grads::Grads,
     model::{Model, Weights},
-    tap::Taps,
+    tap::{Scaling, Taps},
 };
 use privacy::{Key, Ledger, Neighbouring, Poisson, Purpose, Sampler, Secret, Sum};
 use serde::{Deserialize, Serialize};
@@ -129,7 +129,7 @@ impl Subject<'_> {
     fn sums(&self, weights: &Weights, who: &[usize], arm: Arm) -> Sums {
         let taps = self.model.taps(weights, self.data.gather(who));
         let mut taps: Taps = match &self.mask {
-            Some(mask) => taps.scaled(mask, None),
+            Some(mask) => taps.scaled(&Arc::new(Scaling::new(mask.clone(), None))),
             None => taps,
         };
         let group = vec![0; taps.parameters()];

@@ -16,6 +16,7 @@ mod blend;
 mod product;
 mod rows;
 mod scaled;
+mod scaling;
 mod scatter;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use engine::{Device, Part, PartMut, Tensor, op, op::per_example};
 pub use product::{Factor, Product};
 pub use rows::{Rows, Squares};
 pub use scaled::Scaled;
+pub use scaling::Scaling;
 pub use scatter::Scatter;
 use std::sync::Arc;
 pub use tied::Tied;
@@ -42,9 +44,9 @@ pub trait PerExample: Send {
     fn sum(&self, weights: Part, out: PartMut);
     /// Inner product of each row with `v`, `[n]`, without multiplying the rows out where that is cheaper.
     fn dot(&self, v: Part) -> Vec<f64>;
-    /// Squared norm of each row times `scale`, coordinate by coordinate, `[n]`; none where only the rows themselves tell.
-    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
-        let _ = scale;
+    /// Each row in other coordinates, measured, `[n]`; none where only the rows themselves tell.
+    fn measured(&self, scales: per_example::Scales) -> Option<Vec<per_example::Measured>> {
+        let _ = scales;
         None
     }
 }
@@ -143,14 +145,11 @@ impl Taps {
     }
 
     /// Every gradient in other coordinates: `scale * (g - shift)`, coordinate by coordinate.
-    pub fn scaled(mut self, scale: &Grads, shift: Option<&Grads>) -> Taps {
+    pub fn scaled(mut self, scaling: &Arc<Scaling>) -> Taps {
         self.join();
         let whole = self.taps.into_iter().enumerate().map(|(p, taps)| {
-            let scaled = |tap| {
-                let shift = shift.map(|shift| shift.part(p).to_vec());
-                Scaled::new(tap, &scale.part(p).to_vec(), shift.as_deref())
-            };
-            taps.into_iter().map(|tap| Box::new(scaled(tap)) as Box<dyn PerExample>).collect()
+            let scaled = |tap| Box::new(Scaled::new(tap, scaling.clone(), p)) as Box<dyn PerExample>;
+            taps.into_iter().map(scaled).collect()
         });
         self.taps = whole.collect();
         self

@@ -102,9 +102,9 @@ impl PerExample for Product {
             Held::Kept(kept) => kept.dot(v),
         }
     }
-    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
+    fn measured(&self, scales: op::Scales) -> Option<Vec<op::Measured>> {
         // The closed form is the processor's alone.
         let Held::Factors { a, b, .. } = &self.held else { return None };
-        (b.device() == Device::Cpu).then(|| op::product_weighted_norms(a.left(), b, scale)).flatten()
+        (b.device() == Device::Cpu).then(|| op::product_measured(a.left(), b, scales)).flatten()
     }
 }

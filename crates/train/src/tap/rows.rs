@@ -47,7 +47,7 @@ impl PerExample for Rows {
     fn dot(&self, v: Part) -> Vec<f64> {
         op::rows_dot(&self.g, v)
     }
-    fn scaled_norms(&self, scale: &[f32]) -> Option<Vec<f64>> {
-        Some(op::rows_weighted_norms(&Tensor::clone(&self.g).to(Device::Cpu), scale, None))
+    fn measured(&self, scales: op::Scales) -> Option<Vec<op::Measured>> {
+        (self.g.device() == Device::Cpu).then(|| op::rows_measured(&self.g, scales))
     }
 }

@@ -45,8 +45,26 @@ fn a_section_is_its_work() {
             (wide(&first), wide(&work(gpu, rows, round + 1)))
         };
         assert_eq!(gpu.in_one_go(split), split(), "round {round}");
+        // Parts that are launched by themselves.
+        let part = |k: u64| gpu.in_one_go(|| work(gpu, rows, round + k));
+        let parts = || wide(&op::add(part(1), &part(2)));
+        let by_themselves = wide(&op::add(work(gpu, rows, round + 1), &work(gpu, rows, round + 2)));
+        assert_eq!((gpu.in_one_go(parts), parts()), (by_themselves.clone(), by_themselves), "round {round}");
     }
     assert!(gpu.graphs_launched() > before + 20, "{} graphs", gpu.graphs_launched() - before);
+}
+
+/// Noise that is made beside other work is the same noise, by fewer threads.
+#[test]
+fn noise_aside_is_the_same_noise() {
+    let Some(turn) = gpu() else { return };
+    let (gpu, device, key) = (turn.gpu, Device::Cuda(turn.gpu), [9; 32]);
+    for len in [1, 7, 8, 4096, 70_001, 1_300_003] {
+        let make = || op::normals(device, len, Cipher { key: &key, nonce: 5 });
+        let (aside, beside) = gpu.aside(make);
+        drop(aside);
+        assert_eq!(beside.to_host().data(), make().to_host().data(), "{len}");
+    }
 }
 
 #[test]

@@ -42,6 +42,8 @@ use crate::{Device, Gpu, Part, Precision, Tensor};
 const EPSILON: f64 = 1.0 / (1 << 24) as f64;
 /// Elements of Gram matrices that are held at a time.
 const GRAMS: usize = 1 << 26;
+/// So few rows are summed by one thread a column.
+const FEW: usize = 64;
 /// Threads for each example's reductions.
 const THREADS: u32 = 256;
 
@@ -91,7 +93,11 @@ pub(super) fn rows_dots(gpu: &'static Gpu, rows: u64, other: u64, [n, p, stride]
 
 /// `out += sum_i weights[i] rows[i]`, where rows of `p` are `[taps, p / taps]` and `out` is `[p / taps, taps]`.
 pub(super) fn rows_sum(gpu: &'static Gpu, rows: u64, weights: u64, out: u64, [n, p, taps]: [usize; 3]) {
-    gpu.launch("sum_rows", Grid::blocks(p.div_ceil(32), 1, 1024), arguments![rows, weights, out, n, p, taps]);
+    let list = arguments![rows, weights, out, n, p, taps];
+    if n <= FEW {
+        return gpu.launch("sum_few_rows", Grid::over(p), list);
+    }
+    gpu.launch("sum_rows", Grid::blocks(p.div_ceil(32), 1, 1024), list);
 }
 
 /// Each of `n` rows `[taps, len]` at `x` as `[len, taps]`, to `y`.
@@ -143,13 +149,21 @@ pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, keep: bool) -> (Squa
         gpu.clear(out.at(), 8 * n);
         return (Squares::Device(out), None);
     }
-    let kept = (keep && Way::of(factors) == Way::Kept).then(|| Tensor::unfilled_on(Device::Cuda(gpu), [n, p * d]));
+    let keep = keep && Way::of(factors) == Way::Kept;
     let squares = match (Way::of(factors), window) {
         (Way::Outer, _) => Squares::Rows(a.clone(), Some(b.clone())),
         (Way::Grams, _) if grams::fits(gpu, (a, b)) => Squares::Grams(a.clone(), b.clone()),
         (Way::Grams, _) => Squares::Device(by_grams(gpu, factors, None)),
-        (_, Some(window)) => return tiles::squares(gpu, factors, window, kept),
-        (_, None) => return products::squares(gpu, factors, kept),
+        (_, Some(window)) => {
+            let rows = keep.then(|| Tensor::unfilled_on(Device::Cuda(gpu), [n, p * d]));
+            return tiles::squares(gpu, factors, window, rows);
+        }
+        (_, None) if keep => {
+            let rows = rows(gpu, factors);
+            let squares = rows_squares(gpu, rows.address(), n, p * d);
+            return (Squares::Device(squares), Some(Kept::new(rows, 1)));
+        }
+        (_, None) => Squares::Device(products::squares(gpu, factors)),
     };
     (squares, None)
 }

@@ -38,7 +38,7 @@ pub use scatter::{scatter_dot, scatter_norms, scatter_rows, scatter_squares, sca
 pub use squares::{Numbers, Squares};
 pub use sum::product_sum;
 pub use tied::{tied_norms, tied_squares};
-pub use weighted::{product_weighted_norms, rows_weighted_norms};
+pub use weighted::{Diagonal, Measured, Scales, add_scaled_sum, product_measured, rows_measured};
 
 /// The sum of squares, in f64.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]

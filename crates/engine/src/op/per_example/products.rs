@@ -1,19 +1,17 @@
 //! Norms and sums of linear maps' gradients on a GPU where the gradients are formed, by kernels that make each of them in
-//! registers and write none, unless it is to be kept.
+//! registers and write none.
 //!
 //! # Why this is private
 //! *Claim.* What is summed is what was measured.
 //! *Argument.* As for convolutions (`tiles.rs`): both kernels make an example's gradient by the same steps in the same
 //! order, from factors rounded in the same way; one squares the accumulators, the other multiplies them, finished, by the
-//! weight. That a gradient is formed is decided by its shape alone, once for both. Gradients that are kept are the
-//! accumulators that were squared.
+//! weight. That a gradient is formed is decided by its shape alone, once for both.
 //! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`.
 
 use super::factors::Factors;
-use super::kept::Kept;
-use super::squares::{Numbers, Squares};
+use super::squares::Numbers;
 use crate::cuda::{Buffer, Grid, arguments};
-use crate::{Gpu, Precision, Tensor};
+use crate::{Gpu, Precision};
 
 /// Multiprocessors to keep busy.
 const PROCESSORS: usize = 132;
@@ -76,16 +74,16 @@ impl Tile {
     }
 }
 
-/// Squared norms of the gradients, which are written to `rows` `[n, p d]` if there are any, to be kept.
-pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, rows: Option<Tensor>) -> (Squares, Option<Kept>) {
+/// Squared norms of the gradients.
+pub(super) fn squares(gpu: &'static Gpu, factors: &Factors) -> Numbers {
     let &Factors { n, t, d, p, a, b, .. } = factors;
     let (tile, (a, lda), (b, ldb)) = (Tile::for_norms(p), a.rows_at(), b.rows_at());
     let count = tile.count(factors);
     let (parts, out, none) = (Numbers::new(gpu, n * count), Numbers::new(gpu, n), 0u64);
-    let list = arguments![a, b, t, d, p, lda, ldb, none, rows.as_ref(), parts.at()];
+    let list = arguments![a, b, t, d, p, lda, ldb, none, none, parts.at()];
     gpu.launch_variant("product_norms", &tile.defines(gpu, [lda, ldb]), tile.grid(n * count, 0), list);
     gpu.launch("norms_of_parts", Grid::over(32 * n), arguments![parts.at(), n, count, 0u32, none, out.at()]);
-    (Squares::Device(out), rows.map(|rows| Kept::new(rows, 1)))
+    out
 }
 
 /// `out += sum_i weights[i] G_i`.

@@ -116,3 +116,17 @@ fn fashion_mnist_is_as_published() {
     let Some((counts, first, _)) = real("fashion-mnist") else { return };
     assert_eq!((counts, first), (vec![6000; 10], vec![9, 0, 0, 3, 0, 2, 7, 2, 5, 5]));
 }
+
+/// What is held out is trained on by nobody, and evaluated on; test files are not even looked for.
+#[test]
+fn the_last_training_images_can_be_held_out() {
+    let (images, labels) = (idx(&[3, 1, 1], &[0, 51, 255]), idx(&[3], &[0, 1, 2]));
+    let config =
+        Idx { held_out: 1, test_images: Some("absent".into()), test_labels: Some("absent".into()), ..config() };
+    let loaded = load(&config, &images, &labels).unwrap();
+    let held = loaded.evaluation.unwrap().gather(&[0]);
+    assert_eq!((loaded.notes.len(), loaded.train.gather(&[0, 1]).inputs), (0, vec![0.0, 0.2]));
+    assert!(held.inputs == [1.0] && matches!(held.targets, Targets::Classes { labels, .. } if labels == [2]));
+    let error = load(&Idx { held_out: 3, ..config }, &images, &labels).unwrap_err();
+    assert!(error.contains("held_out"), "{error}");
+}

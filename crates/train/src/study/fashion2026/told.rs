@@ -1,5 +1,5 @@
 //! What the runs on Fashion-MNIST say: tables, figures, and which of the claims hold.
-use super::{BOUND, GRID, PACE, WRONG, cell, cells, moving, own, recipe, recipes, rule, rules, start};
+use super::{BOUND, GRID, PACE, WRONG, cell, cells, chosen, moving, own, recipe, recipes, rule, rules, start};
 use crate::{
     clip::ClipConfig,
     report::plot::{Axis, Layer, Mark, Picture},
@@ -16,6 +16,7 @@ impl<'a> Told<'a> {
     /// All of it.
     pub fn all(&self, results: &mut Results) {
         self.rules(results);
+        chosen::tell(self.made, self.quick, results);
         self.starts(results);
         self.recipes(results);
         self.grid(results);
@@ -198,11 +199,11 @@ impl<'a> Told<'a> {
     }
 }
 
-fn holds(it: bool) -> &'static str {
+pub(super) fn holds(it: bool) -> &'static str {
     if it { "holds" } else { "does not hold" }
 }
 
-fn mean(of: &[f64]) -> f64 {
+pub(super) fn mean(of: &[f64]) -> f64 {
     of.iter().sum::<f64>() / of.len() as f64
 }
 

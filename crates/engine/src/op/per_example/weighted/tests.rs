@@ -1,0 +1,109 @@
+//! Closed forms against the definition in f64, and what f32 could lose.
+
+use super::*;
+use crate::op::per_example::product_rows;
+
+/// Numbers of all sizes, in (-1, 1) times a power of ten.
+fn numbers(n: usize, seed: u32, spread: i32) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(state >> 8) / f64::from(1 << 24)
+    };
+    (0..n).map(|_| ((2.0 * next() - 1.0) * 10f64.powf(f64::from(spread) * (2.0 * next() - 1.0))) as f32).collect()
+}
+
+/// The definition: the square, the plain square, and the inner product with the shift.
+fn naive(g: &[f32], scale: &[f32], shift: Option<&[f32]>) -> [f64; 4] {
+    let mut sums = [0.0; 4];
+    for (j, (x, s)) in g.iter().zip(scale).enumerate() {
+        let (x, s, a) = (f64::from(*x), f64::from(*s), shift.map_or(0.0, |shift| f64::from(shift[j])));
+        let terms = [(s * (x - a)).powi(2), (s * x).powi(2), s * s * x * a, (s * a).powi(2)];
+        sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+    }
+    sums
+}
+
+fn measured(a: &Tensor, b: &Tensor, scale: &[f32], shift: Option<&[f32]>) -> Vec<Measured> {
+    let diagonal = Diagonal::new(scale, shift);
+    product_measured(Left::Rows { a }, b, Scales { scale, shift, diagonal: &diagonal }).unwrap()
+}
+
+#[test]
+fn the_closed_form_is_the_definition() {
+    for (n, d, p, spread) in
+        [(1, 1, 1, 0), (70, 5, 3, 1), (3, 40, 9, 6), (530, 7, 2, 10), (130, 37, 20, 0), (0, 4, 2, 0)]
+    {
+        let a = Tensor::new([n, 1, d], numbers(n * d, 1, spread));
+        let b = Tensor::new([n, 1, p], numbers(n * p, 2, spread));
+        let mut scale = numbers(p * d, 3, spread / 2);
+        if d > 1 {
+            scale[0] = 0.0;
+        }
+        let shift = numbers(p * d, 4, spread / 2);
+        let rows = product_rows(Left::Rows { a: &a }, &b);
+        for shift in [None, Some(&shift[..])] {
+            let diagonal = Diagonal::new(&scale, shift);
+            let by_rows = rows_measured(&rows, Scales { scale: &scale, shift, diagonal: &diagonal });
+            let closed = measured(&a, &b, &scale, shift);
+            assert_eq!((closed.len(), by_rows.len()), (n, n));
+            for (i, (got, row)) in closed.iter().zip(by_rows).enumerate() {
+                let [square, plain, dot, constant] = naive(rows.row(i), &scale, shift);
+                let size = plain + 2.0 * dot.abs() + constant;
+                assert!((got.square - square).abs() <= 4e-6 * size, "{got:?} instead of {square}");
+                assert!((got.size - size).abs() <= 4e-6 * size, "{got:?} instead of {size}");
+                assert!((row.square - square).abs() <= 1e-12 * size && row.size >= size * (1.0 - 1e-12), "{row:?}");
+            }
+        }
+    }
+}
+
+/// The largest entries are masked away; what is left is far below what f32 squares can hold.
+#[test]
+fn faint_terms_behind_a_mask_are_not_lost() {
+    let a = Tensor::new([1, 1, 2], vec![1e19, 1e-12]);
+    let b = Tensor::new([1, 1, 1], vec![1.0]);
+    let got = measured(&a, &b, &[0.0, 1.0], None)[0].square;
+    assert!((got / 1e-24 - 1.0).abs() < 1e-5, "{got}");
+}
+
+/// Somebody without a gradient is as far from the origin as the shift is.
+#[test]
+fn no_gradient_is_measured_by_the_shift() {
+    let a = Tensor::new([2, 1, 2], vec![0.0, 0.0, 1.0, 2.0]);
+    let b = Tensor::new([2, 1, 1], vec![3.0, 0.0]);
+    let (scale, shift) = ([2.0, 0.5], [1.0, -2.0]);
+    assert_eq!(measured(&a, &b, &scale, None), [Measured::default(); 2]);
+    assert_eq!(measured(&a, &b, &scale, Some(&shift)), [Measured { square: 5.0, size: 5.0 }; 2]);
+}
+
+#[test]
+fn what_is_not_finite_stays_so() {
+    for bad in [f32::NAN, f32::INFINITY] {
+        let a = Tensor::new([2, 1, 2], vec![1.0, bad, 1.0, 1.0]);
+        let b = Tensor::new([2, 1, 2], vec![1.0, 2.0, 1.0, 2.0]);
+        let got = measured(&a, &b, &[1.0; 4], Some(&[0.0; 4]));
+        assert!(!got[0].square.is_finite() && (got[1].square - 10.0).abs() < 1e-5, "{got:?}");
+        // Nor does a side of zeros hide the other.
+        let got = measured(&a, &Tensor::zeros([2, 1, 2]), &[1.0; 4], None);
+        assert!(got[0].square.is_nan() && got[1].square == 0.0, "{got:?}");
+    }
+}
+
+#[test]
+fn sums_are_shifted_and_scaled() {
+    let (scale, shift) = ([2.0, 0.5, 0.0], [1.0, -1.0, 4.0]);
+    let diagonal = Diagonal::new(&scale, Some(&shift));
+    let mut out = [1.0; 3];
+    add_scaled_sum(&mut out, &[3.0, 4.0, 5.0], Scales { scale: &scale, shift: Some(&shift), diagonal: &diagonal }, 2.0);
+    assert_eq!(out, [3.0, 4.0, 1.0]);
+    add_scaled_sum(&mut out, &[3.0, 4.0, 5.0], Scales { scale: &scale, shift: None, diagonal: &diagonal }, 2.0);
+    assert_eq!(out, [9.0, 6.0, 1.0]);
+}
+
+#[test]
+fn several_positions_have_no_closed_form() {
+    let (a, diagonal) = (Tensor::zeros([1, 2, 2]), Diagonal::new(&[1.0; 6], None));
+    let scales = Scales { scale: &[1.0; 6], shift: None, diagonal: &diagonal };
+    assert_eq!(product_measured(Left::Rows { a: &a }, &Tensor::zeros([1, 2, 3]), scales), None);
+}

@@ -91,11 +91,11 @@ pub struct Grads {
     layout: Arc<Layout>,
     flat: Tensor,
     /// What is still to be added to `flat`, and times what.
-    plus: Option<(Tensor, f64)>,
+    plus: Option<Box<(Tensor, f64)>>,
     /// What their sum is still to be multiplied with. 0 stands for zeros, whatever they hold.
     by: f64,
     /// The product, where somebody asked for it.
-    product: OnceLock<Tensor>,
+    product: OnceLock<Box<Tensor>>,
     /// The numbers on the host, where somebody asked for those of a GPU.
     mirror: OnceLock<Tensor>,
 }
@@ -110,9 +110,9 @@ impl Grads {
         self.mirror.take();
         let (plus, by) = (self.plus.take(), std::mem::replace(&mut self.by, 1.0));
         match self.product.take() {
-            Some(product) if plus.is_some() || by != 1.0 => self.flat = product,
+            Some(product) if plus.is_some() || by != 1.0 => self.flat = *product,
             _ if by == 0.0 => self.flat = Tensor::zeros_on(self.device(), self.flat.shape()),
-            _ => complete(&mut self.flat, plus.as_ref(), by),
+            _ => complete(&mut self.flat, plus.as_deref(), by),
         }
         &mut self.flat
     }
@@ -135,7 +135,7 @@ impl Grads {
 
     /// The same, and a term that is to be added to the numbers before they are multiplied, with its own factor.
     pub(crate) fn terms(&self) -> (&Tensor, f64, Option<(&Tensor, f64)>) {
-        match &self.plus {
+        match self.plus.as_deref() {
             Some((plus, size)) if self.by != 0.0 => (&self.flat, self.by, Some((plus, *size))),
             _ => (self.factors().0, self.factors().1, None),
         }
@@ -197,11 +197,11 @@ impl Grads {
     pub fn tensor(&self) -> &Tensor {
         let product = || {
             if self.by == 0.0 {
-                return Tensor::zeros_on(self.device(), self.flat.shape());
+                return Box::new(Tensor::zeros_on(self.device(), self.flat.shape()));
             }
             let mut product = self.flat.clone();
-            complete(&mut product, self.plus.as_ref(), self.by);
-            product
+            complete(&mut product, self.plus.as_deref(), self.by);
+            Box::new(product)
         };
         if self.by == 1.0 && self.plus.is_none() { &self.flat } else { self.product.get_or_init(product) }
     }
@@ -374,7 +374,7 @@ impl privacy::Sum for Grads {
     fn add_scaled(mut self, other: Self, by: f64) -> Self {
         let (other, scale) = other.factors_beside(&self);
         if self.device() != Device::Cpu && self.plus.is_none() && self.by == 1.0 {
-            self.plus = Some((other.into_owned(), by * scale));
+            self.plus = Some(Box::new((other.into_owned(), by * scale)));
             (self.mirror, self.product) = (OnceLock::new(), OnceLock::new());
             return self;
         }

@@ -99,7 +99,7 @@ pub(crate) fn text(content: &str) -> String {
 /// As [`text`], with what stands between backticks set as code.
 pub(crate) fn prose(content: &str) -> String {
     let pieces: Vec<String> = content.split('`').map(text).collect();
-    if pieces.len() % 2 == 0 {
+    if pieces.len().is_multiple_of(2) {
         return text(content);
     }
     let set = |(k, piece): (usize, &String)| if k % 2 == 1 { format!("<code>{piece}</code>") } else { piece.clone() };

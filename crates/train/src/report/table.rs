@@ -2,6 +2,9 @@
 use super::{prose, text};
 use serde::Serialize;
 
+/// Longer cells may go over several lines.
+const LONG: usize = 24;
+
 /// A table of results.
 #[derive(Debug, Clone, Serialize)]
 pub struct Table {
@@ -49,6 +52,7 @@ impl Table {
                 let heat = (number - low) / (high - low);
                 format!("<td class=\"heat\" style=\"--heat:{heat:.3}\">{}</td>", text(cell))
             }
+            _ if cell.chars().count() > LONG => format!("<td class=\"long\">{}</td>", prose(cell)),
             _ => format!("<td>{}</td>", prose(cell)),
         };
         let row = |row: &Vec<String>| format!("<tr>{}</tr>\n", row.iter().map(one).collect::<String>());
@@ -82,5 +86,8 @@ mod tests {
             assert!(html.contains(cell), "{cell}: {html}");
         }
         assert!(!Table { shaded: false, ..table }.html().contains("heat"));
+        let mut wide = Table::new("t", &["words"]);
+        wide.row(["x".repeat(LONG + 1)]);
+        assert!(wide.html().contains("<td class=\"long\">x"));
     }
 }

@@ -48,7 +48,6 @@ pub(super) fn run(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
         jobs.extend(fresh);
         made = make(ask, NAME, &jobs)?;
     }
-    results.missing = jobs.len() - made.len();
     Told { made: &made, quick: ask.quick }.all(results);
     Ok(())
 }

@@ -162,14 +162,20 @@ fn gram_norms_of_several_maps() {
         (128, 384, 400),
         (129, 512, 300),
         (300, 1000, 640),
-        (512, 768, 1100),
+        (512, 1024, 1100),
         (640, 2048, 1500),
         (64, 8300, 200),
         (150, 300, 9000),
     ];
     for n in [1, 3] {
+        // With a mean, so that what lies off the diagonals counts.
+        let shifted = |shape: &[usize], seed| {
+            let mut x = numbers(shape, seed);
+            x.data_mut().iter_mut().for_each(|x| *x += 0.3);
+            x
+        };
         let maps: Vec<[Tensor; 2]> =
-            sizes.iter().map(|&(t, d, p)| [numbers(&[n, t, d], 1), numbers(&[n, t, p], 2)]).collect();
+            sizes.iter().map(|&(t, d, p)| [shifted(&[n, t, d], 1), shifted(&[n, t, p], 2)]).collect();
         let squares = |on: &[Tensor; 2]| {
             let [a, b] = [0, 1].map(|k| on[k].clone().to(device));
             each::product_squares_kept(Left::Rows { a: &a }, &b).0

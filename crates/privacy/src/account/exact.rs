@@ -22,7 +22,7 @@
 
 use super::pair::Pair;
 use super::pld::parts::{GREATEST_LOSS, losses};
-use super::pld::{Plan, Pld, PldCurve};
+use super::pld::{Plan, Pld, PldCurve, pieces};
 use super::{Accountant, Price};
 use crate::{Event, Neighbouring, gaussian};
 use realfft::num_complex::Complex64;
@@ -45,6 +45,8 @@ const TURN: f64 = 3.0;
 /// The most places along the line of integration, and those tried first.
 const MOST: usize = 65_536;
 const FIRST: usize = 256;
+/// The most pieces that a single release is integrated in: more are wanted by noise next to nothing at rates next to nothing.
+const MOST_PIECES: f64 = 65_536.0;
 /// Places turned in a row.
 const BLOCK: usize = 64;
 /// What is left out is as good as nothing when it is a smaller share than the first, and hopeless when a larger one than the second.
@@ -164,7 +166,7 @@ fn normal(gaussian: f64, delta: f64) -> Found {
 /// Epsilon of a single release, by integrating its divergence.
 fn single(pair: Pair, mirrored: bool, delta: f64) -> Found {
     let (low, high) = losses(pair, TAIL * delta);
-    if !(low > -GREATEST_LOSS && high < GREATEST_LOSS) {
+    if !(low > -GREATEST_LOSS && high < GREATEST_LOSS) || pieces(pair, TAIL * delta) > MOST_PIECES {
         return UNKNOWN;
     }
     let least = |epsilon: f64| super::pld::divergence(pair, mirrored, epsilon, TAIL * delta);

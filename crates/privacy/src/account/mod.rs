@@ -16,13 +16,13 @@
 //! Checked by: `conformance` below, for every accountant of the list, and `tests::releases_of_one_draw_are_joint`.
 
 mod crowd;
+mod fixed_size;
 pub mod group;
 pub(crate) mod normal;
 mod pair;
 mod plain;
 mod price;
 mod scale;
-mod subset;
 pub(crate) mod truncated;
 
 pub use price::Price;

@@ -8,7 +8,7 @@
 //! Argument. In units of the sensitivity, noise `z`: *Gaussian*, `N(1, z^2)` against `N(0, z^2)`. *Poisson, add/remove*,
 //! `(1-q) N(0) + q N(1)` against `N(0)` and the reverse (Zhu, Dong & Wang 2022, Theorem 11): two pairs, never mixed.
 //! *Poisson, replace-one*, `(1-q) N(0) + q N(1/2)` against `(1-q) N(0) + q N(-1/2)` in units of the doubled sensitivity:
-//! the proof is with [`super::rdp`]'s divergences. *Fixed size, replace-one*: [`super::subset`]. *Laplace*: as the Gaussian with Laplace densities. *Pure epsilon*:
+//! the proof is with [`super::rdp`]'s divergences. *Fixed size, replace-one*: [`super::fixed_size`]. *Laplace*: as the Gaussian with Laplace densities. *Pure epsilon*:
 //! randomised response dominates whatever has that epsilon (Kairouz, Oh & Viswanath 2015). Domination carries over to
 //! adaptive composition (Zhu, Dong & Wang 2022, Theorem 10).
 //!
@@ -17,8 +17,8 @@
 //! Checked by: `tests` (masses, inverses, the mirrored pair), the reference tests of `pld` and `exact`.
 
 use super::crowd::Crowd;
+use super::fixed_size::Subset;
 use super::plain::FIXED_SIZE;
-use super::subset::Subset;
 use super::truncated::{Truncated, truncated};
 use super::{Sampled, check_sampling, joint, sampled_gaussian};
 use crate::{Event, Neighbouring, Sampling};

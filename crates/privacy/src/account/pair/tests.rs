@@ -1,7 +1,7 @@
 //! Pairs by themselves: masses, places, total variation.
 
 use super::*;
-use crate::account::subset::Side;
+use crate::account::fixed_size::Side;
 
 const PAIRS: [Pair; 10] = [
     Pair::Subset(Subset { rate: 0.2, z: 0.7, side: Side::Both }),

@@ -176,6 +176,16 @@ impl Cells {
     }
 }
 
+/// In how many pieces the divergence of one release is integrated, at most.
+pub(in crate::account) fn pieces(pair: Pair, tail: f64) -> f64 {
+    let (from, to) = pair.span(tail.max(1e-290));
+    pieces_between(pair, from, to)
+}
+
+fn pieces_between(pair: Pair, from: f64, to: f64) -> f64 {
+    ((to - from) * pair.slope(from.abs().max(to.abs())) / PIECE).ceil().max(1.0)
+}
+
 /// The hockey-stick divergence of one release in one direction.
 pub(in crate::account) fn divergence(pair: Pair, mirrored: bool, epsilon: f64, tail: f64) -> f64 {
     let one =
@@ -238,8 +248,7 @@ fn half(pair: Pair, point: f64, from: f64, to: f64) -> Half {
         return sum;
     }
     let ratio = point.exp_m1();
-    let slope = pair.slope(from.abs().max(to.abs()));
-    let pieces = ((to - from) * slope / PIECE).ceil().max(1.0);
+    let pieces = pieces_between(pair, from, to);
     let width = (to - from) / pieces;
     for piece in 0..pieces as u64 {
         let start = from + piece as f64 * width;

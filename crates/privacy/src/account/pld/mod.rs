@@ -45,7 +45,7 @@ use super::plain::{Passes, passing};
 use super::{Accountant, Curve, Price};
 use crate::{Event, Neighbouring, gaussian};
 use ask::Ends;
-pub(super) use cells::divergence;
+pub(super) use cells::{divergence, pieces};
 use curve::Trace;
 use grid::Query;
 pub(super) use plan::Plan;

@@ -21,8 +21,8 @@
 //!
 //! Checked by: `super::invert_tests`.
 
+use crate::account::fixed_size::{Side, Subset};
 use crate::account::pair::{Node, Pair};
-use crate::account::subset::{Side, Subset};
 use std::f64::consts::{FRAC_PI_2, SQRT_2};
 
 /// Places and weights of Gauss-Legendre with 16 nodes on (-1, 1), those above zero.

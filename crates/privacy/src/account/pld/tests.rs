@@ -5,7 +5,7 @@ use super::compose::{Sum, Term};
 use super::dots::Masses;
 use super::grid::{above, below};
 use super::*;
-use crate::account::subset::{Side, Subset};
+use crate::account::fixed_size::{Side, Subset};
 use crate::{Ledger, Sampling};
 use proptest::prelude::*;
 

@@ -21,8 +21,8 @@ mod price;
 mod pure;
 mod search;
 
+use super::fixed_size::Subset;
 use super::plain::Passes;
-use super::subset::Subset;
 use super::{Accountant, Curve, Price};
 use crate::{Event, Neighbouring};
 use divergence::Pair;

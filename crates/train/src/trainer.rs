@@ -20,7 +20,7 @@ use crate::{
     pieces,
     state::{State, Visit},
     tap::Taps,
-    team::Team,
+    team::{Share, Team},
     update::{Now, Update},
     world::World,
 };
@@ -92,20 +92,55 @@ pub struct Scene<'a> {
     /// What sums are divided by.
     pub lot: f64,
     key: &'a Arc<Key>,
+    /// The places where gradients are taken.
+    looks: Vec<Look>,
+    /// Examples that one thread or GPU looks at in one go.
+    piece: usize,
+}
+
+/// What is known of the gradients of a share before they are made.
+struct Wanted {
+    /// They are added up where they are made: every piece has room for the same number of rows.
+    filled: bool,
+    /// The norms of just these will be asked for.
+    measured: bool,
 }
 
 impl Scene<'_> {
-    /// The gradients of some of those who take part, at `weights`, which are the scene's on whatever device, with room for so many
-    /// rows; `measured` where the norms of just these will be asked for.
-    fn taps(
+    /// What `make` makes of the gradients of a share of those who take part, piece by piece, merged; none where there is no piece.
+    /// They are taken at `weights`, which are the scene's on whatever device.
+    fn gather<T: Send>(
         &self,
-        weights: &Weights,
-        looks: &[Look],
-        who: (Secret<Vec<usize>>, usize),
-        measured: bool,
-    ) -> Secret<Taps> {
+        (weights, share): (&Weights, Share),
+        wanted: &Wanted,
+        make: impl Fn(Secret<Taps>) -> T + Sync,
+        merge: impl Fn(T, T) -> T + Sync,
+    ) -> Option<T> {
+        let (several, room) = (share.len() > 1, if wanted.filled { self.piece } else { 0 });
         let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
-        look::at(self.model, weights, looks, self.data, coins, who, measured)
+        let see = |who| look::at(self.model, weights, &self.looks, self.data, coins, (who, room), wanted.measured);
+        let one = |who| by_itself(weights, several, || make(see(who)));
+        pieces::merged(share, (self.chunk / self.piece).max(1), &one, &merge)
+    }
+
+    fn clipped(
+        &self,
+        (weights, share): (&Weights, Share),
+        rule: &dyn ClipRule,
+        residuals: Option<&Secret<Residuals>>,
+    ) -> Lot {
+        let layout = weights.layout();
+        let measured = rule.frame().is_none() && residuals.is_none();
+        let wanted = Wanted { filled: clip::weighs_there(rule, layout), measured };
+        let make = |taps| clip::contribute(rule, layout, taps, residuals);
+        self.gather((weights, share), &wanted, make, Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
+    }
+
+    fn plain(&self, (weights, share): (&Weights, Share)) -> Secret<Grads> {
+        let wanted = Wanted { filled: weights.layout().device() != Device::Cpu, measured: false };
+        let make = |taps: Secret<Taps>| taps.map(|taps| clip::plain_sum(&taps));
+        let sum = self.gather((weights, share), &wanted, make, Secret::merge);
+        sum.unwrap_or_else(|| Secret::new(Grads::zeros(weights.layout())))
     }
 }
 
@@ -147,53 +182,38 @@ impl Trainer {
     fn step_here(&mut self) -> Result<(), LedgerError> {
         let (looks, factor) = (self.looks(), self.ledger.neighbouring().factor());
         let draw = self.sampler.draw(self.step);
-        let Trainer {
-            model,
-            weights,
-            data,
-            method,
-            chain,
-            auto,
-            team,
-            key,
-            ledger,
-            chunk,
-            normaliser,
-            steps,
-            step,
-            ..
-        } = self;
-        let tuned = auto.as_ref().map_or(0.0, AutoRate::rate);
-        let auto = auto.as_mut().filter(|auto| auto.is_due(*step));
-        let scene = Scene { model, weights, data, key, draw: &draw, chunk: *chunk, step: *step, lot: *normaliser };
+        let tuned = self.auto.as_ref().map_or(0.0, AutoRate::rate);
+        let auto = self.auto.as_mut().filter(|auto| auto.is_due(self.step));
+        let layout = self.weights.layout().clone();
+        let piece = self.model.piece(self.chunk, layout.device());
+        let scene = Scene {
+            model: &self.model,
+            weights: &self.weights,
+            data: &self.data,
+            draw: &draw,
+            chunk: self.chunk,
+            step: self.step,
+            lot: self.normaliser,
+            key: &self.key,
+            looks,
+            piece,
+        };
         // A stream lends its key: that of an update's is not the one that noise is made by.
         let (point, stream) = (|| scene.weights.point(), scene.key.apart().stream(Purpose::Update, scene.step, 0));
         let mut chained = |mean: Privatized<Grads>, noise| {
-            let mut now = Now { step: scene.step, steps: *steps, tuned, noise, weights: &point, stream: &stream };
-            mean.map(|g| chain.iter_mut().fold(g, |g, link| link.update(g, &mut now)))
+            let mut now = Now { step: scene.step, steps: self.steps, tuned, noise, weights: &point, stream: &stream };
+            mean.map(|g| self.chain.iter_mut().fold(g, |g, link| link.update(g, &mut now)))
         };
 
-        let layout = scene.weights.layout().clone();
-        let piece = scene.model.piece(scene.chunk, layout.device());
-        let together = (scene.chunk / piece).max(1);
-        let step = match method {
+        let step = match &mut self.method {
             Method::Private { rule, noise, residuals } => {
                 rule.begin(scene.step);
-                let plain = rule.frame().is_none() && residuals.is_none();
-                let mut round = ledger.open(&draw);
+                let mut round = self.ledger.open(&draw);
                 let early = noise.ahead(&**rule, &round, &layout);
-                let lots = team.each(scene.weights, &draw, piece, |weights, share| {
-                    let (rule, layout) = (&**rule, weights.layout());
-                    let room = if clip::weighs_there(rule, layout) { piece } else { 0 };
-                    let several = share.len() > 1;
-                    let one = |who| {
-                        let see = || scene.taps(weights, &looks, (who, room), plain);
-                        by_itself(weights, several, || clip::contribute(rule, layout, see(), residuals.as_ref()))
-                    };
-                    pieces::merged(share, together, &one, &Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
+                let lots = self.team.each(scene.weights, &draw, piece, |weights, share| {
+                    scene.clipped((weights, share), &**rule, residuals.as_ref())
                 });
-                let lot = team.merge(lots);
-                let lot = lot.close(&**rule, &layout);
+                let lot = self.team.merge(lots).close(&**rule, &layout);
                 let deviation = noise.deviation(&**rule, round.sensitivity(&lot.sum), scene.step) / scene.lot;
                 let about = (scene.step, scene.lot);
                 let mean = lot.release(&mut **rule, noise, residuals, (&mut round, early), &layout, about)?;
@@ -204,20 +224,13 @@ impl Trainer {
                 }
             }
             Method::Ordinary => {
-                let sums = team.each(scene.weights, &draw, piece, |weights, share| {
-                    let room = if weights.layout().device() == Device::Cpu { 0 } else { piece };
-                    let several = share.len() > 1;
-                    let see = |who| scene.taps(weights, &looks, (who, room), false).map(|taps| clip::plain_sum(&taps));
-                    let one = |who| by_itself(weights, several, || see(who));
-                    let sum = pieces::merged(share, together, &one, &Secret::merge);
-                    sum.unwrap_or_else(|| Secret::new(Grads::zeros(weights.layout())))
-                });
-                let sum = team.merge_plain(sums);
-                let sum = sum.reveal(ledger, "gradients, for ordinary training")?;
+                let sums = self.team.each(scene.weights, &draw, piece, |weights, share| scene.plain((weights, share)));
+                let sum = self.team.merge_plain(sums);
+                let sum = sum.reveal(&mut self.ledger, "gradients, for ordinary training")?;
                 let step = chained(sum.map(|sum| sum.scale(1.0 / scene.lot)), 0.0);
                 match auto {
                     None => step,
-                    Some(auto) => auto.follow_shown(step, &scene, ledger)?,
+                    Some(auto) => auto.follow_shown(step, &scene, &mut self.ledger)?,
                 }
             }
         };

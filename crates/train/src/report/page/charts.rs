@@ -114,17 +114,20 @@ fn by_accuracy(point: &Point) -> Option<f64> {
 fn pace(points: &[Point]) -> String {
     let finite: Vec<_> = points.iter().filter(|point| point.epsilon.is_finite()).collect();
     let Some(last) = finite.last() else { return String::new() };
-    let half = finite.iter().find(|point| point.epsilon >= last.epsilon / 2.0).unwrap_or(last);
-    let share = 100.0 * half.step as f64 / last.step.max(1) as f64;
-    format!(
-        "<p class=\"lead\">Half of the final epsilon was spent by step {} of {}, {share:.0}{}% of the way.</p>\n\
-         <p>Every step that looks at the data costs privacy, and the cost is never given back. As a rule it adds up \
-         more slowly than in proportion: the first steps are the dear ones, and a somewhat shorter run saves little. \
-         A larger noise multiplier or a smaller sample rate lowers the whole curve.</p>\n",
-        words::count(half.step),
-        words::count(last.step),
-        words::THIN
-    )
+    // Points too few to tell when half was spent tell nothing.
+    let half = finite.iter().find(|point| point.epsilon >= last.epsilon / 2.0).filter(|half| half.step < last.step);
+    let lead = half.map_or(String::new(), |half| {
+        let share = 100.0 * half.step as f64 / last.step as f64;
+        format!(
+            "<p class=\"lead\">Half of the final epsilon was spent by step {} of {}, {share:.0}{}% of the way.</p>\n",
+            words::count(half.step),
+            words::count(last.step),
+            words::THIN
+        )
+    });
+    lead + "<p>Every step that looks at the data costs privacy, and the cost is never given back. As a rule it adds up \
+            more slowly than in proportion: the first steps are the dear ones, and a somewhat shorter run saves little. \
+            A larger noise multiplier or a smaller sample rate lowers the whole curve.</p>\n"
 }
 
 /// The numbers behind the charts.

@@ -36,6 +36,13 @@ fn a_private_run_reads_like_this() {
 }
 
 #[test]
+fn two_points_do_not_tell_when_half_was_spent() {
+    let mut record = short(example::private());
+    record.points[0].epsilon = 0.0;
+    assert!(!html(&record).contains("Half of the final epsilon"));
+}
+
+#[test]
 fn an_ordinary_run_reads_like_this() {
     assert_reads(&short(example::ordinary()), include_str!("ordinary.txt"));
 }

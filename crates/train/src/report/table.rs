@@ -2,7 +2,7 @@
 use super::{prose, text};
 use serde::Serialize;
 
-/// A column with longer cells is one of words: its cells may go over several lines, and begin at the left.
+/// Longer cells may go over several lines; where letters are most of one, its column is one of words, which begin at the left.
 const LONG: usize = 24;
 
 /// A table of results.
@@ -45,16 +45,15 @@ impl Table {
 
     /// The table as part of a page; where it is wide it scrolls by itself.
     pub fn html(&self) -> String {
-        let long = |k: usize| self.rows.iter().filter_map(|row| row.get(k)).any(|cell| cell.chars().count() > LONG);
-        let words: Vec<&str> = (0..self.head.len()).map(|k| if long(k) { " class=\"long\"" } else { "" }).collect();
-        let head = self.head.iter().zip(&words).map(|(cell, class)| format!("<th{class}>{}</th>", prose(cell)));
+        let classes: Vec<&str> = (0..self.head.len()).map(|k| self.class(k)).collect();
+        let head = self.head.iter().zip(&classes).map(|(cell, class)| format!("<th{class}>{}</th>", prose(cell)));
         let (head, (low, high)) = (head.collect::<String>(), self.ends());
         let one = |(k, cell): (usize, &String)| match cell.parse::<f64>() {
             Ok(number) if self.shaded && high > low => {
                 let heat = (number - low) / (high - low);
                 format!("<td class=\"heat\" style=\"--heat:{heat:.3}\">{}</td>", text(cell))
             }
-            _ => format!("<td{}>{}</td>", words.get(k).unwrap_or(&""), prose(cell)),
+            _ => format!("<td{}>{}</td>", classes.get(k).unwrap_or(&""), prose(cell)),
         };
         let row = |row: &Vec<String>| format!("<tr>{}</tr>\n", row.iter().enumerate().map(one).collect::<String>());
         let rows: String = self.rows.iter().map(row).collect();
@@ -62,6 +61,17 @@ impl Table {
             "<h3>{}</h3>\n<div class=\"scroll\" tabindex=\"0\"><table class=\"results\">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
             text(&self.title),
         )
+    }
+
+    /// How the cells of a column are set.
+    fn class(&self, column: usize) -> &'static str {
+        let long = self.rows.iter().filter_map(|row| row.get(column)).filter(|cell| cell.chars().count() > LONG);
+        let words = |cell: &String| 2 * cell.chars().filter(|c| c.is_alphabetic()).count() > cell.chars().count();
+        match long.map(words).reduce(|a, b| a || b) {
+            None => "",
+            Some(false) => " class=\"long\"",
+            Some(true) => " class=\"long words\"",
+        }
     }
 
     /// The smallest and the largest number.
@@ -97,11 +107,9 @@ mod tests {
         assert_eq!(["-0.00 ± 0.01", "-0.01", "-", "a  -b"].map(signless), ["0.00 ± 0.01", "-0.01", "-", "a  -b"]);
         let mut wide = Table::new("t", &["a", "words"]);
         wide.row(["1".into(), "x".repeat(LONG + 1)]);
-        wide.row(["2".into(), "y".into()]);
+        wide.row(["2, ".repeat(LONG), "y".into()]);
         let html = wide.html();
-        assert!(
-            html.contains("<td class=\"long\">x") && html.contains("<td class=\"long\">y") && html.contains("<td>2")
-        );
-        assert!(html.contains("<th>a</th><th class=\"long\">words"));
+        assert!(html.contains("<th class=\"long\">a</th><th class=\"long words\">words"), "{html}");
+        assert!(html.contains("<td class=\"long\">1<") && html.contains("<td class=\"long words\">y<"), "{html}");
     }
 }

@@ -43,7 +43,7 @@ pub fn write(folder: &Path, record: &Record) -> Result<(), FileError> {
     one("report.html", Ok(page::html_with(record, &curves).into_bytes()))
 }
 
-/// Reads back what [`write()`] and the run left in `folder`; warnings, which only the page shows, are not among it.
+/// Reads back what [`write()`] and the run left in `folder`.
 ///
 /// # Errors
 /// Which file is absent, or is not what a run writes.
@@ -54,7 +54,7 @@ pub fn read(folder: &Path) -> Result<Record, FileError> {
     let config_toml = parsed(folder, "config.toml", |text| Ok(text.to_owned()))?;
     let title = config_toml.parse::<toml::Table>().ok().and_then(|t| Some(t.get("title")?.as_str()?.to_owned()));
     let (title, private) = (title.unwrap_or_default(), statement.private);
-    Ok(Record { title, private, statement, config_toml, summary, points, warnings: Vec::new() })
+    Ok(Record { title, private, statement, config_toml, summary, points })
 }
 
 /// What the text of a file of `folder` says.
@@ -177,6 +177,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), &example::private()).unwrap();
         assert_eq!(read(folder.path()).unwrap_err().path, folder.path().join("metrics.jsonl"));
+    }
+
+    /// Whoever writes a report again, as after a private look, loses nothing that stood on it.
+    #[test]
+    fn what_was_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = example::interrupted();
+        write(folder.path(), &record).unwrap();
+        let lines: String = record.points.iter().map(|point| point.to_line().unwrap()).collect();
+        fs::write(folder.path().join("metrics.jsonl"), lines).unwrap();
+        fs::write(folder.path().join("config.toml"), &record.config_toml).unwrap();
+        assert_eq!(read(folder.path()).unwrap(), record);
     }
 
     #[test]

@@ -108,8 +108,14 @@ mod tests {
         let mut wide = Table::new("t", &["a", "words"]);
         wide.row(["1".into(), "x".repeat(LONG + 1)]);
         wide.row(["2, ".repeat(LONG), "y".into()]);
+        wide.row(["-0.00".into(), "-".into()]);
         let html = wide.html();
         assert!(html.contains("<th class=\"long\">a</th><th class=\"long words\">words"), "{html}");
-        assert!(html.contains("<td class=\"long\">1<") && html.contains("<td class=\"long words\">y<"), "{html}");
+        assert!(
+            html.contains("<td class=\"long\">1<")
+                && html.contains(">0.00<")
+                && html.contains("<td class=\"long words\">y<"),
+            "{html}"
+        );
     }
 }

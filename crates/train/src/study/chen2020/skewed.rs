@@ -217,8 +217,14 @@ mod tests {
     #[test]
     fn the_verdict_takes_the_best_of_either_cure() {
         let row = |k: &str, c: &str, private: &str| [k, c, "", private].map(str::to_owned).to_vec();
-        let rows =
-            [row("0", "1", "0.92 ± 0.01"), row("1", "1", "0.30 ± 0.02"), row("8", "1", "0.4"), row("0", "4", "-0.00")];
+        let rows = [
+            row("0", "1", "0.92 ± 0.01"),
+            row("1", "1", "0.30 ± 0.02"),
+            row("8", "1", "0.4"),
+            row("0", "4", "-0.00"),
+            // Both cures at once are none of either.
+            row("8", "4", "-1.00"),
+        ];
         let said = verdict("x", &rows).unwrap();
         assert!(said.contains("helps: the private excess loss goes from 0.92 to 0.30 (k = 1)"), "{said}");
         assert!(said.contains("0.00 (c = 4)") && !said.contains("-0.00"), "{said}");

@@ -10,26 +10,31 @@
 //!
 //! # Why this is private
 //!
-//! Claim: of independent uniform words every pair of normals is within `6e-7 r` of a pair of true independent normals with
-//! radius `r`, but for 3e-14 of the pairs, in the tail from 7.9 on, and even there no normal is cut off below 9.49 (which true
-//! pairs exceed with probability 2.7e-20).
+//! Claim: independent uniform words become pairs of normals that are within `5e-7 max(r, 0.1)` of pairs of independent true
+//! normals, `r` their radius, but for 3e-14 of the pairs, in the tail beyond 7.9, which ends at 9.49. (True pairs lie beyond
+//! that with probability `2^-65 = 3e-20`, beyond the 8.57 of 53 bits with 1e-16.)
 //!
-//! Argument: take a true pair by a real uniform and a real turn, and call `r` its radius. Its cells' middles give the pair made here.
-//! - A turn is off by at most half of `2^-32`: the pair moves by `7.3e-10 r`.
-//! - A uniform `u` is off by half a cell, a radius by `2^-33 / (u r)`. Cells that are not divided have `u >= 2^-13`: `5.3e-8 r`,
-//!   less than what rounding to f32 does (`2^-24 = 6.0e-8`); and `1 - u >= 2^-16`: `2.1e-8`, against noise of size 1.
-//!   Divided cells have `2^-65` for `2^-33`: the same `5.3e-8 r` down to `u = 2^-45` (3e-14), and less than 1e-12 next to 1.
-//! - Arithmetic: the square of the radius is right to 2.5e-7 of itself (four roundings of `2^-24` and a polynomial's 4e-9), so the
-//!   radius to 1.9e-7, cosine and sine to 1.2e-7, and a product adds `2^-24`.
+//! Argument: a true pair is the transform of a real uniform `u` and a real turn; the middles of their cells give the pair made here.
+//! - The turn is off by at most half of `2^-32`: the pair moves by `7.3e-10 r`.
+//! - The uniform is off by half a cell, the radius by `2^-33 / (u r)`. Cells that stay whole have `u >= 2^-13`, which is
+//!   `5.3e-8 r`, less than the `2^-24 r` of rounding to f32, and `1 - u >= 2^-16`, which is 2.1e-8. Cells that are divided have
+//!   `2^-65` for `2^-33`: no more than `5.3e-8 r` down to `u = 2^-45` (3e-14), less than 1e-9 next to 1.
+//! - Arithmetic: four roundings of `2^-24` and a polynomial's 4e-9 put the square of the radius off by 2.5e-7 of itself, so the
+//!   radius by 1.9e-7; cosine and sine by 1.2e-7; the product rounds by `2^-24` once more. That is the larger part: 3.7e-7.
 //!
-//! What that is worth: the sum of all is half of what adding noise of size 1 to a sum of size 8 in f32 rounds away. Where it shrinks
-//! the noise's deviation, it does so by less than 6e-7, of which the margin of 1e-5 on every vouched bound is seventeen times as much; a mean
-//! square over all radius words is within 1e-8 of 2. Where it leaves some floats unused and others more likely, it is the rounding
-//! to f32 that [`super`] claims nothing about, no more and no less than with 53 bits.
+//! What it is worth: all of it together is what one addition to a sum of size 8 rounds away (`2^-21`) where noise has size 1. As far
+//! as it takes from the noise's deviation, that is less than 5e-7 of it, and the margin of 1e-5 on every vouched bound is twenty times
+//! as much; on a grid of words the mean square is right to 1e-7.
 //!
-//! That a pair took more bits is as secret as its radius. It shows in time alone, a microsecond in one of seven thousand pairs.
+//! Not claimed: low bits. Of the pairs of floats of one size a pair made here is some and not others, where one made in doubles
+//! and rounded would be nearly any. Whoever knows a sum but for one example can look for that, as for the gaps that f32 noise gets anyhow
+//! when it is multiplied by its deviation: [`super`] claims nothing for either. And that a pair took more bits shows in time, a
+//! microsecond in one of seven thousand pairs, to whoever can watch the machine and so see the key.
 //!
-//! Checked by: `tests`, whose names say what.
+//! Checked by: `tests::rare_radii_have_the_law_of_the_tail_and_of_the_centre`, `tests::divided_cells_lie_where_the_whole_ones_lie`,
+//! `tests::the_tail_reaches_beyond_nine`, `tests::radius_and_circle_are_right_to_their_bounds`,
+//! `tests::radius_and_angle_of_a_pair_are_independent`, `tests::an_even_grid_of_words_has_the_moments_of_normals`,
+//! `tests::normals_pass_kolmogorov_and_smirnov`, `super::tests::bulk_noise_has_blocks_of_its_own`.
 
 use multiversion::multiversion;
 

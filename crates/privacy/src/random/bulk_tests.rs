@@ -192,7 +192,9 @@ fn every_choice_of_instructions_gives_the_same_normals() {
     let mut words = vec![0; 1002];
     stream.fill_words(0, &mut words);
     // Quarters of the circle, where the reduction changes, and the ends of both.
-    words.extend((0..=16).flat_map(|k: u64| [u64::MAX - k, (k << 60).wrapping_sub(1), k << 28, (k << 28).wrapping_sub(1)]));
+    words.extend(
+        (0..=16).flat_map(|k: u64| [u64::MAX - k, (k << 60).wrapping_sub(1), k << 28, (k << 28).wrapping_sub(1)]),
+    );
     words.extend((0..16).flat_map(|k: u64| [k, k << 60]));
     let mut together = vec![0.0; 2 * words.len()];
     pairs(&words, &mut together);

@@ -153,7 +153,11 @@ fn a_stream_starts_over_after_its_last_index() {
         for k in [0, 1, before as usize - 1, before as usize, count - 1].into_iter().filter(|k| *k < count) {
             let mut one = [0.0];
             stream.fill_normal(at(k), &mut one);
-            assert_eq!((words[k], single[k], double[k]), (stream.word(at(k)), one[0], stream.normal(at(k))), "{before} {k}");
+            assert_eq!(
+                (words[k], single[k], double[k]),
+                (stream.word(at(k)), one[0], stream.normal(at(k))),
+                "{before} {k}"
+            );
         }
     }
 }

@@ -62,54 +62,56 @@ template <int UNROLLED = 10> __device__ __forceinline__ void cipher_block(const 
     x[12] += (unsigned)at, x[13] += (unsigned)(at >> 32), x[14] += half_of(stream.nonce, 0), x[15] += half_of(stream.nonce, 1);
 }
 
-// Whether 32 bits are too few for a radius.
-__device__ __forceinline__ bool rare(unsigned word) { return word + 0x10000u < 0x90000u; }
+// Radius words below `TAIL`, and `CENTRE` many next to the end, are divided further.
+constexpr unsigned TAIL = 1 << 19, CENTRE = 1 << 16;
 
-// -2 ln u where `u`, or what it lacks to 1 where that is `near`, is `cells` times 2^-bits, and at most a half.
-__device__ __forceinline__ float square_of_radius(float cells, bool near, int bits) {
-    int halves = bits + 126 - (__float_as_int(cells) >> 23);
+// -2 ln u where 2^bits u is `cells`, or, of the upper half, which counts as negative numbers, 2^bits more.
+__device__ __forceinline__ float square_of_radius(float cells, int bits) {
+    bool near = cells < 0.0f;
+    // The exponent, as a float by way of the last digits of 2^23.
+    float exponent = __int_as_float(__funnelshift_r(__float_as_int(cells), 0x4b000000 >> 9, 23));
     float mantissa = __int_as_float((__float_as_int(cells) & 0x7fffff) | 0x3f800000);
-    float x = near ? __fmul_rn(cells, __int_as_float((128 - bits) << 23)) : __fsub_rn(2.0f, mantissa);
+    float x = near ? __fmul_rn(cells, -__int_as_float((128 - bits) << 23)) : __fsub_rn(2.0f, mantissa);
+    float halves = near ? 0.0f : __fsub_rn(8388608.0f + (float)(bits + 126), exponent);
     float r = 0.003405158f;
     r = fmaf(r, x, -0.00967363f), r = fmaf(r, x, 0.015397896f), r = fmaf(r, x, -0.009254197f), r = fmaf(r, x, 0.010627131f);
     r = fmaf(r, x, 0.010992159f), r = fmaf(r, x, 0.03148358f), r = fmaf(r, x, 0.08331581f), r = fmaf(r, x, 0.25000045f);
-    return fmaf(near ? 0.0f : (float)halves, 1.38629436f, fmaf(__fmul_rn(x, x), r, x));
+    return fmaf(halves, 1.38629436f, fmaf(__fmul_rn(x, x), r, x));
 }
 
 // Of the middle of the word's cell of 2^32.
 __device__ __forceinline__ float square_of_whole(unsigned word) {
-    return square_of_radius(__fadd_rn((float)(int)min(word, ~word), 0.5f), (int)word < 0, 32);
+    return square_of_radius(__fadd_rn((float)(int)word, 0.5f), 32);
 }
 
 // Of the cell's part that `more` says.
 __device__ __forceinline__ float square_of_divided(unsigned word, unsigned more) {
-    u64 cell = (u64)word << 32 | more;
-    bool near = (int)word < 0;
-    return square_of_radius(__fadd_rn(__ull2float_rn(near ? ~cell : cell), 0.5f), near, 64);
+    return square_of_radius(__fadd_rn(__ll2float_rn((i64)((u64)word << 32 | more)), 0.5f), 64);
 }
 
-// A pair of normals from the square of their radius and the turn's number of cells.
+// A pair of normals from the square of their radius and a turn: a quarter, and the cell of it as a signed number.
 __device__ __forceinline__ float2 pair_of_normals(float square, unsigned turn) {
     float reciprocal = rsqrtf(square), root = __fmul_rn(square, reciprocal);
     float radius = fmaf(fmaf(-root, root, square), __fmul_rn(0.5f, reciprocal), root);
-    // The nearest quarter of the circle, and the rest of the angle.
-    unsigned quarter = turn + 0x20000000u;
     float x = fmaf((float)(int)(turn << 2), 3.6572952e-10f, 7.3145904e-10f), z = __fmul_rn(x, x);
     float sine = fmaf(fmaf(-0.00019518791f, z, 0.008332192f), z, -0.16666655f);
     sine = fmaf(__fmul_rn(z, sine), x, x);
     float cosine = fmaf(fmaf(fmaf(2.443067e-5f, z, -0.0013887301f), z, 0.041666646f), z, -0.5f);
     cosine = fmaf(cosine, z, 1.0f);
-    bool odd = quarter & 0x40000000u;
-    int c = __float_as_int(odd ? sine : cosine) ^ (int)((quarter ^ (quarter << 1)) & 0x80000000u);
-    int s = __float_as_int(odd ? cosine : sine) ^ (int)(quarter & 0x80000000u);
-    return make_float2(__fmul_rn(radius, __int_as_float(c)), __fmul_rn(radius, __int_as_float(s)));
+    bool odd = turn & 0x40000000u;
+    radius = __int_as_float(__float_as_int(radius) ^ (int)(turn & 0x80000000u));
+    return make_float2(__fmul_rn(radius, odd ? -sine : cosine), __fmul_rn(radius, odd ? cosine : sine));
 }
 
 // The squares of the radii of the block's eight pairs, of which the first is pair `first`, from its words `x`.
 __device__ __forceinline__ void squares_of_radii(const Stream& stream, u64 first, u32 one, const unsigned (&x)[16], float (&square)[8]) {
+    unsigned least = ~0u;
+#pragma unroll
+    for (int k = 0; k < 8; ++k) square[k] = square_of_whole(x[2 * k]), least = min(least, x[2 * k] + CENTRE);
+    if (least >= TAIL + CENTRE) return;
     unsigned left = 0;
 #pragma unroll
-    for (int k = 0; k < 8; ++k) square[k] = square_of_whole(x[2 * k]), left |= (unsigned)rare(x[2 * k]) << k;
+    for (int k = 0; k < 8; ++k) left |= (unsigned)(x[2 * k] + CENTRE < TAIL + CENTRE) << k;
     for (; left; left &= left - 1) {
         int which = __ffs(left) - 1;
         unsigned more[16], word = 0;

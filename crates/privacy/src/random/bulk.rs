@@ -43,8 +43,8 @@ const TAIL: u32 = 1 << 19;
 /// And as many next to the end: radii below 0.0055.
 const CENTRE: u32 = 1 << 16;
 /// The uniforms' cells are `2^-WHOLE` wide, those of divided ones `2^-DIVIDED`.
-const WHOLE: i32 = 32;
-const DIVIDED: i32 = 64;
+const WHOLE: u32 = 32;
+const DIVIDED: u32 = 64;
 
 /// Pairs that are made side by side.
 const LANES: usize = 16;
@@ -111,45 +111,41 @@ pub(super) fn rare(word: u64) -> bool {
 /// The pair of normals of a [`rare`] word and the 32 bits that divide its cell.
 pub(super) fn rare_pair(word: u64, more: u32) -> [f32; 2] {
     let cell = word << 32 | u64::from(more);
-    let near = cell >> 63 == 1;
-    let cells = if near { !cell } else { cell } as f32;
-    pair(square_of_radius(cells + 0.5, near, DIVIDED), (word >> 32) as u32)
+    pair(square_of_radius(cell as i64 as f32 + 0.5, DIVIDED), (word >> 32) as u32)
 }
 
 /// `-2 ln u` for the middle `u` of the radius word's cell.
 #[inline(always)]
 fn square_of_whole(word: u32) -> f32 {
-    // Below 2^31, so that it is a signed number, which every processor can convert.
-    let cells = word.min(!word) as i32 as f32;
-    square_of_radius(cells + 0.5, (word as i32) < 0, WHOLE)
+    square_of_radius(word as i32 as f32 + 0.5, WHOLE)
 }
 
-/// `-2 ln u` where `u`, or what it lacks to 1 where that is `near`, is `cells` times `2^-bits`, and at most a half.
+/// `-2 ln u` where `2^bits u` is `cells`, or, of the upper half, which counts as negative numbers, `2^bits` more.
 #[inline(always)]
-fn square_of_radius(cells: f32, near: bool, bits: i32) -> f32 {
-    // Otherwise `u` is some halves times a number between a half and 1; either way `1 - x / 2` is what is left.
-    let halves = bits + 126 - (cells.to_bits() >> 23) as i32;
+fn square_of_radius(cells: f32, bits: u32) -> f32 {
+    // Of the upper half `1 - u` is known best. Else `u` is some halves times a number between a half and 1. Either way it is
+    // `1 - x / 2` that is left.
+    let near = cells < 0.0;
     let mantissa = f32::from_bits(cells.to_bits() & 0x007f_ffff | 0x3f80_0000);
-    let width = f32::from_bits(((128 - bits) as u32) << 23);
-    let (x, halves) = if near { (cells * width, 0.0) } else { (2.0 - mantissa, halves as f32) };
+    // The exponent, as a float by way of the last digits of 2^23.
+    let exponent = f32::from_bits(cells.to_bits() >> 23 | 0x4b00_0000);
+    let (width, least) = (f32::from_bits((128 - bits) << 23), 8_388_608.0 + (bits + 126) as f32);
+    let (x, halves) = if near { (cells * -width, 0.0) } else { (2.0 - mantissa, least - exponent) };
     halves.mul_add(2.0 * std::f32::consts::LN_2, (x * x).mul_add(polynomial(&LOG, x), x))
 }
 
-/// A pair of normals from the square of their radius and the turn's number of cells.
+/// A pair of normals from the square of their radius and a turn: a quarter, and the cell of it as a signed number.
 #[inline(always)]
 fn pair(square: f32, turn: u32) -> [f32; 2] {
     let radius = square.sqrt();
-    // The nearest quarter is in the two high bits; what is left, as a signed number, is at most half a quarter. The middle
-    // of its cell is half a cell further.
-    let quarter = turn.wrapping_add(1 << 29);
+    // The middle of a cell is half a cell further.
     let x = ((turn << 2) as i32 as f32).mul_add(CELL, 2.0 * CELL);
     let z = x * x;
     let sin = (z * polynomial(&SIN, z)).mul_add(x, x);
     let cos = polynomial(&COS, z).mul_add(z, 1.0);
-    let odd = quarter & (1 << 30) != 0;
-    let (c, s) = if odd { (sin, cos) } else { (cos, sin) };
-    let signed = |x: f32, sign: u32| f32::from_bits(x.to_bits() ^ (sign & (1 << 31)));
-    [radius * signed(c, quarter ^ (quarter << 1)), radius * signed(s, quarter)]
+    let (c, s) = if turn & (1 << 30) != 0 { (-sin, cos) } else { (cos, sin) };
+    let radius = f32::from_bits(radius.to_bits() ^ turn & (1 << 31));
+    [radius * c, radius * s]
 }
 
 /// A quarter of a turn over `2^32`.

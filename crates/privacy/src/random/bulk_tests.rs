@@ -157,7 +157,9 @@ fn radius_and_circle_are_right_to_their_bounds() {
         let want = if lack < u { -2.0 * (-lack * 2f64.powi(-32)).ln_1p() } else { -2.0 * (u * 2f64.powi(-32)).ln() };
         let got = f64::from(square_of_whole(radius));
         assert!((got - want).abs() <= 2.5e-7 * want, "{radius:#x}: {want}, not {got}");
-        let angle = (f64::from(turn) + 0.5) * 2f64.powi(-32) * 2.0 * PI;
+        // Quarters by the two high bits; of the rest the upper half lies before the quarter's axis.
+        let left = f64::from((turn << 2) as i32 >> 2) + 0.5;
+        let angle = (f64::from(turn >> 30) + left * 2f64.powi(-30)) * PI / 2.0;
         let [cos, sin] = pair(1.0, turn).map(f64::from);
         assert!((cos - angle.cos()).abs() < 1.2e-7 && (sin - angle.sin()).abs() < 1.2e-7, "{turn:#x}: {cos} {sin}");
         assert!((cos * cos + sin * sin - 1.0).abs() < 2.4e-7);
@@ -183,6 +185,31 @@ fn an_even_grid_of_words_has_the_moments_of_normals() {
     }
     for ((got, want), error) in sums.into_iter().zip([2.0, 8.0, 48.0]).zip([1e-7, 2e-6, 2e-5]) {
         assert!((got / count / want - 1.0).abs() < error, "{} for {want}", got / count);
+    }
+}
+
+/// The low half of a word is the radius alone and the high half the turn alone, to the last bit of either.
+#[test]
+fn no_bit_is_in_both_radius_and_turn() {
+    let stream = Key::from_seed(12).stream(Purpose::Noise, 0, 0);
+    let normals = |words: &[u64]| {
+        let mut out = vec![0.0; 2 * words.len()];
+        pairs(words, &mut out);
+        out.as_chunks().0.iter().map(|pair: &[f32; 2]| pair.map(f64::from)).collect::<Vec<_>>()
+    };
+    let mut words = vec![0; 5000];
+    stream.fill_words(0, &mut words);
+    let with = |flipped: u64| normals(&words.iter().map(|word| word ^ flipped).collect::<Vec<_>>());
+    let plain = with(0);
+    for bit in 0..32 {
+        for ([x, y], [v, w]) in plain.iter().zip(&with(1 << bit)) {
+            let (size, across) = (x.hypot(*y) * v.hypot(*w), x * w - y * v);
+            assert!(across.abs() <= 1e-6 * size && x * v + y * w > 0.0, "radius bit {bit} turns {x} {y} to {v} {w}");
+        }
+        for ([x, y], [v, w]) in plain.iter().zip(&with(1 << (32 + bit))) {
+            let (before, after) = (x.hypot(*y), v.hypot(*w));
+            assert!((before - after).abs() <= 1e-6 * before, "turn bit {bit} takes {before} to {after}");
+        }
     }
 }
 

@@ -108,7 +108,7 @@ fn pinned() {
 const PINNED_WORDS: [u64; 3] = [0x083e_5f1e_0f20_02bd, 0xfe68_7c85_05c9_3eae, 0x3246_5b88_0395_a356];
 /// A pair whose radius takes more bits.
 const PINNED_RARE: u64 = 10_094;
-const PINNED_BULK: [f32; 6] = [-2.021_753, 0.375_925_06, -0.684_111_9, -1.213_242_2, -3.722_516_5, 2.304_508_4];
+const PINNED_BULK: [f32; 6] = [0.375_925_06, 2.021_753, -1.213_242_2, 0.684_111_9, 2.304_508_4, 3.722_516_5];
 const PINNED_NORMALS: [f64; 3] = [2.6193486816755533, -0.1023897328981659, -0.6809506098323574];
 
 #[test]
@@ -172,7 +172,7 @@ fn bulk_noise_has_blocks_of_its_own() {
         crates.next_u64()
     };
     let mut rare = 0;
-    for (first, pairs) in [(0, 30_000), (1 << 62, 40), ((1 << 63) - 40, 40)] {
+    for (first, pairs) in [(0, 300_000), (1 << 62, 40), ((1 << 63) - 40, 40)] {
         let mut normals = vec![0.0; 2 * pairs];
         stream.fill_normal(2 * first, &mut normals);
         for (k, pair) in (first..).zip(normals.as_chunks::<2>().0) {
@@ -185,7 +185,7 @@ fn bulk_noise_has_blocks_of_its_own() {
             assert_eq!(*pair, want, "pair {k}");
         }
     }
-    assert!(rare > 0, "none was rare");
+    assert!(rare > 20, "{rare} were rare");
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub use conv2d::{conv2d, conv2d_backward, conv2d_then};
 pub use cross_entropy::{argmax_rows, cross_entropy, token_cross_entropy};
 pub use curve::{Curve, Weighing};
 pub(crate) use each::rows_at_least;
+pub use each::in_vectors;
 pub use embedding::{LookedUp, Present, embedding, look_up, silence};
 pub use flat::{adam_step, add_scaled, blend, blend_square, copy, finite, scale, square, walk, walk_all};
 pub use gather::{Table, add_to_each, pad_rows};

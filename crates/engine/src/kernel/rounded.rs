@@ -35,14 +35,14 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    /// The matrix `[depth, columns]` whose column `i` is what `fill` makes of `(i, column)`.
+    /// The matrix `[depth, columns]` whose column `i` is what `fill` makes of `(i, column)`, for products at this level.
     pub(crate) fn new(
-        depth: usize,
-        columns: usize,
+        level: Level,
+        [depth, columns]: [usize; 2],
         rounding: Rounding,
         fill: impl Fn(usize, &mut [f32]) + Sync,
     ) -> Self {
-        let level = Level::current();
+        let level = level.min(Level::best());
         let (width, steps) = (level.width(), words(level, depth));
         let (count, panel) = (columns.div_ceil(width), steps * width);
         let mut all = Recycled(take(count * panel + LINE));
@@ -194,7 +194,7 @@ mod tests {
             let a: Vec<f32> = (0..rows * depth).map(number).collect();
             let at = |column: usize, step: usize| number(column * depth + step + 5).abs();
             let fill = |i: usize, to: &mut [f32]| to.iter_mut().enumerate().for_each(|(k, to)| *to = at(i, k));
-            let panels = Panels::new(depth, columns, Rounding::Up, fill);
+            let panels = Panels::new(Level::current(), [depth, columns], Rounding::Up, fill);
             let mut words = vec![f32::NAN; rows * panels.steps()];
             for (row, words) in a.chunks(depth).zip(words.chunks_mut(panels.steps())) {
                 panels.round(row, Rounding::Nearest, words);

@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use super::factors::{Factors, Left};
 use super::inner;
-use shifted::Shifted;
 use crate::memory::Scratch;
 use crate::{Mat, Tensor, Threads, product};
+use shifted::Shifted;
 
 mod shifted;
 

@@ -23,7 +23,7 @@ use rayon::prelude::*;
 
 use super::{BLOCK, FAINT, LANES, Measured, Scales, largest, largest_of, square_from};
 use crate::Mat;
-use crate::kernel::{MOST, Panels, Rounding};
+use crate::kernel::{Level, MOST, Panels, Rounding};
 use crate::memory::Scratch;
 
 /// Rows that are multiplied by a panel at once.
@@ -63,9 +63,11 @@ impl Shifted {
         let squares = |i: usize, to: &mut [f32]| fill_scales(to, &scale[i * d..][..d], f64::from(by_scale));
         let direction =
             |i: usize, to: &mut [f32]| fill_direction(to, &scale[i * d..][..d], &shift[i * d..][..d], by_direction);
+        // One for both, whose rows go side by side.
+        let level = Level::current();
         Shifted {
-            squares: Panels::new(d, p, Rounding::Up, squares),
-            direction: Panels::new(d, p, Rounding::Nearest, direction),
+            squares: Panels::new(level, [d, p], Rounding::Up, squares),
+            direction: Panels::new(level, [d, p], Rounding::Nearest, direction),
             by: [f64::from(by_scale).powi(2), by_direction],
             constant,
             slack: Self::slack(p, d),

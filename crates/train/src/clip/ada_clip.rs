@@ -5,7 +5,8 @@
 //! and variance follow the released gradient: `v <- beta2 v + (1 - beta2) clamp((g~ - a)^2 - b^2 z^2 / m^2, floor, cap)`,
 //! `a <- beta1 a + (1 - beta1) g~`; the noise's own variance is subtracted, and `v` is the variance of the *batch mean*.
 //! Sensitivity `C` in the scaled space, whatever `a` and `b` are: they come from earlier releases. Where noise dominates `v` it
-//! sits at its limits. Cost class GRAD, by the closed form where a layer has one position.
+//! sits at its limits. Cost class GRAD, by the closed form where a layer has one position: on a processor an upper bound of the norm, 0.3 %
+//! above it on average (`engine::op::per_example::product_measured`), so that a gradient may be clipped that much shorter.
 use super::{Bound, ClipRule, Frame, News, Prepare, Setting, flat, threshold::positive};
 use crate::{
     each::Each,

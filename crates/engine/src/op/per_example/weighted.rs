@@ -105,7 +105,7 @@ pub fn rows_measured(g: &Tensor, scales: Scales) -> Vec<Measured> {
 }
 
 /// The gradients `G_i = b_i a_i^T` of one outer product each, by the closed form: `(b^2)^T scale^2 (a^2)`; with a shift an upper
-/// bound of the square, by products of rounded factors ([`mod@shifted`]). None if the factors have several positions.
+/// bound of the square, by products of rounded factors. None if the factors have several positions.
 ///
 /// Factors are divided by their largest entries before they are squared, so that nothing overflows; where terms may have
 /// underflowed the sum is taken again in f64.

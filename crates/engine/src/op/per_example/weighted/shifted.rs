@@ -12,8 +12,9 @@
 //! are bounded likewise: [`Shifted::slack`]. What the pairs' instruction takes for 0 is below 2^-126 of factors that have largest entries
 //! from 1 to 2; where that could matter beside these margins (`T` below [`FAINT`] of its largest possible), and where the terms cancel so
 //! far that the bound would be loose, the gradient itself is measured in f64.
-//! *Tests.* `a_shifted_norm_is_never_below_the_true_one` (every level, adversarial factors), and in `train` the sums of what was clipped
-//! by these norms (`tap/tests.rs`), `clip/conformance.rs`, `clip/audit.rs`.
+//! *Tests.* `a_shifted_norm_is_never_below_the_true_one` (every level, adversarial factors); in `train`, on sums of what was clipped by these
+//! norms, `no_shift_or_scale_hides_an_examples_length`, `who_cancels_changes_nobody_elses_norm`, and
+//! `one_person_more_moves_a_step_by_no_more_than_was_promised`.
 //!
 //! How far above: by at most 1.6 % where the gradient is orthogonal to the shift, and 7 % where it lies along it; on gradients as they come
 //! about 0.3 % (`bounds_are_close`).

@@ -145,7 +145,9 @@ fn a_shifted_norm_is_never_below_the_true_one() {
     let (mut worst, mut tried) = (0.0f64, 0);
     for level in [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Bf16] {
         level.limit();
-        for (kind, (n, d, p)) in (0..64).flat_map(|kind| [(13, 33, 40), (5, 1, 3), (50, 256, 64)].map(|size| (kind, size))) {
+        for (kind, (n, d, p)) in
+            (0..64).flat_map(|kind| [(13, 33, 40), (5, 1, 3), (50, 256, 64)].map(|size| (kind, size)))
+        {
             let [a, b, scale, shift] = adversarial(kind, n, d, p);
             let (a, b) = (Tensor::new([n, 1, d], a), Tensor::new([n, 1, p], b));
             let rows = product_rows(Left::Rows { a: &a }, &b);
@@ -167,7 +169,8 @@ fn a_shifted_norm_is_never_below_the_true_one() {
 #[test]
 fn bounds_are_close() {
     let (n, d, p) = (200, 256, 96);
-    let [a, b, scale, shift] = [(n * d, 0), (n * p, 1), (p * d, 0), (p * d, 1)].map(|(len, spread)| numbers(len, 3, spread));
+    let [a, b, scale, shift] =
+        [(n * d, 0), (n * p, 1), (p * d, 0), (p * d, 1)].map(|(len, spread)| numbers(len, 3, spread));
     let (a, b) = (Tensor::new([n, 1, d], a), Tensor::new([n, 1, p], b));
     let rows = product_rows(Left::Rows { a: &a }, &b);
     let all = [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Bf16].map(|level| {

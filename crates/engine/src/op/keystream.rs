@@ -1,10 +1,10 @@
 //! The privacy crate's random streams on a GPU: ChaCha20 (RFC 8439, with the original's 64-bit counter and nonce).
 //!
 //! # Why this is private
-//! *Claim.* Words are those of the privacy crate's streams; normals are its normals to 1e-6.
-//! *Argument.* The same block function of the same key, nonce and counter, and Box and Muller's transform of the same words:
-//! see `cuda/noise.cu`.
-//! *Tests.* `tests/gpu.rs`: words one for one, normals to 1e-6.
+//! *Claim.* Words and normals are those of the privacy crate's streams, bit by bit.
+//! *Argument.* The same block function of the same key, nonce and counter, and Box and Muller's transform of the same words by the
+//! same rounded operations: see `cuda/noise.cu`.
+//! *Tests.* `streams_are_the_hosts` among the GPU tests of `secateur-train`: one for one.
 
 use crate::cuda::{Grid, arguments};
 use crate::{Device, Gpu, Tensor};
@@ -52,11 +52,11 @@ fn make_normals(out: &mut Tensor, by: f32, cipher: Cipher, add: bool) {
     let (len, at) = (out.len(), out.address_mut());
     let [a, b, c, d, nonce] = cipher.slots();
     let gpu = gpu_of(out);
-    let list = arguments![a, b, c, d, nonce, 1u32, add, 0u64, len, by, at];
+    let list = arguments![a, b, c, d, nonce, add, 0u64, len, by, at];
     // Beside other work a few warps everywhere are enough, and leave it its room.
     let grid = match gpu.is_turned() {
-        true => Grid::blocks(len.div_ceil(8 * ASIDE as usize).min(gpu.multiprocessors), 1, ASIDE),
-        false => Grid::over(len.div_ceil(8)),
+        true => Grid::blocks(len.div_ceil(16 * ASIDE as usize).min(gpu.multiprocessors), 1, ASIDE),
+        false => Grid::over(len.div_ceil(16)),
     };
     gpu.launch("add_normals", grid, list);
 }
@@ -66,7 +66,7 @@ fn make_normals(out: &mut Tensor, by: f32, cipher: Cipher, add: bool) {
 pub fn words(gpu: &'static Gpu, cipher: Cipher, from: u64, count: usize) -> Vec<u64> {
     let buffer = crate::cuda::Buffer::new(gpu, 8 * count);
     let [a, b, c, d, nonce] = cipher.slots();
-    let list = arguments![a, b, c, d, nonce, 1u32, from, count, &buffer];
+    let list = arguments![a, b, c, d, nonce, from, count, &buffer];
     gpu.launch("fill_words", Grid::over((count + 7).div_ceil(8)), list);
     let mut words = vec![0; count];
     gpu.read(buffer.address(), &mut words);
@@ -79,7 +79,7 @@ pub fn words(gpu: &'static Gpu, cipher: Cipher, from: u64, count: usize) -> Vec<
 pub fn coins(gpu: &'static Gpu, cipher: Cipher, starts: &[u64], width: usize, below: u64, rest: f32) -> Tensor {
     let mask = Tensor::unfilled_on(Device::Cuda(gpu), [starts.len(), width]);
     let (starts_there, [a, b, c, d, nonce], rows) = (gpu.upload(starts), cipher.slots(), starts.len());
-    let list = arguments![a, b, c, d, nonce, 1u32, &starts_there, below, rest, rows, width, &mask];
+    let list = arguments![a, b, c, d, nonce, &starts_there, below, rest, rows, width, &mask];
     gpu.launch("flip_coins", Grid::over(rows * (width / 8 + 2)), list);
     mask
 }

@@ -136,7 +136,7 @@ impl<'a> Told<'a> {
             let marks = [Mark::Dashed, Mark::Line, Mark::Rings, Mark::Dots];
             let layer = |(k, name): (usize, &&str)| Layer::new(*name, marks[k], k as u8, self.late(&start(name, by)));
             Picture {
-                title: format!("Accuracy from a threshold of {by} C, after a quarter of the steps"),
+                title: format!("From {by} C: accuracy after a quarter of steps"),
                 x: Axis::new("step").whole(),
                 y: Axis::new("accuracy").unit("%"),
                 layers: drawn.map(layer).collect(),
@@ -170,7 +170,7 @@ impl<'a> Told<'a> {
             "The same budget, flat clipping at {BOUND}, SGD with momentum and averaged weights, other networks and lots: {reached}."
         )];
         let picture = Picture {
-            title: "Accuracy by recipe, after a quarter of the steps".into(),
+            title: "Accuracy by recipe after a quarter of steps".into(),
             x: Axis::new("step").whole(),
             y: Axis::new("accuracy").unit("%"),
             layers,

@@ -136,6 +136,7 @@ mod sample;
 mod season;
 mod state;
 mod tuning;
+mod veil;
 
 pub use account::{Account, AccountError, Accountant, Curve, Price, Unpriced};
 pub use calibrate::{CalibrateError, Calibrated, Found, noise_multiplier, sample_rate, steps};
@@ -149,3 +150,4 @@ pub use sample::{BallsInBins, Draw, FixedSize, Poisson, SampleError, Sampler, Sh
 pub use season::{Strategy, tree_depth};
 pub use state::{Bounded, Privatized, Secret, Sum};
 pub use tuning::{Trials, TuningError};
+pub use veil::{Numbers, Veil, Veiled};

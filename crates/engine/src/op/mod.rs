@@ -48,7 +48,7 @@ pub use cross_entropy::{argmax_rows, cross_entropy, token_cross_entropy};
 pub use curve::{Curve, Weighing};
 pub(crate) use each::rows_at_least;
 pub use embedding::{LookedUp, Present, embedding, look_up, silence};
-pub use flat::{adam_step, add_scaled, blend, blend_square, copy, finite, scale, square, walk, walk_all};
+pub use flat::{adam_step, add_scaled, blend, blend_square, copy, finite, scale, square, walk, walk_all, walk_made};
 pub use gather::{Table, add_to_each, pad_rows};
 pub use gelu::{Approximation, gelu, gelu_backward};
 pub use group_norm::{group_norm, group_norm_backward};

@@ -9,8 +9,9 @@
 //!
 //! Argument: the standard deviation is computed here, from the same event that is written into the ledger; the
 //! mechanism contributes unit noise alone, from a stream that no other release has: its nonce holds the step and the
-//! slot, and the ledger refuses a second round of the same key and step. White noise may be made and added here piece by
-//! piece, which changes who makes it and not what it is: the mechanism is not asked, and sees no more than before. It may also be
+//! slot, and the ledger refuses a second round of the same key and step. White noise may be laid over the sum as a [`Veil`](crate::Veil), and
+//! is then added to each stretch as it is read, which changes when it is made and not what it is: the mechanism is not asked, and sees no
+//! more than before, and the sum is out of reach without it. It may also be
 //! begun before the sum is there ([`Round::ahead`]): unit noise is a function of key, step and slot, and is made the same whenever it
 //! is made. What is ahead cannot be looked at, copied or used twice; it is added, after the charge, to the release that its stream
 //! belongs to, or else to none. Several releases from one draw are one event,
@@ -28,7 +29,7 @@
 //! `tests::noise_ahead_of_another_release_is_not_used`.
 
 use super::{Ledger, LedgerError};
-use crate::{Bounded, Draw, Event, Key, Mechanism, Privatized, Source, Sum};
+use crate::{Bounded, Draw, Event, Key, Mechanism, Privatized, Source, Sum, Veil};
 use std::sync::Arc;
 
 /// One draw of the data and all that is released from it. Each release is charged as it is made; dropping the round only
@@ -97,7 +98,8 @@ impl<'a> Round<'a> {
             return Ok(Privatized::published(sum.add_scaled(ahead.noise, deviation)));
         }
         let source = Source::new(&self.key, self.step, slot);
-        let noisy = if mechanism.is_white() { sum.add_white(&source.stream(), deviation) } else { Err(sum) };
+        let veil = || Veil::new(source.stream(), deviation);
+        let noisy = if mechanism.is_white() { sum.veiled(&veil()) } else { Err(sum) };
         let noisy = noisy.unwrap_or_else(|sum| {
             let noise = mechanism.unit(&source, sum.blank());
             sum.add_scaled(noise, deviation)

@@ -8,7 +8,7 @@
 use super::{ClipRule, Closed, News};
 use crate::grads::{Grads, Layout};
 use engine::Aside;
-use privacy::{Ahead, Event, LedgerError, Mechanism, Privatized, Round, ScalarGaussian, Source, Stream, Sum};
+use privacy::{Ahead, Event, LedgerError, Mechanism, Privatized, Round, ScalarGaussian, Source, Stream, Sum, Veil};
 use std::sync::Arc;
 
 /// Where the noise of what is beside a gradient lies in its stream: far from the gradient's own.
@@ -37,13 +37,13 @@ impl Sum for Joint {
         let beside = self.beside.add_scaled(other.beside, by);
         Joint { gradient: self.gradient.add_scaled(other.gradient, by), beside }
     }
-    fn add_white(self, stream: &Stream, by: f64) -> Result<Self, Self> {
-        let (gradient, beside) = (self.gradient.add_white(stream, by), self.beside);
-        match gradient {
+    fn veiled(self, veil: &Veil) -> Result<Self, Self> {
+        let mut beside = self.beside;
+        match self.gradient.veiled(veil) {
             Err(gradient) => Err(Joint { gradient, beside }),
             Ok(gradient) => {
-                let noise = beside_noise(stream, beside.blank());
-                Ok(Joint { gradient, beside: beside.add_scaled(noise, by) })
+                veil.add(BESIDE, &mut beside);
+                Ok(Joint { gradient, beside })
             }
         }
     }

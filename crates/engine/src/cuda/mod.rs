@@ -9,6 +9,7 @@
 pub(crate) mod aligned;
 mod arena;
 pub(crate) mod blas;
+mod boxes;
 mod compile;
 pub(crate) mod dnn;
 mod error;

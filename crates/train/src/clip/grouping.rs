@@ -1,5 +1,5 @@
 //! Over what the norms that a rule sees are taken: all parameters, layers, parameters, or blocks of them.
-use super::{Bound, ClipRule, Frame};
+use super::{Bound, ClipRule, Crowds, Frame, Question};
 use crate::grads::Layout;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -47,7 +47,7 @@ pub fn split(bound: Bound, groups: usize) -> Vec<f64> {
     vec![bound.get() / (groups as f64).sqrt(); groups]
 }
 
-/// The groups that a rule is held to, in the coordinates it measures in.
+/// The groups that a rule is held to, in the coordinates it measures in, and what else one example's share of a sum hangs on.
 pub(super) struct Groups {
     /// The group of each parameter.
     pub of: Vec<usize>,
@@ -55,6 +55,10 @@ pub(super) struct Groups {
     pub count: usize,
     /// How far one example may move each.
     pub bounds: Vec<f64>,
+    /// What is clipped in the place of single examples' gradients.
+    pub crowds: Option<Crowds>,
+    /// What is asked besides.
+    pub question: Option<Question>,
     /// Where sums live.
     pub layout: Arc<Layout>,
 }
@@ -66,11 +70,17 @@ impl Groups {
         let (of, count) = rule.grouping().of(&layout);
         let bounds = rule.bounds(count);
         assert_eq!(bounds.len(), count, "one bound a group");
-        Groups { of, count, bounds, layout }
+        Groups { of, count, bounds, crowds: rule.crowds(), question: rule.ask(), layout }
     }
 
-    /// How far one example may move the whole.
+    /// How long one summand may be: an example's, or a crowd's.
     pub fn total(&self) -> f64 {
         self.bounds.iter().map(|c| c * c).sum::<f64>().sqrt()
+    }
+
+    /// How far one example may move the whole sum.
+    pub fn sensitivity(&self) -> f64 {
+        let twice = if self.crowds.is_some() { 2.0 } else { 1.0 };
+        twice * self.total()
     }
 }

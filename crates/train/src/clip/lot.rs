@@ -52,8 +52,8 @@ pub(super) struct Parts {
 
 impl Parts {
     /// Of nobody.
-    pub fn empty(rule: &dyn ClipRule, groups: &Groups) -> Parts {
-        let answer = vec![0.0; rule.ask().map_or(0, |question| question.width)];
+    pub fn empty(groups: &Groups) -> Parts {
+        let answer = vec![0.0; groups.question.map_or(0, |question| question.width)];
         Parts { sum: Grads::zeros(&groups.layout), answer, crowds: BTreeMap::new(), left: Vec::new() }
     }
 
@@ -73,8 +73,8 @@ impl Parts {
             }
         };
         norms.iter_mut().for_each(|square| *square = square.sqrt());
-        match rule.crowds() {
-            Some(crowds) => Parts { crowds: gather(&crowds, groups, &taps, &norms), ..Parts::empty(rule, groups) },
+        match &groups.crowds {
+            Some(crowds) => Parts { crowds: gather(crowds, groups, &taps, &norms), ..Parts::empty(groups) },
             None => Parts::weighed(rule, groups, &taps, norms, &dots),
         }
     }
@@ -91,7 +91,7 @@ impl Parts {
         let proposed = rule.weigh(shown(&norms, groups.count, dots)).into_rows();
         let mut weights = cap(&proposed, &norms, &groups.bounds);
         weights[taps.present * groups.count..].fill(0.0);
-        let answer = rule.ask().map_or_else(Vec::new, |question| {
+        let answer = groups.question.map_or_else(Vec::new, |question| {
             let most = most(&question, &weights, &norms, groups);
             let answers = rule.answer(Each::new(norms, groups.count)).into_rows();
             total(&answers, &most, question.width)
@@ -148,7 +148,8 @@ impl Parts {
 
 /// The rule's weights in closed form, if that is all that it makes of gradients on a GPU.
 pub(super) fn curves(rule: &dyn ClipRule, groups: &Groups) -> Option<Vec<Curve>> {
-    let more = rule.ask().is_some() || rule.crowds().is_some() || rule.remembers() || !rule.directions().is_empty();
+    let more =
+        groups.question.is_some() || groups.crowds.is_some() || rule.remembers() || !rule.directions().is_empty();
     (!more && groups.layout.device() != Device::Cpu).then(|| rule.curves(groups.count)).flatten()
 }
 

@@ -11,7 +11,8 @@
 //! *Argument.* The sum is one summand an example. A rule sees norms through [`Each`](crate::each::Each), which has no operation across
 //! examples, by `&self`, so an example's weight depends on itself and released values only. Each weight is then capped at
 //! `bound / norm` (and at zero from below; what is not finite counts as zero), so each group of a summand is no longer than
-//! its bound and the whole no longer than the root of their squares. Norms and sums are f32 products: the rounding of a
+//! its bound and the whole no longer than the root of their squares. What a rule says of its bounds is asked where weights are
+//! capped and again where the sum is vouched for, and must be the same (`Terms`). Norms and sums are f32 products: the rounding of a
 //! norm and of a weight is covered by [`ROUNDING`], a margin on the vouched bound that the noise is scaled by. *Not claimed*: that
 //! roundings inside a sum are, whatever the data: each depends on all that was added before, so that one more example moves
 //! the others' roundings too (Casacuberta et al. 2022, arXiv 2207.10635; ARCHITECTURE.md has a number). A norm below [`TINY`] may have
@@ -21,7 +22,8 @@
 //! capped: given what was released, a step is still one capped summand of whoever is drawn (`methods`, rule R6).
 //! Where a rule is a closed form of norms on a GPU (`ClipRule::curves`), the cap is made there, of the same norms by the same operations
 //! (`engine::op::Weighing`).
-//! *Tests.* `tests/gpu/weights.rs`; `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`.
+//! *Tests.* `tests/gpu/weights.rs`; `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`;
+//! `a_rule_that_changes_its_mind_is_stopped`.
 #[cfg(test)]
 mod audit;
 mod bound;
@@ -111,13 +113,38 @@ pub const TINY: f64 = 1e-12;
 
 /// How far one example may move the whole sum under `rule`, in L2, before the margin for rounding.
 pub fn sensitivity(rule: &dyn ClipRule, layout: &Arc<Layout>) -> f64 {
-    let twice = if rule.crowds().is_some() { 2.0 } else { 1.0 };
-    twice * Groups::new(rule, layout).total()
+    Groups::new(rule, layout).sensitivity()
 }
 
 /// Some of one round's examples, clipped and summed. A physical chunk is a lot; so is another device's share.
 pub struct Lot {
     parts: Secret<Parts>,
+    terms: Terms,
+}
+
+/// What a rule said of itself while some of a lot was capped: by `&self`, it could say otherwise the next time.
+#[derive(Debug, PartialEq)]
+struct Terms {
+    groups: Vec<usize>,
+    bounds: Vec<f64>,
+    crowds: bool,
+    question: Option<Question>,
+}
+
+impl Terms {
+    fn of(groups: &Groups) -> Terms {
+        let Groups { of, bounds, crowds, question, .. } = groups;
+        Terms { groups: of.clone(), bounds: bounds.clone(), crowds: crowds.is_some(), question: *question }
+    }
+
+    /// These, which the others must be too.
+    ///
+    /// # Panics
+    /// If they are not: the rule is wrong, and what is capped by one bound must not be vouched for by another.
+    fn same(self, others: &Terms) -> Terms {
+        assert_eq!(&self, others, "a clip rule changed its bounds or its question within a round");
+        self
+    }
 }
 
 /// A whole lot, with what one example can move it by.
@@ -132,31 +159,41 @@ pub struct Closed {
 impl Lot {
     /// The sum over nobody: what an empty draw contributes.
     pub fn empty(rule: &dyn ClipRule, layout: &Arc<Layout>) -> Lot {
-        Lot { parts: Secret::new(Parts::empty(rule, &Groups::new(rule, layout))) }
+        let groups = Groups::new(rule, layout);
+        Lot { parts: Secret::new(Parts::empty(&groups)), terms: Terms::of(&groups) }
     }
 
     /// Two lots of different examples.
+    ///
+    /// # Panics
+    /// If the rule said otherwise of itself for one than for the other.
     pub fn merge(self, other: Lot) -> Lot {
-        Lot { parts: self.parts.join(other.parts).map(|(a, b)| a.merge(b)) }
+        let parts = self.parts.join(other.parts).map(|(a, b)| a.merge(b));
+        Lot { parts, terms: self.terms.same(&other.terms) }
     }
 
     /// The lots of a team's devices, of different examples, as one.
     ///
     /// # Panics
-    /// If there are none, or with a `DeviceError` if a process was lost.
+    /// If there are none, or with a `DeviceError` if a process was lost; as [`Lot::merge`].
     pub(crate) fn gather(lots: Vec<Lot>, team: &Team) -> Lot {
-        let all = team::collect(lots.into_iter().map(|lot| lot.parts).collect());
-        Lot { parts: all.map(|all| Parts::gather(all, team)) }
+        let (all, terms): (Vec<_>, Vec<_>) = lots.into_iter().map(|lot| (lot.parts, lot.terms)).unzip();
+        let terms = terms.into_iter().reduce(|a, b| a.same(&b)).expect("a team has devices");
+        Lot { parts: team::collect(all).map(|all| Parts::gather(all, team)), terms }
     }
 
     /// Nobody else comes: what the rule's bounds and question promise of the sum is vouched for.
+    ///
+    /// # Panics
+    /// If they are not those that it was capped by.
     pub fn close(self, rule: &dyn ClipRule, layout: &Arc<Layout>) -> Closed {
         let groups = Groups::new(rule, layout);
+        Terms::of(&groups).same(&self.terms);
         let parts = self.parts.map(|parts| parts.close(rule, &groups));
         let (sum, rest) = parts.map(|p| (p.sum, (p.answer, p.left))).split();
         let (answer, left) = rest.split();
-        let bound = sensitivity(rule, layout) * (1.0 + ROUNDING);
-        match rule.ask() {
+        let bound = groups.sensitivity() * (1.0 + ROUNDING);
+        match groups.question {
             Some(Question { price: Price::Apart { bound: each, .. }, .. }) => {
                 let sum = sum.map(|gradient| Joint { gradient, beside: Vec::new() });
                 Closed { sum: sum.vouch(bound), answer: Some(answer.vouch(each)), left }
@@ -204,11 +241,12 @@ pub fn contribute(
     residuals: Option<&Secret<Residuals>>,
 ) -> Lot {
     let groups = Groups::new(rule, layout);
+    let terms = Terms::of(&groups);
     let parts = match residuals {
         None => taps.map(|taps| Parts::of(rule, &groups, taps, None)),
         Some(residuals) => taps.join(residuals.as_ref()).map(|(taps, r)| Parts::of(rule, &groups, taps, Some(r))),
     };
-    Lot { parts }
+    Lot { parts, terms }
 }
 
 /// Whether a rule's weights are made where gradients are, on a GPU.

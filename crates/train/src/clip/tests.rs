@@ -226,3 +226,31 @@ fn both_ways_to_project_agree() {
         }
     }));
 }
+
+/// A rule that caps by one bound and, asked again, promises another.
+struct Fickle(std::sync::atomic::AtomicU64);
+impl crate::state::State for Fickle {}
+impl ClipRule for Fickle {
+    fn bounds(&self, groups: usize) -> Vec<f64> {
+        let asked = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        vec![if asked == 0 { 1e3 } else { 1.0 }; groups]
+    }
+    fn weigh(&self, norms: Each) -> Each {
+        norms.map(|_| 1.0)
+    }
+}
+
+#[test]
+#[should_panic(expected = "changed its bounds")]
+fn a_rule_that_changes_its_mind_is_stopped() {
+    let rule = Fickle(0.into());
+    contribute(&rule, &layout(), taps(&T0), None).close(&rule, &layout());
+}
+
+#[test]
+#[should_panic(expected = "changed its bounds")]
+fn a_rule_that_changes_its_mind_between_chunks_is_stopped() {
+    let rule = Fickle(0.into());
+    let [first, second] = [&T0[..1], &T0[1..]].map(|rows| contribute(&rule, &layout(), taps(rows), None));
+    first.merge(second);
+}

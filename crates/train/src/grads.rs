@@ -158,14 +158,6 @@ impl Grads {
         Grads::of(layout.clone(), Tensor::zeros_on(layout.device, [layout.len()]))
     }
 
-    /// All zeros, which on a GPU are not written down.
-    pub(crate) fn blank_of(layout: &Arc<Layout>) -> Self {
-        match layout.device {
-            Device::Cpu => Grads::zeros(layout),
-            device => Grads { by: 0.0, ..Grads::of(layout.clone(), Tensor::unwritten_on(device, [layout.len()])) },
-        }
-    }
-
     /// Wraps a flat buffer.
     ///
     /// # Panics
@@ -356,6 +348,12 @@ fn complete(numbers: &mut Tensor, plus: Option<&(Tensor, f64)>, by: f64) {
     }
 }
 
+/// The f32 next to a standard deviation that is not below it.
+fn at_least(deviation: f64) -> f32 {
+    let near = deviation as f32;
+    if f64::from(near) < deviation { near.next_up() } else { near }
+}
+
 impl privacy::Sum for Grads {
     fn add(self, other: Self) -> Self {
         let (other, layout) = (other.beside(&self), self.layout.clone());
@@ -383,7 +381,8 @@ impl privacy::Sum for Grads {
     }
     fn add_white(mut self, stream: &Stream, by: f64) -> Result<Self, Self> {
         if self.device() != Device::Cpu {
-            return Err(self);
+            stream.lend(|key, nonce| op::add_normals(self.changing(), at_least(by), op::Cipher { key, nonce }));
+            return Ok(self);
         }
         let blocks = self.changing().data_mut().par_chunks_mut(BLOCK).enumerate();
         blocks.for_each(|(k, block)| stream.add_normal((k * BLOCK) as u64, by, block));

@@ -26,3 +26,17 @@ fn normals(bencher: Bencher) {
     let mut out = vec![0.0; COUNT];
     bencher.counter(ItemsCount::new(COUNT)).bench_local(|| stream.fill_normal(0, &mut out));
 }
+
+#[divan::bench]
+fn added_normals(bencher: Bencher) {
+    let stream = Key::from_seed(1).stream(Purpose::Noise, 0, 0);
+    let mut out = vec![0.0; COUNT];
+    bencher.counter(ItemsCount::new(COUNT)).bench_local(|| stream.add_normal(0, 0.5, &mut out));
+}
+
+#[divan::bench]
+fn normals_in_doubles(bencher: Bencher) {
+    let stream = Key::from_seed(1).stream(Purpose::Noise, 0, 0);
+    let mut out = vec![0.0; COUNT];
+    bencher.counter(ItemsCount::new(COUNT)).bench_local(|| stream.fill_normal_f64(0, &mut out));
+}

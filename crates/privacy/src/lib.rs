@@ -142,7 +142,7 @@ pub use account::{Account, AccountError, Accountant, Curve, Price, Unpriced};
 pub use calibrate::{CalibrateError, Calibrated, Found, noise_multiplier, sample_rate, steps};
 pub use correlated::{Correlated, White};
 pub use event::{Event, Neighbouring, Sampling};
-pub use ledger::{Ahead, Ledger, LedgerError, Round};
+pub use ledger::{Ledger, LedgerError, Round};
 pub use mechanism::{Mechanism, ScalarGaussian, Source};
 pub use odometer::{Filter, FilterError, Odometer, rounds_left};
 pub use random::{Key, KeyError, Purpose, Stream};

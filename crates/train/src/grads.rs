@@ -163,14 +163,6 @@ impl Grads {
         Grads::of(layout.clone(), Tensor::zeros_on(layout.device, [layout.len()]))
     }
 
-    /// All zeros, which on a GPU are not written down.
-    pub(crate) fn blank_of(layout: &Arc<Layout>) -> Self {
-        match layout.device {
-            Device::Cpu => Grads::zeros(layout),
-            device => Grads { by: 0.0, ..Grads::of(layout.clone(), Tensor::unwritten_on(device, [layout.len()])) },
-        }
-    }
-
     /// Wraps a flat buffer.
     ///
     /// # Panics

@@ -146,8 +146,9 @@ impl Update for Spy {
     fn update(&mut self, g: Grads, now: &mut Now) -> Grads {
         let bytes = now.stream.lend(|key, _| *key);
         let key = Key::shared::<KeyError>(|_| Ok(bytes)).unwrap();
-        let guess = key.stream(Purpose::Noise, now.step, 0).normal(0);
-        self.0.lock().unwrap().push((f64::from(g.flat()[0]) / now.noise, guess));
+        let mut guess = [0.0];
+        key.stream(Purpose::Noise, now.step, 0).fill_normal(0, &mut guess);
+        self.0.lock().unwrap().push((f64::from(g.flat()[0]) / now.noise, f64::from(guess[0])));
         g
     }
 }

@@ -1,10 +1,10 @@
 //! The privacy crate's random streams on a GPU: ChaCha20 (RFC 8439, with the original's 64-bit counter and nonce).
 //!
 //! # Why this is private
-//! *Claim.* Words are those of the privacy crate's streams; normals are its normals to 1e-6.
-//! *Argument.* The same block function of the same key, nonce and counter, and Box and Muller's transform of the same words:
-//! see `cuda/noise.cu`.
-//! *Tests.* `tests/gpu.rs`: words one for one, normals to 1e-6.
+//! *Claim.* Words and normals are those of the privacy crate's streams, bit by bit.
+//! *Argument.* The same block function of the same key, nonce and counter, and Box and Muller's transform of the same words by the
+//! same rounded operations: see `cuda/noise.cu`.
+//! *Tests.* `streams_are_the_hosts` among the GPU tests of `secateur-train`: one for one.
 
 use crate::cuda::{Grid, arguments};
 use crate::{Device, Gpu, Tensor};
@@ -45,20 +45,12 @@ pub fn normals(device: Device, len: usize, cipher: Cipher) -> Tensor {
     out
 }
 
-/// Threads on a multiprocessor for noise that is made beside other work.
-const ASIDE: u32 = 64;
-
 fn make_normals(out: &mut Tensor, by: f32, cipher: Cipher, add: bool) {
     let (len, at) = (out.len(), out.address_mut());
     let [a, b, c, d, nonce] = cipher.slots();
     let gpu = gpu_of(out);
     let list = arguments![a, b, c, d, nonce, 1u32, add, 0u64, len, by, at];
-    // Beside other work a few warps everywhere are enough, and leave it its room.
-    let grid = match gpu.is_turned() {
-        true => Grid::blocks(len.div_ceil(8 * ASIDE as usize).min(gpu.multiprocessors), 1, ASIDE),
-        false => Grid::over(len.div_ceil(8)),
-    };
-    gpu.launch("add_normals", grid, list);
+    gpu.launch("add_normals", Grid::over(len.div_ceil(16)), list);
 }
 
 /// The stream's words from number `from` on, made on a GPU and copied to the host.

@@ -32,20 +32,20 @@ pub(super) fn available() -> bool {
     false
 }
 
-/// The words from number `from` on, which begins a block; `out` is a whole number of [`WORDS`].
+/// The words of block `first` and those after it; `out` is a whole number of [`WORDS`].
 ///
 /// # Panics
 /// If it is not [`available`].
-pub(super) fn fill(key: &[u8; 32], nonce: u64, from: u64, out: &mut [u64]) {
+pub(super) fn fill(key: &[u8; 32], nonce: u64, first: u64, out: &mut [u64]) {
     assert!(available(), "asked for instructions that this processor lacks");
-    debug_assert!(from.is_multiple_of(BLOCK as u64) && out.len().is_multiple_of(WORDS));
+    debug_assert!(out.len().is_multiple_of(WORDS));
     let mut state = [0; 16];
     state[..4].copy_from_slice(&CONSTANTS);
     let words = key.as_chunks().0.iter().map(|raw| u32::from_le_bytes(*raw));
     state[4..12].iter_mut().zip(words).for_each(|(slot, word)| *slot = word);
     [state[14], state[15]] = [nonce as u32, (nonce >> 32) as u32];
     #[cfg(target_arch = "x86_64")]
-    for (out, first) in out.as_chunks_mut().0.iter_mut().zip((from / BLOCK as u64..).step_by(2 * LANES)) {
+    for (out, first) in out.as_chunks_mut().0.iter_mut().zip((first..).step_by(2 * LANES)) {
         // SAFETY: the processor has AVX-512 F.
         unsafe { x86::blocks(&state, first, out) }
     }
@@ -155,21 +155,21 @@ mod x86 {
 
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK, WORDS, fill};
+    use super::{WORDS, fill};
     use crate::random::generator;
     use chacha20::rand_core::Rng;
 
     #[test]
     fn the_words_are_those_of_the_crate() {
         let key: [u8; 32] = std::array::from_fn(|i| (i * 37 + 11) as u8);
-        // The 32-bit halves of the counter meet at block 2^32; the last index begins block 2^61 - 1.
-        let firsts = [0, 1, 5, 16, (1 << 32) - 3, (1 << 32) + 7, (1 << 61) - 16];
-        for (first, nonce) in firsts.into_iter().zip([0, 1, u64::MAX, 1 << 32, 0x0123_4567_89ab_cdef, 77, 1 << 63]) {
-            let from = first * BLOCK as u64;
+        // The 32-bit halves of the counter meet at block 2^32; the last word begins block 2^61 - 1; bulk normals end at 3 2^60.
+        let firsts = [0, 1, 5, 16, (1 << 32) - 3, (1 << 32) + 7, (1 << 61) - 16, (1 << 61) + 5, (3 << 60) - 96];
+        let nonces = [0, 1, u64::MAX, 1 << 32, 0x0123_4567_89ab_cdef, 77, 1 << 63, 5, 1 << 56];
+        for (first, nonce) in firsts.into_iter().zip(nonces) {
             let mut out = vec![0; 3 * WORDS];
-            fill(&key, nonce, from, &mut out);
+            fill(&key, nonce, first, &mut out);
             let mut crates = generator(&key, nonce);
-            crates.set_word_pos(u128::from(from) * 2);
+            crates.set_word_pos(u128::from(first) << 4);
             assert!(out.iter().all(|word| *word == crates.next_u64()), "block {first}");
         }
     }

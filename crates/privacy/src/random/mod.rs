@@ -11,17 +11,18 @@
 //! Argument: a stream is the ChaCha20 key stream (RFC 8439; Bernstein 2008) under the key with the 64-bit nonce
 //! `purpose << 56 | slot << 48 | step`, which differs between any two triples with `step < 2^48`. Later steps do not
 //! wrap: their high bits choose a derived key, itself a block of key stream under a purpose that no caller can name
-//! (purpose 0). A stream has `2^64` words of 64 bits, fewer than the cipher's block counter allows, so an index never
-//! wraps. Keys come from the operating system, are wiped when dropped, and cannot be printed or cloned; processes of one run
+//! (purpose 0). A stream has `2^64` words of 64 bits and `2^64` f32 normals, which together are fewer than the cipher's block counter
+//! allows and lie in blocks of their own ([`Stream`]), so an index never wraps. Keys come from the operating system, are wiped when dropped, and cannot be printed or cloned; processes of one run
 //! share one by [`Key::shared`]. A key made
 //! [from a seed](Key::from_seed) is as public as the seed: [`Key::is_fixed`] says so, for the report.
 //!
 //! Not claimed: normals are rounded to the caller's float type, as everywhere in the field; attacks on the low bits of
-//! floating-point noise (Mironov 2012) are outside the guarantee.
+//! floating-point noise (Mironov 2012) are outside the guarantee. How far f32 normals are from true ones is in `bulk`.
 //!
 //! Checked by: `tests::the_cipher_is_rfc_8439`, `tests::no_two_streams_meet`, `tests::far_steps_do_not_wrap`, and for the
-//! distribution `normal::tests`.
+//! distribution `normal::tests` and `bulk::tests`.
 
+mod bulk;
 mod keystream;
 mod normal;
 mod stream;

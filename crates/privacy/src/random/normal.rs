@@ -76,18 +76,6 @@ pub(super) fn box_muller(words: &[u64], out: &mut [f64]) {
     }
 }
 
-/// Each number rounded once. Both slices have one length.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx2"))]
-pub(super) fn round(numbers: &[f64], out: &mut [f32]) {
-    out.iter_mut().zip(numbers).for_each(|(out, x)| *out = *x as f32);
-}
-
-/// `out += by x` for each number `x` rounded once. Both slices have one length.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl", "x86_64+avx2"))]
-pub(super) fn add_rounded(numbers: &[f64], by: f64, out: &mut [f32]) {
-    out.iter_mut().zip(numbers).for_each(|(out, x)| *out += (f64::from(*x as f32) * by) as f32);
-}
-
 /// `sqrt(-2 ln u) (cos 2 pi v, sin 2 pi v)`, where `u` in `(0, 1]` and `v` in `[0, 1)` are the words' top 53 bits (of `u` the
 /// next larger multiple of `2^-53`, so that the logarithm is finite).
 #[inline(always)]

@@ -98,9 +98,17 @@ fn pinned() {
     assert_eq!(words, PINNED_WORDS, "{words:#x?}");
     let normals = [stream.normal(0), stream.normal(1), stream.normal(999_999)];
     assert_eq!(normals.map(f64::to_bits), PINNED_NORMALS.map(f64::to_bits), "{normals:?}");
+    let mut bulk = [0.0; 6];
+    stream.fill_normal(0, &mut bulk[..2]);
+    stream.fill_normal(999_998, &mut bulk[2..4]);
+    stream.fill_normal(2 * PINNED_RARE, &mut bulk[4..]);
+    assert_eq!(bulk.map(f32::to_bits), PINNED_BULK.map(f32::to_bits), "{bulk:?}");
 }
 
 const PINNED_WORDS: [u64; 3] = [0x083e_5f1e_0f20_02bd, 0xfe68_7c85_05c9_3eae, 0x3246_5b88_0395_a356];
+/// A pair whose radius takes more bits.
+const PINNED_RARE: u64 = 10_094;
+const PINNED_BULK: [f32; 6] = [0.375_925_06, 2.021_753, -1.213_242_2, 0.684_111_9, 2.304_508_4, 3.722_516_5];
 const PINNED_NORMALS: [f64; 3] = [2.6193486816755533, -0.1023897328981659, -0.6809506098323574];
 
 #[test]
@@ -121,8 +129,63 @@ fn how_a_range_is_split_does_not_matter() {
         }
         let single: Vec<f64> = (from..from + 9).map(|index| stream.normal(index)).collect();
         assert_eq!(single, whole.2[..9]);
-        assert!(whole.1.iter().zip(&whole.2).all(|(a, b)| *a == *b as f32));
+        let (mut noise, mut added) = ([0.0; 1], whole.1.clone());
+        for (index, normal) in (from..from + 40).zip(&whole.1) {
+            stream.fill_normal(index, &mut noise);
+            assert_eq!(noise[0], *normal);
+        }
+        stream.add_normal(from, -1.0, &mut added);
+        assert!(added.iter().all(|x| *x == 0.0), "added from {from}");
     }
+}
+
+/// Ranges go on at 0 after the last index, and do not run into the blocks of others.
+#[test]
+fn a_stream_starts_over_after_its_last_index() {
+    let stream = Key::from_seed(10).stream(Purpose::Noise, 0, 0);
+    for (before, count) in [(1u64, 10), (5, 700), (1000, 2000), (256, 256)] {
+        let from = before.wrapping_neg();
+        let (mut words, mut single, mut double) = (vec![0; count], vec![0f32; count], vec![0f64; count]);
+        stream.fill_words(from, &mut words);
+        stream.fill_normal(from, &mut single);
+        stream.fill_normal_f64(from, &mut double);
+        let at = |k: usize| from.wrapping_add(k as u64);
+        for k in [0, 1, before as usize - 1, before as usize, count - 1].into_iter().filter(|k| *k < count) {
+            let mut one = [0.0];
+            stream.fill_normal(at(k), &mut one);
+            assert_eq!(
+                (words[k], single[k], double[k]),
+                (stream.word(at(k)), one[0], stream.normal(at(k))),
+                "{before} {k}"
+            );
+        }
+    }
+}
+
+/// From the words that the crate makes at the places that the argument of `stream` names, also where bits are added to a rare radius.
+#[test]
+fn bulk_noise_has_blocks_of_its_own() {
+    let key = [5; 32];
+    let (stream, mut crates) = (Stream::new(key, 77), generator(&key, 77));
+    let mut at = |block: u64, word: u64| {
+        crates.set_word_pos((u128::from(block) << 4) + 2 * u128::from(word));
+        crates.next_u64()
+    };
+    let mut rare = 0;
+    for (first, pairs) in [(0, 300_000), (1 << 62, 40), ((1 << 63) - 40, 40)] {
+        let mut normals = vec![0.0; 2 * pairs];
+        stream.fill_normal(2 * first, &mut normals);
+        for (k, pair) in (first..).zip(normals.as_chunks::<2>().0) {
+            let word = at((1 << 61) + k / 8, k % 8);
+            let mut want = [0.0; 2];
+            bulk::pairs(&[word], &mut want);
+            if bulk::rare(word) {
+                (want, rare) = (bulk::rare_pair(word, at((1 << 63) + k, 0) as u32), rare + 1);
+            }
+            assert_eq!(*pair, want, "pair {k}");
+        }
+    }
+    assert!(rare > 20, "{rare} were rare");
 }
 
 #[test]

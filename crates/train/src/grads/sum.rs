@@ -31,9 +31,16 @@ impl privacy::Sum for Grads {
     }
     fn veiled(mut self, veil: &Veil) -> Result<Self, Self> {
         if self.device() != Device::Cpu {
-            return Err(self);
+            veil.lend(|key, nonce, by| op::add_normals(self.changing(), at_least(by), op::Cipher { key, nonce }));
+            return Ok(self);
         }
         self.changing();
         Ok(Grads { flat: Numbers::veiled(self.flat.into_tensor(), veil), ..Grads::of(self.layout, Tensor::zeros([0])) })
     }
+}
+
+/// The f32 next to a standard deviation that is not below it.
+fn at_least(deviation: f64) -> f32 {
+    let near = deviation as f32;
+    if f64::from(near) < deviation { near.next_up() } else { near }
 }

@@ -16,7 +16,7 @@ const ASSUMPTIONS: [&str; 9] = [
     "The declared number of examples, ranges, categories and every other value of the configuration are public.",
     "The configuration was not chosen by looking at results on the same training data; the cost of such a search is not included.",
     "Only what this run writes is published, without its times, which depend on how many examples were drawn; nobody watches memory, timing or the number of chunks in a step.",
-    "Noise is Gaussian in floating point (f64 normals added as f32), not an exact discrete Gaussian, and sums are rounded to f32.",
+    "Noise is Gaussian in floating point (normals made and added in f32), not an exact discrete Gaussian, and sums are rounded to f32.",
     "The randomness is ChaCha20's: as good as random to anybody who does not know the key.",
     "Gradients that are not finite numbers count as zero.",
 ];

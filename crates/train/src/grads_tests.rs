@@ -32,3 +32,12 @@ fn a_remembered_scale_is_never_lost_nor_taken_twice() {
     let (m, v) = (halved(), halved().times(-8.0).add(grads(&[12.0, 0.0])));
     assert_eq!(halved().adam_step(&m, &v, 1.0, 1.0, 0.0).flat(), [-0.5, 0.5]);
 }
+
+/// The deviation that a GPU is told is never below the one that was charged, and next to it.
+#[test]
+fn deviations_are_not_rounded_down() {
+    for by in [1.0, 0.1, 1.1 * 0.7, 1e-7, 2.0 / 3.0, f64::from(f32::MAX) * 0.3, 0.0, 5e-42] {
+        let told = f64::from(at_least(by));
+        assert!((by..=by * (1.0 + 2f64.powi(-22)) + 1e-44).contains(&told), "{by:e}: {told:e}");
+    }
+}

@@ -86,7 +86,6 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let outcome = run.train(&mut bar);
     bar.bar.finish_and_clear();
     let record = outcome?.record;
-    bar.live.map_or(Ok(()), |live| live.finish(&record))?;
     conclude(&record, &out)
 }
 

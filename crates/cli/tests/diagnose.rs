@@ -93,6 +93,9 @@ fn a_run_that_is_watched_has_its_curves_in_the_report() {
     let report = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(report.contains("Along training") && report.contains("Disparity"));
     assert_eq!(json(&out.join("diagnose.json"))["visits"].as_array().unwrap().len(), 3);
+    secateur().args(["diagnose", "--training", "--examples", "64", "--run"]).arg(&out).assert().success();
+    let report = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(report.contains("NOT PRIVATE: epsilon is infinite") && report.contains("Along training"));
 }
 
 /// All of them where the images are ($SECATEUR_DATA or ../shared/data); else the parts that need no data but what is in the

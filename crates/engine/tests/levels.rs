@@ -17,7 +17,7 @@ fn large_convolutions_have_one_norm_at_every_level() {
         assert!(!materialises(left, &b));
         let rows = product_rows(left, &b);
         let wants: Vec<f64> = (0..3).map(|i| rows.row(i).iter().map(|g| f64::from(*g).powi(2)).sum()).collect();
-        for level in [Level::Portable, Level::Avx2, Level::Avx512] {
+        for level in [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Bf16] {
             level.limit();
             for (got, want) in product_norms(left, &b).into_iter().zip(&wants) {
                 assert!((got - want).abs() < 1e-6 * want, "{level:?}, stride {stride}: {got}, {want}");

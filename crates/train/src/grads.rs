@@ -265,7 +265,7 @@ impl Grads {
         self.come_home();
         let other = other.beside(self);
         let blocks = self.changing().data_mut().par_chunks_mut(BLOCK).zip(other.data().par_chunks(BLOCK));
-        blocks.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| f(a, *b)));
+        blocks.for_each(|(a, b)| op::in_vectors(|| a.iter_mut().zip(b).for_each(|(a, b)| f(a, *b))));
     }
 
     /// `f` applied to each number and those of two others, in place; on the host.
@@ -274,13 +274,13 @@ impl Grads {
         let (first, second) = (first.beside(self), second.beside(self));
         let others = first.data().par_chunks(BLOCK).zip(second.data().par_chunks(BLOCK));
         self.changing().data_mut().par_chunks_mut(BLOCK).zip(others).for_each(|(x, (a, b))| {
-            x.iter_mut().zip(a.iter().zip(b)).for_each(|(x, (a, b))| f(x, *a, *b));
+            op::in_vectors(|| x.iter_mut().zip(a.iter().zip(b)).for_each(|(x, (a, b))| f(x, *a, *b)));
         });
     }
 
     /// `f` applied to each number, in place; on the host.
     pub fn for_each(&mut self, f: impl Fn(&mut f32) + Sync) {
-        self.flat_mut().par_chunks_mut(BLOCK).for_each(|block| block.iter_mut().for_each(&f));
+        self.flat_mut().par_chunks_mut(BLOCK).for_each(|block| op::in_vectors(|| block.iter_mut().for_each(&f)));
     }
 
     /// Every number times `by`.

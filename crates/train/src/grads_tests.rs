@@ -1,5 +1,5 @@
 //! Points in parameter space.
-use super::*;
+use super::{sum::at_least, *};
 use crate::layer::Init;
 use engine::op;
 use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Privatized, Sampler, Secret, Source, Sum};
@@ -122,5 +122,11 @@ fn a_veiled_step_is_the_noisy_step() {
             assert_eq!(all(&got), all(&want));
             assert_eq!(all(&seen), all(&want));
         }
+/// The deviation that a GPU is told is never below the one that was charged, and next to it.
+#[test]
+fn deviations_are_not_rounded_down() {
+    for by in [1.0, 0.1, 1.1 * 0.7, 1e-7, 2.0 / 3.0, f64::from(f32::MAX) * 0.3, 0.0, 5e-42] {
+        let told = f64::from(at_least(by));
+        assert!((by..=by * (1.0 + 2f64.powi(-22)) + 1e-44).contains(&told), "{by:e}: {told:e}");
     }
 }

@@ -21,27 +21,16 @@ __device__ __forceinline__ unsigned half_of(u64 x, int half) { return (unsigned)
 
 __device__ __forceinline__ unsigned turn(unsigned x, int bits) { return __funnelshift_l(x, x, bits); }
 
-// Additions on the multiplier's pipe (`one` is 1, unknown to the compiler), since xor and turns fill the other.
-__device__ __forceinline__ unsigned sum(unsigned x, unsigned y, unsigned one) {
-#ifdef PLAIN_ADDS
-    return x + y;
-#else
-    unsigned z;
-    asm("mad.lo.u32 %0, %1, %2, %3;" : "=r"(z) : "r"(x), "r"(one), "r"(y));
-    return z;
-#endif
-}
-
-__device__ __forceinline__ void quarter_round(unsigned& a, unsigned& b, unsigned& c, unsigned& d, unsigned one) {
-    a = sum(a, b, one), d = turn(d ^ a, 16);
-    c = sum(c, d, one), b = turn(b ^ c, 12);
-    a = sum(a, b, one), d = turn(d ^ a, 8);
-    c = sum(c, d, one), b = turn(b ^ c, 7);
+__device__ __forceinline__ void quarter_round(unsigned& a, unsigned& b, unsigned& c, unsigned& d) {
+    a += b, d = turn(d ^ a, 16);
+    c += d, b = turn(b ^ c, 12);
+    a += b, d = turn(d ^ a, 8);
+    c += d, b = turn(b ^ c, 7);
 }
 
 // Block `at` of the key stream (RFC 8439, section 2.3, with the original's 64-bit counter), with so many of its ten double rounds written
 // out.
-template <int UNROLLED = 10> __device__ __forceinline__ void cipher_block(const Stream& stream, u64 at, unsigned one, unsigned (&x)[16]) {
+template <int UNROLLED = 10> __device__ __forceinline__ void cipher_block(const Stream& stream, u64 at, unsigned (&x)[16]) {
     const unsigned constants[4] = {0x61707865u, 0x3320646eu, 0x79622d32u, 0x6b206574u};
 #pragma unroll
     for (int i = 0; i < 4; ++i) x[i] = constants[i];
@@ -50,10 +39,10 @@ template <int UNROLLED = 10> __device__ __forceinline__ void cipher_block(const 
     x[12] = (unsigned)at, x[13] = (unsigned)(at >> 32), x[14] = half_of(stream.nonce, 0), x[15] = half_of(stream.nonce, 1);
 #pragma unroll UNROLLED
     for (int round = 0; round < 10; ++round) {
-        quarter_round(x[0], x[4], x[8], x[12], one), quarter_round(x[1], x[5], x[9], x[13], one);
-        quarter_round(x[2], x[6], x[10], x[14], one), quarter_round(x[3], x[7], x[11], x[15], one);
-        quarter_round(x[0], x[5], x[10], x[15], one), quarter_round(x[1], x[6], x[11], x[12], one);
-        quarter_round(x[2], x[7], x[8], x[13], one), quarter_round(x[3], x[4], x[9], x[14], one);
+        quarter_round(x[0], x[4], x[8], x[12]), quarter_round(x[1], x[5], x[9], x[13]);
+        quarter_round(x[2], x[6], x[10], x[14]), quarter_round(x[3], x[7], x[11], x[15]);
+        quarter_round(x[0], x[5], x[10], x[15]), quarter_round(x[1], x[6], x[11], x[12]);
+        quarter_round(x[2], x[7], x[8], x[13]), quarter_round(x[3], x[4], x[9], x[14]);
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) x[i] += constants[i];
@@ -104,7 +93,7 @@ __device__ __forceinline__ float2 pair_of_normals(float square, unsigned turn) {
 }
 
 // The squares of the radii of the block's eight pairs, of which the first is pair `first`, from its words `x`.
-__device__ __forceinline__ void squares_of_radii(const Stream& stream, u64 first, u32 one, const unsigned (&x)[16], float (&square)[8]) {
+__device__ __forceinline__ void squares_of_radii(const Stream& stream, u64 first, const unsigned (&x)[16], float (&square)[8]) {
     unsigned least = ~0u;
 #pragma unroll
     for (int k = 0; k < 8; ++k) square[k] = square_of_whole(x[2 * k]), least = min(least, x[2 * k] + CENTRE);
@@ -115,7 +104,7 @@ __device__ __forceinline__ void squares_of_radii(const Stream& stream, u64 first
     for (; left; left &= left - 1) {
         int which = __ffs(left) - 1;
         unsigned more[16], word = 0;
-        cipher_block<1>(stream, (1ull << 63) + first + which, one, more);
+        cipher_block<1>(stream, (1ull << 63) + first + which, more);
 #pragma unroll
         for (int k = 0; k < 8; ++k) word = k == which ? x[2 * k] : word;
         float divided = square_of_divided(word, more[0]);
@@ -125,12 +114,12 @@ __device__ __forceinline__ void squares_of_radii(const Stream& stream, u64 first
 }
 
 // The part of `out` `[len]` that normals `16 at` to `16 at + 15` have, the first of which is for element `first`, which may be below 0.
-__device__ __forceinline__ void add_block(const Stream& stream, u64 at, u32 one, u32 add, long long first, long long len, float scale,
+__device__ __forceinline__ void add_block(const Stream& stream, u64 at, u32 add, long long first, long long len, float scale,
                                           float* __restrict__ out) {
     unsigned x[16];
-    cipher_block(stream, (1ull << 61) + at, one, x);
+    cipher_block(stream, (1ull << 61) + at, x);
     float square[8], normals[16];
-    squares_of_radii(stream, 8 * at, one, x, square);
+    squares_of_radii(stream, 8 * at, x, square);
 #pragma unroll
     for (int k = 0; k < 8; ++k) {
         float2 pair = pair_of_normals(square[k], x[2 * k + 1]);
@@ -152,23 +141,23 @@ __device__ __forceinline__ void add_block(const Stream& stream, u64 at, u32 one,
         if (first + k >= 0 && first + k < len) to[k] = fmaf(scale, normals[k], add ? to[k] : 0.0f);
 }
 
-// out[k] = add out[k] + scale normal(from + k) for k < len; `one` is 1, `add` 1 or 0. A thread for each block of sixteen that has a part in
+// out[k] = add out[k] + scale normal(from + k) for k < len; `add` is 1 or 0. A thread for each block of sixteen that has a part in
 // it, blocks from / 16 .. (from + len - 1) / 16, or fewer threads that go on to others.
-KERNEL add_normals(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 one, u32 add, u64 from, long long len, float scale,
+KERNEL add_normals(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 add, u64 from, long long len, float scale,
                    float* __restrict__ out) {
     const Stream stream{{key0, key1, key2, key3}, nonce};
     long long thread = blockIdx.x * (long long)blockDim.x + threadIdx.x, all = gridDim.x * (long long)blockDim.x;
     for (; thread * 16 - (long long)(from % 16) < len; thread += all)
-        add_block(stream, from / 16 + thread, one, add, thread * 16 - (long long)(from % 16), len, scale, out);
+        add_block(stream, from / 16 + thread, add, thread * 16 - (long long)(from % 16), len, scale, out);
 }
 
 // out[k] = word(from + k) for k < len. A thread for each block of eight that has a part in it.
-KERNEL fill_words(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 one, u64 from, long long len, u64* __restrict__ out) {
+KERNEL fill_words(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u64 from, long long len, u64* __restrict__ out) {
     long long thread = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     long long first = thread * 8 - (long long)(from % 8);
     if (first >= len) return;
     unsigned x[16];
-    cipher_block(Stream{{key0, key1, key2, key3}, nonce}, from / 8 + thread, one, x);
+    cipher_block(Stream{{key0, key1, key2, key3}, nonce}, from / 8 + thread, x);
 #pragma unroll
     for (int k = 0; k < 8; ++k)
         if (first + k >= 0 && first + k < len) out[first + k] = x[2 * k] | (u64)x[2 * k + 1] << 32;
@@ -176,13 +165,13 @@ KERNEL fill_words(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 one, u6
 
 // Row `r` of `mask` is 0 where a word of the stream, from number `starts[r]` on, is below `below`, else `rest`. One thread for
 // each of the `width / 8 + 2` blocks that may have a part in a row.
-KERNEL flip_coins(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u32 one, const u64* __restrict__ starts, u64 below, float rest, long long rows, long long width, float* __restrict__ mask) {
+KERNEL flip_coins(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, const u64* __restrict__ starts, u64 below, float rest, long long rows, long long width, float* __restrict__ mask) {
     long long blocks = width / 8 + 2, thread = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (thread >= rows * blocks) return;
     long long row = thread / blocks;
     u64 start = starts[row], at = start / 8 + thread % blocks;
     unsigned x[16];
-    cipher_block(Stream{{key0, key1, key2, key3}, nonce}, at, one, x);
+    cipher_block(Stream{{key0, key1, key2, key3}, nonce}, at, x);
 #pragma unroll
     for (int k = 0; k < 8; ++k) {
         long long column = (long long)(8 * at + k - start);

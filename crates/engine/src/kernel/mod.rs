@@ -7,9 +7,11 @@
 //! registers until the end.
 
 mod pack;
+mod rounded;
 mod vector;
 
 pub(crate) use pack::{MOST, Scale, aligned, pack, pack_rows, turn};
+pub(crate) use rounded::{Panels, Rounding};
 use std::sync::atomic::{AtomicU8, Ordering};
 use vector::{Plain, Vector};
 
@@ -23,6 +25,8 @@ pub enum Level {
     Avx2 = 2,
     /// AVX-512 F.
     Avx512 = 3,
+    /// AVX-512 F, and pairs of bf16 numbers (AVX512_BF16) where factors are rounded anyway.
+    Avx512Bf16 = 4,
 }
 
 /// The level in use; 0 before the first product.
@@ -34,6 +38,9 @@ impl Level {
     pub fn best() -> Level {
         #[cfg(target_arch = "x86_64")]
         {
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
+                return Level::Avx512Bf16;
+            }
             if is_x86_feature_detected!("avx512f") {
                 return Level::Avx512;
             }
@@ -55,7 +62,8 @@ impl Level {
             }
             1 => Level::Portable,
             2 => Level::Avx2,
-            _ => Level::Avx512,
+            3 => Level::Avx512,
+            _ => Level::Avx512Bf16,
         }
     }
 
@@ -70,7 +78,7 @@ impl Level {
         match self {
             Level::Portable => 2 * Plain::LANES,
             Level::Avx2 => 16,
-            Level::Avx512 => 32,
+            Level::Avx512 | Level::Avx512Bf16 => 32,
         }
     }
 }
@@ -125,12 +133,23 @@ pub(crate) unsafe fn rows_by_panel(
     unsafe {
         match level {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => avx512(rows, inner, panel, out, finish),
+            Level::Avx512 | Level::Avx512Bf16 => avx512(rows, inner, panel, out, finish),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => avx2(rows, inner, panel, out, finish),
             _ => all_rows::<Plain>(rows, inner, panel, out, finish),
         }
     }
+}
+
+/// As [`rows_by_panel`], of numbers that are each a pair of bf16 numbers, two steps of the inner dimension: products and sums of
+/// pairs are made in f32.
+///
+/// # Safety
+/// As there; the machine has [`Level::Avx512Bf16`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn pairs_by_panel(rows: &[*const f32], inner: Inner, panel: *const f32, out: *mut f32, finish: Finish) {
+    unsafe { all_rows::<vector::Pairs>(rows, inner, panel, out, finish) }
 }
 
 #[cfg(target_arch = "x86_64")]

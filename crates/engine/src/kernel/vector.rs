@@ -23,6 +23,9 @@ pub(super) trait Vector: Copy {
 }
 
 #[cfg(target_arch = "x86_64")]
+pub(super) use x86::Pairs;
+
+#[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::Vector;
     use std::arch::x86_64::*;
@@ -58,6 +61,45 @@ mod x86 {
         fn prefetch(at: *const f32) {
             // SAFETY: prefetching never faults, and every x86-64 has it.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+        }
+    }
+
+    /// Sums in f32; what is multiplied are pairs of bf16 numbers.
+    #[derive(Clone, Copy)]
+    pub(in crate::kernel) struct Pairs(__m512);
+
+    impl Vector for Pairs {
+        const LANES: usize = <__m512 as Vector>::LANES;
+        const ROWS: usize = <__m512 as Vector>::ROWS;
+        #[inline(always)]
+        unsafe fn zero() -> Self {
+            Pairs(unsafe { __m512::zero() })
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            Pairs(unsafe { __m512::load(from) })
+        }
+        #[inline(always)]
+        unsafe fn splat(from: *const f32) -> Self {
+            Pairs(unsafe { __m512::splat(from) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { self.0.store(to) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            Pairs(unsafe { self.0.add(other.0) })
+        }
+        #[inline(always)]
+        unsafe fn add_product(self, a: Self, b: Self) -> Self {
+            // SAFETY: both types are 64 bytes, of which every value is one.
+            let [a, b] = [a, b].map(|pairs| unsafe { std::mem::transmute::<__m512, __m512bh>(pairs.0) });
+            Pairs(unsafe { _mm512_dpbf16_ps(self.0, a, b) })
+        }
+        #[inline(always)]
+        fn prefetch(at: *const f32) {
+            __m512::prefetch(at);
         }
     }
 

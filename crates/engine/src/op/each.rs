@@ -1,5 +1,6 @@
 //! Elementwise kernels over large slices: fixed blocks, in parallel.
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use crate::Tensor;
@@ -41,6 +42,12 @@ pub(crate) fn zip_in_place(x: &Tensor, dy: Tensor, kernel: &'static str) -> Resu
     let (from, dx) = dy.in_place();
     from.on(gpu, |from| gpu.launch(kernel, fours(dx.len()), arguments![x, from, &dx, dx.len()]));
     Ok(dx)
+}
+
+/// Runs `f`, a short loop over slices, compiled for the widest vectors that this machine has. The bits are the same.
+#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"), dispatcher = "direct")]
+pub fn in_vectors<F: FnOnce()>(f: F) {
+    f();
 }
 
 /// A thread for every four elements.

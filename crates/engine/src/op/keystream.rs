@@ -49,7 +49,7 @@ fn make_normals(out: &mut Tensor, by: f32, cipher: Cipher, add: bool) {
     let (len, at) = (out.len(), out.address_mut());
     let [a, b, c, d, nonce] = cipher.slots();
     let gpu = gpu_of(out);
-    let list = arguments![a, b, c, d, nonce, 1u32, add, 0u64, len, by, at];
+    let list = arguments![a, b, c, d, nonce, add, 0u64, len, by, at];
     gpu.launch("add_normals", Grid::over(len.div_ceil(16)), list);
 }
 
@@ -58,7 +58,7 @@ fn make_normals(out: &mut Tensor, by: f32, cipher: Cipher, add: bool) {
 pub fn words(gpu: &'static Gpu, cipher: Cipher, from: u64, count: usize) -> Vec<u64> {
     let buffer = crate::cuda::Buffer::new(gpu, 8 * count);
     let [a, b, c, d, nonce] = cipher.slots();
-    let list = arguments![a, b, c, d, nonce, 1u32, from, count, &buffer];
+    let list = arguments![a, b, c, d, nonce, from, count, &buffer];
     gpu.launch("fill_words", Grid::over((count + 7).div_ceil(8)), list);
     let mut words = vec![0; count];
     gpu.read(buffer.address(), &mut words);
@@ -71,7 +71,7 @@ pub fn words(gpu: &'static Gpu, cipher: Cipher, from: u64, count: usize) -> Vec<
 pub fn coins(gpu: &'static Gpu, cipher: Cipher, starts: &[u64], width: usize, below: u64, rest: f32) -> Tensor {
     let mask = Tensor::unfilled_on(Device::Cuda(gpu), [starts.len(), width]);
     let (starts_there, [a, b, c, d, nonce], rows) = (gpu.upload(starts), cipher.slots(), starts.len());
-    let list = arguments![a, b, c, d, nonce, 1u32, &starts_there, below, rest, rows, width, &mask];
+    let list = arguments![a, b, c, d, nonce, &starts_there, below, rest, rows, width, &mask];
     gpu.launch("flip_coins", Grid::over(rows * (width / 8 + 2)), list);
     mask
 }

@@ -46,6 +46,7 @@ pub use bias_rows::{bias_rows_channels, bias_rows_last};
 pub use conv2d::{conv2d, conv2d_backward, conv2d_then};
 pub use cross_entropy::{argmax_rows, cross_entropy, token_cross_entropy};
 pub use curve::{Curve, Weighing};
+pub use each::in_vectors;
 pub(crate) use each::rows_at_least;
 pub use embedding::{LookedUp, Present, embedding, look_up, silence};
 pub use flat::{adam_step, add_scaled, blend, blend_square, copy, finite, scale, square, walk, walk_all, walk_made};

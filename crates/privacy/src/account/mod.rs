@@ -176,6 +176,19 @@ fn least_delta(enough: impl Fn(f64) -> bool) -> f64 {
     high.exp()
 }
 
+/// The least delta from `low` to `high` that is enough, to a share of 3e-3; 1 where the largest is not. For where delta is only to
+/// be had by asking for epsilon again and again.
+fn delta_between((mut low, mut high): (f64, f64), enough: impl Fn(f64) -> bool) -> f64 {
+    if !(high < 1.0 && enough(high)) {
+        return 1.0;
+    }
+    while high > 1.003 * low {
+        let middle = (low * high).sqrt();
+        *(if enough(middle) { &mut high } else { &mut low }) = middle;
+    }
+    high
+}
+
 /// An [`Accountant`] whose kind of curve is forgotten, so that it can be chosen by name.
 pub trait Account: Send + Sync {
     /// Its name.

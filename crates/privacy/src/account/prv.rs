@@ -13,7 +13,7 @@
 //! `rounded^-1(delta - delta_error) + e`. Losses that are cut off count as infinite above and as nothing below, the mean
 //! being that of the others. The rounded losses are composed by [`super::pld`]'s transform, whose window comes from moment
 //! bounds and which puts wrapping and rounding on the safe side; being tilted, it keeps its digits at small deltas. Both
-//! directions are composed apart; the larger counts. Where the mesh would be too large it is widened and `eps_error` grows
+//! directions are composed apart; the larger counts; above the sum of its greatest losses nothing is left of one. Where the mesh would be too large it is widened and `eps_error` grows
 //! with it, which a note says; where no mesh will do, the bound by Rényi divergences is returned.
 //!
 //! Citation: Gopi, Lee & Wutschitz 2021, "Numerical composition of differential privacy", Theorems 4.1 and 5.5.
@@ -21,9 +21,9 @@
 //! Checked by: `tests` (published values, values in multi-precision, the tables' `prv` columns).
 
 use super::pair::{Node, Pair};
-use super::pld::parts::{GREATEST_LOSS, Masses, NODES, PIECE, Sum, Term, Window, losses};
+use super::pld::parts::{Atoms, GREATEST_LOSS, Masses, NODES, PIECE, Sum, Term, Window, losses};
 use super::pld::{Plan, PldCurve};
-use super::{Accountant, Price};
+use super::{Accountant, Price, delta_between};
 use crate::{Event, Neighbouring};
 
 /// The accountant by rounded privacy loss random variables.
@@ -84,8 +84,12 @@ impl Accountant for Prv {
             None => {}
         }
         let (parts, share) = (curve.pairs(), self.share());
-        let delta_error = share * guess(&parts, epsilon);
-        Query::new(&parts, delta_error, |epsilon| self.error(epsilon)).map_or(1.0, |query| query.delta(epsilon))
+        let about = guess(&parts, epsilon);
+        let query = Query::new(&parts, share * about, |epsilon| self.error(epsilon));
+        match query.map_or(1.0, |query| query.delta(epsilon)) {
+            delta if delta < 1.0 => delta,
+            _ => delta_between((1e-3 * about, about), |delta| self.epsilon(curve, delta).epsilon <= epsilon),
+        }
     }
 }
 
@@ -147,37 +151,38 @@ impl<'a, E: Fn(f64) -> f64> Query<'a, E> {
     }
 
     /// The directions' plans: one where both are alike.
-    fn plans(&self) -> Vec<Plan> {
+    fn plans(&self) -> Vec<(bool, Plan)> {
         let alike = self.parts.iter().all(|(pair, _)| pair.symmetric());
-        let plan = |mirrored| Plan::new(self.parts, mirrored, self.tail, FINENESS);
+        let plan = |mirrored| (mirrored, Plan::new(self.parts, mirrored, self.tail, FINENESS));
         if alike { vec![plan(false)] } else { vec![plan(false), plan(true)] }
     }
 
     /// The sums of all directions on one mesh, and the error of epsilon.
-    fn sums(&self, windows: &[Window], eps_error: f64) -> Option<(Vec<Sum>, f64)> {
-        let widest = windows.iter().map(|window| window.upper - window.lower).fold(self.range, f64::max);
+    fn sums(&self, windows: &[(bool, Window)], eps_error: f64) -> Option<(Vec<Sum>, f64)> {
+        let widest = windows.iter().map(|(_, window)| window.upper - window.lower).fold(self.range, f64::max);
         let spread = (0.5 * self.count * (12.0 / self.delta_error).ln()).sqrt();
         let h = (eps_error / spread).max(widest / MOST);
         if !(h > 0.0 && h < WIDEST) {
             return None;
         }
-        let sum = |(k, window): (usize, &Window)| {
+        let sum = |(mirrored, window): &(bool, Window)| {
             let masses: Option<Vec<Masses>> =
-                self.parts.iter().map(|(pair, _)| rounded(*pair, k == 1, h, self.tail)).collect();
+                self.parts.iter().map(|(pair, _)| rounded(*pair, *mirrored, h, self.tail)).collect();
             let masses = masses?;
             let counts = self.parts.iter().map(|(_, count)| *count);
             let terms: Vec<Term> = masses.iter().zip(counts).map(|(masses, count)| Term { masses, count }).collect();
             Sum::new(&terms, *window)
         };
-        let sums = windows.iter().enumerate().map(sum).collect::<Option<_>>()?;
+        let sums = windows.iter().map(sum).collect::<Option<_>>()?;
         Some((sums, h * spread + self.count * MEAN * (1.0 + self.largest)))
     }
 
     fn epsilon(&self, delta: f64) -> Option<Price> {
         let plans = self.plans();
-        let saddles: Vec<_> = plans.iter().map(|plan| plan.at_delta(delta)).collect();
+        let saddles: Vec<_> = plans.iter().map(|(_, plan)| plan.at_delta(delta)).collect();
         let eps_error = (self.eps_error)(saddles.iter().fold(0.0, |most, saddle| saddle.epsilon.max(most)));
-        let windows: Vec<Window> = plans.iter().zip(&saddles).map(|(plan, saddle)| plan.window(*saddle)).collect();
+        let windows: Vec<_> =
+            plans.iter().zip(&saddles).map(|((way, plan), saddle)| (*way, plan.window(*saddle))).collect();
         let (sums, error) = self.sums(&windows, eps_error)?;
         let room = delta - self.delta_error;
         let uppers: Option<Vec<f64>> =
@@ -195,7 +200,10 @@ impl<'a, E: Fn(f64) -> f64> Query<'a, E> {
     }
 
     fn delta(&self, epsilon: f64) -> f64 {
-        let windows: Vec<Window> = self.plans().iter().map(|plan| plan.window(plan.at_epsilon(epsilon))).collect();
+        // Nothing is left of a direction whose greatest losses add up to less.
+        let open = |(mirrored, _): &(bool, Plan)| Atoms::new(self.parts, *mirrored).most() > epsilon;
+        let plans = self.plans().into_iter().filter(open);
+        let windows: Vec<_> = plans.map(|(way, plan)| (way, plan.window(plan.at_epsilon(epsilon)))).collect();
         let Some((sums, error)) = self.sums(&windows, (self.eps_error)(epsilon)) else { return 1.0 };
         let most = sums.iter().map(|sum| sum.above(epsilon - error)).fold(0.0, f64::max);
         (most + self.delta_error).min(1.0)

@@ -73,12 +73,18 @@ fn words(scale: f64, even: Option<f64>, lot: f64, z: f64) -> Vec<String> {
         false => "The mean gradient cannot be told from zero on these examples.".into(),
     };
     let second = match even {
-        Some(b) if b <= lot => format!("At the lot of {lot:.0} a release holds more signal than error."),
+        Some(b) if b <= lot => {
+            format!(
+                "At the lot of {lot:.0} sampling and noise together are less than the true gradient; clipping aside."
+            )
+        }
         Some(b) => format!(
-            "A release holds more signal than error from lots of about {b:.0} on (now {lot:.0}, noise multiplier {z:.2}; a larger \
-             lot at the same multiplier costs more privacy)."
+            "Sampling and noise together are less than the true gradient from lots of about {b:.0} on, clipping aside (now \
+             {lot:.0}, noise multiplier {z:.2}; a larger lot at the same multiplier costs more privacy)."
         ),
-        None => format!("No lot at noise multiplier {z:.2} gives a release with more signal than error here."),
+        None => format!(
+            "At no lot are sampling and noise (multiplier {z:.2}) together less than the true gradient here, clipping aside."
+        ),
     };
     vec![first, second]
 }

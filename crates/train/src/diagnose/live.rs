@@ -1,13 +1,10 @@
 //! Looking while a run goes on: the cheap diagnostics every so many steps, on the public evaluation data.
-use super::{DiagnoseError, Diagnosis, Visit, page, source::Standing, visit};
-use crate::{
-    report::{self, Record},
-    run::Seen,
-};
+use super::{DiagnoseError, Diagnosis, source::Standing, visit};
+use crate::{report::followed, run::Seen};
 use std::path::{Path, PathBuf};
 
-/// What was seen of a run so far. After each look `diagnose.html` and `diagnose.json` in the run's folder are brought up to
-/// date; at the end the report gets the curves.
+/// What was seen of a run so far. After each look `diagnose.html`, `diagnose.json` and `followed.jsonl`, from which the report
+/// draws its curves, are brought up to date in the run's folder.
 pub struct Live {
     every: u64,
     folder: PathBuf,
@@ -32,6 +29,7 @@ impl Live {
             || DiagnoseError::Ask("--diagnose-every looks at evaluation data, and the configuration names none".into());
         let public = seen.evaluation.ok_or_else(none)?;
         let (setting, visit) = visit::cheap(seen.config, seen.model, seen.plan, seen.weights, public, seen.step)?;
+        followed::follow(&self.folder, visit.followed())?;
         let blank = || Diagnosis {
             examples: visit::CHEAPLY.min(public.len()),
             ..Diagnosis::about(seen.config, seen.model, &setting, Standing::Evaluation)
@@ -39,16 +37,5 @@ impl Live {
         let diagnosis = self.so_far.get_or_insert_with(blank);
         diagnosis.visits.push(visit);
         diagnosis.write(&self.folder)
-    }
-
-    /// Adds the curves to the report of the run, if anything was seen.
-    ///
-    /// # Errors
-    /// If the report cannot be written.
-    pub fn finish(self, record: &Record) -> Result<(), DiagnoseError> {
-        let visits: Vec<Visit> = self.so_far.map_or_else(Vec::new, |d| d.visits);
-        let path = self.folder.join("report.html");
-        let page = report::html_with(record, &page::along(&visits));
-        report::write_atomically(&path, page.as_bytes()).map_err(|source| DiagnoseError::Write { path, source })
     }
 }

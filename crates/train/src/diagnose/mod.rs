@@ -24,7 +24,6 @@ mod visit;
 
 use crate::report::{Table, plot::Picture};
 pub use live::Live;
-pub(crate) use page::figures;
 pub use page::html;
 pub use scan::{Directions, Scan, Threshold};
 pub(crate) use scene::at;

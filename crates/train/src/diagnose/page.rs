@@ -1,20 +1,10 @@
 //! The page of a diagnosis: what it comes to in words, then every figure.
-use super::{ALL, Diagnosis, Finding, Visit, source::Standing};
+use super::{ALL, Diagnosis, Visit, source::Standing};
 use crate::report::{
-    Table, banner, document, heading,
-    plot::{Axis, Layer, Mark, Picture},
-    section, text, words,
+    Table, banner, document, figures,
+    followed::{Look, along},
+    heading, section, text, words,
 };
-
-/// What is followed along training: a title, an axis, where the number stands, and its factor.
-const FOLLOWED: [(&str, &str, &str, &str, &str, f64); 6] = [
-    ("Share clipped", "examples clipped", "%", "norms", "/share_clipped", 100.0),
-    ("Angle of the clipped mean", "angle", "degrees", "angle", "/degrees", 1.0),
-    ("Agreement", "positive cosine", "%", "angle", "/share_positive", 100.0),
-    ("Distance from symmetry", "distance", "std. dev.", "symmetry", "/sliced_wasserstein/value", 1.0),
-    ("Disparity", "b, relative", "%", "bias", "/relative", 100.0),
-    ("Signal lost in a step", "lost", "%", "step", "/parts/misdirection", 100.0),
-];
 
 /// The page for a diagnosis: self-contained, readable in print and in dark mode.
 pub fn html(diagnosis: &Diagnosis) -> String {
@@ -23,7 +13,7 @@ pub fn html(diagnosis: &Diagnosis) -> String {
         "<main>\n{}{}{}{visits}</main>\n{}",
         standing(diagnosis),
         summary(diagnosis),
-        along(&diagnosis.visits),
+        along(&diagnosis.visits.iter().map(Visit::followed).collect::<Vec<Look>>()),
         footer(diagnosis)
     );
     let title = format!("{} - Secateur diagnosis", diagnosis.title);
@@ -81,31 +71,6 @@ fn summary(d: &Diagnosis) -> String {
     )
 }
 
-/// Key numbers along training, where there are several points.
-pub(super) fn along(visits: &[Visit]) -> String {
-    if visits.len() < 2 {
-        return String::new();
-    }
-    let charts = FOLLOWED.iter().filter_map(|(title, label, unit, name, path, factor)| {
-        let number = |v: &Visit| Some(factor * find(v, name)?.numbers.pointer(path)?.as_f64()?);
-        let x = |k: usize, v: &Visit| v.step.map_or(k as f64, |s| s as f64);
-        let points = visits.iter().enumerate().filter_map(|(k, v)| Some((x(k, v), number(v)?)));
-        let points: Vec<_> = points.collect();
-        (points.len() > 1).then(|| Picture {
-            title: (*title).into(),
-            x: Axis::new(if visits[0].step.is_some() { "step" } else { "checkpoint" }).whole(),
-            y: Axis::new(*label).unit(*unit).including(0.0),
-            layers: vec![Layer::new(*label, Mark::Joined, 1, points)],
-            marks: Vec::new(),
-        })
-    });
-    section("Along training", &figures(&charts.collect::<Vec<_>>()))
-}
-
-fn find<'a>(visit: &'a Visit, name: &str) -> Option<&'a Finding> {
-    visit.findings.iter().find(|f| f.name == name)
-}
-
 fn visit(v: &Visit, several: bool) -> String {
     let mut out = String::new();
     for finding in &v.findings {
@@ -116,13 +81,6 @@ fn visit(v: &Visit, several: bool) -> String {
         out += &section(&text(&heading), &(sentences + &figures(&finding.pictures) + &table));
     }
     out
-}
-
-/// Charts side by side.
-pub(crate) fn figures(pictures: &[Picture]) -> String {
-    let one = |p: &Picture| format!("<figure class=\"card\">\n{}\n</figure>\n", p.svg());
-    let all: String = pictures.iter().map(one).collect();
-    if all.is_empty() { all } else { format!("<div class=\"charts\">\n{all}</div>\n") }
 }
 
 fn footer(d: &Diagnosis) -> String {

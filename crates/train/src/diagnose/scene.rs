@@ -92,7 +92,12 @@ impl Scene<'_> {
 
 /// Weights at a point of parameter space, to be looked at and thrown away.
 pub(crate) fn at(layout: &Arc<Layout>, point: &Grads) -> Weights {
-    let tensor = |p: usize| Tensor::new(layout.parameters()[p].shape.clone(), point.parameter(p).to_vec());
+    // In recycled storage, since many points may be looked at.
+    let tensor = |p: usize| {
+        let mut tensor = Tensor::zeros(layout.parameters()[p].shape.clone());
+        tensor.data_mut().copy_from_slice(point.parameter(p));
+        tensor
+    };
     let named: HashMap<String, Tensor> =
         layout.parameters().iter().enumerate().map(|(p, parameter)| (parameter.name.clone(), tensor(p))).collect();
     Weights::from_public(layout, named).unwrap_or_else(|e| unreachable!("weights in their own layout: {e}"))

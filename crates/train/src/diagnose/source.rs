@@ -71,14 +71,13 @@ pub fn examples(
 /// # Errors
 /// If the results cannot be read or written.
 pub(super) fn annul(folder: &Path) -> Result<(), DiagnoseError> {
-    let failed = |source| DiagnoseError::Write { path: folder.to_owned(), source };
-    let mut record = report::read(folder).map_err(failed)?;
+    let mut record = report::read(folder)?;
     (record.statement.epsilon, record.summary.epsilon) = (f64::INFINITY, f64::INFINITY);
-    record.warnings.push(
+    record.statement.warnings.push(
         "Private training data were looked at after this run (secateur diagnose --training), and the ledger says so."
             .into(),
     );
-    report::write(folder, &record).map_err(failed)
+    Ok(report::write(folder, &record)?)
 }
 
 /// The ledger at `path`, continued if it is there and begun if not.

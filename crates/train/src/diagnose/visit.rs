@@ -10,7 +10,7 @@ use crate::{
     data::{DataError, Examples},
     model::{Model, ModelError, Weights},
     plan::{Plan, PlanError},
-    report,
+    report::{self, followed::Look},
 };
 use privacy::{Key, KeyError, Ledger, LedgerError};
 use serde::Serialize;
@@ -44,6 +44,9 @@ pub enum DiagnoseError {
     /// The device that is trained on.
     #[error(transparent)]
     Device(#[from] engine::DeviceError),
+    /// A file of a run.
+    #[error(transparent)]
+    File(#[from] report::FileError),
     /// A result that cannot be written.
     #[error("cannot write {path}: {source}")]
     Write {
@@ -86,6 +89,14 @@ pub struct Visit {
     pub seconds: f64,
     /// What was found.
     pub findings: Vec<Finding>,
+}
+
+impl Visit {
+    /// What of it is followed along training.
+    pub(super) fn followed(&self) -> Look {
+        let finding = |name: &str| self.findings.iter().find(|finding| finding.name == name);
+        Look::new(self.step, |name, path| finding(name)?.numbers.pointer(path)?.as_f64())
+    }
 }
 
 /// Everything that `diagnose.json` holds and the page shows.

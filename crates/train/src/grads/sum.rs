@@ -40,7 +40,7 @@ impl privacy::Sum for Grads {
 }
 
 /// The f32 next to a standard deviation that is not below it.
-fn at_least(deviation: f64) -> f32 {
+pub(super) fn at_least(deviation: f64) -> f32 {
     let near = deviation as f32;
     if f64::from(near) < deviation { near.next_up() } else { near }
 }

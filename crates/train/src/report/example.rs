@@ -13,7 +13,6 @@ pub fn private() -> Record {
         config_toml: CONFIG.into(),
         summary: summary(),
         points: (1..=40).map(|at| point(at * PLANNED / 40)).collect(),
-        warnings: vec![],
     }
 }
 
@@ -51,7 +50,7 @@ pub fn interrupted() -> Record {
     record.statement.epsilon = 0.7412;
     record.summary = Summary { steps: 1204, epsilon: 0.7412, seed: Some(42), interrupted: true, ..record.summary };
     record.summary.test_accuracy = Some(0.9311);
-    record.warnings = vec![
+    record.statement.warnings = vec![
         "The declared number of examples (60 000) is larger than the number found (59 871).".into(),
         "3 of 1 204 lots held an example whose gradient was not finite; it contributed zero.".into(),
     ];
@@ -123,6 +122,7 @@ fn statement() -> Statement {
         delta: 1e-5,
         randomness: Randomness::OperatingSystem,
         assumptions: ASSUMPTIONS.iter().map(|&text| text.into()).collect(),
+        warnings: vec![],
         interrupted: false,
     }
 }

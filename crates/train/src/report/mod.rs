@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod example;
+pub(crate) mod followed;
 mod number;
 pub(crate) mod page;
 pub mod plot;
@@ -16,8 +17,8 @@ pub(crate) mod words;
 mod write;
 
 pub use self::page::html;
-pub(crate) use self::page::{banner, document, heading, html_with, prose, section, text};
+pub(crate) use self::page::{banner, document, figures, heading, prose, section, text};
 pub use self::record::{Point, Record, Summary};
 pub use self::statement::{Clip, Neighbouring, Noise, Randomness, Sampling, Statement, Steps, UNIT};
 pub use self::table::Table;
-pub use self::write::{read, write, write_atomically};
+pub use self::write::{FileError, read, write, write_atomically};

@@ -8,6 +8,7 @@ mod facts;
 mod privacy;
 mod verdict;
 
+use super::plot::Picture;
 use super::record::Record;
 pub(crate) use verdict::banner;
 
@@ -23,7 +24,7 @@ pub fn html(record: &Record) -> String {
 }
 
 /// The same with further sections (markup) before the statement of privacy.
-pub(crate) fn html_with(record: &Record, sections: &str) -> String {
+pub(super) fn html_with(record: &Record, sections: &str) -> String {
     let body = [header(record), main(record, sections), footer(record)].concat();
     document(&format!("{} - Secateur report", record.title), &body)
 }
@@ -109,6 +110,13 @@ pub(crate) fn prose(content: &str) -> String {
 /// A section with a heading; its second argument is markup.
 pub(crate) fn section(heading: &str, body: &str) -> String {
     format!("<section>\n<h2>{heading}</h2>\n{body}</section>\n")
+}
+
+/// Charts side by side.
+pub(crate) fn figures(pictures: &[Picture]) -> String {
+    let one = |p: &Picture| format!("<figure class=\"card\">\n{}\n</figure>\n", p.svg());
+    let all: String = pictures.iter().map(one).collect();
+    if all.is_empty() { all } else { format!("<div class=\"charts\">\n{all}</div>\n") }
 }
 
 /// A list of strings of a record.

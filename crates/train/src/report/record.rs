@@ -18,8 +18,6 @@ pub struct Record {
     pub summary: Summary,
     /// What was measured on the way, `metrics.jsonl`, in order of steps.
     pub points: Vec<Point>,
-    /// What a reader should know before trusting the numbers.
-    pub warnings: Vec<String>,
 }
 
 impl Record {

@@ -41,6 +41,9 @@ pub struct Statement {
     pub randomness: Randomness,
     /// What must be true for the guarantee to mean what it says.
     pub assumptions: Vec<String>,
+    /// What a reader should know before trusting the numbers.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Whether the run ended before its last planned step.
     pub interrupted: bool,
 }
@@ -153,6 +156,7 @@ mod tests {
             "secateur_version",
             "steps",
             "unit_of_privacy",
+            "warnings",
         ];
         assert_eq!(keys, expected);
     }

@@ -2,7 +2,7 @@
 use super::{prose, text};
 use serde::Serialize;
 
-/// Longer cells may go over several lines.
+/// Longer cells may go over several lines; where letters are most of one, its column is one of words, which begin at the left.
 const LONG: usize = 24;
 
 /// A table of results.
@@ -33,7 +33,7 @@ impl Table {
 
     /// One more row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        self.rows.push(cells.into_iter().map(|cell| signless(&cell)).collect());
     }
 
     /// The table as Markdown, after an empty line.
@@ -45,17 +45,17 @@ impl Table {
 
     /// The table as part of a page; where it is wide it scrolls by itself.
     pub fn html(&self) -> String {
-        let head: String = self.head.iter().map(|cell| format!("<th>{}</th>", prose(cell))).collect();
-        let (low, high) = self.ends();
-        let one = |cell: &String| match cell.parse::<f64>() {
+        let classes: Vec<&str> = (0..self.head.len()).map(|k| self.class(k)).collect();
+        let head = self.head.iter().zip(&classes).map(|(cell, class)| format!("<th{class}>{}</th>", prose(cell)));
+        let (head, (low, high)) = (head.collect::<String>(), self.ends());
+        let one = |(k, cell): (usize, &String)| match cell.parse::<f64>() {
             Ok(number) if self.shaded && high > low => {
                 let heat = (number - low) / (high - low);
                 format!("<td class=\"heat\" style=\"--heat:{heat:.3}\">{}</td>", text(cell))
             }
-            _ if cell.chars().count() > LONG => format!("<td class=\"long\">{}</td>", prose(cell)),
-            _ => format!("<td>{}</td>", prose(cell)),
+            _ => format!("<td{}>{}</td>", classes.get(k).unwrap_or(&""), prose(cell)),
         };
-        let row = |row: &Vec<String>| format!("<tr>{}</tr>\n", row.iter().map(one).collect::<String>());
+        let row = |row: &Vec<String>| format!("<tr>{}</tr>\n", row.iter().enumerate().map(one).collect::<String>());
         let rows: String = self.rows.iter().map(row).collect();
         format!(
             "<h3>{}</h3>\n<div class=\"scroll\" tabindex=\"0\"><table class=\"results\">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n",
@@ -63,11 +63,29 @@ impl Table {
         )
     }
 
+    /// How the cells of a column are set.
+    fn class(&self, column: usize) -> &'static str {
+        let long = self.rows.iter().filter_map(|row| row.get(column)).filter(|cell| cell.chars().count() > LONG);
+        let words = |cell: &String| 2 * cell.chars().filter(|c| c.is_alphabetic()).count() > cell.chars().count();
+        match long.map(words).reduce(|a, b| a || b) {
+            None => "",
+            Some(false) => " class=\"long\"",
+            Some(true) => " class=\"long words\"",
+        }
+    }
+
     /// The smallest and the largest number.
     fn ends(&self) -> (f64, f64) {
         let numbers = self.rows.iter().flatten().filter_map(|cell| cell.parse::<f64>().ok());
         numbers.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
     }
+}
+
+/// A cell whose zeros have no sign: what rounds to nothing is below it by nothing.
+fn signless(cell: &str) -> String {
+    let nothing = |digits: &&str| digits.contains('0') && digits.chars().all(|c| c == '0' || c == '.');
+    let word = |word| str::strip_prefix(word, '-').filter(nothing).unwrap_or(word);
+    cell.split(' ').map(word).collect::<Vec<&str>>().join(" ")
 }
 
 #[cfg(test)]
@@ -86,8 +104,18 @@ mod tests {
             assert!(html.contains(cell), "{cell}: {html}");
         }
         assert!(!Table { shaded: false, ..table }.html().contains("heat"));
-        let mut wide = Table::new("t", &["words"]);
-        wide.row(["x".repeat(LONG + 1)]);
-        assert!(wide.html().contains("<td class=\"long\">x"));
+        assert_eq!(["-0.00 ± 0.01", "-0.01", "-", "a  -b"].map(signless), ["0.00 ± 0.01", "-0.01", "-", "a  -b"]);
+        let mut wide = Table::new("t", &["a", "words"]);
+        wide.row(["1".into(), "x".repeat(LONG + 1)]);
+        wide.row(["2, ".repeat(LONG), "y".into()]);
+        wide.row(["-0.00".into(), "-".into()]);
+        let html = wide.html();
+        assert!(html.contains("<th class=\"long\">a</th><th class=\"long words\">words"), "{html}");
+        assert!(
+            html.contains("<td class=\"long\">1<")
+                && html.contains(">0.00<")
+                && html.contains("<td class=\"long words\">y<"),
+            "{html}"
+        );
     }
 }

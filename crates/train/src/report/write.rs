@@ -2,36 +2,65 @@
 
 use super::record::{Point, Record, Summary};
 use super::statement::Statement;
+use super::{followed, page};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Writes `privacy.json`, `summary.json` and `report.html` into `folder`, each atomically.
+/// A file of a run that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+pub struct FileError {
+    /// Which file.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// An error about the file at `path`.
+    pub(super) fn at(path: &Path) -> impl Fn(io::Error) -> FileError {
+        |source| FileError { path: path.to_owned(), source }
+    }
+}
+
+/// Writes `privacy.json`, `summary.json` and `report.html` into `folder`, each atomically. The page has the curves of what was
+/// followed along the run, if anything was.
 ///
 /// `metrics.jsonl` is not written here: it grows while the run goes on.
 ///
 /// # Errors
-/// When a file cannot be written.
-pub fn write(folder: &Path, record: &Record) -> io::Result<()> {
-    write_atomically(&folder.join("privacy.json"), &serde_json::to_vec_pretty(&record.statement)?)?;
-    write_atomically(&folder.join("summary.json"), &serde_json::to_vec_pretty(&record.summary)?)?;
-    write_atomically(&folder.join("report.html"), super::html(record).as_bytes())
+/// Which file cannot be written, and why.
+pub fn write(folder: &Path, record: &Record) -> Result<(), FileError> {
+    let one = |name: &str, bytes: io::Result<Vec<u8>>| {
+        let path = folder.join(name);
+        bytes.and_then(|bytes| write_atomically(&path, &bytes)).map_err(FileError::at(&path))
+    };
+    one("privacy.json", serde_json::to_vec_pretty(&record.statement).map_err(io::Error::from))?;
+    one("summary.json", serde_json::to_vec_pretty(&record.summary).map_err(io::Error::from))?;
+    let curves = followed::along(&followed::looks(folder)?);
+    one("report.html", Ok(page::html_with(record, &curves).into_bytes()))
 }
 
-/// Reads back what [`write()`] and the run left in `folder`; warnings, which only the page shows, are not among it.
+/// Reads back what [`write()`] and the run left in `folder`.
 ///
 /// # Errors
-/// When a file is absent or not what a run writes.
-pub fn read(folder: &Path) -> io::Result<Record> {
-    let text = |name: &str| fs::read_to_string(folder.join(name));
-    let statement: Statement = serde_json::from_str(&text("privacy.json")?)?;
-    let summary: Summary = serde_json::from_str(&text("summary.json")?)?;
-    let points = text("metrics.jsonl")?.lines().map(serde_json::from_str).collect::<Result<Vec<Point>, _>>()?;
-    let config_toml = text("config.toml")?;
+/// Which file is absent, or is not what a run writes.
+pub fn read(folder: &Path) -> Result<Record, FileError> {
+    let statement: Statement = parsed(folder, "privacy.json", |text| Ok(serde_json::from_str(text)?))?;
+    let summary: Summary = parsed(folder, "summary.json", |text| Ok(serde_json::from_str(text)?))?;
+    let points = parsed(folder, "metrics.jsonl", |text| Point::from_lines(text).map_err(|(_, e)| e.into()))?;
+    let config_toml = parsed(folder, "config.toml", |text| Ok(text.to_owned()))?;
     let title = config_toml.parse::<toml::Table>().ok().and_then(|t| Some(t.get("title")?.as_str()?.to_owned()));
     let (title, private) = (title.unwrap_or_default(), statement.private);
-    Ok(Record { title, private, statement, config_toml, summary, points, warnings: Vec::new() })
+    Ok(Record { title, private, statement, config_toml, summary, points })
+}
+
+/// What the text of a file of `folder` says.
+fn parsed<T>(folder: &Path, name: &str, read: impl Fn(&str) -> io::Result<T>) -> Result<T, FileError> {
+    let path = folder.join(name);
+    fs::read_to_string(&path).and_then(|text| read(&text)).map_err(FileError::at(&path))
 }
 
 /// Replaces the file at `path` by `bytes`, all or nothing.
@@ -133,6 +162,33 @@ mod tests {
         });
         assert!(texts.contains(&fs::read(&path).unwrap()));
         assert_eq!(names(folder.path()), ["shared"]);
+    }
+
+    /// What stands in the way of one of the three, as a full disk would, is told of that file.
+    #[test]
+    fn an_error_names_its_file() {
+        for name in ["privacy.json", "summary.json", "report.html"] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join(name)).unwrap();
+            let error = write(folder.path(), &example::private()).unwrap_err();
+            assert_eq!(error.path, folder.path().join(name));
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &example::private()).unwrap();
+        assert_eq!(read(folder.path()).unwrap_err().path, folder.path().join("metrics.jsonl"));
+    }
+
+    /// Whoever writes a report again, as after a private look, loses nothing that stood on it.
+    #[test]
+    fn what_was_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = example::interrupted();
+        write(folder.path(), &record).unwrap();
+        let lines: String = record.points.iter().map(|point| point.to_line().unwrap()).collect();
+        fs::write(folder.path().join("metrics.jsonl"), lines).unwrap();
+        fs::write(folder.path().join("config.toml"), &record.config_toml).unwrap();
+        assert_eq!(read(folder.path()).unwrap(), record);
     }
 
     #[test]

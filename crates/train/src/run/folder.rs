@@ -25,8 +25,9 @@ pub enum FolderError {
 }
 
 /// What a run writes, besides the ledger.
-const RESULTS: [&str; 7] = [
+const RESULTS: [&str; 8] = [
     "metrics.jsonl",
+    "followed.jsonl",
     "model.safetensors",
     "config.toml",
     "privacy.json",

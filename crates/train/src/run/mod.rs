@@ -58,6 +58,9 @@ pub enum RunError {
     /// Starting weights that do not fit, or weights that cannot be stored.
     #[error("{0}")]
     Weights(String),
+    /// A file of results.
+    #[error(transparent)]
+    File(#[from] report::FileError),
     /// A result that cannot be written.
     #[error("cannot write {path}: {source}")]
     Write {
@@ -279,7 +282,7 @@ impl Run {
             let path = folder.join("model.safetensors");
             let bytes = checkpoint::to_bytes(&self.trainer.shown()).map_err(RunError::Weights)?;
             report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
-            report::write(folder, &record).map_err(|source| RunError::Write { path: folder.clone(), source })?;
+            report::write(folder, &record)?;
             if progress.step == self.plan.steps {
                 resume::forget(folder)?;
             }

@@ -59,7 +59,6 @@ pub(super) fn record(run: &Run, points: Vec<Point>, progress: &Progress, trainin
         config_toml: run.config.to_toml(),
         summary: summary(run, progress, training),
         points,
-        warnings: run.warnings.clone(),
     }
 }
 
@@ -97,6 +96,7 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
             None => Randomness::OperatingSystem,
         },
         assumptions: assumptions(config, plan, progress),
+        warnings: run.warnings.clone(),
         interrupted: progress.step < plan.steps,
     }
 }

@@ -1,8 +1,5 @@
 //! What a study found: words, tables, figures; as JSON, as Markdown, and as a page.
-use crate::{
-    diagnose::figures,
-    report::{Table, document, heading, plot::Picture, prose, section, text, write_atomically},
-};
+use crate::report::{Table, document, figures, heading, plot::Picture, prose, section, text, write_atomically};
 use serde::Serialize;
 use std::{io, path::Path};
 

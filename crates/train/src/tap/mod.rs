@@ -311,9 +311,13 @@ impl Taps {
             return out;
         }
         self.each_rows(|p, rows| {
-            let stacked: Vec<f32> = directions.iter().flat_map(|v| v.parameter(p)).copied().collect();
-            if !stacked.is_empty() {
-                let dots = op::linear(&rows, &Tensor::new([k, stacked.len() / k], stacked), None);
+            let len = self.layout.range(p).len();
+            if len > 0 {
+                // In recycled storage: a vector of its own would join the buffers in waiting with every chunk.
+                let mut stacked = Tensor::zeros([k, len]);
+                let both = stacked.data_mut().chunks_mut(len).zip(directions);
+                both.for_each(|(row, v)| row.copy_from_slice(v.parameter(p)));
+                let dots = op::linear(&rows, &stacked, None);
                 out.iter_mut().zip(dots.data()).for_each(|(o, x)| *o += f64::from(*x));
             }
         });

@@ -2,7 +2,7 @@
 use super::{PerExample, Scaling};
 use engine::{
     Device, Part, PartMut, Tensor,
-    op::per_example::{self as op, Scales, Squares},
+    op::per_example::{self as op, Measured, Scales, Squares},
 };
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ const CANCELLED: f64 = 1.0 / 64.0;
 /// `scale * (g_i - shift)`, coordinate by coordinate.
 ///
 /// Where the other tap can be measured as it is (`||s o (b a^T)||^2 = (b^2)^T s^2 (a^2)`), nothing is multiplied out: the shift
-/// adds `||s o shift||^2 - 2 <g_i, s^2 o shift>`. Sums never need rows. If what is measured cancels for anybody, so that f32
-/// might show too small a norm or sum, the rows are formed, for the norms and the sum alike.
+/// adds `||s o shift||^2 - 2 <g_i, s^2 o shift>`, of which an upper bound is taken. Sums never need rows. If what is measured cancels for
+/// anybody, so that f32 might show too small a norm or sum, the rows are formed for the sum, and those who cancel are measured by theirs.
+/// Nobody else's norm changes: bounds and norms differ, and an example's must not depend on who is there beside it.
 pub struct Scaled {
     inner: Box<dyn PerExample>,
     scaling: Arc<Scaling>,
@@ -29,13 +30,6 @@ impl Scaled {
 
     fn scales(&self) -> Scales<'_> {
         self.scaling.of(self.p)
-    }
-
-    /// The norms without rows; none where there is no other way or something cancels.
-    fn closed(&self) -> Option<Vec<f64>> {
-        let all = self.inner.measured(self.scales())?;
-        let cancelled = all.iter().any(|one| one.square < CANCELLED * one.size);
-        (!cancelled).then(|| all.into_iter().map(|one| one.square).collect())
     }
 
     /// Turns plain rows into scaled ones.
@@ -57,17 +51,21 @@ impl PerExample for Scaled {
         self.formed.clone().unwrap_or_else(|| self.enter(self.inner.rows()))
     }
     fn norms(&mut self) -> Squares {
-        if let Some(norms) = self.closed() {
-            return Squares::Host(norms);
+        let measured = self.inner.measured(self.scales());
+        let cancels = |one: &Measured| one.square < CANCELLED * one.size;
+        if let Some(all) = measured.as_ref().filter(|all| !all.iter().any(cancels)) {
+            return Squares::Host(all.iter().map(|one| one.square).collect());
         }
         let rows = self.inner.rows();
-        Squares::Host(match self.scales().shift {
-            None => op::rows_measured(&rows.to(Device::Cpu), self.scales()).into_iter().map(|one| one.square).collect(),
-            Some(_) => {
-                let rows = self.enter(rows);
-                op::rows_norms(self.formed.insert(rows))
-            }
-        })
+        if self.scales().shift.is_none() {
+            let all = op::rows_measured(&rows.to(Device::Cpu), self.scales());
+            return Squares::Host(all.into_iter().map(|one| one.square).collect());
+        }
+        let rows = self.enter(rows);
+        let mut norms = op::rows_norms(self.formed.insert(rows));
+        let apart = measured.iter().flatten().zip(&mut norms).filter(|(one, _)| !cancels(one));
+        apart.for_each(|(one, norm)| *norm = one.square);
+        Squares::Host(norms)
     }
     fn sum(&self, weights: Part, out: PartMut) {
         let weights = weights.to_vec();

@@ -1,5 +1,5 @@
 //! Other coordinates for gradients: each number shifted and scaled by public ones.
-use crate::grads::Grads;
+use crate::{grads::Grads, layer::Parameter};
 use engine::{
     Device,
     op::per_example::{Diagonal, Scales},
@@ -19,8 +19,11 @@ impl Scaling {
     /// If the two are of different layouts.
     pub fn new(scale: Grads, shift: Option<Grads>) -> Self {
         let (scale, shift) = (scale.to(Device::Cpu), shift.map(|shift| shift.to(Device::Cpu)));
-        let diagonal = |p| Diagonal::new(scale.parameter(p), shift.as_ref().map(|shift| shift.parameter(p)));
-        let diagonals = (0..scale.layout().parameters().len()).map(diagonal).collect();
+        let diagonal = |(p, parameter): (usize, &Parameter)| {
+            let d = parameter.shape.iter().skip(1).product();
+            Diagonal::new(scale.parameter(p), shift.as_ref().map(|shift| shift.parameter(p)), d)
+        };
+        let diagonals = scale.layout().parameters().iter().enumerate().map(diagonal).collect();
         Scaling { scale, shift, diagonals }
     }
 

@@ -8,6 +8,9 @@ use super::factors::{Factors, Left};
 use super::inner;
 use crate::memory::Scratch;
 use crate::{Mat, Tensor, Threads, product};
+use shifted::Shifted;
+
+mod shifted;
 
 /// Examples that are multiplied together.
 const ROWS: usize = 512;
@@ -17,36 +20,43 @@ const BLOCK: usize = 1 << 14;
 const FAINT: f64 = 1e-25;
 
 /// What is made of a parameter's scales and shifts once, for all who are measured by them.
-pub struct Diagonal {
+pub struct Diagonal(Kind);
+
+enum Kind {
     /// `(scale / most)^2`.
-    squares: Tensor,
-    most: f32,
-    /// `scale^2 * shift`, and `||scale * shift||^2`.
-    shifted: Option<(Tensor, f64)>,
+    Plain { squares: Tensor, most: f32 },
+    /// With a shift.
+    Shifted(Shifted),
 }
 
 impl Diagonal {
-    /// Of `scale` and `shift`, which are of one length.
+    /// Of `scale` and `shift`, which are of one length, for a parameter whose last axes are of `d` elements: `[p, d]`, `[p]` (one).
     ///
     /// # Panics
-    /// If they are not.
+    /// If they are not, or that is no multiple of `d`.
     #[must_use]
-    pub fn new(scale: &[f32], shift: Option<&[f32]>) -> Self {
-        let most = scale.par_chunks(BLOCK).map(largest).reduce(|| 0.0, f32::max);
+    pub fn new(scale: &[f32], shift: Option<&[f32]>, d: usize) -> Self {
+        if let Some(shift) = shift {
+            return Diagonal(Kind::Shifted(Shifted::new(scale, shift, d)));
+        }
+        let most = largest_of(scale);
         let mut squares = Tensor::unfilled([scale.len()]);
         let blocks = squares.data_mut().par_chunks_mut(BLOCK).zip(scale.par_chunks(BLOCK));
         blocks.for_each(|(to, from)| fill_squares(to, from, most));
-        let shifted = shift.map(|shift| {
-            assert!(scale.len() == shift.len(), "{} scales and {} shifts", scale.len(), shift.len());
-            let mut direction = Tensor::unfilled([scale.len()]);
-            let blocks = direction.data_mut().par_chunks_mut(BLOCK).zip(scale.par_chunks(BLOCK));
-            let blocks = blocks.zip(shift.par_chunks(BLOCK)).map(|((to, s), a)| fill_direction(to, s, a));
-            // Added up in order, so that the sum does not depend on threads.
-            let sums: Vec<f64> = blocks.collect();
-            (direction, sums.into_iter().sum())
-        });
-        Diagonal { squares, most, shifted }
+        Diagonal(Kind::Plain { squares, most })
     }
+
+    /// `||scale * shift||^2`.
+    fn constant(&self) -> f64 {
+        match &self.0 {
+            Kind::Plain { .. } => 0.0,
+            Kind::Shifted(shifted) => shifted.constant(),
+        }
+    }
+}
+
+fn largest_of(x: &[f32]) -> f32 {
+    x.par_chunks(BLOCK).map(largest).reduce(|| 0.0, f32::max)
 }
 
 /// A parameter's scales and shifts, and what was made of them.
@@ -60,14 +70,22 @@ pub struct Scales<'a> {
     pub diagonal: &'a Diagonal,
 }
 
-/// The squared norm of a shifted and scaled gradient, and the sum of the sizes of the terms that it was added up from: where it
+/// The squared norm of a shifted and scaled gradient, or a bound of it, and the sum of the sizes of the terms that it was added up from: where it
 /// is far below that, f32 may have lost it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Measured {
-    /// `||scale * (g - shift)||^2`.
+    /// `||scale * (g - shift)||^2`, or a little more.
     pub square: f64,
     /// At least `||scale * g||^2 + 2 |<scale^2 * shift, g>| + ||scale * shift||^2`.
     pub size: f64,
+}
+
+impl Measured {
+    /// A square that was taken in f64. A gradient is at most as long as the way to the shift and that to the gradient from there, and no
+    /// inner product is larger than the product of its sides.
+    fn of(square: f64, constant: f64) -> Self {
+        Measured { square, size: (square.sqrt() + 2.0 * constant.sqrt()).powi(2) }
+    }
 }
 
 /// The rows of `g` `[n, p]`, measured one number after the other in f64.
@@ -78,21 +96,16 @@ pub struct Measured {
 pub fn rows_measured(g: &Tensor, scales: Scales) -> Vec<Measured> {
     let Scales { scale, shift, diagonal } = scales;
     assert!(scale.len() == g.row_len(), "gradients {g:?} by {} scales", scale.len());
-    let constant = diagonal.shifted.as_ref().map_or(0.0, |(_, square)| *square);
-    let one = |i: usize| {
-        let [square, plain] = match shift {
-            None => [square_by(g.row(i), scale); 2],
-            Some(shift) => squares_by(g.row(i), scale, shift),
-        };
-        // No inner product is larger than the product of its sides.
-        let size = if shift.is_some() { (plain.sqrt() + constant.sqrt()).powi(2) } else { plain };
-        Measured { square, size }
+    let constant = diagonal.constant();
+    let one = |i: usize| match shift {
+        None => Measured::of(square_by(g.row(i), scale), 0.0),
+        Some(shift) => Measured::of(square_from(g.row(i), scale, shift), constant),
     };
     (0..g.rows()).into_par_iter().map(one).collect()
 }
 
-/// The gradients `G_i = b_i a_i^T` of one outer product each, by the closed form: `(b^2)^T scale^2 (a^2)`, and with a shift
-/// `- 2 b^T (scale^2 * shift) a + ||scale * shift||^2` besides. None if the factors have several positions.
+/// The gradients `G_i = b_i a_i^T` of one outer product each, by the closed form: `(b^2)^T scale^2 (a^2)`; with a shift an upper
+/// bound of the square, by products of rounded factors. None if the factors have several positions.
 ///
 /// Factors are divided by their largest entries before they are squared, so that nothing overflows; where terms may have
 /// underflowed the sum is taken again in f64.
@@ -106,50 +119,50 @@ pub fn product_measured(left: Left, b: &Tensor, scales: Scales) -> Option<Vec<Me
     if factors.t != 1 || factors.unfolding.is_some() {
         return None;
     }
-    let mut all = vec![Measured::default(); factors.n];
-    let scratch = || [const { Scratch::new() }; 3];
-    all.par_chunks_mut(ROWS).enumerate().for_each_init(scratch, |scratch, (block, all)| {
-        let (d, p, from) = (factors.d, factors.p, block * ROWS);
-        let rows = from..from + all.len();
-        let a = Mat::new(&factors.a.data()[rows.start * d..rows.end * d], all.len(), d);
-        let b = Mat::new(&factors.b.data()[rows.start * p..rows.end * p], all.len(), p);
-        plain(all, a, b, scales, scratch);
-        if let Some((direction, square)) = &scales.diagonal.shifted {
-            shifted(all, a, b, direction.data(), *square, &mut scratch[0]);
-        }
-    });
-    Some(all)
+    let a = Mat::new(factors.a.data(), factors.n, factors.d);
+    let b = Mat::new(factors.b.data(), factors.n, factors.p);
+    Some(match &scales.diagonal.0 {
+        Kind::Shifted(shifted) => shifted.measured(a, b, scales),
+        Kind::Plain { squares, most } => plain(a, b, squares, (scales.scale, *most)),
+    })
 }
 
 /// `||scale * G_i||^2`.
-fn plain(all: &mut [Measured], a: Mat, b: Mat, Scales { scale, diagonal, .. }: Scales, scratch: &mut [Scratch; 3]) {
+fn plain(a: Mat, b: Mat, squares: &Tensor, scale: (&[f32], f32)) -> Vec<Measured> {
+    let mut all = vec![Measured::default(); a.rows];
+    let scratch = || [const { Scratch::new() }; 3];
+    all.par_chunks_mut(ROWS).enumerate().for_each_init(scratch, |scratch, (block, all)| {
+        let (from, rows) = (block * ROWS, all.len());
+        let a = Mat::new(&a.data[from * a.cols..][..rows * a.cols], rows, a.cols);
+        let b = Mat::new(&b.data[from * b.cols..][..rows * b.cols], rows, b.cols);
+        plain_block(all, a, b, squares, scale, scratch);
+    });
+    all
+}
+
+fn plain_block(
+    all: &mut [Measured],
+    a: Mat,
+    b: Mat,
+    squares: &Tensor,
+    (scale, scale_most): (&[f32], f32),
+    scratch: &mut [Scratch; 3],
+) {
     let [image, left, right] = scratch;
     let (d, p) = (a.cols, b.cols);
     let (left, right, image) = (left.of(a.rows * d), right.of(b.rows * p), image.of(b.rows * p));
     let (a_most, b_most) = (normalised(left, a.data, d), normalised(right, b.data, p));
-    let squares = Mat::new(diagonal.squares.data(), p, d);
+    let squares = Mat::new(squares.data(), p, d);
     product(image, Mat::new(left, a.rows, d), squares.t(), false, Threads::One);
     for (i, measured) in all.iter_mut().enumerate() {
         let sum = inner(&image[i * p..][..p], &right[i * p..][..p]);
-        let most = (f64::from(a_most[i]) * f64::from(b_most[i]) * f64::from(diagonal.most)).powi(2);
+        let most = (f64::from(a_most[i]) * f64::from(b_most[i]) * f64::from(scale_most)).powi(2);
         let square = match sum < FAINT {
             true if most == 0.0 => 0.0,
             true => slow(&a.data[i * d..][..d], &b.data[i * p..][..p], scale),
             false => sum * most,
         };
         *measured = Measured { square, size: square };
-    }
-}
-
-/// What a shift adds.
-fn shifted(all: &mut [Measured], a: Mat, b: Mat, direction: &[f32], square: f64, image: &mut Scratch) {
-    let p = b.cols;
-    let image = image.of(b.rows * p);
-    product(image, a, Mat::new(direction, p, a.cols).t(), false, Threads::One);
-    for (i, measured) in all.iter_mut().enumerate() {
-        let dot = inner(&image[i * p..][..p], &b.data[i * p..][..p]);
-        measured.square += square - 2.0 * dot;
-        measured.size += square + 2.0 * dot.abs();
     }
 }
 
@@ -179,28 +192,6 @@ fn add_shifted_by(out: &mut [f32], sum: &[f32], scale: &[f32], shift: &[f32], to
     }
 }
 
-/// `to = scale^2 shift`, and the sum of `(scale shift)^2`.
-#[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
-fn fill_direction(to: &mut [f32], scale: &[f32], shift: &[f32]) -> f64 {
-    let of = |s: f32, a: f32| (s * s * a, (f64::from(s) * f64::from(a)).powi(2));
-    let mut sums = [0.0f64; LANES];
-    let ((to, to_rest), (s, s_rest), (a, a_rest)) =
-        (to.as_chunks_mut::<LANES>(), scale.as_chunks::<LANES>(), shift.as_chunks::<LANES>());
-    for ((to, s), a) in to.iter_mut().zip(s).zip(a) {
-        for j in 0..LANES {
-            let (direction, square) = of(s[j], a[j]);
-            to[j] = direction;
-            sums[j] += square;
-        }
-    }
-    for ((to, s), a) in to_rest.iter_mut().zip(s_rest).zip(a_rest) {
-        let (direction, square) = of(*s, *a);
-        *to = direction;
-        sums[0] += square;
-    }
-    sums.iter().sum()
-}
-
 /// Lanes that sums are taken in.
 const LANES: usize = 16;
 
@@ -216,29 +207,18 @@ fn square_by(x: &[f32], scale: &[f32]) -> f64 {
     sums.iter().sum::<f64>() + rest.sum::<f64>()
 }
 
-/// The sums of `(scale (x - shift))^2` and of `(scale x)^2`.
+/// The sum of `(scale (x - shift))^2`.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
-fn squares_by(x: &[f32], scale: &[f32], shift: &[f32]) -> [f64; 2] {
-    let of = |x: f32, s: f32, a: f32| {
-        let (x, s) = (f64::from(x), f64::from(s));
-        [((x - f64::from(a)) * s).powi(2), (x * s).powi(2)]
-    };
-    let mut sums = [[0.0f64; LANES]; 2];
+fn square_from(x: &[f32], scale: &[f32], shift: &[f32]) -> f64 {
+    let of = |x: f32, s: f32, a: f32| ((f64::from(x) - f64::from(a)) * f64::from(s)).powi(2);
+    let mut sums = [0.0f64; LANES];
     let ((xs, x_rest), (ss, s_rest), (shifts, a_rest)) =
         (x.as_chunks::<LANES>(), scale.as_chunks::<LANES>(), shift.as_chunks::<LANES>());
     for ((x, s), a) in xs.iter().zip(ss).zip(shifts) {
-        for j in 0..LANES {
-            let [square, plain] = of(x[j], s[j], a[j]);
-            sums[0][j] += square;
-            sums[1][j] += plain;
-        }
+        (0..LANES).for_each(|j| sums[j] += of(x[j], s[j], a[j]));
     }
-    for ((x, s), a) in x_rest.iter().zip(s_rest).zip(a_rest) {
-        let [square, plain] = of(*x, *s, *a);
-        sums[0][0] += square;
-        sums[1][0] += plain;
-    }
-    sums.map(|sums| sums.iter().sum())
+    let rest = x_rest.iter().zip(s_rest).zip(a_rest).map(|((x, s), a)| of(*x, *s, *a));
+    sums.iter().sum::<f64>() + rest.sum::<f64>()
 }
 
 /// The largest size of an element; not a number if any is none.

@@ -16,7 +16,7 @@ use crate::account::pair::{Node, Pair};
 const LITTLE: f64 = 1e-4;
 
 /// The greatest losses of a run together.
-pub(super) struct Atoms {
+pub(in crate::account) struct Atoms {
     /// Their sum; infinite where losses have no greatest.
     greatest: f64,
     /// The logarithm of their chance.
@@ -25,7 +25,7 @@ pub(super) struct Atoms {
 
 impl Atoms {
     /// Of these pairs, so many times each.
-    pub(super) fn new(pairs: &[(Pair, f64)], mirrored: bool) -> Self {
+    pub(in crate::account) fn new(pairs: &[(Pair, f64)], mirrored: bool) -> Self {
         let none = Atoms { greatest: 0.0, log_mass: 0.0 };
         pairs.iter().fold(none, |sum, (pair, count)| {
             let (loss, mass) = top(*pair, mirrored);
@@ -38,7 +38,12 @@ impl Atoms {
         let share = (delta.ln() - self.log_mass).exp() * (1.0 + 1e-9);
         let lower = if share < 1.0 { self.greatest * (1.0 - 1e-12) + (-share).ln_1p() } else { 0.0 };
         let lower = if lower.is_finite() { lower.max(0.0) } else { 0.0 };
-        Ends { lower, upper: self.greatest * (1.0 + 1e-12) }
+        Ends { lower, upper: self.most() }
+    }
+
+    /// No sum of losses is above this.
+    pub(in crate::account) fn most(&self) -> f64 {
+        self.greatest * (1.0 + 1e-12)
     }
 }
 

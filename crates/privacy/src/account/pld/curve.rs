@@ -5,8 +5,8 @@
 //! Claim: [`Question::delta`] is at least the divergence of both directions at this epsilon.
 //!
 //! Argument: every value was asked of [`super::smooth`] at this very epsilon; a direction is passed
-//! over when its moment bound is at most the other's; total variation adds up under composition; and above
-//! the sum of the greatest losses nothing is left. The least of several bounds is a bound. A whole curve ([`Trace`]) keeps the
+//! over when its moment bound is at most the other's; total variation adds up under composition; a delta is enough for an epsilon
+//! that is at least the price at that delta; and above the sum of the greatest losses nothing is left. The least of several bounds is a bound. A whole curve ([`Trace`]) keeps the
 //! lines of the last epsilon that had some made: a line bounds delta at every epsilon, and is asked again as long as its two bounds
 //! are near each other.
 //!
@@ -17,6 +17,7 @@ use super::invert::Inverse;
 use super::plan::Plan;
 use super::smooth::Smooth;
 use super::{Pld, PldCurve};
+use crate::account::{Accountant as _, delta_between};
 
 /// How far apart both ends may be, as a share of delta.
 const WIDE: f64 = 2e-3;
@@ -86,6 +87,12 @@ impl<'a> Trace<'a> {
             question = self.pld.question(self.curve, about);
             let (again, other) = question.delta(epsilon, self.symmetric);
             (best, lines) = (best.min(again), other);
+        }
+        if best >= 1.0 {
+            // Just below the greatest sum of one direction no line will do: what is enough is asked of epsilon.
+            let other = question.delta_about(epsilon, true);
+            let ends = (0.5 * other, (1e3 * other).min(0.9));
+            best = delta_between(ends, |delta| self.pld.epsilon(self.curve, delta).epsilon <= epsilon);
         }
         let plan = question.plan(true);
         self.kept = Some((question, plan, lines));

@@ -53,6 +53,7 @@ pub(crate) use running::Tally;
 
 /// What the accountant by rounded losses makes use of.
 pub(super) mod parts {
+    pub(in crate::account) use super::atoms::Atoms;
     pub(in crate::account) use super::cells::{GREATEST_LOSS, NODES, PIECE, losses};
     pub(in crate::account) use super::compose::{Sum, Term, Window};
     pub(in crate::account) use super::dots::Masses;

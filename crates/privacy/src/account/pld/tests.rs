@@ -5,7 +5,10 @@ use super::compose::{Sum, Term};
 use super::dots::Masses;
 use super::grid::{above, below};
 use super::*;
-use crate::account::fixed_size::{Side, Subset};
+use crate::account::{
+    Prv,
+    fixed_size::{Side, Subset},
+};
 use crate::{Ledger, Sampling};
 use proptest::prelude::*;
 
@@ -118,6 +121,24 @@ fn deltas_belong_to_epsilons() {
     assert!(deltas.windows(2).all(|pair| pair[1] < pair[0]), "{deltas:?}");
     assert!(deltas[3] >= 1e-5 && deltas[3] < 1.01e-5, "{deltas:?}");
     assert!(Pld::default().deltas(&ledger, &[-1.0]).is_err());
+}
+
+/// Removing costs at most 235 times ln(1/(1 - q)) = 2.0139: no delta is lost on either side of where one direction ends, and a
+/// curve has no step there.
+#[test]
+fn the_curve_goes_on_where_one_direction_ends() {
+    let releases = vec![Event::Gaussian { noise_multiplier: 0.6674776447831028 }];
+    let round = Event::Round { sampling: Sampling::Poisson { rate: 512.0 / 60_000.0 }, releases };
+    let ledger = Ledger::planned(Neighbouring::AddRemove, vec![(round, 235)]);
+    let epsilons = [1.98, 1.995, 2.005, 2.00998, 2.0138, 2.014, 2.1];
+    let pld = Pld::default().deltas(&ledger, &epsilons).unwrap();
+    let prv = Prv::default().deltas(&ledger, &epsilons).unwrap();
+    for (k, epsilon) in epsilons.into_iter().enumerate() {
+        // What is vouched for is enough, and a fiftieth less is not.
+        assert!(Pld::default().spent(&ledger, pld[k]).unwrap() <= epsilon + 1e-3, "{epsilon}: {pld:?}");
+        assert!(Pld::default().report(&ledger, 0.98 * pld[k]).unwrap().lower.unwrap() > epsilon, "{epsilon}: {pld:?}");
+        assert!(prv[k] >= 0.999 * pld[k] && prv[k] < 1.2 * pld[k], "{epsilon}: {prv:?} {pld:?}");
+    }
 }
 
 /// A sum this far from zero is outside every window that a grid has room for: what is claimed is still not below its mean,

@@ -8,10 +8,10 @@ use super::{list, section, text};
 
 /// What the caller warns of; nothing when there is nothing.
 pub(super) fn warnings(record: &Record) -> String {
-    if record.warnings.is_empty() {
+    if record.statement.warnings.is_empty() {
         return String::new();
     }
-    section("Warnings", &format!("<div class=\"card warn\">\n{}</div>\n", list(&record.warnings)))
+    section("Warnings", &format!("<div class=\"card warn\">\n{}</div>\n", list(&record.statement.warnings)))
 }
 
 /// What is protected, what epsilon means for an attacker, what is not protected.

@@ -53,7 +53,7 @@ fn strings_of_a_record_stay_text() {
     let mut record = example::interrupted();
     record.title = attack.into();
     record.config_toml = attack.into();
-    record.warnings = vec![attack.into()];
+    record.statement.warnings = vec![attack.into()];
     record.summary.model = attack.into();
     record.summary.optimizer = attack.into();
     let statement = &mut record.statement;

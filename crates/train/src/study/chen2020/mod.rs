@@ -67,7 +67,8 @@ fn failures(results: &mut Results) {
     let flat_to = EXAMPLE_2.descend([1.9], 0.1, 1000, &clip)[1000];
     table.row(["example 2, from 1.9".into(), "0".into(), show(&flat_to), "every point of [-2, 2]".into()]);
     let (best, fixed) = (PLANE.optimum(), PLANE.fixed_point(&clip));
-    table.row(["in the plane".into(), show(&best), show(&fixed), "0.4268424, 0.19148494".into()]);
+    let fixed = format!("{:.7}, {:.8}", fixed[0], fixed[1]);
+    table.row(["in the plane".into(), show(&best), fixed, "0.4268424, 0.19148494".into()]);
     results.part(
         "Where clipping fails",
         vec!["The paper's two examples and one of ours in the plane, without noise: quadratics whose gradients are so skewed that clipping at 1 moves or hides the optimum.".into()],
@@ -84,7 +85,7 @@ fn plane() -> Picture {
     Picture {
         title: "In the plane: two paths, two ends".into(),
         x: Axis::new("first coordinate"),
-        y: Axis::new("second"),
+        y: Axis::new("second coordinate"),
         layers: vec![
             Layer::new("clipped", Mark::Line, 1, path(&flat(1.0))),
             Layer::new("not clipped", Mark::Dashed, 2, path(&|_| 1.0)),

@@ -57,6 +57,12 @@ impl<'a> Told<'a> {
         [spread(&ends), each.join(" "), format!("{:+.2}", mean(&ends) - self.tuned())]
     }
 
+    /// The mean curve of an arm, but for its first quarter, which looks the same for all and leaves no room for the rest.
+    fn late(&self, arm: &str) -> Vec<(f64, f64)> {
+        let all = self.curve(arm);
+        all[all.len() / 4..].to_vec()
+    }
+
     /// The mean curve of an arm.
     fn curve(&self, arm: &str) -> Vec<(f64, f64)> {
         let runs = self.of(arm);
@@ -79,7 +85,7 @@ impl<'a> Told<'a> {
         }
         let first = self.of(&rule("flat")).first().copied();
         let (steps, epsilon) = first.map_or((0, f64::NAN), |made| (made.steps, made.epsilon));
-        let ((c, pace), auto) = (self.best(), self.mean(&rule("auto-s")));
+        let (c, pace) = self.best();
         let words = vec![
             format!(
                 "The tanh CNN of the literature, 26,010 parameters. Every run: {steps} steps, expected lot 2048 of 60,000, \
@@ -91,13 +97,10 @@ impl<'a> Told<'a> {
                 PACE / BOUND
             ),
             format!(
-                "Tuned flat clipping is the best cell of the grid below by the same seeds, which is kind to it: C = {c}, rate \
-                 {pace} / C, {:.2} %. AUTO-S, untuned, is {:+.2} points from it, and {:+.2} from flat clipping with its own \
-                 numbers (wanted: within 0.3 of tuned; published 86.36 against 86.04): {}.",
+                "The last column is the distance from tuned flat clipping: the best cell of the grid below by these test images and these \
+                 seeds, which is kind to it (C = {c}, rate {pace} / C, {:.2} %). It places the rules beside each other and judges none of \
+                 them; AUTO-S and flat clipping are compared in the next section, with settings chosen on held-out images.",
                 self.tuned(),
-                auto - self.tuned(),
-                auto - self.mean(&rule("flat")),
-                holds(auto - self.tuned() >= -0.3)
             ),
         ];
         results.part("All rules, one word changed", words, vec![table], Vec::new());
@@ -129,10 +132,11 @@ impl<'a> Told<'a> {
         )];
         let pictures = WRONG.map(|by| {
             let drawn = moving(self.quick).iter().take(4).enumerate();
-            let mark = |k| if k == 0 { Mark::Dashed } else { Mark::Line };
-            let layer = |(k, name): (usize, &&str)| Layer::new(*name, mark(k), k as u8, self.curve(&start(name, by)));
+            // Rules whose threshold moves end alike: by kinds of marks they are seen one above the other.
+            let marks = [Mark::Dashed, Mark::Line, Mark::Rings, Mark::Dots];
+            let layer = |(k, name): (usize, &&str)| Layer::new(*name, marks[k], k as u8, self.late(&start(name, by)));
             Picture {
-                title: format!("Accuracy from a threshold of {by} C"),
+                title: format!("Accuracy from a threshold of {by} C, after a quarter of the steps"),
                 x: Axis::new("step").whole(),
                 y: Axis::new("accuracy").unit("%"),
                 layers: drawn.map(layer).collect(),
@@ -154,10 +158,10 @@ impl<'a> Told<'a> {
             table.row([(*name).to_owned(), from].into_iter().chain(self.cells(&arm)));
             if (1..4).contains(&k) {
                 let short = name.replace("group norm, ", "").replace("rate 4, lot", "lot");
-                layers.push(Layer::new(short, Mark::Line, k as u8, self.curve(&arm)));
+                layers.push(Layer::new(short, Mark::Line, k as u8, self.late(&arm)));
             }
         }
-        layers.push(Layer::new("tanh CNN", Mark::Dashed, 0, self.curve(&rule("flat"))));
+        layers.push(Layer::new("tanh CNN", Mark::Dashed, 0, self.late(&rule("flat"))));
         let reached = match best.1 {
             "" => "none was run".to_owned(),
             name => format!("the best, {name}, reaches {:.2} % (wanted: above 87.0): {}", best.0, holds(best.0 > 87.0)),
@@ -166,7 +170,7 @@ impl<'a> Told<'a> {
             "The same budget, flat clipping at {BOUND}, SGD with momentum and averaged weights, other networks and lots: {reached}."
         )];
         let picture = Picture {
-            title: "Accuracy by recipe".into(),
+            title: "Accuracy by recipe, after a quarter of the steps".into(),
             x: Axis::new("step").whole(),
             y: Axis::new("accuracy").unit("%"),
             layers,
@@ -199,7 +203,7 @@ impl<'a> Told<'a> {
     }
 }
 
-pub(super) fn holds(it: bool) -> &'static str {
+fn holds(it: bool) -> &'static str {
     if it { "holds" } else { "does not hold" }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn arms(ground: &Ground, model: &Model, results: &mut Results) -> Res
     let all = || Arm::ALL.into_iter().map(|arm| end(ground, model, arm)).collect();
     let Some(ends): Option<Vec<End>> = ground.part("arms", all)? else { return Ok(None) };
     let mut table = Table::new("Final test accuracy (%) by arm", &["arm", "step size", "accuracy", "half-way"]);
-    let looks = [(Mark::Line, 0), (Mark::Dashed, 1), (Mark::Line, 1), (Mark::Joined, 2), (Mark::Joined, 3)];
+    let looks = [(Mark::Line, 0), (Mark::Dashed, 1), (Mark::Dashed, 2), (Mark::Joined, 2), (Mark::Joined, 3)];
     let mut layers = Vec::new();
     for (end, (mark, tone)) in ends.iter().zip(looks) {
         table.row([end.arm.name().into(), rate(ground, end.arm).to_string(), interval(&end.last), interval(&end.half)]);

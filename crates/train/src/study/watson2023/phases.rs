@@ -3,7 +3,11 @@ use super::{
     super::{Results, StudyError, Table, networks::Arm},
     Ground, rate, subject,
 };
-use crate::{diagnose::statistics::mean, model::Model};
+use crate::{
+    diagnose::statistics::mean,
+    model::Model,
+    report::plot::{Axis, Layer, Mark, Picture},
+};
 use serde::{Deserialize, Serialize};
 
 /// What came of a switch.
@@ -45,8 +49,27 @@ pub(super) fn phases(ground: &Ground, model: &Model, results: &mut Results) -> R
     }
     let words = "The first arm until the switch, then the second, each with its own step size. Recovery is looked at in tenths of \
                  what is left; seeds that do not get there are counted in brackets.";
-    results.part("Early or late", vec![words.into()], vec![ends, epochs], Vec::new());
+    results.part("Early or late", vec![words.into()], vec![ends, epochs], vec![picture(&all)]);
     Ok(Some(all))
+}
+
+/// Where a run ends that is private in one phase only, against how long the first phase is.
+fn picture(all: &[Phase]) -> Picture {
+    let line = |from: Arm, to: Arm| -> Vec<(f64, f64)> {
+        let pair = all.iter().filter(|p| p.from == from && p.to == to);
+        pair.map(|p| (p.share as f64, mean(&p.ends))).collect()
+    };
+    let layer = |name: &str, mark, tone, (from, to)| Layer::new(name, mark, tone, line(from, to));
+    Picture {
+        title: "Private early or late".into(),
+        x: Axis::new("switch at").unit("% of steps").within(0.0, 100.0),
+        y: Axis::new("accuracy at the end").unit("%"),
+        layers: vec![
+            layer("DP → SGD", Mark::Joined, 2, (Arm::Dp, Arm::Sgd)),
+            layer("SGD → DP", Mark::Dashed, 3, (Arm::Sgd, Arm::Dp)),
+        ],
+        marks: Vec::new(),
+    }
 }
 
 fn recovery(seeds: &[Option<f64>]) -> String {

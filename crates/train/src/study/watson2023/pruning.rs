@@ -6,7 +6,12 @@ use super::{
     },
     Ground, rate, subject,
 };
-use crate::{grads::Grads, model::Model};
+use crate::{
+    diagnose::statistics::mean,
+    grads::Grads,
+    model::Model,
+    report::plot::{Axis, Layer, Mark, Picture},
+};
 use privacy::{Key, Purpose};
 use serde::{Deserialize, Serialize};
 
@@ -49,8 +54,27 @@ pub(super) fn pruning(
          Masked gradients are measured and noised on kept coordinates alone.",
         ground.size.steps, public.accuracy
     )];
-    results.part("Pruning", words, vec![table], Vec::new());
+    let pictures = [true, false].map(|prune| picture(&public.masks, prune)).to_vec();
+    results.part("Pruning", words, vec![table], pictures);
     Ok(Some(public.masks))
+}
+
+/// Accuracy against the share that is kept, where the rest is pruned, or frozen.
+fn picture(masks: &[Pruned], prune: bool) -> Picture {
+    let line = |magnitude: bool| -> Vec<(f64, f64)> {
+        let row = masks.iter().filter(|one| one.prune == prune && one.magnitude == magnitude);
+        row.map(|one| (one.keep, mean(&one.ends))).collect()
+    };
+    Picture {
+        title: format!("The rest {}", if prune { "pruned" } else { "frozen" }),
+        x: Axis::new("share of weights kept").log(),
+        y: Axis::new("test accuracy").unit("%"),
+        layers: vec![
+            Layer::new("magnitude", Mark::Joined, 2, line(true)),
+            Layer::new("random", Mark::Dashed, 3, line(false)),
+        ],
+        marks: Vec::new(),
+    }
 }
 
 fn all(ground: &Ground, model: &Model) -> Result<Public, StudyError> {

@@ -122,6 +122,9 @@ fn a_veiled_step_is_the_noisy_step() {
             assert_eq!(all(&got), all(&want));
             assert_eq!(all(&seen), all(&want));
         }
+    }
+}
+
 /// The deviation that a GPU is told is never below the one that was charged, and next to it.
 #[test]
 fn deviations_are_not_rounded_down() {

@@ -26,7 +26,7 @@ mod part;
 mod tensor;
 mod window;
 
-pub use cuda::{Aside, DeviceError, Gpu, Group, Precision, Ranks, Taken, Usage, guard};
+pub use cuda::{DeviceError, Gpu, Group, Precision, Ranks, Taken, Usage, guard};
 pub use device::Device;
 pub use kernel::Level;
 pub use mat::Mat;

@@ -68,15 +68,6 @@ impl Tensor {
         Self { data: Storage::host(memory::take(volume(&shape))), shape }
     }
 
-    /// A tensor of unspecified contents, for whoever says himself what they are: on a GPU.
-    #[must_use]
-    pub fn unwritten_on(device: Device, shape: impl Into<Vec<usize>>) -> Self {
-        match device {
-            Device::Cpu => Self::zeros(shape),
-            Device::Cuda(_) => Self::unfilled_on(device, shape),
-        }
-    }
-
     /// As [`Tensor::unfilled`], on a device.
     pub(crate) fn unfilled_on(device: Device, shape: impl Into<Vec<usize>>) -> Self {
         let shape = shape.into();

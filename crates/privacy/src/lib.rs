@@ -136,12 +136,13 @@ mod sample;
 mod season;
 mod state;
 mod tuning;
+mod veil;
 
 pub use account::{Account, AccountError, Accountant, Curve, Price, Unpriced};
 pub use calibrate::{CalibrateError, Calibrated, Found, noise_multiplier, sample_rate, steps};
 pub use correlated::{Correlated, White};
 pub use event::{Event, Neighbouring, Sampling};
-pub use ledger::{Ahead, Ledger, LedgerError, Round};
+pub use ledger::{Ledger, LedgerError, Round};
 pub use mechanism::{Mechanism, ScalarGaussian, Source};
 pub use odometer::{Filter, FilterError, Odometer, rounds_left};
 pub use random::{Key, KeyError, Purpose, Stream};
@@ -149,3 +150,4 @@ pub use sample::{BallsInBins, Draw, FixedSize, Poisson, SampleError, Sampler, Sh
 pub use season::{Strategy, tree_depth};
 pub use state::{Bounded, Privatized, Secret, Sum};
 pub use tuning::{Trials, TuningError};
+pub use veil::{Numbers, Veil, Veiled};

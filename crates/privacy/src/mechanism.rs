@@ -18,8 +18,8 @@ pub trait Mechanism<T>: Send {
     fn unit(&mut self, source: &Source, blank: T) -> T;
 
     /// Whether [`Mechanism::unit`] is nothing but the standard normals of [`Source::stream`] in their order, as
-    /// [`Sum::add_white`](crate::Sum::add_white) says. The door may then make and add them itself, piece by piece: the
-    /// mechanism is not asked, and noise never lies in memory as a whole.
+    /// [`Sum::veiled`](crate::Sum::veiled) says. The door may then lay them over the sum itself: the mechanism is not asked,
+    /// and noise never lies in memory as a whole.
     fn is_white(&self) -> bool {
         false
     }

@@ -15,7 +15,7 @@
 //!
 //! Checked by: the `compile_fail` examples of the crate page, and `tests::a_look_costs_everything` below.
 
-use crate::{Event, Ledger, LedgerError, Stream};
+use crate::{Event, Ledger, LedgerError, Veil};
 
 /// What privacy needs to know about a sum: nothing but its vector-space structure.
 pub trait Sum {
@@ -32,17 +32,17 @@ pub trait Sum {
     {
         self.add(other.scale(by))
     }
-    /// `self + by * z`, where `z` has `stream`'s standard normals in the place of [`Sum::blank`]'s zeros, as a mechanism that
-    /// [is white](crate::Mechanism::is_white) makes them: for types that can do it in one pass over memory. Others are
-    /// given back as they are.
+    /// The same with white noise, whose elements are in the place of [`Sum::blank`]'s zeros, as a mechanism that
+    /// [is white](crate::Mechanism::is_white) makes them: for types that can put themselves [behind](Veil::over) it, and so
+    /// add it as they are read. Others are given back as they are.
     ///
     /// # Errors
     /// The sum itself, with nothing added.
-    fn add_white(self, stream: &Stream, by: f64) -> Result<Self, Self>
+    fn veiled(self, veil: &Veil) -> Result<Self, Self>
     where
         Self: Sized,
     {
-        let _ = (stream, by);
+        let _ = veil;
         Err(self)
     }
 }

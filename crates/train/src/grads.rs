@@ -2,9 +2,12 @@
 //!
 //! Gradients, steps and noise are all such points. One buffer keeps noise, sums and optimizers to single passes over
 //! memory; the [`Layout`] says which stretch belongs to which parameter.
+mod numbers;
+mod sum;
+
 use crate::layer::Parameter;
 use engine::{Device, Part, PartMut, Tensor, op};
-use privacy::Stream;
+use numbers::Numbers;
 use rayon::prelude::*;
 use std::{
     borrow::Cow,
@@ -85,11 +88,12 @@ impl Layout {
 /// the GPU again.
 ///
 /// A factor is remembered, and multiplied in by the next pass over the numbers: a pass of its own would take as long as
-/// gradient descent's whole step. On a GPU so is a term that was added.
+/// gradient descent's whole step. On a GPU so is a term that was added, and on the host the noise of a release, which cannot be
+/// told from the numbers any more.
 #[derive(Clone)]
 pub struct Grads {
     layout: Arc<Layout>,
-    flat: Tensor,
+    flat: Numbers,
     /// What is still to be added to `flat`, and times what.
     plus: Option<Box<(Tensor, f64)>>,
     /// What their sum is still to be multiplied with. 0 stands for zeros, whatever they hold.
@@ -102,6 +106,7 @@ pub struct Grads {
 
 impl Grads {
     fn of(layout: Arc<Layout>, flat: Tensor) -> Self {
+        let flat = Numbers::Plain(flat);
         Grads { layout, flat, plus: None, by: 1.0, product: OnceLock::new(), mirror: OnceLock::new() }
     }
 
@@ -110,11 +115,11 @@ impl Grads {
         self.mirror.take();
         let (plus, by) = (self.plus.take(), std::mem::replace(&mut self.by, 1.0));
         match self.product.take() {
-            Some(product) if plus.is_some() || by != 1.0 => self.flat = *product,
-            _ if by == 0.0 => self.flat = Tensor::zeros_on(self.device(), self.flat.shape()),
-            _ => complete(&mut self.flat, plus.as_deref(), by),
+            Some(product) if plus.is_some() || by != 1.0 => self.flat = Numbers::Plain(*product),
+            _ if by == 0.0 => self.flat = Numbers::Plain(Tensor::zeros_on(self.device(), [self.flat.len()])),
+            _ => complete(self.flat.get_mut(), plus.as_deref(), by),
         }
-        &mut self.flat
+        self.flat.get_mut()
     }
 
     /// The numbers on the host.
@@ -130,13 +135,13 @@ impl Grads {
 
     /// The numbers before they are multiplied, and with what (not 0).
     pub(crate) fn factors(&self) -> (&Tensor, f64) {
-        if self.by == 0.0 || self.plus.is_some() { (self.tensor(), 1.0) } else { (&self.flat, self.by) }
+        if self.by == 0.0 || self.plus.is_some() { (self.tensor(), 1.0) } else { (self.flat.get(), self.by) }
     }
 
     /// The same, and a term that is to be added to the numbers before they are multiplied, with its own factor.
-    pub(crate) fn terms(&self) -> (&Tensor, f64, Option<(&Tensor, f64)>) {
+    fn terms(&self) -> (&Tensor, f64, Option<(&Tensor, f64)>) {
         match self.plus.as_deref() {
-            Some((plus, size)) if self.by != 0.0 => (&self.flat, self.by, Some((plus, *size))),
+            Some((plus, size)) if self.by != 0.0 => (self.flat.get(), self.by, Some((plus, *size))),
             _ => (self.factors().0, self.factors().1, None),
         }
     }
@@ -147,7 +152,7 @@ impl Grads {
         if unwritten {
             let (device, len) = (self.device(), self.flat.len());
             // Its memory may serve what is made.
-            self.flat = Tensor::zeros([0]);
+            self.flat = Numbers::Plain(Tensor::zeros([0]));
             *self = Grads::of(self.layout.clone(), make(device, len));
         }
         unwritten
@@ -156,14 +161,6 @@ impl Grads {
     /// All zeros.
     pub fn zeros(layout: &Arc<Layout>) -> Self {
         Grads::of(layout.clone(), Tensor::zeros_on(layout.device, [layout.len()]))
-    }
-
-    /// All zeros, which on a GPU are not written down.
-    pub(crate) fn blank_of(layout: &Arc<Layout>) -> Self {
-        match layout.device {
-            Device::Cpu => Grads::zeros(layout),
-            device => Grads { by: 0.0, ..Grads::of(layout.clone(), Tensor::unwritten_on(device, [layout.len()])) },
-        }
     }
 
     /// Wraps a flat buffer.
@@ -197,18 +194,18 @@ impl Grads {
     pub fn tensor(&self) -> &Tensor {
         let product = || {
             if self.by == 0.0 {
-                return Box::new(Tensor::zeros_on(self.device(), self.flat.shape()));
+                return Box::new(Tensor::zeros_on(self.device(), [self.flat.len()]));
             }
-            let mut product = self.flat.clone();
+            let mut product = self.flat.get().clone();
             complete(&mut product, self.plus.as_deref(), self.by);
             Box::new(product)
         };
-        if self.by == 1.0 && self.plus.is_none() { &self.flat } else { self.product.get_or_init(product) }
+        if self.by == 1.0 && self.plus.is_none() { self.flat.get() } else { self.product.get_or_init(product) }
     }
 
     fn into_tensor(mut self) -> Tensor {
         self.changing();
-        self.flat
+        self.flat.into_tensor()
     }
 
     /// All numbers, on whatever device, to change.
@@ -308,7 +305,17 @@ impl Grads {
     pub fn adam_step(self, m: &Grads, v: &Grads, rate: f32, root: f32, eps: f32) -> Self {
         let (m, v) = (m.beside(&self), v.beside(&self));
         // What was to be multiplied is overwritten.
-        Grads::of(self.layout, op::adam_step(self.flat, &m, &v, rate, root, eps))
+        Grads::of(self.layout, op::adam_step(self.flat.into_tensor(), &m, &v, rate, root, eps))
+    }
+
+    /// Takes the step that these numbers are: adds them to tensors that lie one after the other as the layout says, on the same
+    /// device, in one pass over what is still to be multiplied and added.
+    pub(crate) fn walk(&self, tensors: &mut [Tensor]) {
+        if self.plus.is_none() && self.by != 0.0 && self.flat.walk(tensors, self.by) {
+            return;
+        }
+        let (numbers, by, plus) = self.terms();
+        op::walk_all(tensors, numbers, by, plus);
     }
 
     /// Numbers of one layout from several devices as one, by `sum` of their tensors; where the first are.
@@ -323,7 +330,7 @@ impl Grads {
     fn come_home(&mut self) {
         if self.device() != Device::Cpu {
             let kept = self.mirror.take();
-            self.flat = kept.unwrap_or_else(|| self.tensor().to_host());
+            self.flat = Numbers::Plain(kept.unwrap_or_else(|| self.tensor().to_host()));
             (self.plus, self.by, self.product) = (None, 1.0, OnceLock::new());
         }
     }
@@ -353,41 +360,6 @@ fn complete(numbers: &mut Tensor, plus: Option<&(Tensor, f64)>, by: f64) {
     }
     if by != 1.0 {
         op::scale(numbers, by);
-    }
-}
-
-impl privacy::Sum for Grads {
-    fn add(self, other: Self) -> Self {
-        let (other, layout) = (other.beside(&self), self.layout.clone());
-        Grads::of(layout, op::add(self.into_tensor(), &other))
-    }
-    fn scale(mut self, by: f64) -> Self {
-        self.multiply(by);
-        self
-    }
-    fn blank(&self) -> Self {
-        match self.device() {
-            Device::Cpu => Grads::zeros(&self.layout.on(Device::Cpu)),
-            Device::Cuda(_) => Grads { by: 0.0, ..Grads::of(self.layout.clone(), self.flat.clone()) },
-        }
-    }
-    fn add_scaled(mut self, other: Self, by: f64) -> Self {
-        let (other, scale) = other.factors_beside(&self);
-        if self.device() != Device::Cpu && self.plus.is_none() && self.by == 1.0 {
-            self.plus = Some(Box::new((other.into_owned(), by * scale)));
-            (self.mirror, self.product) = (OnceLock::new(), OnceLock::new());
-            return self;
-        }
-        op::add_scaled(self.changing(), &other, by * scale);
-        self
-    }
-    fn add_white(mut self, stream: &Stream, by: f64) -> Result<Self, Self> {
-        if self.device() != Device::Cpu {
-            return Err(self);
-        }
-        let blocks = self.changing().data_mut().par_chunks_mut(BLOCK).enumerate();
-        blocks.for_each(|(k, block)| stream.add_normal((k * BLOCK) as u64, by, block));
-        Ok(self)
     }
 }
 

@@ -209,14 +209,13 @@ impl Trainer {
             Method::Private { rule, noise, residuals } => {
                 rule.begin(scene.step);
                 let mut round = self.ledger.open(&draw);
-                let early = noise.ahead(&**rule, &round, &layout);
                 let lots = self.team.each(scene.weights, &draw, piece, |weights, share| {
                     scene.clipped((weights, share), &**rule, residuals.as_ref())
                 });
                 let lot = self.team.merge(lots).close(&**rule, &layout);
                 let deviation = noise.deviation(&**rule, round.sensitivity(&lot.sum), scene.step) / scene.lot;
                 let about = (scene.step, scene.lot);
-                let mean = lot.release(&mut **rule, noise, residuals, (&mut round, early), &layout, about)?;
+                let mean = lot.release(&mut **rule, noise, residuals, &mut round, &layout, about)?;
                 let step = chained(mean, deviation).map(|step| rule.confine(step));
                 match auto {
                     None => step,

@@ -26,12 +26,6 @@ pub struct Gpu {
     pub(crate) multiprocessors: usize,
     pub(super) context: sys::CUcontext,
     pub(super) stream: sys::CUstream,
-    /// A second stream, for what has time, and an event to go from one to the other.
-    pub(super) beside: sys::CUstream,
-    pub(super) mark: sys::CUevent,
-    /// Whether there is work on the second stream that was not waited for, and whether kernels go there now.
-    pub(super) forked: AtomicBool,
-    pub(super) turned: AtomicBool,
     /// Whether work is written down, and what.
     pub(super) recording: AtomicBool,
     pub(super) recorder: Mutex<Recorder>,
@@ -132,10 +126,6 @@ impl Gpu {
                 multiprocessors,
                 context,
                 stream,
-                beside: second_stream().map_err(wrong)?,
-                mark: result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING).map_err(wrong)?,
-                forked: AtomicBool::new(false),
-                turned: AtomicBool::new(false),
                 recording: AtomicBool::new(false),
                 recorder: Mutex::default(),
                 graphs: AtomicUsize::new(0),
@@ -281,19 +271,4 @@ impl Gpu {
     pub(super) fn give(&self, address: u64) {
         lock(&self.arena).give(address);
     }
-}
-
-/// A stream whose work gives way to others'.
-///
-/// # Safety
-/// A context is current.
-unsafe fn second_stream() -> Result<sys::CUstream, DriverError> {
-    let (mut least, mut greatest, mut stream) = (0, 0, std::ptr::null_mut());
-    let apart = sys::CUstream_flags::CU_STREAM_NON_BLOCKING as u32;
-    // SAFETY: places for the answers.
-    unsafe {
-        sys::cuCtxGetStreamPriorityRange(&raw mut least, &raw mut greatest).result()?;
-        sys::cuStreamCreateWithPriority(&raw mut stream, apart, least).result()?;
-    }
-    Ok(stream)
 }

@@ -2,150 +2,40 @@
 // Gram matrix. Linear maps whose gradients are larger than their Gram matrices, all in one launch: one map alone has too few
 // pieces for all multiprocessors. TF32, on Hopper's tensor cores; the twin of op/per_example/ghost.rs.
 //
-// A piece is 128 rows of both matrices of an example by 128 columns (on the diagonal) or 256, of the lower half; what
-// lies off the diagonal counts twice. A block of two warpgroups makes the piece of a a^T, puts it aside, makes that of b b^T
-// and multiplies them. WIDE: pieces may have 256 columns; without it every example has at most 128 rows. STAGES
-// slabs of rows and columns are on their way or read at a time.
+// An example's matrices are cut into squares of SPAN rows and columns. A block makes a square on the diagonal, from one slab of SPAN rows, of
+// which each strip of 64 rows is multiplied with itself and those above it; WIDE: two blocks side by side make a square below
+// the diagonal, 128 rows each, which counts twice. One warp has slabs copied, STAGES of them at a time; two
+// warpgroups multiply. A block makes its part of a a^T, puts it aside, makes that of b b^T and multiplies them.
 //
 // Tensor cores cut sums off at every step, which showed 2^-24 of the sum a step of eight where it shows most (all numbers
 // positive). After LONG numbers a sum is put aside, to which the next is added in f32, to nearest.
 
-#undef KERNEL
-#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, WIDE ? 1 : 2)
-#define COLUMNS (WIDE ? 256 : 128)
+#define THREADS 256
 #define LONG 4096
 #define TURN (LONG / DEPTH)
-// Slabs of a stage: columns, and with WIDE rows.
-#define STAGE (SLAB * (WIDE ? 3 : 1))
+#define STRIP (64 * DEPTH)
+#define NUMBERS (WIDE ? 128 : 64)
+#define CLUSTER (WIDE ? 2 : 1)
+#define SPAN (128 * CLUSTER)
+// Numbers of a stage: a square's columns, and below the diagonal 128 of its rows.
+#define STAGE (WIDE ? 6 * STRIP : 2 * STRIP)
 
-// A parameter: its factors' addresses, distances of rows and widths, rows of an example, its first piece, and `gram_norms`'s slack.
+// A parameter: its factors, their widths, rows of an example, its first part, and `gram_norms`'s slack.
 struct Map {
-    const float* a;
-    i64 a_row, d;
-    const float* b;
-    i64 b_row, p, t, first;
+    Boxed a, b;
+    i64 d, p, t, first;
     double slack;
 };
 
-// Where a piece lies: its rows are block `row` of 128, its columns blocks `column` and, if wide, the next.
-struct Place {
-    int row, column;
-    bool wide;
+// What a block makes next: a square of an example of a map, by its row and column of squares, and where the parts go.
+struct Item {
+    u32 map, example, row, column, part, unused;
 };
 
-// Piece `k` of the lower half of `blocks`: row by row from the last, in each from the left. The longest first.
-__device__ __forceinline__ Place place(int k, int blocks) {
-    int row = blocks - 1;
-    for (; k >= row / 2 + 1; --row) k -= row / 2 + 1;
-    return {row, 2 * k, 2 * k < row};
-}
-__device__ __forceinline__ int pieces(int t) {
-    int blocks = (t + ROWS - 1) / ROWS, half = blocks / 2;
-    return blocks % 2 ? (half + 1) * (half + 1) : half * (half + 1);
-}
-
-// The accumulators are put aside, or added to what is there.
-template <int N> __device__ __forceinline__ void put(float* aside, float (&acc)[N], bool add) {
-    await_products<0>();
-    hold(acc);
-#pragma unroll
-    for (int e = 0; e < N; ++e) {
-        float* to = aside + e * THREADS + threadIdx.x;
-        *to = add ? *to + acc[e] : acc[e];
-    }
-}
-
-// The sum of products of numbers put aside (two parts if `more`) with the accumulators, off the diagonal twice, and of the
-// roots of those on it. Sixteen products at a time are added in f32.
-template <int N>
-__device__ __forceinline__ double2 sums(const float (&acc)[N], const float* aside, const float* other, bool more, Place at) {
-    int lane = threadIdx.x % 32, row = at.row * ROWS + threadIdx.x / 32 * 16 + lane / 4, column = at.column * ROWS + lane % 4 * 2;
-    double sum = 0.0, size = 0.0;
-#pragma unroll
-    for (int e = 0; e < N; e += 16) {
-        float part = 0.0f;
-#pragma unroll
-        for (int i = e; i < e + 16; ++i) {
-            float left = aside[i * THREADS + threadIdx.x], right = acc[i];
-            if (more) right += other[i * THREADS + threadIdx.x];
-            part = fmaf(left, right, part);
-            if (row + i % 4 / 2 * 8 == column + i / 4 * 8 + i % 2) size += sqrtf(fmaxf(left * right, 0.0f));
-        }
-        sum += at.column + e / 64 == at.row ? part : 2.0 * part;
-    }
-    return make_double2(sum, size);
-}
-
-// The piece of the two Gram matrices at `at` of an example whose factors begin at `a` and `b`: the sum of their products, and
-// the sum of the roots of products on the diagonal. `aside` has room for two pieces.
-template <int N>
-__device__ __forceinline__ double2 piece(const Map& map, const float* a, const float* b, Place at, float* stages, float* aside) {
-    constexpr int SLABS = N / 128 == 1 ? 1 : 3;
-    float acc[N / 2], *other = aside + ROWS * COLUMNS;
-    int d = (int)map.d, p = (int)map.p, first = (d + DEPTH - 1) / DEPTH, steps = first + (p + DEPTH - 1) / DEPTH;
-    // Where rows are: among the columns, where the piece ends on the diagonal.
-    int rows = N == 128 ? 0 : at.column + 1 == at.row ? 1 : 2, half = threadIdx.x / 128;
-    int blocks[SLABS];
-#pragma unroll
-    for (int s = 0; s < SLABS; ++s) blocks[s] = (s == 2 ? at.row : at.column + s) * ROWS;
-    Lines<SLABS> lines;
-    lines.start(a, map.a_row, d, blocks, (int)map.t);
-    auto load = [&](int step) {
-        if (step == first) lines.start(b, map.b_row, p, blocks, (int)map.t);
-        if (step < steps) lines.copy(stages + step % STAGES * STAGE, rows + 1);
-        commit_copies();
-    };
-    for (int step = 0; step < STAGES - 2; ++step) load(step);
-    for (int step = 0; step < steps; ++step) {
-        await_copies<STAGES - 3>();
-        __syncthreads();
-        int since = step < first ? step : step - first;
-        if (since % TURN == 0 && step > 0) put(step > first ? other : aside, acc, (step > first ? since : step) > TURN);
-        const float* stage = stages + step % STAGES * STAGE;
-        u64 left = slab_at(stage + rows * SLAB + half * SLAB / 2), right = slab_at(stage);
-        hold(acc);
-        begin_products();
-#pragma unroll
-        for (int k = 0; k < DEPTH / 8; ++k) multiply(acc, left + 2 * k, right + 2 * k, k > 0 || since % TURN != 0);
-        commit_products();
-        // Both warpgroups are done with the step before the last, whose place this takes.
-        load(step + STAGES - 2);
-        await_products<1>();
-    }
-    await_products<0>();
-    hold(acc);
-    return sums(acc, aside, other, steps - first > TURN, at);
-}
-
-// parts[piece] for all pieces of all maps, which blocks take one after the other (`taken` is 0 before). `aside` has room for two times ROWS by COLUMNS numbers a block.
-KERNEL grams(const Map* __restrict__ maps, int count, int all, u32* __restrict__ taken, float* __restrict__ aside,
-             double2* __restrict__ parts) {
-    extern __shared__ float shared[];
-    __shared__ u32 next;
-    float* stages = (float*)(((u64)shared + 1023) / 1024 * 1024);
-    aside += (i64)blockIdx.x * 2 * ROWS * COLUMNS;
-    for (;;) {
-        __syncthreads();
-        if (threadIdx.x == 0) next = atomicAdd(taken, 1);
-        __syncthreads();
-        // From the last: a model's head, whose pieces take longest, is last of its maps.
-        int k = all - 1 - (int)next;
-        if (k < 0) return;
-        int m = 0;
-        while (m + 1 < count && maps[m + 1].first <= k) ++m;
-        Map map = maps[m];
-        int each = pieces((int)map.t), local = k - (int)map.first;
-        Place at = place(local % each, ((int)map.t + ROWS - 1) / ROWS);
-        const float *a = map.a + local / each * map.t * map.a_row, *b = map.b + local / each * map.t * map.b_row;
-#if WIDE
-        double2 mine = at.wide ? piece<256>(map, a, b, at, stages, aside)
-                                 : piece<128>(map, a, b, at, stages, aside);
-#else
-        double2 mine = piece<128>(map, a, b, at, stages, aside);
-#endif
-        double sum = block_sum(mine.x), size = block_sum(mine.y);
-        if (threadIdx.x == 0) parts[k] = make_double2(sum, size);
-    }
+// Parts of an example: eight warps' of each block for every square.
+__device__ __forceinline__ int parts_of(i64 t) {
+    int squares = (int)((t + SPAN - 1) / SPAN);
+    return 8 * CLUSTER * (squares * (squares + 1) / 2);
 }
 
 // Upper bounds of squared norms `[count, n]` from the pieces' parts, as `gram_norms` of per_example.cu.
@@ -153,12 +43,181 @@ KERNEL norms_of_grams(const Map* __restrict__ maps, int count, i64 n, const doub
                       double* __restrict__ out, double unit, double middle) {
     i64 at = THREAD;
     if (at >= count * n) return;
-    Map map = maps[at / n];
-    int each = pieces((int)map.t);
+    const Map& map = maps[at / n];
+    int each = parts_of(map.t);
     const double2* part = parts + map.first + at % n * each;
     double sum = 0.0, size = 0.0;
     for (int k = 0; k < each; ++k) sum += part[k].x, size += part[k].y;
     double square = sum + map.slack * size * size;
     double norm = middle * sqrt(square < 0.0 ? 0.0 : square) + unit * size;
     out[at] = norm * norm;
+}
+
+// Slabs on their way and read, round and round, and the barriers that tell of each that it is there and that it may be written.
+struct Ring {
+    float* stages;
+    u64 *there, *free;
+    int stage;
+    u32 parity;
+    __device__ __forceinline__ float* slab() { return stages + stage * STAGE; }
+    __device__ __forceinline__ void next() {
+        if (++stage == STAGES) stage = 0, parity ^= 1;
+    }
+    // A warpgroup is done with a stage, here and where the other block's copies go.
+    __device__ __forceinline__ void release(int done) {
+        if (threadIdx.x % 128 < CLUSTER) arrive_at(free + done, threadIdx.x % 128);
+    }
+};
+
+// Has the slabs of an item copied.
+__device__ __forceinline__ void copy_item(const Map& map, Item item, Ring& ring, int rank) {
+    see(&map.a), see(&map.b);
+    bool below = item.row != item.column;
+    int column = item.column * SPAN + 128 * rank, row = item.row * SPAN + 128 * rank, example = (int)item.example;
+    for (int factor = 0; factor < 2; ++factor) {
+        const Boxed* matrix = factor ? &map.b : &map.a;
+        int width = (int)(factor ? map.p : map.d);
+        for (int x = 0; x < width; x += DEPTH, ring.next()) {
+            float* slab = ring.slab();
+            u64* there = ring.there + ring.stage;
+            await(ring.free + ring.stage, ring.parity ^ 1);
+            arrive_expecting(there, 4 * DEPTH * (below ? SPAN + 128 : SPAN));
+            if (!WIDE) {
+                copy_box(slab, matrix, x, 0, example, there);
+                continue;
+            }
+            copy_box(slab + 2 * STRIP * rank, matrix, x, column, example, there, 3);
+            if (below) copy_box(slab + 4 * STRIP, matrix, x, row, example, there);
+        }
+    }
+}
+
+// The products of the next `count` slabs, from 0: of 64 rows, `left` numbers behind the stage's first, with its first 2 N rows.
+template <int N> __device__ __forceinline__ void multiply_slabs(float (&acc)[N], Ring& ring, int left, int count) {
+    int before = 0;
+    for (int step = 0; step < count; ++step) {
+        await(ring.there + ring.stage, ring.parity);
+        u64 rows = slab_at(ring.slab() + left), columns = slab_at(ring.slab());
+        begin_products();
+#pragma unroll
+        for (int k = 0; k < DEPTH / 8; ++k) multiply(acc, rows + 2 * k, columns + 2 * k, k + step > 0);
+        commit_products();
+        await_products<1>();
+        if (step > 0) ring.release(before);
+        before = ring.stage;
+        ring.next();
+    }
+    await_products<0>();
+    hold(acc);
+    ring.release(before);
+}
+
+// The accumulators are put aside, or added to what is there.
+template <int N> __device__ __forceinline__ void put(float4* aside, float (&acc)[N], bool add) {
+#pragma unroll
+    for (int e = 0; e < N; e += 4) {
+        float4 x = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        if (add) x = aside[e / 4 * THREADS];
+        aside[e / 4 * THREADS] = make_float4(x.x + acc[e], x.y + acc[e + 1], x.z + acc[e + 2], x.w + acc[e + 3]);
+    }
+}
+
+// The sum of products of numbers put aside (two parts if `more`) with the accumulators, twice but for the last 64 columns where those are
+// on the diagonal, and of the roots of those on it. Sixteen products at a time are added in f32.
+template <int N>
+__device__ __forceinline__ double2 sums(const float (&acc)[N], const float4* aside, const float4* other, bool more, bool diagonal) {
+    int lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
+    double sum = 0.0, size = 0.0;
+#pragma unroll
+    for (int e = 0; e < N; e += 16) {
+        bool last = diagonal && e / 32 == N / 32 - 1;
+        float part = 0.0f;
+#pragma unroll
+        for (int i = e; i < e + 16; i += 4) {
+            float4 x = aside[i / 4 * THREADS], y = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            if (more) y = other[i / 4 * THREADS];
+            float left[4] = {x.x, x.y, x.z, x.w}, right[4] = {y.x, y.y, y.z, y.w};
+#pragma unroll
+            for (int k = 0; k < 4; ++k) {
+                float product = left[k] * (right[k] + acc[i + k]);
+                part = fmaf(left[k], right[k] + acc[i + k], part);
+                if (last && row + k / 2 * 8 == i % 32 / 4 * 8 + lane % 4 * 2 + k % 2) size += sqrtf(fmaxf(product, 0.0f));
+            }
+        }
+        sum += last ? part : 2.0 * part;
+    }
+    return make_double2(sum, size);
+}
+
+// A warpgroup's part of an item: 64 rows, `left` numbers behind a stage's first, by its first 2 N: the sum of products of the two
+// factors', and of the roots of those on the diagonal. `aside` has room for two parts. `all` are registers for the largest part.
+template <int N>
+__device__ __forceinline__ double2 piece(float (&all)[NUMBERS], const Map& map, Ring& ring, int left, bool diagonal, float4* aside) {
+    float(&acc)[N] = *(float(*)[N])all;
+    float4* other = aside + NUMBERS / 4 * THREADS;
+    int d = (int)((map.d + DEPTH - 1) / DEPTH), p = (int)((map.p + DEPTH - 1) / DEPTH);
+    for (int from = 0; from < d; from += TURN) {
+        multiply_slabs(acc, ring, left, min(TURN, d - from));
+        put(aside, acc, from > 0);
+    }
+    for (int from = 0; from < p; from += TURN) {
+        multiply_slabs(acc, ring, left, min(TURN, p - from));
+        if (from + TURN < p) put(other, acc, from > 0);
+    }
+    return sums(acc, aside, other, p > TURN, diagonal);
+}
+
+// A warpgroup's part of an item: on the diagonal a short strip and a long one go to a block.
+__device__ __forceinline__ double2 part_of(float (&acc)[NUMBERS], const Map& map, Item item, Ring& ring, int rank, float4* aside) {
+    int half = threadIdx.x / 128;
+#if WIDE
+    bool diagonal = item.row == item.column;
+    int strip = half ? 3 - rank : rank;
+    if (!diagonal || strip == 3) return piece<128>(acc, map, ring, diagonal ? 3 * STRIP : (4 + half) * STRIP, diagonal, aside);
+    if (strip == 2) return piece<96>(acc, map, ring, 2 * STRIP, true, aside);
+#else
+    int strip = half;
+#endif
+    if (strip == 1) return piece<64>(acc, map, ring, STRIP, true, aside);
+    return piece<32>(acc, map, ring, 0, true, aside);
+}
+
+#undef KERNEL
+#define KERNEL extern "C" __global__ void __cluster_dims__(CLUSTER) __launch_bounds__(THREADS + (WIDE ? 128 : 32), WIDE ? 1 : 2)
+
+// parts[item.part, warp] for the items of each block, which are those from `starts[block]` on. `aside` has room for 2 times 160 numbers a thread.
+KERNEL grams(const Map* __restrict__ maps, const u64* __restrict__ starts, const Item* __restrict__ items, float4* __restrict__ aside,
+             double2* __restrict__ parts) {
+    extern __shared__ float shared[];
+    __shared__ u64 barriers[2 * STAGES];
+    Ring ring = {(float*)(((u64)shared + 1023) / 1024 * 1024), barriers, barriers + STAGES, 0, 0};
+    int rank = WIDE ? (int)rank_in_cluster() : 0;
+    if (threadIdx.x == 0) {
+        for (int k = 0; k < STAGES; ++k) start_barrier(ring.there + k, 1), start_barrier(ring.free + k, 2 * CLUSTER);
+        show_barriers();
+    }
+    __syncthreads();
+    if (WIDE) meet_cluster();
+    const u64* list = starts + blockIdx.x / CLUSTER;
+    u32 from = (u32)list[0], to = (u32)list[1];
+    if (threadIdx.x >= THREADS) {
+#if WIDE
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+#endif
+        if (threadIdx.x == THREADS) for (u32 k = from; k < to; ++k) copy_item(maps[items[k].map], items[k], ring, rank);
+    } else {
+#if WIDE
+        asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+#endif
+        float acc[NUMBERS] = {};
+        aside += (i64)blockIdx.x * (NUMBERS / 2) * THREADS + threadIdx.x;
+        for (u32 k = from; k < to; ++k) {
+            double2 mine = part_of(acc, maps[items[k].map], items[k], ring, rank, aside);
+            double sum = warp_sum(mine.x), size = warp_sum(mine.y);
+            if (threadIdx.x % 32 == 0) parts[8 * (CLUSTER * items[k].part + rank) + threadIdx.x / 32] = make_double2(sum, size);
+        }
+    }
+    // Nobody leaves while the other block may still write here.
+    __syncwarp();
+    if (WIDE) meet_cluster();
 }

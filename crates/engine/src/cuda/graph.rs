@@ -1,10 +1,10 @@
-//! A list of work as a CUDA graph, and work on a second stream beside the first.
+//! A list of work as a CUDA graph.
 
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 use std::sync::atomic::Ordering;
 
-use cudarc::driver::result::{self, DriverError, event};
+use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
 use super::error::guard;
@@ -45,28 +45,14 @@ impl Graph {
         self.work.len() == len
     }
 
-    /// A graph of `work`, which was carried out before and is not now; none where some library refuses. Work on the second stream
-    /// ends with it.
+    /// A graph of `work`, which was carried out before and is not now; none where some library refuses.
     pub(super) fn of(gpu: &Gpu, work: Vec<Work>, head: bool) -> Option<Graph> {
-        let open = |work: &Work| match work {
-            Work::Fork => 1,
-            Work::Join => -1,
-            _ => 0,
-        };
-        let open = work.iter().map(open).sum::<i32>() > 0;
         let mut graph = null_mut();
         // SAFETY: a live stream, on which nothing is being captured.
         let (nodes, ended) = unsafe {
             let relaxed = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
             sys::cuStreamBeginCapture_v2(gpu.stream, relaxed).result().ok()?;
-            let all = || {
-                let nodes = work.iter().map(|work| capture(gpu, work)).collect::<Vec<_>>();
-                if open {
-                    gpu.carry_out(&Work::Join);
-                }
-                nodes
-            };
-            let nodes = guard(all);
+            let nodes = guard(|| work.iter().map(|work| capture(gpu, work)).collect::<Vec<_>>());
             (nodes, sys::cuStreamEndCapture(gpu.stream, &raw mut graph).result())
         };
         let nodes: Option<Vec<sys::CUgraphNode>> = nodes.ok().and_then(|nodes| nodes.into_iter().collect());
@@ -129,16 +115,15 @@ unsafe fn destroy(graph: sys::CUgraph, executable: sys::CUgraphExec) {
 /// Adds a piece of work to the graph that is being captured: its node if it is a kernel, null for others, none on failure.
 fn capture(gpu: &Gpu, work: &Work) -> Option<sys::CUgraphNode> {
     gpu.carry_out(work);
-    let Work::Kernel(kernel) = work else {
+    let Work::Kernel(_) = work else {
         return Some(null_mut());
     };
-    let stream = if kernel.aside { gpu.beside } else { gpu.stream };
     let mut status = sys::CUstreamCaptureStatus::CU_STREAM_CAPTURE_STATUS_NONE;
     let (mut nodes, mut edges, mut count) = (null(), null(), 0);
     // SAFETY: places for the answers; the nodes are the driver's own until the next piece is captured.
     unsafe {
         let asked = sys::cuStreamGetCaptureInfo_v3(
-            stream,
+            gpu.stream,
             &raw mut status,
             null_mut(),
             null_mut(),
@@ -201,15 +186,12 @@ impl Gpu {
                     self.check("upload", self.timed("upload", upload));
                 }
                 Work::Call { call, .. } => call(),
-                Work::Fork => self.follow(self.beside, self.stream),
-                Work::Join => self.follow(self.stream, self.beside),
             }
         }
     }
 
     fn run(&self, kernel: &Kernel) {
         let (mut pointers, [x, y, z]) = (pointers(kernel), kernel.grid.blocks);
-        let stream = if kernel.aside { self.beside } else { self.stream };
         // SAFETY: the arguments are slots of 8 bytes, of which a kernel reads the low bytes of its parameter's size; that
         // they are the right ones is the launching operation's business, as is that buffers are large enough.
         let done = self.timed(kernel.name, || unsafe {
@@ -218,60 +200,10 @@ impl Gpu {
                 (x, y, z),
                 (kernel.grid.threads, 1, 1),
                 kernel.grid.shared,
-                stream,
+                self.stream,
                 &mut pointers[..kernel.count],
             )
         });
         self.check(kernel.name, done);
-    }
-
-    /// What is asked of one stream from now on happens after all that was asked of the other until now.
-    fn follow(&self, stream: sys::CUstream, other: sys::CUstream) {
-        // SAFETY: streams of this GPU, and an event of its context; a wait is for the event as it is recorded now.
-        unsafe {
-            self.check("event", event::record(self.mark, other));
-            let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
-            self.check("waiting", result::stream::wait_event(stream, self.mark, flags));
-        }
-    }
-
-    /// Whether kernels go to the second stream now.
-    pub(crate) fn is_turned(&self) -> bool {
-        self.turned.load(Ordering::Relaxed)
-    }
-
-    /// `work`, whose kernels run beside what is asked for after it, when there is room, until the other answer is dropped: nothing
-    /// that they read or write may be used before. One such piece of work at a time; another is done as usual.
-    pub fn aside<R>(&'static self, work: impl FnOnce() -> R) -> (Aside, R) {
-        if self.profiling.load(Ordering::Relaxed) || self.forked.swap(true, Ordering::Relaxed) {
-            return (Aside(None), work());
-        }
-        self.submit(Work::Fork);
-        let aside = Aside(Some(self));
-        self.turned.store(true, Ordering::Relaxed);
-        let _back = Back(self);
-        (aside, work())
-    }
-}
-
-/// Work on the second stream; dropped, the first waits for it.
-#[must_use = "what is dropped at once is waited for at once"]
-pub struct Aside(Option<&'static Gpu>);
-
-impl Drop for Aside {
-    fn drop(&mut self) {
-        if let Some(gpu) = self.0 {
-            gpu.submit(Work::Join);
-            gpu.forked.store(false, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Kernels go to the first stream again.
-struct Back(&'static Gpu);
-
-impl Drop for Back {
-    fn drop(&mut self) {
-        self.0.turned.store(false, Ordering::Relaxed);
     }
 }

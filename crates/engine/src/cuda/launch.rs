@@ -28,10 +28,10 @@ impl Gpu {
             return;
         }
         let function = self.function(kernel, defines);
-        let (mut slots, aside) = ([0; 24], self.is_turned());
+        let mut slots = [0; 24];
         slots[..arguments.len()].copy_from_slice(arguments);
         let count = arguments.len();
-        self.submit(Work::Kernel(Kernel { name: kernel, function, grid, arguments: slots, count, aside }));
+        self.submit(Work::Kernel(Kernel { name: kernel, function, grid, arguments: slots, count }));
     }
 
     /// The kernel of this name; its program is compiled and loaded with the first of its kernels.

@@ -3,12 +3,12 @@
 //! The driver and NVIDIA's libraries are opened when a GPU is first asked for: the same program runs on machines without
 //! one. Operations stand in `op/` beside their CPU twins and launch the kernels of the `.cu` files here; products go to
 //! cuBLAS, convolutions to cuDNN. Each GPU has one stream, so that memory can be reused as soon as the host lets go of it, and
-//! nothing waits for the GPU except reading a result; beside it runs only what is kept until it was waited for (`graph.rs`). Small
-//! steps are launched in one go (`recorder.rs`). GPUs that work together stand in `group.rs`.
+//! nothing waits for the GPU except reading a result. Small steps are launched in one go (`recorder.rs`). GPUs that work together stand in `group.rs`.
 
 pub(crate) mod aligned;
 mod arena;
 pub(crate) mod blas;
+mod boxes;
 mod compile;
 pub(crate) mod dnn;
 mod error;
@@ -30,7 +30,6 @@ mod transfer;
 pub use arena::Usage;
 pub use error::{DeviceError, guard};
 pub use gpu::Gpu;
-pub use graph::Aside;
 pub use group::Group;
 pub(crate) use launch::{Argument, Grid, arguments};
 pub(crate) use padded::Padded;

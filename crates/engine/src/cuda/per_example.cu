@@ -183,11 +183,11 @@ KERNEL total_norms(const u64* table, int count, double* out, int groups, const d
         if ((threadIdx.x & 31) == 0) values[k] = value;
     }
     __syncthreads();
-    for (int group = threadIdx.x; group < groups; group += blockDim.x) {
+    for (int group = threadIdx.x >> 5; group < groups; group += blockDim.x >> 5) {
         double sum = 0.0;
-        for (int k = 0; k < count; ++k)
-            if ((int)table[5 * k + 4] == group) sum += values[k];
-        out[i * groups + group] = sum;
+        for (int k = threadIdx.x & 31; k < count; k += 32) sum += (int)table[5 * k + 4] == group ? values[k] : 0.0;
+        sum = warp_sum(sum);
+        if ((threadIdx.x & 31) == 0) out[i * groups + group] = sum;
     }
     if (!curves) return;
     __syncthreads();

@@ -4,7 +4,7 @@
 //! [`Gpu::in_one_go`] what is asked for is written down. As long as it follows what was asked for before, nothing is launched; if it
 //! did so to the end (of the section, or until somebody reads a result), all of it is launched as ONE graph (`graph.rs`), with
 //! today's arguments. Where it stops to follow, what was held back is launched, and everything after it as it comes. What was asked
-//! for twice becomes a graph: two of them, where it is long enough, the first of which is launched as soon as all of it was asked for,
+//! for twice becomes a graph: several of them, where it is long enough, each of which is launched as soon as all of it was asked for,
 //! so that the GPU has something to do while the host asks for the rest.
 //!
 //! # Why this is private
@@ -28,8 +28,8 @@ use super::launch::Grid;
 const LONGEST: usize = 128;
 /// Shorter ones are not worth a graph.
 const SHORTEST: usize = 4;
-/// Longer ones begin with a graph of so many pieces that does not wait for the rest.
-const HEAD: usize = 8;
+/// Longer ones begin with graphs of so many pieces, none of which waits for what comes after it.
+const HEADS: [usize; 3] = [4, 8, 8];
 /// Graphs that are kept.
 const GRAPHS: usize = 32;
 /// Sections that are remembered to have been seen.
@@ -49,13 +49,9 @@ pub(super) enum Work {
     Upload { to: u64, from: usize, bytes: usize },
     /// A library's call, and all that it depends on.
     Call { key: [u64; WORDS], call: Box<dyn Fn() + Send> },
-    /// The second stream goes on from here.
-    Fork,
-    /// The first stream waits for the second.
-    Join,
 }
 
-/// A kernel with its arguments, on the first stream or aside.
+/// A kernel with its arguments.
 #[derive(Clone, Copy)]
 pub(super) struct Kernel {
     pub(super) name: &'static str,
@@ -63,20 +59,16 @@ pub(super) struct Kernel {
     pub(super) grid: Grid,
     pub(super) arguments: [u64; 24],
     pub(super) count: usize,
-    pub(super) aside: bool,
 }
 
 impl Work {
     /// Whether a graph that has this piece can carry out the other in its place, but for a kernel's arguments.
     fn fits(&self, other: &Work) -> bool {
         match (self, other) {
-            (Work::Kernel(a), Work::Kernel(b)) => {
-                (a.function, a.grid, a.count, a.aside) == (b.function, b.grid, b.count, b.aside)
-            }
+            (Work::Kernel(a), Work::Kernel(b)) => (a.function, a.grid, a.count) == (b.function, b.grid, b.count),
             (Work::Copy { to, from, bytes }, Work::Copy { to: t, from: f, bytes: b }) => (to, from, bytes) == (t, f, b),
             (Work::Clear { address, bytes }, Work::Clear { address: a, bytes: b }) => (address, bytes) == (a, b),
             (Work::Call { key, .. }, Work::Call { key: other, .. }) => key == other,
-            (Work::Fork, Work::Fork) | (Work::Join, Work::Join) => true,
             _ => false,
         }
     }
@@ -85,13 +77,13 @@ impl Work {
     fn hash(&self, hasher: &mut DefaultHasher) {
         std::mem::discriminant(self).hash(hasher);
         match self {
-            Work::Kernel(Kernel { function, grid, count, aside, .. }) => {
-                (function, grid.blocks, grid.threads, grid.shared, count, aside).hash(hasher);
+            Work::Kernel(Kernel { function, grid, count, .. }) => {
+                (function, grid.blocks, grid.threads, grid.shared, count).hash(hasher);
             }
             Work::Copy { to, from, bytes } => (to, from, bytes).hash(hasher),
             Work::Clear { address, bytes } => (address, bytes).hash(hasher),
             Work::Call { key, .. } => key.hash(hasher),
-            Work::Upload { .. } | Work::Fork | Work::Join => {}
+            Work::Upload { .. } => {}
         }
     }
 }
@@ -113,8 +105,6 @@ pub(super) struct Recorder {
     /// Those used last at the end.
     graphs: Vec<Graph>,
     seen: VecDeque<u64>,
-    /// Whether the first stream waits for the second already, sooner than it was asked to.
-    joined: bool,
     /// Sections that cannot be graphs.
     refused: VecDeque<u64>,
 }
@@ -126,7 +116,6 @@ impl Default for Recorder {
             mode: Mode::Following(Vec::new()),
             graphs: Vec::new(),
             seen: VecDeque::new(),
-            joined: false,
             refused: VecDeque::new(),
         }
     }
@@ -134,9 +123,6 @@ impl Default for Recorder {
 
 impl Recorder {
     fn add(&mut self, gpu: &Gpu, work: Work) {
-        if matches!(work, Work::Join) && std::mem::take(&mut self.joined) {
-            return;
-        }
         match &mut self.mode {
             Mode::Following(graphs) => {
                 let at = self.log.len();
@@ -146,7 +132,7 @@ impl Recorder {
                     self.log.iter().for_each(|work| gpu.carry_out(work));
                     self.mode = Mode::Launching;
                 } else if graphs.iter().any(|graph| self.graphs[*graph].is_head_of(self.log.len())) {
-                    self.launch_head(gpu);
+                    self.settle(gpu);
                 }
             }
             Mode::Launching => {
@@ -161,14 +147,6 @@ impl Recorder {
         }
     }
 
-    /// What was asked for is all of a first graph, which is launched; the rest follows.
-    fn launch_head(&mut self, gpu: &Gpu) {
-        let open =
-            count(&self.log, |work| matches!(work, Work::Fork)) > count(&self.log, |work| matches!(work, Work::Join));
-        self.joined |= open;
-        self.settle(gpu);
-    }
-
     /// Everything that was held back is launched; another section begins.
     fn settle(&mut self, gpu: &Gpu) {
         let log = std::mem::take(&mut self.log);
@@ -180,9 +158,6 @@ impl Recorder {
                         self.graphs.push(graph);
                     } else {
                         log.iter().for_each(|work| gpu.carry_out(work));
-                        if self.joined {
-                            gpu.carry_out(&Work::Join);
-                        }
                     }
                 }
                 _ => log.iter().for_each(|work| gpu.carry_out(work)),
@@ -199,9 +174,8 @@ impl Recorder {
 
     /// A section that was launched piece by piece, for the second time, becomes a graph.
     fn learn(&mut self, gpu: &Gpu, mut log: Vec<Work>) {
-        let split = count(&log, |work| matches!(work, Work::Fork)) != count(&log, |work| matches!(work, Work::Join));
         let upload = log.iter().any(|work| matches!(work, Work::Upload { .. }));
-        if log.len() < SHORTEST || split || upload || !Graph::possible(gpu) {
+        if log.len() < SHORTEST || upload || !Graph::possible(gpu) {
             return;
         }
         let mut hasher = DefaultHasher::new();
@@ -214,14 +188,11 @@ impl Recorder {
             return remember(&mut self.seen, hash);
         }
         let mut made = Vec::new();
-        if log.len() > 2 * HEAD {
-            let mut rest = log.split_off(HEAD);
-            let open = count(&log, |work| matches!(work, Work::Fork)) > count(&log, |work| matches!(work, Work::Join));
-            if let Some(join) = rest.iter().position(|work| matches!(work, Work::Join)).filter(|_| open) {
-                rest.remove(join);
+        for head in HEADS {
+            if log.len() > 2 * head {
+                let rest = log.split_off(head);
+                made.push(Graph::of(gpu, std::mem::replace(&mut log, rest), true));
             }
-            made.push(Graph::of(gpu, log, true));
-            log = rest;
         }
         made.push(Graph::of(gpu, log, false));
         match made.into_iter().collect::<Option<Vec<Graph>>>() {
@@ -232,10 +203,6 @@ impl Recorder {
             }
         }
     }
-}
-
-fn count(log: &[Work], wanted: fn(&Work) -> bool) -> usize {
-    log.iter().filter(|work| wanted(work)).count()
 }
 
 fn remember(list: &mut VecDeque<u64>, hash: u64) {
@@ -254,7 +221,6 @@ impl Drop for End {
         self.0.recording.store(false, Ordering::Relaxed);
         if std::thread::panicking() {
             recorder.log.clear();
-            recorder.joined = false;
             recorder.begin();
         } else {
             recorder.settle(self.0);

@@ -9,6 +9,9 @@ use crate::{PartMut, Tensor};
 /// Numbers that are worked through at a time.
 const BLOCK: usize = 1 << 14;
 
+/// Numbers that are made at a time: they stay in the first cache.
+const FEW: usize = 1 << 11;
+
 /// Models of fewer numbers are small.
 const SMALL: usize = 1 << 20;
 
@@ -147,7 +150,26 @@ pub fn walk(w: &mut Tensor, step: crate::Part, by: f32) {
         return step.on(gpu, |step| gpu.launch("walk", Grid::over(len), arguments![w, step, len]));
     }
     let blocks = w.data_mut().par_chunks_mut(BLOCK).zip(step.host().par_chunks(BLOCK));
-    blocks.for_each(|(w, step)| w.iter_mut().zip(step).for_each(|(w, d)| *w += by * d));
+    blocks.for_each(|(w, step)| add(w, step, by));
+}
+
+/// Where each of the tensors begins, if they lie one after the other, and how long all are.
+fn starts(tensors: &[Tensor]) -> (Vec<usize>, usize) {
+    let mut len = 0;
+    let starts = tensors.iter().map(|tensor| {
+        len += tensor.len();
+        len - tensor.len()
+    });
+    (starts.collect(), len)
+}
+
+/// `f(place, numbers)` for stretches of tensors that lie one after the other, in parallel, on the host.
+fn stretches(tensors: &mut [Tensor], f: impl Fn(usize, &mut [f32]) + Sync) {
+    let (starts, _) = starts(tensors);
+    tensors.par_iter_mut().zip(&starts).for_each(|(tensor, start)| {
+        let blocks = tensor.data_mut().par_chunks_mut(BLOCK).enumerate();
+        blocks.for_each(|(k, block)| f(start + k * BLOCK, block));
+    });
 }
 
 /// Adds `by (step + size plus)` to tensors that lie one after the other in `step`; on a GPU in one go. Products are taken in f64.
@@ -155,13 +177,8 @@ pub fn walk(w: &mut Tensor, step: crate::Part, by: f32) {
 /// # Panics
 /// If the lengths differ, or if there is a `plus` on the host.
 pub fn walk_all(tensors: &mut [Tensor], step: &Tensor, by: f64, plus: Option<(&Tensor, f64)>) {
-    let len: usize = tensors.iter().map(Tensor::len).sum();
+    let (starts, len) = starts(tensors);
     assert!(len == step.len(), "a step of {} elements for {len}", step.len());
-    let starts = tensors.iter().scan(0, |at, tensor| {
-        *at += tensor.len();
-        Some(*at - tensor.len())
-    });
-    let starts: Vec<usize> = starts.collect();
     if let Some(gpu) = step.gpu() {
         let rows = tensors.iter_mut().zip(&starts).flat_map(|(tensor, start)| [tensor.address_mut(), *start as u64]);
         let size = plus.map_or(0.0, |(_, size)| size);
@@ -173,8 +190,24 @@ pub fn walk_all(tensors: &mut [Tensor], step: &Tensor, by: f64, plus: Option<(&T
         return gpu.launch("walk_all", Grid::blocks(len.div_ceil(block), 1, 256), list);
     }
     assert!(plus.is_none(), "a term beside a step on the host");
-    for (tensor, start) in tensors.iter_mut().zip(starts) {
-        let part = step.part(start..start + tensor.len());
-        walk(tensor, part, by as f32);
-    }
+    let (step, by) = (step.data(), by as f32);
+    stretches(tensors, |at, w| add(w, &step[at..at + w.len()], by));
+}
+
+/// As [`walk_all`] on the host, by a step that is never in memory as a whole: `make` writes its numbers from a place on.
+pub fn walk_made(tensors: &mut [Tensor], by: f64, make: impl Fn(usize, &mut [f32]) + Sync) {
+    let by = by as f32;
+    stretches(tensors, |mut at, w| {
+        let mut step = [0.0; FEW];
+        for w in w.chunks_mut(FEW) {
+            let step = &mut step[..w.len()];
+            make(at, step);
+            add(w, step, by);
+            at += w.len();
+        }
+    });
+}
+
+fn add(w: &mut [f32], step: &[f32], by: f32) {
+    w.iter_mut().zip(step).for_each(|(w, d)| *w += by * d);
 }

@@ -45,20 +45,12 @@ pub fn normals(device: Device, len: usize, cipher: Cipher) -> Tensor {
     out
 }
 
-/// Threads on a multiprocessor for noise that is made beside other work.
-const ASIDE: u32 = 64;
-
 fn make_normals(out: &mut Tensor, by: f32, cipher: Cipher, add: bool) {
     let (len, at) = (out.len(), out.address_mut());
     let [a, b, c, d, nonce] = cipher.slots();
     let gpu = gpu_of(out);
     let list = arguments![a, b, c, d, nonce, add, 0u64, len, by, at];
-    // Beside other work a few warps everywhere are enough, and leave it its room.
-    let grid = match gpu.is_turned() {
-        true => Grid::blocks(len.div_ceil(16 * ASIDE as usize).min(gpu.multiprocessors), 1, ASIDE),
-        false => Grid::over(len.div_ceil(16)),
-    };
-    gpu.launch("add_normals", grid, list);
+    gpu.launch("add_normals", Grid::over(len.div_ceil(16)), list);
 }
 
 /// The stream's words from number `from` on, made on a GPU and copied to the host.

@@ -49,7 +49,7 @@ pub use curve::{Curve, Weighing};
 pub use each::in_vectors;
 pub(crate) use each::rows_at_least;
 pub use embedding::{LookedUp, Present, embedding, look_up, silence};
-pub use flat::{adam_step, add_scaled, blend, blend_square, copy, finite, scale, square, walk, walk_all};
+pub use flat::{adam_step, add_scaled, blend, blend_square, copy, finite, scale, square, walk, walk_all, walk_made};
 pub use gather::{Table, add_to_each, pad_rows};
 pub use gelu::{Approximation, gelu, gelu_backward};
 pub use group_norm::{group_norm, group_norm_backward};

@@ -24,7 +24,7 @@ mod book;
 mod line;
 mod round;
 
-pub use round::{Ahead, Round};
+pub use round::Round;
 
 use crate::{Draw, Event, Neighbouring, Sampling};
 use book::Book;
@@ -265,11 +265,6 @@ impl Ledger {
     pub fn close(&mut self) -> Result<(), LedgerError> {
         self.seal();
         self.book.as_mut().map_or(Ok(()), Book::close)
-    }
-
-    /// Which release of the open round the next one is.
-    fn slot(&self) -> Option<u8> {
-        self.open.as_ref().and_then(|open| u8::try_from(open.releases.len()).ok())
     }
 
     /// Charges one release of the open round, durably, and says which release of the round it is.

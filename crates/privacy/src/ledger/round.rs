@@ -9,11 +9,9 @@
 //!
 //! Argument: the standard deviation is computed here, from the same event that is written into the ledger; the
 //! mechanism contributes unit noise alone, from a stream that no other release has: its nonce holds the step and the
-//! slot, and the ledger refuses a second round of the same key and step. White noise may be made and added here piece by
-//! piece, which changes who makes it and not what it is: the mechanism is not asked, and sees no more than before. It may also be
-//! begun before the sum is there ([`Round::ahead`]): unit noise is a function of key, step and slot, and is made the same whenever it
-//! is made. What is ahead cannot be looked at, copied or used twice; it is added, after the charge, to the release that its stream
-//! belongs to, or else to none. Several releases from one draw are one event,
+//! slot, and the ledger refuses a second round of the same key and step. White noise may be laid over the sum as a
+//! [`Veil`](crate::Veil), and is then added to each stretch as it is read, which changes when it is made and not what it is: the mechanism
+//! is not asked, and sees no more than before, and the sum is out of reach without it. Several releases from one draw are one event,
 //! since the same examples are in all of them (adding their amplified costs would under-report).
 //! *Seasons.* What the strategy assumes of participation is checked against how the draw was made, here and not in the
 //! configuration: recurring batches of one key, no sooner than its separation; a Poisson draw is refused. The ticket is on
@@ -24,11 +22,10 @@
 //!
 //! Checked by: `tests::the_noise_charged_is_the_noise_added`, `tests::no_two_releases_share_noise`,
 //! `tests::a_draw_is_released_from_once`, `tests::what_cannot_be_noised_is_refused`, `tests::a_season_is_bought_once`,
-//! `tests::a_season_is_of_one_key_and_so_many_rounds`, `tests::a_season_wants_batches_that_recur`, `tests::noise_that_was_ahead_is_the_same_noise`,
-//! `tests::noise_ahead_of_another_release_is_not_used`.
+//! `tests::a_season_is_of_one_key_and_so_many_rounds`, `tests::a_season_wants_batches_that_recur`.
 
 use super::{Ledger, LedgerError};
-use crate::{Bounded, Draw, Event, Key, Mechanism, Privatized, Source, Sum};
+use crate::{Bounded, Draw, Event, Key, Mechanism, Privatized, Source, Sum, Veil};
 use std::sync::Arc;
 
 /// One draw of the data and all that is released from it. Each release is charged as it is made; dropping the round only
@@ -38,15 +35,6 @@ pub struct Round<'a> {
     ledger: &'a mut Ledger,
     key: Arc<Key>,
     step: u64,
-}
-
-/// Unit noise that was begun before its sum was there: for [`Round::release_with`] and nobody else.
-#[must_use = "noise that no release uses was made for nothing"]
-pub struct Ahead<T> {
-    noise: T,
-    key: Arc<Key>,
-    step: u64,
-    slot: u8,
 }
 
 impl<'a> Round<'a> {
@@ -66,38 +54,13 @@ impl<'a> Round<'a> {
         value: Bounded<T>,
         mechanism: &mut dyn Mechanism<T>,
     ) -> Result<Privatized<T>, LedgerError> {
-        self.release_with(value, mechanism, None)
-    }
-
-    /// Begins the unit noise of the next release, while its sum is still being made: for devices that do both at once. None
-    /// where the mechanism's noise is not white, since that may depend on what was released before. `blank` is of the sum's shape.
-    pub fn ahead<T: Sum>(&self, mechanism: &mut dyn Mechanism<T>, blank: impl FnOnce() -> T) -> Option<Ahead<T>> {
-        let (key, step, slot) = (self.key.clone(), self.step, self.ledger.slot()?);
-        let source = Source::new(&self.key, step, slot);
-        mechanism.is_white().then(|| Ahead { noise: mechanism.unit(&source, blank()), key, step, slot })
-    }
-
-    /// As [`Round::release`], with noise that was begun [ahead](Round::ahead). What is ahead of another release is not used.
-    ///
-    /// # Errors
-    /// As [`Round::release`].
-    pub fn release_with<T: Sum>(
-        &mut self,
-        value: Bounded<T>,
-        mechanism: &mut dyn Mechanism<T>,
-        ahead: Option<Ahead<T>>,
-    ) -> Result<Privatized<T>, LedgerError> {
         let event = mechanism.event(self.step);
         let (sum, bound) = value.into_parts();
         let deviation = self.deviation(&event, bound)?;
         let slot = self.ledger.charge(event)?;
-        let own =
-            |ahead: &Ahead<T>| (ahead.step, ahead.slot) == (self.step, slot) && Arc::ptr_eq(&ahead.key, &self.key);
-        if let Some(ahead) = ahead.filter(own).filter(|_| mechanism.is_white()) {
-            return Ok(Privatized::published(sum.add_scaled(ahead.noise, deviation)));
-        }
         let source = Source::new(&self.key, self.step, slot);
-        let noisy = if mechanism.is_white() { sum.add_white(&source.stream(), deviation) } else { Err(sum) };
+        let veil = || Veil::new(source.stream(), deviation);
+        let noisy = if mechanism.is_white() { sum.veiled(&veil()) } else { Err(sum) };
         let noisy = noisy.unwrap_or_else(|sum| {
             let noise = mechanism.unit(&source, sum.blank());
             sum.add_scaled(noise, deviation)

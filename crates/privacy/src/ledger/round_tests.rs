@@ -48,60 +48,6 @@ fn the_noise_charged_is_the_noise_added() {
     }
 }
 
-/// White noise that counts how often it is made.
-struct Counted(usize);
-impl Mechanism<f64> for Counted {
-    fn event(&self, _step: u64) -> Event {
-        Event::Gaussian { noise_multiplier: 2.0 }
-    }
-    fn unit(&mut self, source: &Source, _blank: f64) -> f64 {
-        self.0 += 1;
-        source.stream().normal(0)
-    }
-    fn is_white(&self) -> bool {
-        true
-    }
-}
-
-#[test]
-fn noise_that_was_ahead_is_the_same_noise() {
-    let sum = || Secret::new(10.0).vouch(3.0);
-    let (mut ledger, mut early) = (Ledger::new(Neighbouring::ReplaceOne), Ledger::new(Neighbouring::ReplaceOne));
-    for step in 0..3 {
-        let draw = draw(step);
-        let (mut round, mut other, mut white) = (ledger.open(&draw), early.open(&draw), Counted(0));
-        for slot in 1..3 {
-            let ahead = other.ahead(&mut white, || 0.0).unwrap();
-            assert_eq!(white.0, slot);
-            let out = other.release_with(sum(), &mut white, Some(ahead)).unwrap();
-            assert_eq!(out.get(), round.release(sum(), &mut Counted(0)).unwrap().get());
-            assert_eq!(white.0, slot, "made once");
-        }
-    }
-    assert_eq!(ledger.entries(), early.entries());
-}
-
-#[test]
-fn noise_ahead_of_another_release_is_not_used() {
-    let sum = || Secret::new(10.0).vouch(1.0);
-    let mut ledger = Ledger::new(Neighbouring::AddRemove);
-    let mut spare = Ledger::new(Neighbouring::AddRemove);
-    let other_key = Poisson::new(100, 0.5, Key::from_seed(2)).unwrap();
-    let want = |step, slot| 10.0 + 2.0 * Key::from_seed(1).stream(Purpose::Noise, step, slot).normal(0);
-    // Of another step, of another key, and of a release that was made meanwhile.
-    let stale = spare.open(&draw(7)).ahead(&mut Counted(0), || 0.0);
-    let foreign = spare.open(&other_key.draw(8)).ahead(&mut Counted(0), || 0.0);
-    let draw = draw(8);
-    let mut round = ledger.open(&draw);
-    let mine = round.ahead(&mut Counted(0), || 0.0);
-    assert!(stale.is_some() && foreign.is_some() && mine.is_some());
-    for (slot, ahead) in [stale, foreign, mine].into_iter().enumerate() {
-        let out = round.release_with(sum(), &mut Counted(0), ahead).unwrap();
-        assert_eq!(*out.get(), want(8, slot as u8), "release {slot}");
-    }
-    assert!(round.ahead(&mut Says(Event::Gaussian { noise_multiplier: 1.0 }), || 0.0).is_none(), "not white");
-}
-
 #[test]
 fn no_two_releases_share_noise() {
     let mut ledger = Ledger::new(Neighbouring::AddRemove);

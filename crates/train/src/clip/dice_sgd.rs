@@ -53,8 +53,7 @@ mod tests {
             let draw = Poisson::new(0, 0.5, Key::from_seed(1)).unwrap().draw(t);
             let lot = contribute(&*rule, &layout, taps(&rows(&x)), residuals.as_ref()).close(&*rule, &layout);
             let mut noise = super::super::Noise { mechanism: Box::new(Scripted(vec![0.0; 3])), answer: 0.0 };
-            let mean =
-                lot.release(&mut *rule, &mut noise, &mut residuals, (&mut ledger.open(&draw), None), &layout, (t, 3.0));
+            let mean = lot.release(&mut *rule, &mut noise, &mut residuals, &mut ledger.open(&draw), &layout, (t, 3.0));
             let mean: Vec<f64> = mean.unwrap().get().flat().iter().map(|x| f64::from(*x)).collect();
             x.iter_mut().zip(&mean).for_each(|(x, m)| *x -= 0.05 * m);
             means.push(mean);

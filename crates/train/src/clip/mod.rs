@@ -62,7 +62,7 @@ pub(crate) use lot::shown;
 pub use lot::{Crowds, Residuals};
 use privacy::{Bounded, LedgerError, Privatized, Round, Secret};
 pub use question::{Price, Question, SideNoise, share};
-pub use release::{Early, Joint, Noise};
+pub use release::{Joint, Noise};
 pub use rule::{ClipRule, News, Prepare, Setting};
 use std::sync::Arc;
 
@@ -216,12 +216,12 @@ impl Closed {
         rule: &mut dyn ClipRule,
         noise: &mut Noise,
         residuals: &mut Option<Secret<Residuals>>,
-        (round, early): (&mut Round, Option<Early>),
+        round: &mut Round,
         layout: &Arc<Layout>,
         (step, size): (u64, f64),
     ) -> Result<Privatized<Grads>, LedgerError> {
         let left = std::mem::replace(&mut self.left, Secret::new(Vec::new()));
-        let released = noise.release(rule, self, (round, early), layout, (step, size))?;
+        let released = noise.release(rule, self, round, layout, (step, size))?;
         if rule.remembers() {
             let kept = residuals.take().unwrap_or_else(|| Secret::new(Residuals::default())).join(left);
             *residuals = Some(kept.map(|(mut kept, left)| {

@@ -7,8 +7,7 @@
 //! *Tests.* `the_noise_has_the_size_that_was_charged`, `louder_noise_is_charged_as_such`.
 use super::{ClipRule, Closed, News};
 use crate::grads::{Grads, Layout};
-use engine::Aside;
-use privacy::{Ahead, Event, LedgerError, Mechanism, Privatized, Round, ScalarGaussian, Source, Stream, Sum};
+use privacy::{Event, LedgerError, Mechanism, Privatized, Round, ScalarGaussian, Source, Stream, Sum, Veil};
 use std::sync::Arc;
 
 /// Where the noise of what is beside a gradient lies in its stream: far from the gradient's own.
@@ -37,13 +36,13 @@ impl Sum for Joint {
         let beside = self.beside.add_scaled(other.beside, by);
         Joint { gradient: self.gradient.add_scaled(other.gradient, by), beside }
     }
-    fn add_white(self, stream: &Stream, by: f64) -> Result<Self, Self> {
-        let (gradient, beside) = (self.gradient.add_white(stream, by), self.beside);
-        match gradient {
+    fn veiled(self, veil: &Veil) -> Result<Self, Self> {
+        let mut beside = self.beside;
+        match self.gradient.veiled(veil) {
             Err(gradient) => Err(Joint { gradient, beside }),
             Ok(gradient) => {
-                let noise = beside_noise(stream, beside.blank());
-                Ok(Joint { gradient, beside: beside.add_scaled(noise, by) })
+                veil.add(BESIDE, &mut beside);
+                Ok(Joint { gradient, beside })
             }
         }
     }
@@ -89,34 +88,7 @@ impl Mechanism<Joint> for Whole<'_> {
     }
 }
 
-/// The unit noise of a step's gradient, which a GPU makes while the gradient is looked at.
-pub struct Early {
-    // Waited for before its noise is used or its memory given back: first of the fields.
-    aside: Aside,
-    noise: Option<Ahead<Joint>>,
-}
-
-impl Early {
-    fn noise(self) -> Option<Ahead<Joint>> {
-        drop(self.aside);
-        self.noise
-    }
-}
-
 impl Noise {
-    /// Begins the noise of the round's first release, where gradients are on a GPU and the rule changes nothing about the sum that
-    /// is noised.
-    pub(crate) fn ahead(&mut self, rule: &dyn ClipRule, round: &Round, layout: &Arc<Layout>) -> Option<Early> {
-        let gpu = layout.device().gpu()?;
-        if rule.frame().is_some() || rule.ask().is_some() || !self.mechanism.is_white() {
-            return None;
-        }
-        let whole = &mut Whole { mechanism: &mut *self.mechanism, louder: rule.loudness() };
-        let blank = || Joint { gradient: Grads::blank_of(layout), beside: Vec::new() };
-        let (aside, noise) = gpu.aside(|| round.ahead(whole, blank));
-        Some(Early { aside, noise })
-    }
-
     /// Standard deviation of the noise on a sum of this sensitivity.
     pub fn deviation(&self, rule: &dyn ClipRule, sensitivity: f64, step: u64) -> f64 {
         self.mechanism.event(step).deviation(sensitivity) * rule.loudness()
@@ -130,14 +102,14 @@ impl Noise {
         &mut self,
         rule: &mut dyn ClipRule,
         lot: Closed,
-        (round, early): (&mut Round, Option<Early>),
+        round: &mut Round,
         layout: &Arc<Layout>,
         (step, size): (u64, f64),
     ) -> Result<Privatized<Grads>, LedgerError> {
         let louder = rule.loudness();
         let whole = &mut Whole { mechanism: &mut *self.mechanism, louder };
         let deviation = whole.event(step).deviation(round.sensitivity(&lot.sum));
-        let sum = round.release_with(lot.sum, whole, early.and_then(Early::noise))?;
+        let sum = round.release(lot.sum, whole)?;
         let answer = lot
             .answer
             .map(|answer| round.release(answer, &mut ScalarGaussian { noise_multiplier: self.answer * louder }));

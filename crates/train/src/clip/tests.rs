@@ -125,7 +125,7 @@ fn louder_noise_is_charged_as_such() {
     let mut noise = Noise { mechanism: Box::new(super::trial::Scripted(vec![1.0, 1.0, -1.0])), answer: 0.0 };
     let closed = Lot::empty(&Loud, &layout()).close(&Loud, &layout());
     let mut round = ledger.open(&draw);
-    let mean = closed.release(&mut Loud, &mut noise, &mut None, (&mut round, None), &layout(), (0, 1.0)).unwrap();
+    let mean = closed.release(&mut Loud, &mut noise, &mut None, &mut round, &layout(), (0, 1.0)).unwrap();
     close(&mean.get().flat().iter().map(|x| f64::from(*x)).collect::<Vec<_>>(), &[6.0, 6.0, -6.0], 2e-5);
     drop(round);
     assert!(ledger.entries()[0].0.to_string().ends_with("gaussian 3"));

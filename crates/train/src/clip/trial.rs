@@ -128,7 +128,7 @@ pub fn step(rule: &mut dyn ClipRule, step: u64, rows: &[[f32; 3]], noise: &[f32]
     let closed = contribute(rule, &layout, taps(rows), None).close(rule, &layout);
     let mut noise = Noise { mechanism: Box::new(Scripted(noise.to_vec())), answer: 0.0 };
     let mut round = ledger.open(&draw);
-    let mean = closed.release(rule, &mut noise, &mut None, (&mut round, None), &layout, (step, lot)).unwrap();
+    let mean = closed.release(rule, &mut noise, &mut None, &mut round, &layout, (step, lot)).unwrap();
     rule.moved(mean.get());
     mean.get().flat().iter().map(|x| f64::from(*x)).collect()
 }

@@ -131,8 +131,7 @@ impl Weights {
             moved = step.clone().to(self.layout.device());
             &moved
         };
-        let (numbers, by, plus) = step.terms();
-        op::walk_all(&mut self.tensors, numbers, by, plus);
+        step.walk(&mut self.tensors);
     }
 }
 

@@ -5,18 +5,17 @@ use engine::{
     op::{self, Activation, Cipher},
 };
 
-/// Something of everything: an upload, library calls, kernels, zeros, a copy, noise aside.
+/// Something of everything: an upload, library calls, kernels, zeros, a copy, noise.
 fn work(gpu: &'static Gpu, rows: usize, seed: u64) -> Tensor {
     let device = Device::Cuda(gpu);
     let there = |shape: &[usize], seed| numbers(shape, seed).to(device);
     let (x, w, b) = (there(&[rows, 24], seed), there(&[16, 24], seed + 1), there(&[16], seed + 2));
     let key = [seed as u8; 32];
-    let (aside, noise) = gpu.aside(|| op::normals(device, rows * 16, Cipher { key: &key, nonce: seed }));
+    let noise = op::normals(device, rows * 16, Cipher { key: &key, nonce: seed });
     let y = op::linear_then(&x, &w, Some(&b), Some(Activation::Relu));
     let shared = y.clone();
     let mut y = op::add(y, &shared);
     op::scale(&mut y, 0.5 + seed as f64);
-    drop(aside);
     op::add_scaled(&mut y, &noise.reshape([rows, 16]), 2.0);
     let mut sum = Tensor::zeros_on(device, [rows, 16]);
     op::add_scaled(&mut sum, &y, 1.0);
@@ -52,19 +51,6 @@ fn a_section_is_its_work() {
         assert_eq!((gpu.in_one_go(parts), parts()), (by_themselves.clone(), by_themselves), "round {round}");
     }
     assert!(gpu.graphs_launched() > before + 20, "{} graphs", gpu.graphs_launched() - before);
-}
-
-/// Noise that is made beside other work is the same noise, by fewer threads.
-#[test]
-fn noise_aside_is_the_same_noise() {
-    let Some(turn) = gpu() else { return };
-    let (gpu, device, key) = (turn.gpu, Device::Cuda(turn.gpu), [9; 32]);
-    for len in [1, 7, 8, 4096, 70_001, 1_300_003] {
-        let make = || op::normals(device, len, Cipher { key: &key, nonce: 5 });
-        let (aside, beside) = gpu.aside(make);
-        drop(aside);
-        assert_eq!(beside.to_host().data(), make().to_host().data(), "{len}");
-    }
 }
 
 #[test]

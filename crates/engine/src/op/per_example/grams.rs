@@ -1,22 +1,25 @@
 //! Norms of many linear maps' gradients by Gram matrices, in one launch that writes no matrix.
 //!
 //! One map's Gram matrices are too few pieces for a whole GPU, and a library makes them whole and writes them. Here the
-//! lower halves of all maps' matrices are shared out piece by piece (`grams.cu`): 16 examples of 512 positions are 96
-//! pieces a map.
+//! lower halves of all maps' matrices are shared out square by square (`grams.cu`): 16 examples of 512 positions are 48
+//! squares of 256 rows and columns a map.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use super::gpu::slack;
 use super::squares::Numbers;
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::{Gpu, Precision, Tensor};
 
-/// Rows of a piece.
-const ROWS: usize = 128;
 /// Bytes of 128 rows of 32 numbers.
 const SLAB: usize = 128 * 32 * 4;
+/// Numbers that are multiplied in one go.
+const DEPTH: usize = 32;
+/// Threads that multiply.
+const THREADS: usize = 256;
 /// Numbers of a row whose products are added up at a time (`LONG` of `grams.cu`).
 const LONG: usize = 4096;
-/// Multiprocessors to keep busy.
-const PROCESSORS: usize = 132;
 
 /// The factors `a` `[n, .., d]` and `b` `[n, .., p]` of a map.
 pub(super) type Map<'a> = (&'a Tensor, &'a Tensor);
@@ -35,56 +38,134 @@ fn positions(x: &Tensor) -> usize {
     x.row_len() / x.last()
 }
 
-/// Pieces of an example's matrices of `t` rows: 128 rows by 256 columns, up to the diagonal.
-fn pieces(t: usize) -> usize {
-    (0..t.div_ceil(ROWS)).map(|row| row / 2 + 1).sum()
-}
-
 /// What rounding may take from the sum of products.
 pub(super) fn margin(gpu: &Gpu, (a, b): Map) -> f64 {
     slack(gpu, a.last().min(LONG) + b.last().min(LONG))
 }
 
-/// What the kernels are told of each map, and how many pieces there are.
-fn table(gpu: &Gpu, maps: &[Map]) -> (Vec<u64>, usize) {
-    let mut first = 0;
-    let entry = |&(a, b): &Map| {
-        let ([(a_at, a_row), (b_at, b_row)], t, before) = ([a, b].map(Tensor::rows_at), positions(a), first);
-        first += a.rows() * pieces(t);
-        let slack = margin(gpu, (a, b)).to_bits();
-        [a_at, a_row as u64, a.last() as u64, b_at, b_row as u64, b.last() as u64, t as u64, before as u64, slack]
-    };
-    (maps.iter().flat_map(entry).collect(), first)
+/// How the program is compiled, and what follows from that.
+#[derive(Clone, Copy)]
+struct Form {
+    defines: &'static str,
+    /// Blocks that make a square of the matrices together, of 128 rows and columns each.
+    cluster: usize,
+    /// Such clusters on a multiprocessor, or on two.
+    fit: usize,
+    threads: usize,
+    shared: usize,
+    /// Accumulators of a thread that multiplies.
+    numbers: usize,
 }
 
-/// Whether pieces have 256 columns.
-fn wide(maps: &[Map]) -> bool {
-    maps.iter().any(|(a, _)| positions(a) > ROWS)
+const WIDE: Form = Form {
+    defines: "WIDE=1 STAGES=4",
+    cluster: 2,
+    fit: 1,
+    threads: THREADS + 128,
+    shared: 4 * 3 * SLAB + 1024,
+    numbers: 128,
+};
+const NARROW: Form = Form {
+    defines: "WIDE=0 STAGES=6",
+    cluster: 1,
+    fit: 2,
+    threads: THREADS + 32,
+    shared: 6 * SLAB + 1024,
+    numbers: 64,
+};
+
+impl Form {
+    fn of(maps: &[Map]) -> Form {
+        if maps.iter().any(|(a, _)| positions(a) > 128) { WIDE } else { NARROW }
+    }
+
+    /// Squares along a side of an example's matrices.
+    fn side(self, (a, _): Map) -> usize {
+        positions(a).div_ceil(128 * self.cluster)
+    }
+
+    /// Squares on the diagonal and below it.
+    fn squares(self, map: Map) -> usize {
+        self.side(map) * (self.side(map) + 1) / 2
+    }
+
+    /// Parts that a square's sums come in: one a warp.
+    fn parts(self) -> usize {
+        self.cluster * THREADS / 32
+    }
 }
 
-/// What the program is compiled with.
-fn defines(wide: bool) -> &'static str {
-    if wide { "WIDE=1 STAGES=4" } else { "WIDE=0 STAGES=6" }
+/// What the kernels are told of each map, and how many squares there are.
+fn table(gpu: &Gpu, maps: &[Map], form: Form) -> (Vec<u64>, usize) {
+    let (mut words, mut squares) = (Vec::with_capacity(48 * maps.len()), 0);
+    for &(a, b) in maps {
+        for x in [a, b] {
+            let (at, row) = x.rows_at();
+            words.extend(gpu.boxed(at, row, [x.rows(), positions(x), x.last()]));
+        }
+        let numbers = [a.last(), b.last(), positions(a), squares * form.parts()].map(|number| number as u64);
+        words.extend(numbers);
+        words.push(margin(gpu, (a, b)).to_bits());
+        words.resize(words.len().next_multiple_of(16), 0);
+        squares += a.rows() * form.squares((a, b));
+    }
+    (words, squares)
 }
 
-/// The sums of products and of sizes of every piece, map by map, in each example by example.
-fn parts(gpu: &'static Gpu, maps: &[Map], table: &Buffer, all: usize) -> Numbers {
-    let wide = wide(maps);
-    let (stages, slabs, blocks) = if wide { (4, 3, PROCESSORS) } else { (6, 1, 2 * PROCESSORS) };
-    let blocks = blocks.min(all);
-    let (parts, taken) = (Numbers::new(gpu, 2 * all), Buffer::of(gpu, 1));
-    let aside = Buffer::of(gpu, 2 * blocks * ROWS * ROWS * (1 + usize::from(wide)));
-    gpu.clear(taken.address(), 4);
-    let grid = Grid { shared: (stages * slabs * SLAB + 1024) as u32, ..Grid::blocks(blocks, 1, 256) };
-    let list = arguments![table, maps.len(), all, &taken, &aside, parts.at()];
-    gpu.launch_variant("grams", defines(wide), grid, list);
+/// All squares, those of the longest rows first: what they take, and how the kernel is told of them.
+fn squares_of(maps: &[Map], form: Form) -> Vec<(usize, [u64; 3])> {
+    let steps = |&(a, b): &Map| a.last().div_ceil(DEPTH) + b.last().div_ceil(DEPTH);
+    let (mut all, mut part) = (Vec::new(), 0);
+    for (k, map) in maps.iter().enumerate() {
+        for example in 0..map.0.rows() {
+            for (row, column) in (0..form.side(*map)).flat_map(|row| (0..=row).map(move |column| (row, column))) {
+                // As tensor cores and shared memory do, and for what comes after.
+                let cost = steps(map) * if row == column { 11 } else { 16 } + 320;
+                let words =
+                    [(k, example), (row, column), (part, 0)].map(|(low, high)| low as u64 | (high as u64) << 32);
+                all.push((cost, words));
+                part += 1;
+            }
+        }
+    }
+    all.sort_by_key(|(_, [map, ..])| Reverse(steps(&maps[*map as u32 as usize])));
+    all
+}
+
+/// Which squares each cluster makes, so that all have as much to do: where each one's begin, and the squares.
+fn shares(maps: &[Map], form: Form, clusters: usize) -> [Vec<u64>; 2] {
+    let mut loads: BinaryHeap<Reverse<(usize, usize)>> = (0..clusters).map(|cluster| Reverse((0, cluster))).collect();
+    let mut lists = vec![Vec::new(); clusters];
+    for (cost, words) in squares_of(maps, form) {
+        let Some(mut least) = loads.peek_mut() else { break };
+        least.0.0 += cost;
+        lists[least.0.1].extend(words);
+    }
+    let ends = lists.iter().scan(0, |end, list| {
+        *end += list.len() as u64 / 3;
+        Some(*end)
+    });
+    [std::iter::once(0).chain(ends).collect(), lists.concat()]
+}
+
+/// The sums of products and of sizes, map by map, in each example by example.
+fn parts(gpu: &'static Gpu, maps: &[Map], form: Form, table: &Buffer, squares: usize) -> Numbers {
+    let clusters = (gpu.multiprocessors * form.fit / form.cluster).clamp(1, squares);
+    let blocks = clusters * form.cluster;
+    let parts = Numbers::new(gpu, 2 * squares * form.parts());
+    let aside = Buffer::of(gpu, 2 * blocks * THREADS * form.numbers);
+    let [starts, items] = shares(maps, form, clusters).map(|list| gpu.constant(&list));
+    let grid = Grid { shared: form.shared as u32, ..Grid::blocks(blocks, 1, form.threads as u32) };
+    let list = arguments![table, &*starts, &*items, &aside, parts.at()];
+    gpu.launch_variant("grams", form.defines, grid, list);
     parts
 }
 
 /// The parts of one map, and how many an example has.
 pub(super) fn of_one(gpu: &'static Gpu, map: Map) -> (Numbers, usize) {
-    let (table, all) = table(gpu, &[map]);
-    (parts(gpu, &[map], &gpu.constant(&table), all), pieces(positions(map.0)))
+    let form = Form::of(&[map]);
+    let (table, squares) = table(gpu, &[map], form);
+    (parts(gpu, &[map], form, &gpu.constant(&table), squares), form.squares(map) * form.parts())
 }
 
 /// Upper bounds of squared norms, `[maps, n]`; `unit` and `middle` are `gram_norms`'s.
@@ -94,13 +175,44 @@ pub(super) fn of_one(gpu: &'static Gpu, map: Map) -> (Numbers, usize) {
 pub(super) fn squares(gpu: &'static Gpu, maps: &[Map], n: usize, [unit, middle]: [f64; 2]) -> Numbers {
     assert!(maps.iter().all(|(a, _)| a.rows() == n), "norms of other than {n} examples");
     let out = Numbers::new(gpu, maps.len() * n);
-    let (table, all) = table(gpu, maps);
-    if all == 0 {
+    let form = Form::of(maps);
+    let (table, squares) = table(gpu, maps, form);
+    if squares == 0 {
         return out;
     }
     let table = gpu.constant(&table);
-    let parts = parts(gpu, maps, &table, all);
+    let parts = parts(gpu, maps, form, &table, squares);
     let list = arguments![&*table, maps.len(), n, parts.at(), out.at(), unit, middle];
-    gpu.launch_variant("norms_of_grams", defines(wide(maps)), Grid::over(maps.len() * n), list);
+    gpu.launch_variant("norms_of_grams", form.defines, Grid::over(maps.len() * n), list);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Map, NARROW, WIDE, shares, squares_of};
+    use crate::Tensor;
+
+    /// Every square is made once, its parts are nobody else's, and no cluster has more to do than another and one square.
+    #[test]
+    fn squares_are_shared_out() {
+        let factors = [(16, 512, 768, 2304), (16, 512, 1200, 768), (3, 700, 40, 9), (2, 512, 768, 50_257)];
+        let tensors = factors.map(|(n, t, d, p)| [d, p].map(|width| Tensor::unfilled([n, t, width])));
+        let maps: Vec<Map> = tensors.iter().map(|[a, b]| (a, b)).collect();
+        for (maps, form) in [(&maps[..], WIDE), (&maps[..2], WIDE), (&maps[..1], NARROW)] {
+            let (all, [starts, items]) = (squares_of(maps, form), shares(maps, form, 66));
+            let count: usize = maps.iter().map(|map| map.0.rows() * form.squares(*map)).sum();
+            assert_eq!((all.len(), items.len(), starts.len()), (count, 3 * count, 67));
+            let (mut made, mut loads) = (vec![false; count], Vec::new());
+            for list in starts.windows(2) {
+                let mine = items[3 * list[0] as usize..3 * list[1] as usize].chunks(3);
+                loads.push(
+                    mine.clone().map(|item| all.iter().find(|(_, words)| words == item).map_or(0, |x| x.0)).sum(),
+                );
+                mine.for_each(|item| assert!(!std::mem::replace(&mut made[item[2] as usize], true), "{item:?} twice"));
+            }
+            let largest = all.iter().map(|x| x.0).max().unwrap_or(0);
+            let (least, most): (Option<&usize>, Option<&usize>) = (loads.iter().min(), loads.iter().max());
+            assert!(made.iter().all(|made| *made) && most.unwrap() - least.unwrap() <= largest, "{loads:?}");
+        }
+    }
 }

@@ -56,7 +56,15 @@ const ROWS: usize = 16;
 pub(crate) fn block_squares(rows: &[f32], len: usize, norms: &mut [f64]) {
     for (norms, rows) in norms.chunks_mut(ROWS).zip(rows.chunks((ROWS * len).max(1))) {
         let mut sums = [[0.0f64; LANES]; ROWS];
-        rows.chunks_exact(len).zip(&mut sums).for_each(|(row, sums)| add_squares(row, sums));
+        // Widened once all rows have their lanes: right after each, the halves would be waited for.
+        let mut lanes = [[0.0f32; LANES]; ROWS];
+        for from in (0..len).step_by(RUN) {
+            let run = from..len.min(from + RUN);
+            let rows = rows.chunks_exact(len).map(|row| &row[run.clone()]);
+            rows.zip(&mut lanes).for_each(|(run, lanes)| *lanes = squares_of_run(run));
+            let all = sums.as_flattened_mut().iter_mut().zip(lanes.as_flattened());
+            all.for_each(|(sum, lane)| *sum += f64::from(*lane));
+        }
         for (norm, sums) in norms.iter_mut().zip(&sums) {
             let eight: [f64; 8] = std::array::from_fn(|i| sums[i] + sums[i + 8]);
             let four: [f64; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
@@ -67,23 +75,21 @@ pub(crate) fn block_squares(rows: &[f32], len: usize, norms: &mut [f64]) {
     }
 }
 
-/// Adds the squares of a row, lane by lane.
+/// The squares of a run of a row, added up lane by lane.
 #[inline(always)]
-fn add_squares(row: &[f32], sums: &mut [f64; LANES]) {
-    for run in row.chunks(RUN) {
-        let mut lanes = [0.0f32; LANES];
-        let (chunks, rest) = run.as_chunks::<LANES>();
-        chunks.iter().for_each(|x| (0..LANES).for_each(|i| lanes[i] += x[i] * x[i]));
-        match run.last_chunk::<LANES>() {
-            // The last vector again, but for what was in the chunks.
-            Some(last) => {
-                let seen = LANES - rest.len();
-                (0..LANES).for_each(|i| lanes[i] += if i < seen { 0.0 } else { last[i] * last[i] });
-            }
-            None => lanes.iter_mut().zip(rest).for_each(|(sum, &x)| *sum += x * x),
+fn squares_of_run(run: &[f32]) -> [f32; LANES] {
+    let mut lanes = [0.0f32; LANES];
+    let (chunks, rest) = run.as_chunks::<LANES>();
+    chunks.iter().for_each(|x| (0..LANES).for_each(|i| lanes[i] += x[i] * x[i]));
+    match run.last_chunk::<LANES>() {
+        // The last vector again, but for what was in the chunks.
+        Some(last) => {
+            let seen = LANES - rest.len();
+            (0..LANES).for_each(|i| lanes[i] += if i < seen { 0.0 } else { last[i] * last[i] });
         }
-        (0..LANES).for_each(|i| sums[i] += f64::from(lanes[i]));
+        None => lanes.iter_mut().zip(rest).for_each(|(sum, &x)| *sum += x * x),
     }
+    lanes
 }
 
 /// `<g_i, direction>` for every row of `g` `[n, p]`.

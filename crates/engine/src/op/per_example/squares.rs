@@ -145,7 +145,9 @@ fn total_there(
     let prepared = weighing.map(|weighing| weighing.prepare(gpu, n));
     let curves = prepared.as_ref().map_or(0, |(_, curves)| curves.address());
     let (present, tiny) = weighing.map_or((0, 0.0), |weighing| (weighing.present, weighing.tiny));
-    let grid = Grid { shared: 8 * count as u32, ..Grid::blocks(n, 1, 256) };
+    // Few examples have no other blocks to hide behind.
+    let threads = if n < gpu.multiprocessors { 1024 } else { 256 };
+    let grid = Grid { shared: 8 * count as u32, ..Grid::blocks(n, 1, threads) };
     gpu.launch("total_norms", grid, arguments![&*table, count, out.at(), groups, curves, present, tiny]);
     (out, prepared.map_or_else(Vec::new, |(weights, _)| weights))
 }

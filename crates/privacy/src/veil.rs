@@ -1,0 +1,157 @@
+//! Numbers behind their noise: they are read with it, or not at all.
+//!
+//! White noise is a function of its place, so it need not be added where it was charged. A sum of millions of numbers goes
+//! through memory once if noise is added to the stretch that somebody is just reading, and three times if it is added before.
+//!
+//! # Why this is private
+//!
+//! Claim: whoever has a [`Veiled`] can find out no more than whoever has the same numbers with the noise added.
+//!
+//! Argument: a [`Veil`] is made by the door alone, with the deviation that was charged, and handed to nobody but the sum that it is
+//! for. Numbers that it was laid [over](Veil::over) are in a private field, of a type that is neither printed nor copied; three
+//! functions touch them: [`Veiled::read`] and [`Veiled::lift`], which add the noise that belongs to the place, and [`Veiled::size`].
+//! Number `i` meets element `i` of the stream wherever stretches begin and however often they are read, so that reading twice shows
+//! the same number twice and never the difference of two noises.
+//!
+//! Not claimed: that the numbers' own type keeps nothing back when it is handed over, and offers every stretch once
+//! ([`Numbers::each`]). It had them before.
+//!
+//! Checked by: `tests::what_is_read_is_what_is_lifted`, and the `compile_fail` example of [`Veiled`].
+
+use crate::Stream;
+use std::sync::Arc;
+
+/// A long vector of `f32`, whatever holds it.
+pub trait Numbers {
+    /// How many there are.
+    fn size(&self) -> usize;
+    /// Copies the numbers from `from` on to `out`.
+    fn copy(&self, from: usize, out: &mut [f32]);
+    /// `f(place, numbers)` for stretches that together are all numbers, each once, in parallel if it likes.
+    fn each(&mut self, f: &(dyn Fn(usize, &mut [f32]) + Sync));
+}
+
+/// The white noise of one release, with the standard deviation that was charged.
+pub struct Veil {
+    stream: Arc<Stream>,
+    deviation: f64,
+}
+
+impl Veil {
+    pub(crate) fn new(stream: Stream, deviation: f64) -> Self {
+        Veil { stream: Arc::new(stream), deviation }
+    }
+
+    /// Puts numbers behind the noise, of which number `i` gets element `i`.
+    pub fn over<T: Numbers>(&self, numbers: T) -> Veiled<T> {
+        Veiled { numbers, veil: Veil { stream: self.stream.clone(), deviation: self.deviation } }
+    }
+
+    /// Adds the noise from element `from` on: for a few numbers beside a long vector, far from the elements that it has.
+    pub fn add(&self, from: u64, numbers: &mut [f64]) {
+        let mut unit = vec![0.0; numbers.len()];
+        self.stream.fill_normal_f64(from, &mut unit);
+        numbers.iter_mut().zip(unit).for_each(|(x, z)| *x += z * self.deviation);
+    }
+
+    /// Lends the cipher that the noise is made by, and its standard deviation, to a device that adds it where the numbers lie.
+    /// `to` must not keep them.
+    pub fn lend<R>(&self, to: impl FnOnce(&[u8; 32], u64, f64) -> R) -> R {
+        self.stream.lend(|key, nonce| to(key, nonce, self.deviation))
+    }
+
+    fn add_to(&self, from: usize, numbers: &mut [f32]) {
+        self.stream.add_normal(from as u64, self.deviation, numbers);
+    }
+}
+
+/// Numbers that are read with their noise, or not at all.
+///
+/// ```compile_fail,E0616
+/// fn peek(sum: &privacy::Veiled<impl privacy::Numbers>) -> f32 {
+///     let mut first = [0.0];
+///     sum.numbers.copy(0, &mut first);
+///     first[0]
+/// }
+/// ```
+/// ```compile_fail,E0599
+/// use privacy::*;
+/// fn twice<T: Numbers + Clone>(sum: &Veiled<T>) -> Veiled<T> {
+///     Veiled::clone(sum)
+/// }
+/// ```
+pub struct Veiled<T> {
+    numbers: T,
+    veil: Veil,
+}
+
+impl<T: Numbers> Veiled<T> {
+    /// How many numbers there are.
+    pub fn size(&self) -> usize {
+        self.numbers.size()
+    }
+
+    /// The numbers from `from` on, each with its noise, to `out`.
+    pub fn read(&self, from: usize, out: &mut [f32]) {
+        self.numbers.copy(from, out);
+        self.veil.add_to(from, out);
+    }
+
+    /// All numbers, with their noise added where they lie.
+    pub fn lift(mut self) -> T {
+        self.numbers.each(&|from, numbers| self.veil.add_to(from, numbers));
+        self.numbers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Key, Purpose};
+
+    #[derive(Clone)]
+    struct Few(Vec<f32>);
+    impl Numbers for Few {
+        fn size(&self) -> usize {
+            self.0.len()
+        }
+        fn copy(&self, from: usize, out: &mut [f32]) {
+            out.copy_from_slice(&self.0[from..from + out.len()]);
+        }
+        fn each(&mut self, f: &(dyn Fn(usize, &mut [f32]) + Sync)) {
+            self.0.chunks_mut(100).enumerate().for_each(|(k, block)| f(100 * k, block));
+        }
+    }
+
+    /// Stretches of any length from any place, read again and again, are those of the whole, and that is the numbers plus the
+    /// stream's normals.
+    #[test]
+    fn what_is_read_is_what_is_lifted() {
+        let stream = || Key::from_seed(5).stream(Purpose::Noise, 9, 2);
+        let numbers = Few((0..1000).map(|i| i as f32 / 8.0).collect());
+        let veil = Veil::new(stream(), 2.5);
+        let (veiled, lifted) = (veil.over(numbers.clone()), veil.over(numbers.clone()).lift().0);
+        let mut unit = [0.0; 1000];
+        stream().fill_normal(0, &mut unit);
+        for (i, ((x, y), z)) in numbers.0.iter().zip(&lifted).zip(unit).enumerate() {
+            assert_eq!(*y, x + (f64::from(z) * 2.5) as f32, "number {i}");
+        }
+        for (from, len) in [(0, 1000), (0, 1), (1, 1), (7, 300), (255, 258), (8, 8), (999, 1), (500, 0)] {
+            for _ in 0..2 {
+                let mut out = vec![f32::NAN; len];
+                veiled.read(from, &mut out);
+                assert_eq!(out, lifted[from..from + len], "{len} numbers from {from}");
+            }
+        }
+        assert_eq!((veiled.size(), veiled.lift().0), (1000, lifted));
+    }
+
+    #[test]
+    fn a_few_numbers_get_the_elements_that_were_asked_for() {
+        let stream = Key::from_seed(5).stream(Purpose::Noise, 9, 2);
+        let mut few = [1.0, 2.0, 3.0];
+        Veil::new(Key::from_seed(5).stream(Purpose::Noise, 9, 2), 0.5).add(1 << 48, &mut few);
+        let want = [0u64, 1, 2].map(|i| (i + 1) as f64 + stream.normal((1 << 48) + i) * 0.5);
+        assert_eq!(few, want);
+    }
+}

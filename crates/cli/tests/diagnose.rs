@@ -93,9 +93,14 @@ fn a_run_that_is_watched_has_its_curves_in_the_report() {
     let report = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(report.contains("Along training") && report.contains("Disparity"));
     assert_eq!(json(&out.join("diagnose.json"))["visits"].as_array().unwrap().len(), 3);
-    secateur().args(["diagnose", "--training", "--examples", "64", "--run"]).arg(&out).assert().success();
-    let report = fs::read_to_string(out.join("report.html")).unwrap();
-    assert!(report.contains("NOT PRIVATE: epsilon is infinite") && report.contains("Along training"));
+    let look = ["diagnose", "--training", "--only", "norms", "--examples", "64", "--run"];
+    for looks in 1..=2 {
+        secateur().args(look).arg(&out).assert().success();
+        let report = fs::read_to_string(out.join("report.html")).unwrap();
+        assert!(report.contains("NOT PRIVATE: epsilon is infinite") && report.contains("Along training"));
+        let warnings = json(&out.join("privacy.json"))["warnings"].as_array().unwrap().len();
+        assert_eq!(warnings, 1, "one warning after {looks} looks");
+    }
 }
 
 /// All of them where the images are ($SECATEUR_DATA or ../shared/data); else the parts that need no data but what is in the

@@ -14,7 +14,8 @@
 //! the same number twice and never the difference of two noises.
 //!
 //! Not claimed: that the numbers' own type keeps nothing back when it is handed over, and offers every stretch once
-//! ([`Numbers::each`]). It had them before.
+//! ([`Numbers::each`]). It had them before. Nor that a sum lays its veil over one vector: over two of them it would be the same noise
+//! twice, and their difference would have none. What lies beside a vector takes elements of its own ([`Veil::add`]).
 //!
 //! Checked by: `tests::what_is_read_is_what_is_lifted`, and the `compile_fail` example of [`Veiled`].
 

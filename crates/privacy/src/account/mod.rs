@@ -178,12 +178,14 @@ fn least_delta(enough: impl Fn(f64) -> bool) -> f64 {
 
 /// The least delta from `low` to `high` that is enough, to a share of 3e-3; 1 where the largest is not. For where delta is only to
 /// be had by asking for epsilon again and again.
-fn delta_between((mut low, mut high): (f64, f64), enough: impl Fn(f64) -> bool) -> f64 {
+fn delta_between((low, high): (f64, f64), enough: impl Fn(f64) -> bool) -> f64 {
+    // Neither end nor the product of both may vanish: halves of nothing are nothing.
+    let (mut low, mut high) = (low.max(f64::MIN_POSITIVE), high.max(f64::MIN_POSITIVE));
     if !(high < 1.0 && enough(high)) {
         return 1.0;
     }
     while high > 1.003 * low {
-        let middle = (low * high).sqrt();
+        let middle = low.sqrt() * high.sqrt();
         *(if enough(middle) { &mut high } else { &mut low }) = middle;
     }
     high

@@ -73,10 +73,12 @@ pub fn examples(
 pub(super) fn annul(folder: &Path) -> Result<(), DiagnoseError> {
     let mut record = report::read(folder)?;
     (record.statement.epsilon, record.summary.epsilon) = (f64::INFINITY, f64::INFINITY);
-    record.statement.warnings.push(
-        "Private training data were looked at after this run (secateur diagnose --training), and the ledger says so."
-            .into(),
-    );
+    let looked =
+        "Private training data were looked at after this run (secateur diagnose --training), and the ledger says so.";
+    // Once, however often they are.
+    if !record.statement.warnings.iter().any(|warning| warning == looked) {
+        record.statement.warnings.push(looked.into());
+    }
     Ok(report::write(folder, &record)?)
 }
 

@@ -60,6 +60,17 @@ pub(crate) fn looks(folder: &Path) -> Result<Vec<Look>, FileError> {
     read().map_err(FileError::at(&path))
 }
 
+/// Forgets what was seen after `step`, from which the run in `folder` goes on.
+///
+/// # Errors
+/// As [`follow`]: before anything is trained, since the report cannot be written without the file.
+pub(crate) fn rewind(folder: &Path, step: u64) -> Result<(), FileError> {
+    let mut all = looks(folder)?;
+    let before = all.len();
+    all.retain(|look| look.step <= Some(step));
+    if all.len() < before { put(folder, &all) } else { Ok(()) }
+}
+
 /// Adds a look to those of the run in `folder`; of two at one step, as when a run goes on from an earlier checkpoint, the later
 /// one counts.
 ///
@@ -69,6 +80,10 @@ pub(crate) fn follow(folder: &Path, look: Look) -> Result<(), FileError> {
     let mut all = looks(folder)?;
     all.retain(|earlier| earlier.step < look.step);
     all.push(look);
+    put(folder, &all)
+}
+
+fn put(folder: &Path, all: &[Look]) -> Result<(), FileError> {
     let path = folder.join(FILE);
     let lines = all.iter().map(|look| Ok(serde_json::to_string(look)? + "\n")).collect::<io::Result<String>>();
     lines.and_then(|text| write_atomically(&path, text.as_bytes())).map_err(FileError::at(&path))
@@ -112,6 +127,17 @@ mod tests {
             follow(folder.path(), look(step, degrees)).unwrap();
         }
         assert_eq!(looks(folder.path()).unwrap(), [look(10, 3.0), look(20, 6.0)]);
+        rewind(folder.path(), 20).unwrap();
+        assert_eq!(looks(folder.path()).unwrap().len(), 2);
+        rewind(folder.path(), 19).unwrap();
+        assert_eq!(looks(folder.path()).unwrap(), [look(10, 3.0)]);
+    }
+
+    #[test]
+    fn a_run_that_nobody_looked_at_gets_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        rewind(folder.path(), 0).unwrap();
+        assert!(!folder.path().join(FILE).exists());
     }
 
     #[test]
@@ -123,5 +149,6 @@ mod tests {
         fs::write(folder.path().join(FILE), "{\"step\":").unwrap();
         let error = looks(folder.path()).unwrap_err();
         assert!(error.to_string().contains(FILE), "{error}");
+        assert_eq!(rewind(folder.path(), 1).unwrap_err().to_string(), error.to_string());
     }
 }

@@ -229,6 +229,7 @@ impl Run {
     /// If the ledger or the results cannot be written. What was spent until then is in the ledger.
     pub fn train(mut self, watch: &mut dyn Watch) -> Result<Outcome, RunError> {
         let mut behind = std::mem::take(&mut self.behind);
+        self.folder.as_deref().map_or(Ok(()), |folder| report::followed::rewind(folder, self.trainer.step))?;
         let mut points = Points::new(self.folder.as_deref(), std::mem::take(&mut behind.points))?;
         let (mut refreshed, before) = (Instant::now(), behind.elapsed);
         let start = refreshed;

@@ -141,6 +141,22 @@ fn the_curve_goes_on_where_one_direction_ends() {
     }
 }
 
+/// Far out, where one direction ends, deltas are smaller than the root of the least double: they are answered all the same.
+#[test]
+fn the_curve_goes_on_where_deltas_are_tiny() {
+    let releases = vec![Event::Gaussian { noise_multiplier: 2.5 }];
+    let round = Event::Round { sampling: Sampling::Poisson { rate: 0.1 }, releases };
+    let ledger = Ledger::planned(Neighbouring::AddRemove, vec![(round, 300)]);
+    // Removing costs at most 31.608.
+    let epsilons = [31.29, 31.605, 31.7];
+    let pld = Pld::default().deltas(&ledger, &epsilons).unwrap();
+    let prv = Prv::default().deltas(&ledger, &epsilons).unwrap();
+    for (k, delta) in pld.iter().enumerate() {
+        assert!(*delta > 0.0 && *delta < 1e-160 && pld[k.saturating_sub(1)] >= *delta, "{pld:?}");
+        assert!(prv[k] >= 0.999 * delta && prv[k] < 5.0 * delta, "{prv:?} {pld:?}");
+    }
+}
+
 /// A sum this far from zero is outside every window that a grid has room for: what is claimed is still not below its mean,
 /// which half of it exceeds.
 #[test]

@@ -44,6 +44,8 @@ pub(super) struct Shifted {
     by: [f64; 2],
     constant: f64,
     slack: f64,
+    /// The parameter's sides, `[p, d]`.
+    sides: [usize; 2],
 }
 
 /// The sum of the terms of `T` and of `D` for one row, by lanes.
@@ -72,6 +74,7 @@ impl Shifted {
             by: [f64::from(by_scale).powi(2), by_direction],
             constant,
             slack: Self::slack(p, d),
+            sides: [p, d],
         }
     }
 
@@ -87,7 +90,11 @@ impl Shifted {
     }
 
     /// The rows of `a` and `b`, an example each.
+    ///
+    /// # Panics
+    /// If their sides are not the parameter's: of as many elements in all, they would be multiplied with others' scales.
     pub(super) fn measured(&self, a: Mat, b: Mat, scales: Scales) -> Vec<Measured> {
+        assert!([b.cols, a.cols] == self.sides, "factors of {} and {} for sides {:?}", b.cols, a.cols, self.sides);
         let mut all = vec![Measured::default(); a.rows];
         let work = all.par_chunks_mut(ROWS).enumerate();
         work.for_each_init(Room::new, |room, (block, all)| {

@@ -186,3 +186,13 @@ fn bounds_are_close() {
         assert!(all[0].iter().zip(level).all(same), "levels differ by more than sums in f32 do");
     }
 }
+
+/// As many scales as the gradient has elements, but of a parameter of other sides.
+#[test]
+#[should_panic(expected = "for sides [2, 3]")]
+fn scales_of_other_sides_are_refused() {
+    let (scale, shift) = ([1.0; 6], [0.5; 6]);
+    let diagonal = Diagonal::new(&scale, Some(&shift), 3);
+    let scales = Scales { scale: &scale, shift: Some(&shift), diagonal: &diagonal };
+    let _ = product_measured(Left::Rows { a: &Tensor::zeros([1, 1, 2]) }, &Tensor::zeros([1, 1, 3]), scales);
+}

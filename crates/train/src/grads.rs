@@ -89,7 +89,8 @@ impl Layout {
 ///
 /// A factor is remembered, and multiplied in by the next pass over the numbers: a pass of its own would take as long as
 /// gradient descent's whole step. On a GPU so is a term that was added, and on the host the noise of a release, which cannot be
-/// told from the numbers any more.
+/// told from the numbers any more. What is pending is worked off by the thread pool when somebody first asks for the numbers: who
+/// reads a point in a parallel loop asks for it once before.
 #[derive(Clone)]
 pub struct Grads {
     layout: Arc<Layout>,

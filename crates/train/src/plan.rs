@@ -156,10 +156,13 @@ impl Plan {
         let weights = Weights::hollow(model.layout());
         let mut trainer = self.trainer(config, model, weights, nobody, 0, key, ledger)?;
         trainer.step = step;
-        while trainer.step < self.steps {
-            trainer.step().map_err(|e: LedgerError| PlanError::Price(e.to_string()))?;
-        }
-        Ok(trainer.ledger)
+        // On a thread of the pool: to wake one up takes longer than a step of nobody.
+        rayon::scope(|_| {
+            while trainer.step < self.steps {
+                trainer.step().map_err(|e: LedgerError| PlanError::Price(e.to_string()))?;
+            }
+            Ok(trainer.ledger)
+        })
     }
 
     /// A trainer that carries this plan out on `rows` examples of `data`.

@@ -150,4 +150,4 @@ pub use sample::{BallsInBins, Draw, FixedSize, Poisson, SampleError, Sampler, Sh
 pub use season::{Strategy, tree_depth};
 pub use state::{Bounded, Privatized, Secret, Sum};
 pub use tuning::{Trials, TuningError};
-pub use veil::{Numbers, Veil, Veiled};
+pub use veil::{Vector, Veil, Veiled};

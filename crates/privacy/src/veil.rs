@@ -14,7 +14,7 @@
 //! the same number twice and never the difference of two noises.
 //!
 //! Not claimed: that the numbers' own type keeps nothing back when it is handed over, and offers every stretch once
-//! ([`Numbers::each`]). It had them before. Nor that a sum lays its veil over one vector: over two of them it would be the same noise
+//! ([`Vector::each`]). It had them before. Nor that a sum lays its veil over one vector: over two of them it would be the same noise
 //! twice, and their difference would have none. What lies beside a vector takes elements of its own ([`Veil::add`]).
 //!
 //! Checked by: `tests::what_is_read_is_what_is_lifted`, and the `compile_fail` example of [`Veiled`].
@@ -23,7 +23,7 @@ use crate::Stream;
 use std::sync::Arc;
 
 /// A long vector of `f32`, whatever holds it.
-pub trait Numbers {
+pub trait Vector {
     /// How many there are.
     fn size(&self) -> usize;
     /// Copies the numbers from `from` on to `out`.
@@ -44,7 +44,7 @@ impl Veil {
     }
 
     /// Puts numbers behind the noise, of which number `i` gets element `i`.
-    pub fn over<T: Numbers>(&self, numbers: T) -> Veiled<T> {
+    pub fn over<T: Vector>(&self, numbers: T) -> Veiled<T> {
         Veiled { numbers, veil: Veil { stream: self.stream.clone(), deviation: self.deviation } }
     }
 
@@ -69,7 +69,7 @@ impl Veil {
 /// Numbers that are read with their noise, or not at all.
 ///
 /// ```compile_fail,E0616
-/// fn peek(sum: &privacy::Veiled<impl privacy::Numbers>) -> f32 {
+/// fn peek(sum: &privacy::Veiled<impl privacy::Vector>) -> f32 {
 ///     let mut first = [0.0];
 ///     sum.numbers.copy(0, &mut first);
 ///     first[0]
@@ -77,7 +77,7 @@ impl Veil {
 /// ```
 /// ```compile_fail,E0599
 /// use privacy::*;
-/// fn twice<T: Numbers + Clone>(sum: &Veiled<T>) -> Veiled<T> {
+/// fn twice<T: Vector + Clone>(sum: &Veiled<T>) -> Veiled<T> {
 ///     Veiled::clone(sum)
 /// }
 /// ```
@@ -86,7 +86,7 @@ pub struct Veiled<T> {
     veil: Veil,
 }
 
-impl<T: Numbers> Veiled<T> {
+impl<T: Vector> Veiled<T> {
     /// How many numbers there are.
     pub fn size(&self) -> usize {
         self.numbers.size()
@@ -112,7 +112,7 @@ mod tests {
 
     #[derive(Clone)]
     struct Few(Vec<f32>);
-    impl Numbers for Few {
+    impl Vector for Few {
         fn size(&self) -> usize {
             self.0.len()
         }

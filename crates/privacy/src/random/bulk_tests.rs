@@ -1,30 +1,16 @@
 //! That bulk normals are normal, also where words are rare. Seeds are fixed; error rates are those over seeds.
 
 use super::*;
-use crate::{Key, Purpose};
-use statrs::function::erf::erfc;
-use std::f64::consts::{PI, SQRT_2};
+use crate::{
+    Key, Purpose,
+    random::law::{distribution, kolmogorov},
+};
+use std::f64::consts::PI;
 
 fn sample(count: usize) -> Vec<f64> {
     let mut out = vec![0.0; count];
     Key::from_seed(2024).stream(Purpose::Noise, 0, 0).fill_normal(0, &mut out);
     out.into_iter().map(f64::from).collect()
-}
-
-/// The standard normal distribution function.
-fn distribution(x: f64) -> f64 {
-    0.5 * erfc(-x / SQRT_2)
-}
-
-/// `sqrt(n)` times the largest gap between a sample's distribution and `law`: above 1.95 with probability 1e-3.
-fn kolmogorov(mut sample: Vec<f64>, law: impl Fn(f64) -> f64) -> f64 {
-    sample.sort_by(f64::total_cmp);
-    let n = sample.len() as f64;
-    let gap = |(i, x): (usize, &f64)| {
-        let f = law(*x);
-        (f - i as f64 / n).abs().max(((i + 1) as f64 / n - f).abs())
-    };
-    n.sqrt() * sample.iter().enumerate().map(gap).fold(0.0, f64::max)
 }
 
 /// The pair of a radius word and an angle word, with the bits that divide it if it is rare.

@@ -24,6 +24,8 @@
 
 mod bulk;
 mod keystream;
+#[cfg(test)]
+mod law;
 mod normal;
 mod stream;
 

@@ -1,8 +1,10 @@
 //! That normals are normal.
 
 use super::*;
-use crate::{Key, Purpose};
-use statrs::function::erf::erfc;
+use crate::{
+    Key, Purpose,
+    random::law::{distribution, kolmogorov},
+};
 use std::f64::consts::SQRT_2;
 
 fn sample(count: usize) -> Vec<f64> {
@@ -11,23 +13,10 @@ fn sample(count: usize) -> Vec<f64> {
     out
 }
 
-/// The standard normal distribution function.
-fn distribution(x: f64) -> f64 {
-    0.5 * erfc(-x / SQRT_2)
-}
-
 #[test]
 fn normals_pass_kolmogorov_and_smirnov() {
-    // sqrt(n) D exceeds 1.95 with probability 1e-3 for true normals; the seed is fixed.
-    let mut sample = sample(200_000);
-    sample.sort_by(f64::total_cmp);
-    let n = sample.len() as f64;
-    let gap = |(i, x): (usize, &f64)| {
-        let f = distribution(*x);
-        (f - i as f64 / n).abs().max(((i + 1) as f64 / n - f).abs())
-    };
-    let distance = sample.iter().enumerate().map(gap).fold(0.0, f64::max);
-    assert!(n.sqrt() * distance < 1.95, "sqrt(n) D = {}", n.sqrt() * distance);
+    let distance = kolmogorov(sample(200_000), distribution);
+    assert!(distance < 1.95, "sqrt(n) D = {distance}");
 }
 
 #[test]

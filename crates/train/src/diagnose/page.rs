@@ -2,7 +2,7 @@
 use super::{ALL, Diagnosis, Visit, source::Standing};
 use crate::report::{
     Table, banner, document, figures,
-    followed::{Look, along},
+    followed::{Glance, along},
     heading, section, text, words,
 };
 
@@ -13,7 +13,7 @@ pub fn html(diagnosis: &Diagnosis) -> String {
         "<main>\n{}{}{}{visits}</main>\n{}",
         standing(diagnosis),
         summary(diagnosis),
-        along(&diagnosis.visits.iter().map(Visit::followed).collect::<Vec<Look>>()),
+        along(&diagnosis.visits.iter().map(Visit::followed).collect::<Vec<Glance>>()),
         footer(diagnosis)
     );
     let title = format!("{} - Secateur diagnosis", diagnosis.title);

@@ -10,7 +10,7 @@ use crate::{
     data::{DataError, Examples},
     model::{Model, ModelError, Weights},
     plan::{Plan, PlanError},
-    report::{self, followed::Look},
+    report::{self, followed::Glance},
 };
 use privacy::{Key, KeyError, Ledger, LedgerError};
 use serde::Serialize;
@@ -93,9 +93,9 @@ pub struct Visit {
 
 impl Visit {
     /// What of it is followed along training.
-    pub(super) fn followed(&self) -> Look {
+    pub(super) fn followed(&self) -> Glance {
         let finding = |name: &str| self.findings.iter().find(|finding| finding.name == name);
-        Look::new(self.step, |name, path| finding(name)?.numbers.pointer(path)?.as_f64())
+        Glance::new(self.step, |name, path| finding(name)?.numbers.pointer(path)?.as_f64())
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Late {
 
 struct Host(Tensor);
 
-impl privacy::Numbers for Host {
+impl privacy::Vector for Host {
     fn size(&self) -> usize {
         self.0.len()
     }

@@ -27,21 +27,21 @@ const CURVES: [Curve; 6] = [
 
 /// What was seen at one point of training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Look {
+pub(crate) struct Glance {
     /// Steps made; none where that is not known.
     pub step: Option<u64>,
     /// What is followed and was found, by `DIAGNOSTIC/NUMBER`.
     pub numbers: BTreeMap<String, f64>,
 }
 
-impl Look {
+impl Glance {
     /// A look at this step, whose numbers are those of `find` that are followed.
     pub(crate) fn new(step: Option<u64>, find: impl Fn(&str, &str) -> Option<f64>) -> Self {
         let number = |Curve(key, ..): &Curve| {
             let (diagnostic, _) = key.split_once('/')?;
             Some(((*key).to_owned(), find(diagnostic, &key[diagnostic.len()..])?))
         };
-        Look { step, numbers: CURVES.iter().filter_map(number).collect() }
+        Glance { step, numbers: CURVES.iter().filter_map(number).collect() }
     }
 }
 
@@ -49,9 +49,9 @@ impl Look {
 ///
 /// # Errors
 /// When the file is there and cannot be read, or is not what a run writes.
-pub(crate) fn looks(folder: &Path) -> Result<Vec<Look>, FileError> {
+pub(crate) fn looks(folder: &Path) -> Result<Vec<Glance>, FileError> {
     let path = folder.join(FILE);
-    let read = || -> io::Result<Vec<Look>> {
+    let read = || -> io::Result<Vec<Glance>> {
         match fs::read_to_string(&path) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             text => Ok(text?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?),
@@ -76,27 +76,27 @@ pub(crate) fn rewind(folder: &Path, step: u64) -> Result<(), FileError> {
 ///
 /// # Errors
 /// When the file cannot be read or written; the one before then stays.
-pub(crate) fn follow(folder: &Path, look: Look) -> Result<(), FileError> {
+pub(crate) fn follow(folder: &Path, look: Glance) -> Result<(), FileError> {
     let mut all = looks(folder)?;
     all.retain(|earlier| earlier.step < look.step);
     all.push(look);
     put(folder, &all)
 }
 
-fn put(folder: &Path, all: &[Look]) -> Result<(), FileError> {
+fn put(folder: &Path, all: &[Glance]) -> Result<(), FileError> {
     let path = folder.join(FILE);
     let lines = all.iter().map(|look| Ok(serde_json::to_string(look)? + "\n")).collect::<io::Result<String>>();
     lines.and_then(|text| write_atomically(&path, text.as_bytes())).map_err(FileError::at(&path))
 }
 
 /// The curves as a section of a page; nothing where there are not several points.
-pub(crate) fn along(looks: &[Look]) -> String {
+pub(crate) fn along(looks: &[Glance]) -> String {
     if looks.len() < 2 {
         return String::new();
     }
     let axis = Axis::new(if looks[0].step.is_some() { "step" } else { "checkpoint" }).whole();
     let curve = |Curve(key, title, label, unit, factor): &Curve| {
-        let place = |k: usize, look: &Look| look.step.map_or(k as f64, |step| step as f64);
+        let place = |k: usize, look: &Glance| look.step.map_or(k as f64, |step| step as f64);
         let points = looks.iter().enumerate().filter_map(|(k, l)| Some((place(k, l), factor * l.numbers.get(*key)?)));
         let points: Vec<_> = points.collect();
         (points.len() > 1).then(|| Picture {
@@ -115,8 +115,8 @@ pub(crate) fn along(looks: &[Look]) -> String {
 mod tests {
     use super::*;
 
-    fn look(step: u64, degrees: f64) -> Look {
-        Look::new(Some(step), |diagnostic, path| (diagnostic == "angle" && path == "/degrees").then_some(degrees))
+    fn look(step: u64, degrees: f64) -> Glance {
+        Glance::new(Some(step), |diagnostic, path| (diagnostic == "angle" && path == "/degrees").then_some(degrees))
     }
 
     #[test]

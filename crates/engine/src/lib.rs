@@ -1,6 +1,6 @@
 //! The engine of Secateur: what must be fast.
 //!
-//! Contiguous `f32` tensors, and for every operation a forward and a backward as free functions. There is no graph, no
+//! Contiguous tensors, and for every operation a forward and a backward as free functions. There is no graph, no
 //! automatic differentiation and nothing lazy. What a private step needs beyond an ordinary one - the norm of each
 //! example's own gradient, and one weighted sum of them - is in [`op::per_example`].
 //!
@@ -15,6 +15,7 @@
 
 mod cuda;
 mod device;
+mod dtype;
 mod kernel;
 mod mat;
 mod math;
@@ -28,6 +29,7 @@ mod window;
 
 pub use cuda::{DeviceError, Gpu, Group, Precision, Ranks, Taken, Usage, guard};
 pub use device::Device;
+pub(crate) use dtype::Dtype;
 pub use kernel::Level;
 pub use mat::Mat;
 pub use matmul::{Threads, product};

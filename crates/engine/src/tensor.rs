@@ -1,6 +1,6 @@
-//! Contiguous `f32` tensors, row major.
+//! Contiguous tensors, row major: of f32 on the host, of f32 or bf16 on a GPU.
 
-mod padded;
+mod rows;
 
 use std::fmt;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::cuda::{Buffer, Padded};
+use crate::cuda::{Buffer, Rows};
 use crate::memory::{self, Recycled};
 use crate::part::{Part, PartMut, Span};
 use crate::{Device, Gpu};
@@ -26,8 +26,8 @@ pub struct Tensor {
 enum Storage {
     Host(Arc<Recycled>),
     Device(Arc<Buffer>),
-    /// On a GPU, with rows of the last dimension further apart than they are long.
-    Padded(Padded),
+    /// On a GPU, in another form than f32 numbers one after the other.
+    Rows(Rows),
 }
 
 impl Storage {
@@ -88,7 +88,7 @@ impl Tensor {
         match &self.data {
             Storage::Host(_) => None,
             Storage::Device(buffer) => Some(buffer.gpu()),
-            Storage::Padded(padded) => Some(padded.gpu()),
+            Storage::Rows(rows) => Some(rows.gpu()),
         }
     }
 
@@ -119,7 +119,7 @@ impl Tensor {
     pub fn to_host(&self) -> Self {
         match &self.data {
             Storage::Host(_) => self.clone(),
-            Storage::Device(_) | Storage::Padded(_) => {
+            Storage::Device(_) | Storage::Rows(_) => {
                 let mut host = Self::unfilled(&*self.shape);
                 self.gpu().into_iter().for_each(|gpu| gpu.read(self.address(), host.data_mut()));
                 host
@@ -136,7 +136,7 @@ impl Tensor {
         }
     }
 
-    /// The address of its elements, one after the other.
+    /// The address of its elements as f32, one after the other.
     ///
     /// # Panics
     /// If they are on the host.
@@ -144,7 +144,7 @@ impl Tensor {
         match &self.data {
             Storage::Host(_) => panic!("{self:?} is on the host, the others on a GPU"),
             Storage::Device(buffer) => buffer.address(),
-            Storage::Padded(padded) => padded.dense(self.len(), self.last()).address(),
+            Storage::Rows(rows) => rows.plain(self.len(), self.last()).address(),
         }
     }
 
@@ -153,27 +153,13 @@ impl Tensor {
         self.close_up();
         let bytes = self.len() * 4;
         if let Storage::Device(buffer) = &mut self.data
-            && Arc::get_mut(buffer).is_none()
+            && !Buffer::is_own(buffer)
         {
             let copy = Buffer::new(buffer.gpu(), bytes);
             copy.gpu().copy(copy.address(), buffer.address(), bytes);
             *buffer = Arc::new(copy);
         }
         self.address()
-    }
-
-    /// For an operation that works in place: its elements, and a tensor of the same shape to write to, which is this one
-    /// unless somebody shares it.
-    pub(crate) fn in_place(mut self) -> (Part<'static>, Self) {
-        self.close_up();
-        let shared = match &mut self.data {
-            Storage::Device(buffer) => Arc::get_mut(buffer).is_none(),
-            Storage::Host(_) | Storage::Padded(_) => panic!("{self:?} is on the host"),
-        };
-        let Part::Device(span) = self.part(0..self.len()) else { unreachable!("a device tensor has device parts") };
-        let from = Part::Device(Span::new(span.gpu, span.at, span.len));
-        // The shared elements live on with whoever shares them, and work on the stream is in order.
-        if shared { (from, Self::unfilled_on(self.device(), &*self.shape)) } else { (from, self) }
     }
 
     /// The elements `range`.
@@ -216,7 +202,7 @@ impl Tensor {
     pub fn data(&self) -> &[f32] {
         match &self.data {
             Storage::Host(data) => &data.0,
-            Storage::Device(_) | Storage::Padded(_) => panic!("{self:?} is on {}, not on the host", self.device()),
+            Storage::Device(_) | Storage::Rows(_) => panic!("{self:?} is on {}, not on the host", self.device()),
         }
     }
 
@@ -243,7 +229,7 @@ impl Tensor {
                 Ok(mut own) => std::mem::take(&mut own.0),
                 Err(shared) => copied(&shared.0),
             },
-            Storage::Device(_) | Storage::Padded(_) => unreachable!("it was just copied to the host"),
+            Storage::Device(_) | Storage::Rows(_) => unreachable!("it was just copied to the host"),
         }
     }
 
@@ -268,7 +254,10 @@ impl Tensor {
         let shape = shape.into();
         assert!(volume(&shape) == self.len(), "cannot reshape {:?} to {shape:?}", self.shape);
         if shape.last() != self.shape.last() {
-            self.close_up();
+            match (&mut self.data, shape.last(), self.shape.last()) {
+                (Storage::Rows(rows), Some(new), Some(old)) if rows.rows().1 == *old => rows.cut(*new),
+                _ => self.close_up(),
+            }
         }
         self.shape = shape;
         self
@@ -327,7 +316,7 @@ impl Clone for Tensor {
         let data = match &self.data {
             Storage::Host(data) => Storage::Host(data.clone()),
             Storage::Device(buffer) => Storage::Device(buffer.clone()),
-            Storage::Padded(padded) => Storage::Padded(padded.clone()),
+            Storage::Rows(rows) => Storage::Rows(rows.clone()),
         };
         Self { shape: self.shape.clone(), data }
     }

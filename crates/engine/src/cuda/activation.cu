@@ -11,41 +11,41 @@ __device__ __forceinline__ float forward(float x) { return x; }
 __device__ __forceinline__ float backward(float, float dy) { return dy; }
 #endif
 
-// `y[r] = f(y[r] + shift)` for rows of `width`, `pitch` apart; a block takes a stretch of one row, a thread four columns where rows allow it.
-KERNEL shift_rows(float* y, i64 pitch, const float* shift, int width) {
-    y += blockIdx.x * pitch;
+// `y[r] = f(x[r] + shift)` for rows of `width`, `pitch` apart; a block takes a stretch of one row, a thread four columns where rows allow it.
+KERNEL shift_rows(const number* x, number* y, i64 pitch, const float* shift, int width) {
+    x += blockIdx.x * pitch, y += blockIdx.x * pitch;
     int j = 4 * (blockIdx.y * blockDim.x + threadIdx.x);
     if (width % 4 == 0 && pitch % 4 == 0 && j < width && ((u64)shift & 15) == 0) {
-        float4 v = *(const float4*)(y + j), s = *(const float4*)(shift + j);
+        float4 v = load4(x + j), s = load4(shift + j);
         v.x = forward(v.x + s.x), v.y = forward(v.y + s.y), v.z = forward(v.z + s.z), v.w = forward(v.w + s.w);
-        *(float4*)(y + j) = v;
+        store4(y + j, v);
         return;
     }
-    for (int k = j; k < min(j + 4, width); ++k) y[k] = forward(y[k] + shift[k]);
+    for (int k = j; k < min(j + 4, width); ++k) y[k] = forward(x[k] + shift[k]);
 }
 
-// `y[i, c] = f(y[i, c] + shift[c])` for `rows` rows of `area` positions, of which `channels` belong to an example; a null shift
+// `y[i, c] = f(x[i, c] + shift[c])` for `rows` rows of `area` positions, of which `channels` belong to an example; a null shift
 // is none. A warp takes a row.
-KERNEL shift_channels(float* y, const float* shift, i64 rows, int channels, int area) {
+KERNEL shift_channels(const number* x, number* y, const float* shift, i64 rows, int channels, int area) {
     i64 row = THREAD >> 5;
     int lane = threadIdx.x & 31;
     if (row >= rows) return;
     float s = shift ? shift[row % channels] : 0.0f;
-    y += row * area;
+    x += row * area, y += row * area;
     if (area % 4 != 0) {
-        for (int j = lane; j < area; j += 32) y[j] = forward(y[j] + s);
+        for (int j = lane; j < area; j += 32) y[j] = forward(x[j] + s);
         return;
     }
 #pragma unroll 4
     for (int j = 4 * lane; j < area; j += 128) {
-        float4 v = *(const float4*)(y + j);
+        float4 v = load4(x + j);
         v.x = forward(v.x + s), v.y = forward(v.y + s), v.z = forward(v.z + s), v.w = forward(v.w + s);
-        *(float4*)(y + j) = v;
+        store4(y + j, v);
     }
 }
 
 // Back through `y = f(..)`: `dx`, and its sums over each row of `area` positions, `[rows]`.
-KERNEL shift_channels_backward(const float* y, const float* dy, float* dx, float* sums, i64 rows, int area) {
+KERNEL shift_channels_backward(const number* y, const number* dy, number* dx, float* sums, i64 rows, int area) {
     i64 row = THREAD >> 5;
     int lane = threadIdx.x & 31;
     if (row >= rows) return;
@@ -56,9 +56,9 @@ KERNEL shift_channels_backward(const float* y, const float* dy, float* dx, float
     } else {
 #pragma unroll 4
         for (int j = 4 * lane; j < area; j += 128) {
-            float4 v = *(const float4*)(y + j), g = *(const float4*)(dy + j);
+            float4 v = load4(y + j), g = load4(dy + j);
             g.x = backward(v.x, g.x), g.y = backward(v.y, g.y), g.z = backward(v.z, g.z), g.w = backward(v.w, g.w);
-            *(float4*)(dx + j) = g;
+            store4(dx + j, g);
             sum += (g.x + g.y) + (g.z + g.w);
         }
     }

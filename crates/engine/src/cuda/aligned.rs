@@ -5,8 +5,9 @@
 //! multiplied from the copies, and the few rows or columns that are left as they are.
 
 use super::blas::{Blas, Matrix, Product};
-use super::padded::move_rows;
+use super::rows::move_rows;
 use super::{Buffer, Gpu, Precision};
+use crate::Dtype;
 
 /// Multiplications that are worth the copies.
 const LARGE: usize = 1 << 29;
@@ -14,8 +15,11 @@ const LARGE: usize = 1 << 29;
 const ROW: usize = 8;
 
 /// How far apart the rows of a product `[m, n]` of `k` terms should be, if they should be further apart than they are long.
-pub(crate) fn pitch(gpu: &Gpu, [m, n, k]: [usize; 3]) -> Option<usize> {
-    let wanted = gpu.precision() != Precision::F32 && !n.is_multiple_of(4) && n >= 64 * ROW && m * n * k >= LARGE;
+pub(crate) fn pitch(gpu: &Gpu, [m, n, k]: [usize; 3], dtype: Dtype) -> Option<usize> {
+    let wanted = gpu.precision() != Precision::F32
+        && !n.is_multiple_of(16 / dtype.bytes())
+        && n >= 64 * ROW
+        && m * n * k >= LARGE;
     wanted.then(|| n.next_multiple_of(ROW))
 }
 
@@ -33,9 +37,11 @@ pub(super) fn by_copies(blas: &Blas, gpu: &'static Gpu, [out, a, b]: [Matrix; 3]
     // The dimension along the rows of each, and how many rows it has.
     let (a_along, a_rows) = if a.turned { (M, k) } else { (K, m) };
     let (b_along, b_rows) = if b.turned { (K, n) } else { (N, k) };
-    let odd = |matrix: Matrix| !matrix.row.is_multiple_of(4);
+    let odd = |matrix: Matrix| !matrix.row.is_multiple_of(matrix.together());
     // Rows that are far enough apart may still be of an odd length.
-    let of = |matrix, along: usize| (odd(matrix) || !how.size[along].is_multiple_of(4)).then_some(along);
+    let of = |matrix: Matrix, along: usize| {
+        (odd(matrix) || !how.size[along].is_multiple_of(matrix.together())).then_some(along)
+    };
     let mut dimensions = [of(a, a_along), of(b, b_along), of(out, N)].into_iter().flatten();
     let Some(split) = dimensions.next().filter(|first| dimensions.all(|other| other == *first)) else { return false };
     if how.size[split] < 64 * ROW || (how.beta != 0.0 && odd(out)) {
@@ -47,7 +53,7 @@ pub(super) fn by_copies(blas: &Blas, gpu: &'static Gpu, [out, a, b]: [Matrix; 3]
     let result = if odd(out) { Copy::room(gpu, out, m, how.batch) } else { Copy::none(out) };
     in_two(blas, gpu, [result.matrix, first.matrix, second.matrix], how, split);
     if odd(out) {
-        move_rows(gpu, (result.matrix.at, result.matrix.row), (out.at, out.row), [m * how.batch, out.row]);
+        move_rows(gpu, out.dtype, (result.matrix.at, result.matrix.row), (out.at, out.row), [m * how.batch, out.row]);
     }
     true
 }
@@ -66,21 +72,27 @@ impl Copy {
     /// Room for a copy.
     fn room(gpu: &'static Gpu, matrix: Matrix, rows: usize, batch: usize) -> Self {
         let row = matrix.row.next_multiple_of(ROW);
-        let memory = Buffer::of(gpu, rows * batch * row);
+        let memory = Buffer::new(gpu, rows * batch * row * matrix.dtype.bytes());
         let step = if batch > 1 { rows * row } else { 0 };
         Self { matrix: Matrix { at: memory.address(), row, step, ..matrix }, _memory: Some(memory) }
     }
 
     /// The matrix itself, where its rows are fine; none where a batch does not lie in one piece.
     fn of(gpu: &'static Gpu, matrix: Matrix, rows: usize, batch: usize) -> Option<Self> {
-        if matrix.row.is_multiple_of(4) {
+        if matrix.row.is_multiple_of(matrix.together()) {
             return Some(Self::none(matrix));
         }
         if batch > 1 && matrix.step != rows * matrix.row {
             return None;
         }
         let copy = Self::room(gpu, matrix, rows, batch);
-        move_rows(gpu, (matrix.at, matrix.row), (copy.matrix.at, copy.matrix.row), [rows * batch, matrix.row]);
+        move_rows(
+            gpu,
+            matrix.dtype,
+            (matrix.at, matrix.row),
+            (copy.matrix.at, copy.matrix.row),
+            [rows * batch, matrix.row],
+        );
         Some(copy)
     }
 }
@@ -98,10 +110,7 @@ fn in_two(blas: &Blas, gpu: &'static Gpu, [out, a, b]: [Matrix; 3], how: &Produc
         return;
     }
     // From number `whole` on, along rows or across them.
-    let later = |matrix: Matrix, along: bool| Matrix {
-        at: matrix.at + 4 * (whole * if along { 1 } else { matrix.row }) as u64,
-        ..matrix
-    };
+    let later = |matrix: Matrix, along: bool| matrix.from(whole * if along { 1 } else { matrix.row });
     let (out, a, b, beta) = match split {
         M => (later(out, false), later(a, a.turned), b, how.beta),
         N => (later(out, true), a, later(b, !b.turned), how.beta),

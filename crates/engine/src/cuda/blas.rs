@@ -7,6 +7,7 @@ use cudarc::cublas::{result, sys};
 use super::error::{DeviceError, fail};
 use super::recorder::key;
 use super::{Gpu, Precision, aligned, library};
+use crate::{Dtype, Tensor};
 
 /// What NVIDIA recommends for Hopper.
 const WORKSPACE: usize = 32 << 20;
@@ -45,12 +46,36 @@ pub(crate) struct Matrix {
     pub(crate) turned: bool,
     /// Elements from one matrix of a batch to the next.
     pub(crate) step: usize,
+    pub(crate) dtype: Dtype,
 }
 
 impl Matrix {
-    /// Rows of `row` elements.
+    /// Rows of `row` f32 elements.
     pub(crate) fn new(at: u64, row: usize) -> Self {
-        Self { at, row, turned: false, step: 0 }
+        Self { at, row, turned: false, step: 0, dtype: Dtype::F32 }
+    }
+
+    /// The rows of a tensor, as they are stored.
+    pub(crate) fn of(x: &Tensor) -> Self {
+        let (at, row, dtype) = x.rows_at();
+        Self { dtype, ..Self::new(at, row) }
+    }
+
+    /// That matrix without its first `elements` elements.
+    pub(crate) fn from(self, elements: usize) -> Self {
+        Self { at: self.at + (self.dtype.bytes() * elements) as u64, ..self }
+    }
+
+    /// Elements of 16 bytes.
+    pub(super) fn together(self) -> usize {
+        16 / self.dtype.bytes()
+    }
+
+    fn type_of(self) -> sys::cudaDataType {
+        match self.dtype {
+            Dtype::F32 => sys::cudaDataType::CUDA_R_32F,
+            Dtype::Bf16 => sys::cudaDataType::CUDA_R_16BF,
+        }
     }
 
     /// Its transpose.
@@ -68,7 +93,7 @@ impl Matrix {
     }
 }
 
-/// `out = alpha a b + beta out` for `batch` products of `[m, k]` by `[k, n]`.
+/// `out = alpha a b + beta out` for `batch` products of `[m, k]` by `[k, n]`, of factors of one type.
 #[derive(Clone, Copy)]
 pub(crate) struct Product {
     pub(crate) size: [usize; 3],
@@ -120,15 +145,17 @@ impl Blas {
         }
         if k == 0 {
             return if beta == 0.0 {
-                (0..batch).for_each(|i| gpu.clear(out.at + (i * out.step * 4) as u64, m * n * 4))
+                (0..batch).for_each(|i| gpu.clear(out.from(i * out.step).at, m * n * out.dtype.bytes()))
             };
         }
         gpu.enter();
-        let f32 = sys::cudaDataType::CUDA_R_32F;
+        assert!(a.dtype == b.dtype, "a product of {:?} and {:?}", a.dtype, b.dtype);
+        // The numbers themselves are rounded already.
+        let precision = if a.dtype == Dtype::Bf16 { Precision::F32 } else { precision };
         let int = |x: usize| i32::try_from(x).unwrap_or_else(|_| fail(format!("a matrix of {x} rows is too large")));
         // cuBLAS stores by columns: it is asked for the transpose of everything, factors in the other order.
         let name = move || format!("product {m} x {k} x {n}, {batch} of them");
-        let matrix = |x: Matrix| [x.at, x.row as u64, u64::from(x.turned), x.step as u64];
+        let matrix = |x: Matrix| [x.at, x.row as u64, u64::from(x.turned) + 2 * x.dtype as u64, x.step as u64];
         let sizes = [1, m, n, k, batch, precision as usize].map(|x| x as u64);
         let factors = [alpha, beta].map(|x| u64::from(x.to_bits()));
         let words = sizes.into_iter().chain(factors).chain([out, a, b].into_iter().flat_map(matrix));
@@ -144,16 +171,16 @@ impl Blas {
                 int(k),
                 (&raw const alpha).cast(),
                 b.at as *const c_void,
-                f32,
+                b.type_of(),
                 int(b.row),
                 b.step as i64,
                 a.at as *const c_void,
-                f32,
+                a.type_of(),
                 int(a.row),
                 a.step as i64,
                 (&raw const beta).cast(),
                 out.at as *mut c_void,
-                f32,
+                out.type_of(),
                 int(out.row),
                 out.step as i64,
                 int(batch),

@@ -1,8 +1,41 @@
-// What every program has in front. All tensors are contiguous f32, row major.
+// What every program has in front. Tensors are contiguous and row major; activations and their gradients are of type `number`, all
+// else f32.
 typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef long long i64;
 #define KERNEL extern "C" __global__ void
+
+// The first half of an f32: stored, never reckoned with.
+struct bf16 {
+    unsigned short bits;
+    bf16() = default;
+    // To nearest, ties to even.
+    __device__ __forceinline__ bf16(float x) { asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x)); }
+    __device__ __forceinline__ operator float() const { return __uint_as_float((u32)bits << 16); }
+};
+#ifndef NUMBER
+#define NUMBER float
+#endif
+typedef NUMBER number;
+
+// Four numbers at a multiple of their size.
+__device__ __forceinline__ float4 load4(const float* x) { return *(const float4*)x; }
+__device__ __forceinline__ void store4(float* x, float4 v) { *(float4*)x = v; }
+__device__ __forceinline__ float2 unpack(u32 pair) { return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u)); }
+// Two numbers of bf16, to nearest; the first in the low half.
+__device__ __forceinline__ u32 pack(float low, float high) {
+    u32 pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+__device__ __forceinline__ float4 load4(const bf16* x) {
+    uint2 v = *(const uint2*)x;
+    float2 a = unpack(v.x), b = unpack(v.y);
+    return make_float4(a.x, a.y, b.x, b.y);
+}
+__device__ __forceinline__ void store4(bf16* x, float4 v) { *(uint2*)x = make_uint2(pack(v.x, v.y), pack(v.z, v.w)); }
+// Whether fours of numbers from here on can be read so.
+template <class T> __device__ __forceinline__ bool in_fours(const T* x) { return ((u64)x & (4 * sizeof(T) - 1)) == 0; }
 #define INFINITE __int_as_float(0x7f800000)
 #define NOT_A_NUMBER __int_as_float(0x7fc00000)
 // This thread's number among all threads of a one-dimensional grid.
@@ -37,23 +70,23 @@ __device__ __forceinline__ float block_max(float x) {
 }
 
 // `y[i] = f(x[i])`, four at a time.
-template <class F> __device__ __forceinline__ void map1(const float* x, float* y, i64 n, F f) {
+template <class T, class F> __device__ __forceinline__ void map1(const T* x, T* y, i64 n, F f) {
     i64 i = 4 * THREAD;
     if (i + 3 < n) {
-        float4 v = *(const float4*)(x + i);
+        float4 v = load4(x + i);
         v.x = f(v.x), v.y = f(v.y), v.z = f(v.z), v.w = f(v.w);
-        *(float4*)(y + i) = v;
+        store4(y + i, v);
         return;
     }
     for (; i < n; ++i) y[i] = f(x[i]);
 }
 // `z[i] = f(x[i], y[i])`, four at a time.
-template <class F> __device__ __forceinline__ void map2(const float* x, const float* y, float* z, i64 n, F f) {
+template <class T, class F> __device__ __forceinline__ void map2(const T* x, const T* y, T* z, i64 n, F f) {
     i64 i = 4 * THREAD;
     if (i + 3 < n) {
-        float4 v = *(const float4*)(x + i), w = *(const float4*)(y + i);
+        float4 v = load4(x + i), w = load4(y + i);
         v.x = f(v.x, w.x), v.y = f(v.y, w.y), v.z = f(v.z, w.z), v.w = f(v.w, w.w);
-        *(float4*)(z + i) = v;
+        store4(z + i, v);
         return;
     }
     for (; i < n; ++i) z[i] = f(x[i], y[i]);

@@ -182,6 +182,7 @@ fn write_atomically(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{PROGRAMS, compile_with_log, library};
+    use crate::Dtype;
 
     /// What programs that have variants are compiled with here.
     const VARIANTS: &[(&str, &str)] = &[
@@ -250,7 +251,12 @@ mod tests {
         for program in PROGRAMS {
             let mine = VARIANTS.iter().filter(|(name, _)| *name == program.name).map(|(_, defines)| *defines);
             let mine: Vec<&str> = mine.collect();
-            for defines in if mine.is_empty() { vec![""] } else { mine } {
+            let mine = if mine.is_empty() { vec![""] } else { mine };
+            // Those of activations, for each type that these have.
+            let dtypes: &[Dtype] =
+                if program.source.contains("number*") { &[Dtype::F32, Dtype::Bf16] } else { &[Dtype::F32] };
+            let all = mine.iter().flat_map(|mine| dtypes.iter().map(move |dtype| format!("{mine} {}", dtype.define())));
+            for defines in &all.collect::<Vec<String>>() {
                 let made = compile_with_log(program.name, program.text(defines), "sm_90a");
                 let (code, log) = made.unwrap_or_else(|e| panic!("{e}"));
                 assert!(code.starts_with(b"\x7fELF"), "{} {defines}", program.name);

@@ -6,18 +6,18 @@ __device__ __forceinline__ void add_share(float& sum, float mine, float x, bool 
 }
 
 // The loss of a row, and `weight` times its gradient, which may take the logits' place. The largest logit and the sum of
-// exponentials are found together: a sum is scaled down when a larger logit turns up. Rows at multiples of 16 bytes are read
-// four at a time.
-__device__ float row_loss(const float* z, float* g, int k, int label, float weight) {
+// exponentials are found together: a sum is scaled down when a larger logit turns up. Where rows
+// allow it they are read four at a time.
+__device__ float row_loss(const number* z, number* g, int k, int label, float weight) {
     float mine = -INFINITE, sum = 0.0f;
-    int fours = ((u64)z & 15) == 0 && ((u64)g & 15) == 0 ? k / 4 : 0;
+    int fours = in_fours(z) && in_fours(g) ? k / 4 : 0;
     auto climb = [&](float x) {
         if (x > mine) sum *= expf(mine - x), mine = x;
     };
     // One minus a probability near 1 would lose its digits: the others sum to it exactly, so the label is left out.
 #pragma unroll 2
     for (int j = threadIdx.x; j < fours; j += blockDim.x) {
-        float4 v = *(const float4*)(z + 4 * j);
+        float4 v = load4(z + 4 * j);
         climb(fmaxf(fmaxf(v.x, v.y), fmaxf(v.z, v.w)));
         add_share(sum, mine, v.x, 4 * j != label), add_share(sum, mine, v.y, 4 * j + 1 != label);
         add_share(sum, mine, v.z, 4 * j + 2 != label), add_share(sum, mine, v.w, 4 * j + 3 != label);
@@ -32,23 +32,23 @@ __device__ float row_loss(const float* z, float* g, int k, int label, float weig
     auto slope = [&](int j, float x) { return j == label ? own : expf(x - top) * scale; };
 #pragma unroll 2
     for (int j = threadIdx.x; j < fours; j += blockDim.x) {
-        float4 v = *(const float4*)(z + 4 * j);
+        float4 v = load4(z + 4 * j);
         v.x = slope(4 * j, v.x), v.y = slope(4 * j + 1, v.y), v.z = slope(4 * j + 2, v.z), v.w = slope(4 * j + 3, v.w);
-        *(float4*)(g + 4 * j) = v;
+        store4(g + 4 * j, v);
     }
     for (int j = 4 * fours + threadIdx.x; j < k; j += blockDim.x) g[j] = slope(j, z[j]);
     return (float)(log(all) - (wanted - top));
 }
 
 // Rows of logits and of gradients are `pitch` apart.
-KERNEL cross_entropy_rows(const float* logits, const u32* labels, float* losses, float* gradient, int k, i64 pitch) {
+KERNEL cross_entropy_rows(const number* logits, const u32* labels, float* losses, number* gradient, int k, i64 pitch) {
     i64 row = blockIdx.x;
     float loss = row_loss(logits + row * pitch, gradient + row * pitch, k, labels[row], 1.0f);
     if (threadIdx.x == 0) losses[row] = loss;
 }
 
 // Tokens of texts: the mean over the counted ones of each example. A label of all ones is not counted.
-KERNEL token_cross_entropy_rows(const float* logits, const u32* labels, const u32* counts, float* losses, float* gradient,
+KERNEL token_cross_entropy_rows(const number* logits, const u32* labels, const u32* counts, float* losses, number* gradient,
                                 int t, int v, i64 pitch) {
     i64 row = blockIdx.x;
     if (labels[row] == 0xffffffffu) {

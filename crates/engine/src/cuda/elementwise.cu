@@ -1,15 +1,15 @@
 // Operations on each element by itself. `x` and the result may be one tensor.
 
-KERNEL relu_forward(const float* x, float* y, i64 n) {
+KERNEL relu_forward(const number* x, number* y, i64 n) {
     map1(x, y, n, [](float x) { return x < 0.0f ? 0.0f : x; });
 }
-KERNEL relu_backward(const float* y, const float* dy, float* dx, i64 n) {
+KERNEL relu_backward(const number* y, const number* dy, number* dx, i64 n) {
     map2(y, dy, dx, n, [](float y, float dy) { return y <= 0.0f ? 0.0f : dy; });
 }
-KERNEL tanh_forward(const float* x, float* y, i64 n) {
+KERNEL tanh_forward(const number* x, number* y, i64 n) {
     map1(x, y, n, [](float x) { return tanhf(x); });
 }
-KERNEL tanh_backward(const float* y, const float* dy, float* dx, i64 n) {
+KERNEL tanh_backward(const number* y, const number* dy, number* dx, i64 n) {
     map2(y, dy, dx, n, [](float y, float dy) { return dy * (1.0f - y * y); });
 }
 
@@ -17,20 +17,20 @@ KERNEL tanh_backward(const float* y, const float* dy, float* dx, i64 n) {
 #define ROOT_HALF 0.70710678f
 #define SCALE 0.79788456f
 #define CUBE 0.044715f
-KERNEL gelu_erf_forward(const float* x, float* y, i64 n) {
+KERNEL gelu_erf_forward(const number* x, number* y, i64 n) {
     map1(x, y, n, [](float x) { return 0.5f * x * (1.0f + erff(x * ROOT_HALF)); });
 }
-KERNEL gelu_erf_backward(const float* x, const float* dy, float* dx, i64 n) {
+KERNEL gelu_erf_backward(const number* x, const number* dy, number* dx, i64 n) {
     map2(x, dy, dx, n, [](float x, float dy) {
         float density = 0.5f * SCALE * expf(-0.5f * x * x);
         float slope = fabsf(x) > 20.0f ? 0.0f : x * density;
         return dy * (0.5f * (1.0f + erff(x * ROOT_HALF)) + slope);
     });
 }
-KERNEL gelu_tanh_forward(const float* x, float* y, i64 n) {
+KERNEL gelu_tanh_forward(const number* x, number* y, i64 n) {
     map1(x, y, n, [](float x) { return 0.5f * x * (1.0f + tanhf(SCALE * (x + CUBE * x * x * x))); });
 }
-KERNEL gelu_tanh_backward(const float* x, const float* dy, float* dx, i64 n) {
+KERNEL gelu_tanh_backward(const number* x, const number* dy, number* dx, i64 n) {
     map2(x, dy, dx, n, [](float x, float dy) {
         float t = tanhf(SCALE * (x + CUBE * x * x * x));
         float slope = 0.5f * x * (1.0f - t * t) * SCALE * (1.0f + 3.0f * CUBE * x * x);
@@ -45,10 +45,10 @@ __device__ float2 sigmoids(float x) {
 }
 // Beyond this the sigmoid is 0 or 1, and its slope 0, to the last bit.
 #define FAR 110.0f
-KERNEL silu_forward(const float* x, float* y, i64 n) {
+KERNEL silu_forward(const number* x, number* y, i64 n) {
     map1(x, y, n, [](float x) { return (x < -FAR ? -FAR : x) * sigmoids(x).x; });
 }
-KERNEL silu_backward(const float* x, const float* dy, float* dx, i64 n) {
+KERNEL silu_backward(const number* x, const number* dy, number* dx, i64 n) {
     map2(x, dy, dx, n, [](float x, float dy) {
         x = x < -FAR ? -FAR : x > FAR ? FAR : x;
         float2 s = sigmoids(x);
@@ -56,14 +56,14 @@ KERNEL silu_backward(const float* x, const float* dy, float* dx, i64 n) {
     });
 }
 
-KERNEL add_pairs(const float* a, const float* b, float* c, i64 n) {
+KERNEL add_pairs(const number* a, const number* b, number* c, i64 n) {
     map2(a, b, c, n, [](float a, float b) { return a + b; });
 }
-KERNEL multiply_pairs(const float* a, const float* b, float* c, i64 n) {
+KERNEL multiply_pairs(const number* a, const number* b, number* c, i64 n) {
     map2(a, b, c, n, [](float a, float b) { return a * b; });
 }
 // Rows of `width` from a matrix with rows of one length to one with rows of another.
-KERNEL move_rows(const float* from, float* to, i64 from_row, i64 to_row, int width) {
+KERNEL move_rows(const number* from, number* to, i64 from_row, i64 to_row, int width) {
     from += blockIdx.x * from_row, to += blockIdx.x * to_row;
     int end = min(width, (int)(blockIdx.y + 1) * 4096);
     for (int j = blockIdx.y * 4096 + threadIdx.x; j < end; j += blockDim.x) to[j] = from[j];
@@ -72,4 +72,22 @@ KERNEL move_rows(const float* from, float* to, i64 from_row, i64 to_row, int wid
 KERNEL fetch_words(const u32* from, u32* to, i64 n) {
     i64 i = THREAD;
     if (i < n) to[i] = from[i];
+}
+
+// Numbers of bf16 as f32, and back, eight to a thread.
+KERNEL widen(const bf16* from, float* to, i64 n) {
+    i64 i = 8 * THREAD;
+    if (i + 7 < n) {
+        store4(to + i, load4(from + i)), store4(to + i + 4, load4(from + i + 4));
+        return;
+    }
+    for (; i < n; ++i) to[i] = from[i];
+}
+KERNEL round_to_bf16(const float* from, bf16* to, i64 n) {
+    i64 i = 8 * THREAD;
+    if (i + 7 < n) {
+        store4(to + i, load4(from + i)), store4(to + i + 4, load4(from + i + 4));
+        return;
+    }
+    for (; i < n; ++i) to[i] = from[i];
 }

@@ -9,6 +9,7 @@ use super::compile::{self, Program};
 use super::error::fail;
 use super::gpu::{Gpu, lock};
 use super::recorder::{Kernel, Work};
+use crate::Dtype;
 
 impl Gpu {
     /// Runs a kernel.
@@ -17,6 +18,14 @@ impl Gpu {
     /// With a [`DeviceError`] if it does not exist or cannot be launched.
     pub(crate) fn launch(&self, kernel: &'static str, grid: Grid, arguments: &[u64]) {
         self.launch_variant(kernel, "", grid, arguments);
+    }
+
+    /// Runs the kernel whose activations are of a type.
+    ///
+    /// # Panics
+    /// As [`Gpu::launch`].
+    pub(crate) fn launch_as(&self, dtype: Dtype, kernel: &'static str, grid: Grid, arguments: &[u64]) {
+        self.launch_variant(kernel, dtype.define(), grid, arguments);
     }
 
     /// Runs the kernel that its program has with `defines`, such as `"WIDTH=64 PRECISION=1"`.

@@ -11,6 +11,7 @@ use super::error::fail;
 use super::gpu::lock;
 use super::recorder::key;
 use super::{Buffer, Gpu, Precision, library};
+use crate::Dtype;
 
 /// What NVIDIA recommends for Hopper.
 const WORKSPACE: usize = 32 << 20;
@@ -23,6 +24,8 @@ pub(crate) struct Affine {
     pub(crate) rows: [usize; 3],
     pub(crate) rectified: bool,
     pub(crate) precision: Precision,
+    /// Of everything, the shift too.
+    pub(crate) dtype: Dtype,
 }
 
 /// Descriptors of a product, and how it is carried out.
@@ -73,9 +76,9 @@ impl Lt {
         let Some(plan) = plan else { return false };
         let [m, n, k] = affine.size;
         let name = move || format!("affine product {m} x {k} x {n}, rectified: {}", affine.rectified);
-        let Affine { size, rows, rectified, precision } = affine;
+        let Affine { size, rows, rectified, precision, dtype } = affine;
         let workspace = Buffer::new(gpu, plan.how.workspaceSize.max(1)).address();
-        let sizes = [2, usize::from(rectified), precision as usize].into_iter().chain(size).chain(rows);
+        let sizes = [2, usize::from(rectified), precision as usize, dtype as usize].into_iter().chain(size).chain(rows);
         let words = sizes.map(|x| x as u64).chain(at).chain([workspace]);
         let (handle, plan) = (Handle(self.handle), *plan);
         gpu.call(
@@ -90,10 +93,14 @@ impl Lt {
 
     /// cuBLASLt stores by columns: it is asked for the transpose, `w x^T`, whose rows the shift belongs to.
     fn plan(&self, affine: Affine, shift: u64) -> Result<Plan, CublasError> {
-        let Affine { size: [m, n, k], rows: [y, x, w], rectified, precision } = affine;
+        let Affine { size: [m, n, k], rows: [y, x, w], rectified, precision, dtype } = affine;
         let f32 = sys::cudaDataType_t::CUDA_R_32F;
+        let (stored, precision) = match dtype {
+            Dtype::F32 => (f32, precision),
+            Dtype::Bf16 => (sys::cudaDataType_t::CUDA_R_16BF, Precision::F32),
+        };
         let layout = |rows: usize, columns: usize, pitch: usize| {
-            result::create_matrix_layout(f32, rows as u64, columns as u64, pitch as i64)
+            result::create_matrix_layout(stored, rows as u64, columns as u64, pitch as i64)
         };
         let epilogue = match rectified {
             true => sys::cublasLtEpilogue_t::CUBLASLT_EPILOGUE_RELU_BIAS,

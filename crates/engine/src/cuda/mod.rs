@@ -19,33 +19,37 @@ mod launch;
 mod library;
 pub(crate) mod lt;
 mod nccl;
-mod padded;
 mod peer;
 mod precision;
 mod profile;
 mod ranks;
 mod recorder;
+mod rows;
 mod transfer;
+
+use std::sync::{Arc, OnceLock};
 
 pub use arena::Usage;
 pub use error::{DeviceError, guard};
 pub use gpu::Gpu;
 pub use group::Group;
 pub(crate) use launch::{Argument, Grid, arguments};
-pub(crate) use padded::Padded;
 pub use precision::Precision;
 pub use profile::Taken;
 pub use ranks::Ranks;
+pub(crate) use rows::Rows;
 
 /// Bytes on a GPU, with unspecified contents at first. They return to the arena when dropped.
 pub(crate) struct Buffer {
     gpu: &'static Gpu,
     address: u64,
+    /// Its numbers rounded to bf16, once somebody asked for them, until they change.
+    rounded: OnceLock<Arc<Buffer>>,
 }
 
 impl Buffer {
     pub(crate) fn new(gpu: &'static Gpu, bytes: usize) -> Self {
-        Self { gpu, address: gpu.take(bytes) }
+        Self { gpu, address: gpu.take(bytes), rounded: OnceLock::new() }
     }
 
     /// `len` elements of 4 bytes.
@@ -59,6 +63,21 @@ impl Buffer {
 
     pub(crate) fn address(&self) -> u64 {
         self.address
+    }
+
+    /// Whether nobody else shares it, for whoever is about to change it.
+    pub(crate) fn is_own(this: &mut Arc<Self>) -> bool {
+        Arc::get_mut(this).map(|own| own.rounded.take()).is_some()
+    }
+
+    /// Its first `len` numbers, which are f32, rounded to bf16.
+    pub(crate) fn rounded(&self, len: usize) -> Arc<Buffer> {
+        let made = || {
+            let rounded = Buffer::new(self.gpu, 2 * len);
+            rows::round(self.gpu, self.address, rounded.address, len);
+            Arc::new(rounded)
+        };
+        self.rounded.get_or_init(made).clone()
     }
 }
 

@@ -7,7 +7,7 @@ use super::layer_norm::warps;
 use super::per_example::block_squares;
 use super::{bias_rows_channels, relu, relu_backward, tanh, tanh_backward};
 use crate::cuda::{Grid, arguments};
-use crate::{Gpu, Tensor};
+use crate::{Dtype, Gpu, Tensor};
 
 /// Rows whose slopes and squares are taken together, in the first cache.
 const ROWS: usize = 16;
@@ -82,44 +82,43 @@ impl Activation {
         };
         let (area, sums) = (dy.row_len().checked_div(c).unwrap_or(0), Tensor::unfilled_on(dy.device(), [n, c]));
         let (from, dx) = dy.in_place();
-        from.on(gpu, |from| {
-            let list = arguments![y, from, &dx, &sums, n * c, area];
-            gpu.launch_variant("shift_channels_backward", defines(Some(self)), warps(n * c), list);
-        });
+        let y = y.as_dtype(dx.dtype());
+        let list = arguments![y.at(), from, dx.at(), &sums, n * c, area];
+        gpu.launch_variant("shift_channels_backward", &defines(Some(self), dx.dtype()), warps(n * c), list);
         (dx, sums)
     }
 }
 
 /// What programs with an activation are compiled with.
-pub(super) fn defines(activation: Option<Activation>) -> &'static str {
-    match activation {
-        None => "ACTIVATION=0",
-        Some(Activation::Relu) => "ACTIVATION=1",
-        Some(Activation::Tanh) => "ACTIVATION=2",
-    }
+pub(super) fn defines(activation: Option<Activation>, dtype: Dtype) -> String {
+    let number = match activation {
+        None => 0,
+        Some(Activation::Relu) => 1,
+        Some(Activation::Tanh) => 2,
+    };
+    format!("ACTIVATION={number} {}", dtype.define())
 }
 
-/// On a GPU: `y = f(y + shift)` for the `rows` rows of `width` at `y`, `pitch` apart; `shift` has at least as many numbers.
-pub(super) fn shift_rows(
-    gpu: &Gpu,
-    (y, pitch): (u64, usize),
-    shift: &Tensor,
-    [rows, width]: [usize; 2],
-    activation: Option<Activation>,
-) {
-    let grid = Grid::blocks(rows, width.div_ceil(1024), 256);
-    gpu.launch_variant("shift_rows", defines(activation), grid, arguments![y, pitch, shift, width]);
+/// On a GPU: `y = f(x + shift)` for each row of the last dimension of `x`, in place; `shift` has at least as many numbers.
+pub(super) fn shift_rows(gpu: &Gpu, x: Tensor, shift: &Tensor, activation: Option<Activation>) -> Tensor {
+    let (width, (from, dtype, y)) = (x.last(), x.rows_in_place());
+    let (to, pitch, _) = y.rows_at();
+    let grid = Grid::blocks(y.len().checked_div(width).unwrap_or(0), width.div_ceil(1024), 256);
+    let list = arguments![from, to, pitch, shift, width];
+    gpu.launch_variant("shift_rows", &defines(activation, dtype), grid, list);
+    y
 }
 
-/// On a GPU: `y = f(y + shift)` for `y` `[n, c, ..]` and a shift for each channel.
-pub(super) fn shift_channels(gpu: &Gpu, y: &mut Tensor, shift: Option<&Tensor>, activation: Option<Activation>) {
+/// On a GPU: `f(y + shift)` for `y` `[n, c, ..]` and a shift for each channel, in place.
+pub(super) fn shift_channels(gpu: &Gpu, y: Tensor, shift: Option<&Tensor>, activation: Option<Activation>) -> Tensor {
     if shift.is_none() && activation.is_none() {
-        return;
+        return y;
     }
     let (rows, c) = (y.rows() * y.shape()[1], y.shape()[1]);
-    let (area, at) = (y.row_len().checked_div(c).unwrap_or(0), y.address_mut());
-    let list = arguments![at, shift, rows, c, area];
-    gpu.launch_variant("shift_channels", defines(activation), warps(rows), list);
+    let (area, (from, to)) = (y.row_len().checked_div(c).unwrap_or(0), y.in_place());
+    let list = arguments![from, to.at(), shift, rows, c, area];
+    gpu.launch_variant("shift_channels", &defines(activation, to.dtype()), warps(rows), list);
+    to
 }
 
 #[cfg(test)]

@@ -21,10 +21,10 @@ pub fn cross_entropy(logits: Tensor, labels: &[u32]) -> (Tensor, Tensor) {
     assert!(labels.iter().all(|&label| (label as usize) < k), "cross_entropy: a label beyond logits {logits:?}");
     if let Some(gpu) = logits.gpu() {
         let (losses, labels) = (Tensor::unfilled_on(logits.device(), [n]), gpu.upload(labels));
-        let (logits, gradient) = logits.rows_in_place();
-        let (to, pitch) = gradient.rows_at();
+        let (logits, dtype, gradient) = logits.rows_in_place();
+        let (to, pitch, _) = gradient.rows_at();
         let list = arguments![logits, &labels, &losses, to, k, pitch];
-        gpu.launch("cross_entropy_rows", Grid::blocks(n, 1, threads(k)), list);
+        gpu.launch_as(dtype, "cross_entropy_rows", Grid::blocks(n, 1, threads(k)), list);
         return (losses, gradient);
     }
     let mut gradient = logits;
@@ -85,11 +85,11 @@ pub fn token_cross_entropy(logits: Tensor, labels: &[u32]) -> (Tensor, Tensor) {
 fn tokens_on(gpu: &'static Gpu, logits: Tensor, labels: &[u32], [n, t, v]: [usize; 3]) -> (Tensor, Tensor) {
     let (means, labels, counts) = (Tensor::unfilled_on(logits.device(), [n]), gpu.upload(labels), Buffer::of(gpu, n));
     let losses = Buffer::of(gpu, n * t);
-    let (logits, gradient) = logits.rows_in_place();
-    let (to, pitch) = gradient.rows_at();
+    let (logits, dtype, gradient) = logits.rows_in_place();
+    let (to, pitch, _) = gradient.rows_at();
     gpu.launch("count_tokens", Grid::blocks(n, 1, 128), arguments![&labels, &counts, t]);
     let list = arguments![logits, &labels, &counts, &losses, to, t, v, pitch];
-    gpu.launch("token_cross_entropy_rows", Grid::blocks(n * t, 1, threads(v)), list);
+    gpu.launch_as(dtype, "token_cross_entropy_rows", Grid::blocks(n * t, 1, threads(v)), list);
     gpu.launch("mean_losses", Grid::blocks(n, 1, 128), arguments![&losses, &counts, &means, t]);
     (means, gradient)
 }

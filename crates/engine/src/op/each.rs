@@ -23,8 +23,8 @@ pub(crate) fn change_by(y: &mut [f32], x: &[f32], kernel: impl Fn(&mut [f32], &[
 /// `kernel(x, y, n)` on the GPU of `x`, into a new tensor.
 pub(crate) fn map(x: &Tensor, kernel: &'static str) -> Option<Tensor> {
     let gpu = x.gpu()?;
-    let y = Tensor::unfilled_on(x.device(), x.shape());
-    gpu.launch(kernel, fours(x.len()), arguments![x, &y, x.len()]);
+    let y = Tensor::unfilled_as(x.dtype(), x.device(), x.shape());
+    gpu.launch_as(x.dtype(), kernel, fours(x.len()), arguments![x.at(), y.at(), x.len()]);
     Some(y)
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn map(x: &Tensor, kernel: &'static str) -> Option<Tensor> {
 pub(crate) fn map_in_place(x: Tensor, kernel: &'static str) -> Result<Tensor, Tensor> {
     let Some(gpu) = x.gpu() else { return Err(x) };
     let (from, y) = x.in_place();
-    from.on(gpu, |from| gpu.launch(kernel, fours(y.len()), arguments![from, &y, y.len()]));
+    gpu.launch_as(y.dtype(), kernel, fours(y.len()), arguments![from, y.at(), y.len()]);
     Ok(y)
 }
 
@@ -40,7 +40,8 @@ pub(crate) fn map_in_place(x: Tensor, kernel: &'static str) -> Result<Tensor, Te
 pub(crate) fn zip_in_place(x: &Tensor, dy: Tensor, kernel: &'static str) -> Result<Tensor, Tensor> {
     let Some(gpu) = dy.gpu() else { return Err(dy) };
     let (from, dx) = dy.in_place();
-    from.on(gpu, |from| gpu.launch(kernel, fours(dx.len()), arguments![x, from, &dx, dx.len()]));
+    let x = x.as_dtype(dx.dtype());
+    gpu.launch_as(dx.dtype(), kernel, fours(dx.len()), arguments![x.at(), from, dx.at(), dx.len()]);
     Ok(dx)
 }
 

@@ -71,9 +71,9 @@ pub fn add_to_each(mut x: Tensor, shift: &Tensor) -> Tensor {
     let width = x.row_len();
     assert!(shift.len() >= width, "add_to_each: {x:?}, {shift:?}");
     if let Some(gpu) = x.gpu() {
-        let at = x.address_mut();
-        shift_rows(gpu, (at, width), shift, [x.rows(), width], None);
-        return x;
+        let shape = x.shape().to_vec();
+        let rows = x.reshape([shape[0], width]);
+        return shift_rows(gpu, rows, shift, None).reshape(shape);
     }
     let rows = x.data_mut().chunks_exact_mut(width.max(1));
     rows.for_each(|row| row.iter_mut().zip(shift.data()).for_each(|(x, s)| *x += s));

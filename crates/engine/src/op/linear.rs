@@ -6,7 +6,7 @@ use crate::cuda::blas::{Matrix, Product};
 use crate::cuda::lt::Affine;
 use crate::kernel::Scale;
 use crate::matmul::{Extra, general_product};
-use crate::{Gpu, Mat, Tensor, Threads, product};
+use crate::{Dtype, Gpu, Mat, Tensor, Threads, product};
 
 /// `y = x w^T + b`: `x` is `[.., i]`, `w` is `[o, i]` (PyTorch's layout), `b` is `[o]`; the result is `[.., o]`.
 ///
@@ -45,7 +45,7 @@ pub fn linear_backward(dy: &Tensor, w: &Tensor) -> Tensor {
     let (o, i) = weight(w);
     assert!(dy.last() == o, "linear: gradient {dy:?}, weight {w:?}");
     if let Some(gpu) = dy.gpu() {
-        return times(gpu, dy, Matrix::new(w.address(), i), i);
+        return times(gpu, dy, w, false, [o, i]);
     }
     let mut dx = Tensor::unfilled(with_last(dy.shape(), i));
     product(dx.data_mut(), Mat::new(dy.data(), outer(dy), o), Mat::new(w.data(), o, i), false, Threads::Many);
@@ -58,35 +58,46 @@ fn linear_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, acti
         let left = activation.filter(|activation| *activation != Activation::Relu);
         return left.into_iter().fold(y, |y, activation| activation.forward(y));
     }
-    let y = times(gpu, x, Matrix::new(w.address(), i).t(), o);
+    let y = times(gpu, x, w, true, [i, o]);
     match b {
-        Some(b) => shift_rows(gpu, y.rows_at(), b, [outer(&y), o], activation),
-        None => return activation.into_iter().fold(y, |y, activation| activation.forward(y)),
+        Some(b) => shift_rows(gpu, y, b, activation),
+        None => activation.into_iter().fold(y, |y, activation| activation.forward(y)),
     }
-    y
+}
+
+/// Rows of an activation as a factor of a product: of the type that activations have.
+fn factor(gpu: &Gpu, x: &Tensor) -> Tensor {
+    match (Dtype::of_activations(gpu), x.rows_at()) {
+        (Dtype::Bf16, (.., Dtype::F32)) => x.as_dtype(Dtype::Bf16),
+        (Dtype::F32, (.., Dtype::Bf16)) => x.as_dtype(Dtype::F32),
+        _ => x.clone(),
+    }
 }
 
 /// The product with its shift, and rectified, in one go: where the library has a kernel for that and rows are its own kind.
 fn affine(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: &Tensor, rectified: bool) -> Option<Tensor> {
-    let ((o, i), m) = (weight(w), outer(x));
-    if m * o * i == 0 || pitch(gpu, [m, o, i]).is_some() {
+    let ((o, i), m, dtype) = (weight(w), outer(x), Dtype::of_activations(gpu));
+    if m * o * i == 0 || pitch(gpu, [m, o, i], dtype).is_some() {
         return None;
     }
-    let (y, (at, row)) = (Tensor::unfilled_on(x.device(), with_last(x.shape(), o)), x.rows_at());
-    let affine = Affine { size: [m, o, i], rows: [o, row, i], rectified, precision: gpu.precision() };
-    gpu.lt()?.run(gpu, affine, [y.address(), at, w.address(), b.address()]).then_some(y)
+    let y = Tensor::unfilled_as(dtype, x.device(), with_last(x.shape(), o));
+    let (x, w, b) = (factor(gpu, x), w.as_dtype(dtype), b.as_dtype(dtype));
+    let (at, row, _) = x.rows_at();
+    let affine = Affine { size: [m, o, i], rows: [o, row, i], rectified, precision: gpu.precision(), dtype };
+    gpu.lt()?.run(gpu, affine, [y.at(), at, w.at(), b.at()]).then_some(y)
 }
 
-/// The rows of `x` times a matrix of `columns` columns.
-fn times(gpu: &'static Gpu, x: &Tensor, w: Matrix, columns: usize) -> Tensor {
-    let (rows, inner, shape) = (outer(x), x.last(), with_last(x.shape(), columns));
-    let y = match pitch(gpu, [rows, columns, inner]) {
-        Some(pitch) => Tensor::padded_on(gpu, shape, pitch),
-        None => Tensor::unfilled_on(x.device(), shape),
+/// The rows of `x`, of `inner`, times `w`, or its transpose, of `columns` columns.
+fn times(gpu: &'static Gpu, x: &Tensor, w: &Tensor, turned: bool, [inner, columns]: [usize; 2]) -> Tensor {
+    let (rows, shape, dtype) = (outer(x), with_last(x.shape(), columns), Dtype::of_activations(gpu));
+    let y = match pitch(gpu, [rows, columns, inner], dtype) {
+        Some(pitch) => Tensor::rows_on(gpu, dtype, shape, pitch),
+        None => Tensor::unfilled_as(dtype, x.device(), shape),
     };
+    let (x, w) = (factor(gpu, x), w.as_dtype(dtype));
     let how = Product::new(gpu, rows, columns, inner);
-    let [y_rows, x_rows] = [&y, x].map(|rows| rows.rows_at()).map(|(at, row)| Matrix::new(at, row));
-    gpu.blas().product(gpu, y_rows, x_rows, w, &how);
+    let w = Matrix { turned, ..Matrix::of(&w) };
+    gpu.blas().product(gpu, Matrix::of(&y), Matrix::of(&x), w, &how);
     y
 }
 

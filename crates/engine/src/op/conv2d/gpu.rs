@@ -30,8 +30,7 @@ pub(super) fn forward(
     }
     if x.is_empty() {
         y.clear();
-        shift_channels(gpu, &mut y, b, activation);
-        return y;
+        return shift_channels(gpu, y, b, activation);
     }
     let shape = shape(x.shape(), o, window);
     let data = Data { x: x.address(), w: w.address(), y: y.address_mut() };
@@ -50,8 +49,7 @@ pub(super) fn forward(
             gpu.blas().product(gpu, out, Matrix::new(w.address(), d), Matrix::new(cols, t).every(d * t), &how);
         }),
     }
-    shift_channels(gpu, &mut y, b, activation);
-    y
+    shift_channels(gpu, y, b, activation)
 }
 
 /// The convolution that the input gradient of one with stride 1 is (see [`super::turn_round`]).

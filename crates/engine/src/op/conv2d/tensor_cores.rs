@@ -3,7 +3,7 @@
 use super::super::activation::{Activation, defines};
 use crate::cuda::dnn::{Data, Shape};
 use crate::cuda::{Buffer, Grid, arguments};
-use crate::{Gpu, Precision, Tensor, Window};
+use crate::{Dtype, Gpu, Precision, Tensor, Window};
 
 /// Positions of a block.
 const POSITIONS: usize = 256;
@@ -53,7 +53,7 @@ impl Tiles {
             "IN_C={c} IN_H={h} IN_W={w} OUT_C={o} OUT_H={oh} OUT_W={ow} KH={kh} KW={kw} SH={sh} SW={sw} PH={ph} PW={pw} \
              ROWS={rows} IMAGES={images} MI={parts} NI={EIGHTS} WARPS_M=1 WARPS_N={warps} WARPS={warps} DEEP={deep} \
              ALIGNED={aligned} {}",
-            defines(activation)
+            defines(activation, Dtype::F32)
         );
         let down = o.div_ceil(block);
         (warps <= 16 && shared <= SHARED).then(|| Self {

@@ -209,7 +209,7 @@ pub(super) fn by_grams(gpu: &'static Gpu, factors: &Factors, twice: Option<&Twic
 
 /// Rows of example `first` and those behind it.
 fn rows_from(x: &Tensor, t: usize, first: usize) -> Matrix {
-    let (at, row) = x.rows_at();
+    let (at, row) = x.plain_rows_at();
     Matrix::new(at + (4 * first * t * row) as u64, row).every(t * row)
 }
 
@@ -286,7 +286,7 @@ pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: Part, out: u64)
 fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
     let &Factors { n, t, d, p, a, b, .. } = factors;
     let (narrow, wide) = if d < p { (a, b) } else { (b, a) };
-    let (scaled, (at, row)) = (Buffer::of(gpu, narrow.len()), wide.rows_at());
+    let (scaled, (at, row)) = (Buffer::of(gpu, narrow.len()), wide.plain_rows_at());
     let pieces = narrow.row_len().div_ceil(1024).clamp(64.min((t * row).div_ceil(1024)), 4096);
     let round = t > 1 && gpu.precision() == Precision::Tf32;
     let list = arguments![narrow, weights, &scaled, narrow.row_len(), at, t * row, round];

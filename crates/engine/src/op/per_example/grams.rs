@@ -27,7 +27,7 @@ pub(super) type Map<'a> = (&'a Tensor, &'a Tensor);
 /// Whether the kernel takes these factors: rounded to TF32, on Hopper, with rows that begin at multiples of 16 bytes.
 pub(super) fn fits(gpu: &Gpu, (a, b): Map) -> bool {
     let aligned = |x: &Tensor| {
-        let (at, row) = x.rows_at();
+        let (at, row) = x.plain_rows_at();
         at.is_multiple_of(16) && row.is_multiple_of(4)
     };
     gpu.precision() == Precision::Tf32 && gpu.has_warpgroups() && aligned(a) && aligned(b)
@@ -100,7 +100,7 @@ fn table(gpu: &Gpu, maps: &[Map], form: Form) -> (Vec<u64>, usize) {
     let (mut words, mut squares) = (Vec::with_capacity(48 * maps.len()), 0);
     for &(a, b) in maps {
         for x in [a, b] {
-            let (at, row) = x.rows_at();
+            let (at, row) = x.plain_rows_at();
             words.extend(gpu.boxed(at, row, [x.rows(), positions(x), x.last()]));
         }
         let numbers = [a.last(), b.last(), positions(a), squares * form.parts()].map(|number| number as u64);

@@ -77,7 +77,7 @@ impl Tile {
 /// Squared norms of the gradients.
 pub(super) fn squares(gpu: &'static Gpu, factors: &Factors) -> Numbers {
     let &Factors { n, t, d, p, a, b, .. } = factors;
-    let (tile, (a, lda), (b, ldb)) = (Tile::for_norms(p), a.rows_at(), b.rows_at());
+    let (tile, (a, lda), (b, ldb)) = (Tile::for_norms(p), a.plain_rows_at(), b.plain_rows_at());
     let count = tile.count(factors);
     let (parts, out, none) = (Numbers::new(gpu, n * count), Numbers::new(gpu, n), 0u64);
     let list = arguments![a, b, t, d, p, lda, ldb, none, none, parts.at()];
@@ -90,7 +90,7 @@ pub(super) fn squares(gpu: &'static Gpu, factors: &Factors) -> Numbers {
 pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
     let &Factors { n, t, d, p, a, b, .. } = factors;
     let tile = Tile::for_sums(p, gpu.precision() == Precision::F32);
-    let ((a, lda), (b, ldb), count) = (a.rows_at(), b.rows_at(), tile.count(factors));
+    let ((a, lda), (b, ldb), count) = (a.plain_rows_at(), b.plain_rows_at(), tile.count(factors));
     let splits = (PROCESSORS * tile.blocks / count).clamp(1, n);
     let parts = Buffer::of(gpu, splits * p * d);
     let [rows, columns] = tile.size();

@@ -94,7 +94,8 @@ impl Ground {
             trainer.join(world)?;
         }
         let evaluation = data.evaluation.filter(|_| trainer.team.rank() == 0);
-        let (folder, behind) = (folder.map(Path::to_owned), Behind::default());
+        let behind = Behind { noises: vec![plan.noise_multiplier], ..Behind::default() };
+        let folder = folder.map(Path::to_owned);
         Ok(Run { config, plan, warnings, notes, trainer, evaluation, folder, root, behind })
     }
 }

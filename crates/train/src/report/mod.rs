@@ -21,4 +21,5 @@ pub(crate) use self::page::{banner, document, figures, heading, prose, section, 
 pub use self::record::{Point, Record, Summary};
 pub use self::statement::{Clip, Neighbouring, Noise, Randomness, Sampling, Statement, Steps, UNIT};
 pub use self::table::Table;
+pub(crate) use self::write::intended;
 pub use self::write::{FileError, read, write, write_atomically};

@@ -10,9 +10,37 @@ use train::report::{
 
 const POINTS: usize = 160;
 
-/// Writes `name.svg` and `name.csv`, and says what they mean.
+/// Endings of files that `--curve` does not write.
+const OTHERS: [&str; 9] = ["png", "pdf", "jpg", "jpeg", "html", "json", "jsonl", "txt", "tsv"];
+
+/// What to write: the picture, the table, or both.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Files {
+    svg: Option<PathBuf>,
+    csv: Option<PathBuf>,
+}
+
+/// The files of `--curve NAME`: the one that it is if it ends in .svg or .csv, and otherwise both of that stem.
+pub fn files(name: PathBuf) -> Result<Files, String> {
+    let text = name.as_os_str().to_string_lossy();
+    let nameless = name.file_name().is_none() || text.ends_with(std::path::is_separator) || name.is_dir();
+    if nameless || [".svg", ".csv"].iter().any(|ending| name.ends_with(ending)) {
+        return Err("names no file: give it a name, such as curve, curve.svg or curve.csv".into());
+    }
+    let ending = name.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+    match ending.as_str() {
+        "svg" => Ok(Files { svg: Some(name), csv: None }),
+        "csv" => Ok(Files { svg: None, csv: Some(name) }),
+        other if OTHERS.contains(&other) => {
+            Err(format!("curves are written as .svg and .csv, not .{other}: without an ending both are written"))
+        }
+        _ => Ok(Files { svg: Some(place(&name, "svg")), csv: Some(place(&name, "csv")) }),
+    }
+}
+
+/// Writes the files, and says what they mean.
 pub fn write(
-    name: &Path,
+    files: &Files,
     ledger: &Ledger,
     rows: &[(&str, Result<Price, String>)],
     delta: f64,
@@ -30,18 +58,19 @@ pub fn write(
     let deltas = by.deltas(ledger, &epsilons).map_err(|e| e.to_string())?;
     let pairs: Vec<(f64, f64)> = epsilons.into_iter().zip(deltas).chain([(price.epsilon, delta)]).collect();
     let trade_off = TradeOff::new(pairs.clone());
-    let csv = place(name, "csv");
-    let svg = place(name, "svg");
-    save(&csv, &table(&pairs, &trade_off))?;
-    save(&svg, &picture(accountant, &pairs, &trade_off))?;
+    let save = |path: &PathBuf, text: String| save(path, &text);
+    files.csv.as_ref().map_or(Ok(()), |path| save(path, table(&pairs, &trade_off)))?;
+    files.svg.as_ref().map_or(Ok(()), |path| save(path, picture(accountant, &pairs, &trade_off)))?;
     let means = |rate: f64| {
         // Rounded up: a bound.
         let (wrong, found) = (100.0 * rate, (1e4 * trade_off.true_positives(rate)).ceil() / 100.0);
         let most = if price.estimate { "about (an estimate, not a guarantee)" } else { "at most" };
         format!("an attacker who is wrong about {wrong:.1} % of outsiders finds {most} {found:.2} % of the members")
     };
-    let files = format!("curve: {} and {}", svg.display(), csv.display());
-    Ok([0.001, 0.01, 0.05].map(means).into_iter().chain([files]).collect())
+    let written: Vec<String> =
+        [&files.svg, &files.csv].into_iter().flatten().map(|f| f.display().to_string()).collect();
+    let written = format!("curve: {}", written.join(" and "));
+    Ok([0.001, 0.01, 0.05].map(means).into_iter().chain([written]).collect())
 }
 
 fn place(name: &Path, extension: &str) -> PathBuf {

@@ -168,7 +168,11 @@ impl State for Spy {}
 impl Update for Spy {
     fn update(&mut self, g: Grads, now: &mut Now) -> Grads {
         let bytes = now.stream.lend(|key, _| *key);
-        let key = Key::shared::<KeyError>(|_| Ok(bytes)).unwrap();
+        let key = Key::shared(|key: &mut [u8; 32]| -> Result<(), KeyError> {
+            *key = bytes;
+            Ok(())
+        })
+        .unwrap();
         let mut guess = [0.0];
         key.stream(Purpose::Noise, now.step, 0).fill_normal(0, &mut guess);
         self.0.lock().unwrap().push((f64::from(g.flat()[0]) / now.noise, f64::from(guess[0])));

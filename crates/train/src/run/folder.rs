@@ -126,7 +126,8 @@ mod tests {
         let mut left: Vec<_> =
             fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         let mut kept = kept.map(str::to_owned);
-        (left.sort(), kept.sort());
+        left.sort();
+        kept.sort();
         assert_eq!(left, kept);
     }
 

@@ -24,6 +24,8 @@ pub struct Axis {
     pub whole: bool,
     /// A value that the axis shows even when no datum reaches it.
     pub include: Option<f64>,
+    /// Where the ticks stand, for a quantity that has few values; none for round numbers.
+    pub ticks: Vec<f64>,
     /// The smallest and the largest value that can occur: the axis does not reach beyond, unless the data do.
     pub limits: (f64, f64),
 }
@@ -40,6 +42,7 @@ impl Axis {
             spread: Spread::Linear,
             whole: false,
             include: None,
+            ticks: Vec::new(),
             limits: (f64::NEG_INFINITY, f64::INFINITY),
         }
     }
@@ -57,6 +60,11 @@ impl Axis {
     /// The same axis with whole ticks only.
     pub fn whole(self) -> Self {
         Self { whole: true, ..self }
+    }
+
+    /// The same axis with ticks at these values and nowhere else.
+    pub fn ticked(self, ticks: impl IntoIterator<Item = f64>) -> Self {
+        Self { ticks: ticks.into_iter().collect(), ..self }
     }
 
     /// The same axis, always showing `value`.

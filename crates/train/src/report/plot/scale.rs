@@ -10,6 +10,7 @@ pub(super) struct Scale {
     whole: bool,
     low: f64,
     high: f64,
+    given: Vec<f64>,
 }
 
 /// A tick: where it stands (0 to 1 along the axis) and what it says.
@@ -45,7 +46,7 @@ impl Scale {
         let (least, most) = (to_units(axis.spread, axis.limits.0), to_units(axis.spread, axis.limits.1));
         let held = (low.max(least).min(data.0), high.min(most).max(data.1));
         let (low, high) = if held.0 < held.1 { held } else { (low, high) };
-        Some(Self { spread: axis.spread, whole: axis.whole, low, high })
+        Some(Self { spread: axis.spread, whole: axis.whole, low, high, given: axis.ticks.clone() })
     }
 
     /// The place of a value, 0 to 1.
@@ -60,9 +61,16 @@ impl Scale {
     /// The ticks, from low to high.
     pub fn ticks(&self) -> Vec<Tick> {
         match self.spread {
+            _ if !self.given.is_empty() => self.given_ticks(),
             Spread::Linear => self.linear_ticks(),
             Spread::Log => self.log_ticks(),
         }
+    }
+
+    fn given_ticks(&self) -> Vec<Tick> {
+        let here = |value: &&f64| (self.low..=self.high).contains(&to_units(self.spread, **value));
+        let tick = |value: &f64| Tick { place: self.place(*value), label: words::plain(*value) };
+        self.given.iter().filter(here).map(tick).collect()
     }
 
     fn linear_ticks(&self) -> Vec<Tick> {
@@ -220,6 +228,17 @@ mod tests {
         assert_eq!(labels(&axis, &[1.0, 20.0], false), ["1", "2", "5", "10", "20"]);
         assert_eq!(labels(&axis, &[3.0, 4.0], false), ["3.0", "3.2", "3.4", "3.6", "3.8", "4.0"]);
         assert_eq!(labels(&axis, &[1e-90, 1e90], true).len(), 7);
+    }
+
+    /// A quantity that has few values is ticked where they are: of 1, 2, 4 and 8, round numbers are 1, 2 and 5.
+    #[test]
+    fn given_ticks_stand_where_the_data_are() {
+        let widths = [1.0, 2.0, 4.0, 8.0];
+        let axis = Axis::new("width").log();
+        assert_eq!(labels(&axis, &widths, false), ["1", "2", "5"]);
+        let ticked = axis.ticked(widths);
+        assert_eq!(labels(&ticked, &widths, false), ["1", "2", "4", "8"]);
+        assert_eq!(labels(&ticked, &[1.5, 4.5], false), ["2", "4"]);
     }
 
     #[test]

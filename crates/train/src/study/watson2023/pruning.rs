@@ -67,7 +67,7 @@ fn picture(masks: &[Pruned], prune: bool) -> Picture {
     };
     Picture {
         title: format!("The rest {}", if prune { "pruned" } else { "frozen" }),
-        x: Axis::new("share of weights kept").log(),
+        x: Axis::new("share of weights kept").log().ticked(line(true).into_iter().map(|(keep, _)| keep)),
         y: Axis::new("test accuracy").unit("%"),
         layers: vec![
             Layer::new("magnitude", Mark::Joined, 2, line(true)),

@@ -68,7 +68,7 @@ fn picture(all: &[Wide]) -> Picture {
     let layers = FOUR.iter().zip(looks).enumerate();
     Picture {
         title: "Accuracy against width".into(),
-        x: Axis::new("width, times 32 units").log(),
+        x: Axis::new("width, times 32 units").log().ticked(all.iter().map(|w| w.width as f64)),
         y: Axis::new("test accuracy").unit("%"),
         layers: layers.map(|(k, (arm, (mark, tone)))| Layer::new(arm.name(), mark, tone, line(k))).collect(),
         marks: Vec::new(),

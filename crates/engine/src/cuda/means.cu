@@ -13,7 +13,7 @@ __device__ int counted(const u32* present, i64 i, int t) {
 }
 
 // `[n, t, d]` to `[n, d]`. A thread makes a column.
-KERNEL mean_positions(const float* x, const u32* present, float* y, i64 n, int t, int d) {
+KERNEL mean_positions(const number* x, const u32* present, number* y, i64 n, int t, int d) {
     i64 at = THREAD;
     if (at >= n * d) return;
     i64 i = at / d;
@@ -25,7 +25,7 @@ KERNEL mean_positions(const float* x, const u32* present, float* y, i64 n, int t
     }
     y[at] = sum;
 }
-KERNEL mean_positions_backward(const float* dy, const u32* present, float* dx, i64 n, int t, int d) {
+KERNEL mean_positions_backward(const number* dy, const u32* present, number* dx, i64 n, int t, int d) {
     i64 at = THREAD;
     if (at >= n * t * d) return;
     i64 i = at / ((i64)t * d);
@@ -34,7 +34,7 @@ KERNEL mean_positions_backward(const float* dy, const u32* present, float* dx, i
 }
 
 // `[rows, area]` to `[rows]`. A warp makes a mean.
-KERNEL mean_last(const float* x, float* y, i64 rows, int area) {
+KERNEL mean_last(const number* x, number* y, i64 rows, int area) {
     i64 row = THREAD >> 5;
     int lane = threadIdx.x & 31;
     if (row >= rows) return;
@@ -43,7 +43,7 @@ KERNEL mean_last(const float* x, float* y, i64 rows, int area) {
     sum = warp_sum(sum);
     if (lane == 0) y[row] = sum * (1.0f / area);
 }
-KERNEL mean_last_backward(const float* dy, float* dx, i64 n, int area) {
+KERNEL mean_last_backward(const number* dy, number* dx, i64 n, int area) {
     i64 at = THREAD;
     if (at < n) dx[at] = dy[at / area] * (1.0f / area);
 }

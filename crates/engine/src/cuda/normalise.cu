@@ -1,7 +1,8 @@
-// Layer, root-mean-square and group normalisation. A warp makes a row, a block a group.
+// Layer, root-mean-square and group normalisation of any size: layer_norm.cu and group_norm.cu hold what fits in registers. A warp
+// makes a row, a block a group.
 
 // `xhat = (x - mean) / sqrt(variance + eps)`, `y = gamma xhat + beta` for rows of `d`.
-KERNEL layer_norm_forward(const float* x, const float* gamma, const float* beta, float eps, float* y, float* xhat,
+KERNEL layer_norm_forward(const number* x, const float* gamma, const float* beta, float eps, number* y, number* xhat,
                           float* rstd, i64 rows, int d) {
     i64 row = THREAD >> 5;
     int lane = threadIdx.x & 31;
@@ -21,7 +22,7 @@ KERNEL layer_norm_forward(const float* x, const float* gamma, const float* beta,
 }
 
 // `dx = rstd (g - mean(g) - xhat mean(g xhat))` with `g = gamma dy`.
-KERNEL layer_norm_backward(const float* dy, const float* gamma, const float* xhat, const float* rstd, float* dx, i64 rows,
+KERNEL layer_norm_backward(const number* dy, const float* gamma, const number* xhat, const float* rstd, number* dx, i64 rows,
                            int d) {
     i64 row = THREAD >> 5;
     int lane = threadIdx.x & 31;
@@ -38,7 +39,7 @@ KERNEL layer_norm_backward(const float* dy, const float* gamma, const float* xha
 }
 
 // `y = gamma x / sqrt(mean(x^2) + eps)`.
-KERNEL rms_norm_forward(const float* x, const float* gamma, float eps, float* y, float* xhat, float* rstd, i64 rows, int d) {
+KERNEL rms_norm_forward(const number* x, const float* gamma, float eps, number* y, number* xhat, float* rstd, i64 rows, int d) {
     i64 row = THREAD >> 5;
     int lane = threadIdx.x & 31;
     if (row >= rows) return;
@@ -54,7 +55,7 @@ KERNEL rms_norm_forward(const float* x, const float* gamma, float eps, float* y,
     if (lane == 0) rstd[row] = scale;
 }
 
-KERNEL rms_norm_backward(const float* dy, const float* gamma, const float* xhat, const float* rstd, float* dx, i64 rows,
+KERNEL rms_norm_backward(const number* dy, const float* gamma, const number* xhat, const float* rstd, number* dx, i64 rows,
                          int d) {
     i64 row = THREAD >> 5;
     int lane = threadIdx.x & 31;
@@ -67,52 +68,64 @@ KERNEL rms_norm_backward(const float* dy, const float* gamma, const float* xhat,
     for (int j = lane; j < d; j += 32) dx[j] = scale * (dy[j] * gamma[j] - xhat[j] * slope);
 }
 
+// Four numbers of a row of which `left` are left; `whole` says that there are fours in every row.
+__device__ __forceinline__ float4 some4(const number* x, int left, bool whole) {
+    if (whole) return load4(x);
+    return make_float4(x[0], left > 1 ? (float)x[1] : 0.0f, left > 2 ? (float)x[2] : 0.0f, left > 3 ? (float)x[3] : 0.0f);
+}
+__device__ __forceinline__ void add4(float4& sum, float4 v) { sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w; }
+__device__ __forceinline__ float4 times4(float4 a, float4 b) { return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w); }
+
 // Every example's own gradients of scale and shift: sums over `t` positions of `dy xhat` and of `dy`, `[n, d]`. A null
-// `shift` is left out, and so is a null `scale`. Blocks of 32 columns by 8 stretches of positions.
-KERNEL column_sums(const float* dy, const float* xhat, float* scale, float* shift, int t, int d) {
-    __shared__ float parts[2][8][33];
-    int column = blockIdx.y * 32 + (threadIdx.x & 31), stretch = threadIdx.x >> 5;
+// `shift` is left out, and so is a null `scale`. Blocks of 32 columns by 32 stretches of positions; a thread takes four columns.
+KERNEL column_sums(const number* dy, const number* xhat, float* scale, float* shift, int t, int d) {
+    __shared__ float parts[2][32][36];
+    int own = 4 * (threadIdx.x & 7), column = blockIdx.y * 32 + own, stretch = threadIdx.x >> 3;
+    bool whole = d % 4 == 0;
     i64 first = (i64)blockIdx.x * t * d;
-    float products = 0.0f, sums = 0.0f;
+    float4 products = make_float4(0.0f, 0.0f, 0.0f, 0.0f), sums = products;
     if (column < d) {
-#pragma unroll 8
-        for (int s = stretch; s < t; s += 8) {
+#pragma unroll 4
+        for (int s = stretch; s < t; s += 32) {
             i64 at = first + (i64)s * d + column;
-            float g = dy[at];
-            sums += g;
-            if (scale) products += g * xhat[at];
+            float4 g = some4(dy + at, d - column, whole);
+            add4(sums, g);
+            if (scale) add4(products, times4(g, some4(xhat + at, d - column, whole)));
         }
     }
-    parts[0][stretch][threadIdx.x & 31] = products;
-    parts[1][stretch][threadIdx.x & 31] = sums;
+    store4(&parts[0][stretch][own], products), store4(&parts[1][stretch][own], sums);
     __syncthreads();
-    if (stretch > 1 || column >= d) return;
+    int which = threadIdx.x >> 5;
+    own = threadIdx.x & 31, column = blockIdx.y * 32 + own;
+    if (which > 1 || column >= d) return;
     float sum = 0.0f;
-    for (int k = 0; k < 8; ++k) sum += parts[stretch][k][threadIdx.x & 31];
-    float* out = stretch == 0 ? scale : shift;
+    for (int k = 0; k < 32; ++k) sum += parts[which][k][own];
+    float* out = which == 0 ? scale : shift;
     if (out) out[(i64)blockIdx.x * d + column] = sum;
 }
 
 // The same for channels of `area` positions side by side, `[n, c, area]` to `[n, c]`. A warp makes a channel.
-KERNEL channel_sums(const float* dy, const float* xhat, float* scale, float* shift, i64 channels, int area) {
+KERNEL channel_sums(const number* dy, const number* xhat, float* scale, float* shift, i64 channels, int area) {
     i64 channel = THREAD >> 5;
-    int lane = threadIdx.x & 31;
     if (channel >= channels) return;
     dy += channel * area;
     if (scale) xhat += channel * area;
-    float products = 0.0f, sums = 0.0f;
-    for (int j = lane; j < area; j += 32) {
-        sums += dy[j];
-        if (scale) products += dy[j] * xhat[j];
+    float4 products = make_float4(0.0f, 0.0f, 0.0f, 0.0f), sums = products;
+#pragma unroll 4
+    for (int j = 4 * (threadIdx.x & 31); j < area; j += 128) {
+        float4 g = some4(dy + j, area - j, area % 4 == 0);
+        add4(sums, g);
+        if (scale) add4(products, times4(g, some4(xhat + j, area - j, area % 4 == 0)));
     }
-    products = warp_sum(products), sums = warp_sum(sums);
-    if (lane != 0) return;
-    if (scale) scale[channel] = products;
-    if (shift) shift[channel] = sums;
+    float product = warp_sum((products.x + products.y) + (products.z + products.w));
+    float sum = warp_sum((sums.x + sums.y) + (sums.z + sums.w));
+    if ((threadIdx.x & 31) != 0) return;
+    if (scale) scale[channel] = product;
+    if (shift) shift[channel] = sum;
 }
 
 // A block makes one group of one example: `channels` channels of `area` positions.
-KERNEL group_norm_forward(const float* x, const float* gamma, const float* beta, float eps, float* y, float* xhat, float* rstd,
+KERNEL group_norm_forward(const number* x, const float* gamma, const float* beta, float eps, number* y, number* xhat, float* rstd,
                           int groups, int channels, int area) {
     int len = channels * area;
     i64 first = (i64)blockIdx.x * len;
@@ -132,7 +145,7 @@ KERNEL group_norm_forward(const float* x, const float* gamma, const float* beta,
     if (threadIdx.x == 0) rstd[blockIdx.x] = scale;
 }
 
-KERNEL group_norm_backward(const float* dy, const float* gamma, const float* xhat, const float* rstd, float* dx, int groups,
+KERNEL group_norm_backward(const number* dy, const float* gamma, const number* xhat, const float* rstd, number* dx, int groups,
                            int channels, int area) {
     int len = channels * area;
     i64 first = (i64)blockIdx.x * len;
@@ -149,10 +162,11 @@ KERNEL group_norm_backward(const float* dy, const float* gamma, const float* xha
         dx[j] = scale * (dy[j] * scales[j / area] - mean - xhat[j] * slope);
 }
 
-// `dy` becomes 0 where `gamma xhat + beta` is not positive (and not NaN), for `n` numbers of `channels` channels.
-KERNEL silence_negative(float* dy, const float* gamma, const float* beta, const float* xhat, i64 n, int channels, int area) {
+// `dx` is `dy`, but 0 where `gamma xhat + beta` is not positive (and not NaN), for `n` numbers of `channels` channels.
+KERNEL silence_negative(const number* dy, number* dx, const float* gamma, const float* beta, const number* xhat, i64 n, int channels,
+                        int area) {
     i64 i = THREAD;
     if (i >= n) return;
     int c = i / area % channels;
-    if (xhat[i] * gamma[c] + beta[c] <= 0.0f) dy[i] = 0.0f;
+    dx[i] = xhat[i] * gamma[c] + beta[c] <= 0.0f ? 0.0f : (float)dy[i];
 }

@@ -3,10 +3,9 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::layer_norm::{Normalised, add_products, column_sums, unfilled, warps};
+use super::layer_norm::{Normalised, add_products, back_on, column_sums, normalised_on, unfilled};
 use super::{each, lanes};
 use crate::Tensor;
-use crate::cuda::arguments;
 
 /// `gamma xhat` with `xhat = x rstd`, `rstd = 1 / sqrt(mean(x^2) + eps)` over the last dimension `d` of `x` `[.., d]`.
 /// PyTorch's `RMSNorm`.
@@ -17,12 +16,10 @@ use crate::cuda::arguments;
 pub fn rms_norm(x: &Tensor, gamma: &Tensor, eps: f32) -> (Tensor, Normalised) {
     let d = x.last();
     assert!(gamma.shape() == [d], "rms_norm: input {x:?}, scale {gamma:?}");
-    let (mut y, mut kept) = unfilled(x);
     if let Some(gpu) = x.gpu() {
-        let list = arguments![x, gamma, eps, &y, &kept.xhat, &kept.rstd, kept.rstd.len(), d];
-        gpu.launch("rms_norm_forward", warps(kept.rstd.len()), list);
-        return (y, kept);
+        return normalised_on(gpu, x, gamma, None, eps);
     }
+    let (mut y, mut kept) = unfilled(x);
     if x.is_empty() {
         kept.rstd.data_mut().fill(0.0);
         return (y, kept);
@@ -43,10 +40,7 @@ pub fn rms_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Tens
     let d = dy.last();
     assert!(dy.shape() == kept.xhat.shape() && gamma.shape() == [d], "rms_norm: gradient {dy:?}, kept {kept:?}");
     if let Some(gpu) = dy.gpu() {
-        let dx = Tensor::unfilled_on(dy.device(), dy.shape());
-        let list = arguments![dy, gamma, &kept.xhat, &kept.rstd, &dx, kept.rstd.len(), d];
-        gpu.launch("rms_norm_backward", warps(kept.rstd.len()), list);
-        return dx;
+        return back_on(gpu, dy, gamma, kept, false);
     }
     let mut dx = Tensor::unfilled(dy.shape());
     if dx.is_empty() {

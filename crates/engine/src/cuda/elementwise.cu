@@ -59,8 +59,8 @@ KERNEL silu_backward(const number* x, const number* dy, number* dx, i64 n) {
 KERNEL add_pairs(const number* a, const number* b, number* c, i64 n) {
     map2(a, b, c, n, [](float a, float b) { return a + b; });
 }
-KERNEL multiply_pairs(const number* a, const number* b, number* c, i64 n) {
-    map2(a, b, c, n, [](float a, float b) { return a * b; });
+KERNEL multiply_pairs(const number* a, const number* b, number* c, i64 n, float by) {
+    map2(a, b, c, n, [=](float a, float b) { return a * (b * by); });
 }
 // Rows of `width` from a matrix with rows of one length to one with rows of another.
 KERNEL move_rows(const number* from, number* to, i64 from_row, i64 to_row, int width) {

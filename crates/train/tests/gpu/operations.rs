@@ -37,7 +37,7 @@ fn elementwise() {
         ("gelu tanh", |x, dy| vec![op::gelu(&x, Approximation::Tanh), op::gelu_backward(&x, dy, Approximation::Tanh)]),
         ("silu", |x, dy| vec![op::silu(&x), op::silu_backward(&x, dy)]),
         ("add", |x, dy| vec![op::add(x, &dy)]),
-        ("multiply", |x, dy| vec![op::multiply(x, &dy)]),
+        ("multiply", |x, dy| vec![op::multiply(x, &dy, 1.25)]),
     ];
     for (name, work) in one {
         twins(name, 1e-6, |device| {
@@ -276,11 +276,11 @@ fn streams_are_the_hosts() {
     }
     let stream = Key::from_seed(4).stream(Purpose::Dropout, 5, 1);
     let (starts, width) = ([0u64, 13, 1 << 50, 1003], 101);
-    let there = stream.lend(|key, nonce| op::coins(turn.gpu, Cipher { key, nonce }, &starts, width, u64::MAX / 3, 1.5));
+    let there = stream.lend(|key, nonce| op::coins(turn.gpu, Cipher { key, nonce }, &starts, width, u64::MAX / 3));
     for (row, start) in starts.into_iter().enumerate() {
         let mut words = vec![0; width];
         stream.fill_words(start, &mut words);
-        let coins: Vec<f32> = words.iter().map(|word| if *word < u64::MAX / 3 { 0.0 } else { 1.5 }).collect();
+        let coins: Vec<f32> = words.iter().map(|word| if *word < u64::MAX / 3 { 0.0 } else { 1.0 }).collect();
         assert_eq!(there.to_host().row(row), coins, "row {row}");
     }
 }

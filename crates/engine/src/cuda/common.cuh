@@ -17,6 +17,16 @@ struct bf16 {
 #define NUMBER float
 #endif
 typedef NUMBER number;
+// Whether results are about to lose two thirds of their digits.
+constexpr bool ROUNDED = sizeof(number) == 2;
+
+// To 2^-11 where it will be rounded to 2^-9.
+__device__ __forceinline__ float tanh_of(float x) {
+    if (!ROUNDED) return tanhf(x);
+    float y;
+    asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
 
 // Four numbers at a multiple of their size.
 __device__ __forceinline__ float4 load4(const float* x) { return *(const float4*)x; }

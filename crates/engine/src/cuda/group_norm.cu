@@ -34,10 +34,10 @@ KERNEL group_norm_whole(const number* x, const float* gamma, const float* beta, 
     if (threadIdx.x == 0) rstd[blockIdx.x] = by;
 }
 
-// The input gradient `rstd (g - mean(g) - xhat mean(g xhat))` with `g = gamma dy`, and the example's own gradients of scale and
+// The input gradient `rstd (g - mean(g) - xhat mean(g xhat))` with `g = gamma dy`, and `before` added to it unless that is null; and the example's own gradients of scale and
 // shift, `[n, groups channels]`.
 KERNEL group_norm_whole_backward(const number* dy, const float* gamma, const float* beta, const number* xhat, const float* rstd,
-                                 number* dx, float* scales, float* shifts, int groups, int area) {
+                                 const number* before, number* dx, float* scales, float* shifts, int groups, int area) {
     int channels = blockDim.x >> 5, own = threadIdx.x >> 5, len = channels * area;
     i64 at = (i64)blockIdx.x * len + own * area;
     int channel = blockIdx.x % groups * channels + own;
@@ -56,5 +56,6 @@ KERNEL group_norm_whole_backward(const number* dy, const float* gamma, const flo
     }
     float mean = over_warps(scale * sum) / len, along = over_warps(scale * slope) / len, by = rstd[blockIdx.x];
     each2(g, h, area, [&](float& a, float& b) { a = by * (a * scale - mean - b * along); });
+    if (before) add_row(g, before + at, area);
     store(g, dx + at, area);
 }

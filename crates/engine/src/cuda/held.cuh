@@ -17,6 +17,16 @@ template <class T> __device__ __forceinline__ void store(const Held& from, T* to
         if (held_at(k) < len) store4(to + held_at(k), from.of[k]);
 }
 
+// Adds a row, rounding once more: not as part of a product before.
+template <class T> __device__ __forceinline__ void add_row(Held& x, const T* row, int len) {
+#pragma unroll
+    for (int k = 0; k < FOURS; ++k) {
+        if (held_at(k) >= len) break;
+        float4 &v = x.of[k], w = load4(row + held_at(k));
+        v.x = __fadd_rn(v.x, w.x), v.y = __fadd_rn(v.y, w.y), v.z = __fadd_rn(v.z, w.z), v.w = __fadd_rn(v.w, w.w);
+    }
+}
+
 // `f` of every number that is there, which may change it.
 template <class F> __device__ __forceinline__ void each(Held& x, int len, F f) {
 #pragma unroll

@@ -30,17 +30,19 @@ KERNEL norm_held(const number* x, const float* gamma, const float* beta, float e
     if ((threadIdx.x & 31) == 0) rstd[row] = scale;
 }
 
-// `dx = rstd (g - mean(g) - xhat mean(g xhat))` with `g = gamma dy`; without `centred` there is no `mean(g)`.
-KERNEL norm_held_backward(const number* dy, const float* gamma, const number* xhat, const float* rstd, number* dx, i64 rows, int d,
-                          int centred) {
+// `dx = rstd (g - mean(g) - xhat mean(g xhat)) + sum` with `g = gamma dy`; without `centred` there is no `mean(g)`, and a null `sum` is
+// none.
+KERNEL norm_held_backward(const number* dy, const float* gamma, const number* xhat, const float* rstd, const number* sum, number* dx,
+                          i64 rows, int d, int centred) {
     i64 row = THREAD >> 5, at = row * d;
     if (row >= rows) return;
     Held g, h;
     load(g, dy + at, d), load(h, xhat + at, d);
     affine(g, gamma, nullptr, d);
-    float sum = 0.0f, slope = 0.0f;
-    each2(g, h, d, [&](float& a, float& b) { sum += a, slope += a * b; });
-    float mean = centred ? warp_sum(sum) / d : 0.0f, along = warp_sum(slope) / d, scale = rstd[row];
+    float total = 0.0f, slope = 0.0f;
+    each2(g, h, d, [&](float& a, float& b) { total += a, slope += a * b; });
+    float mean = centred ? warp_sum(total) / d : 0.0f, along = warp_sum(slope) / d, scale = rstd[row];
     each2(g, h, d, [&](float& a, float& b) { a = scale * (a - mean - b * along); });
+    if (sum) add_row(g, sum + at, d);
     store(g, dx + at, d);
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::layer_norm::{Normalised, centre, normalise};
-use super::{bias_rows, bias_rows_channels, each, relu};
+use super::{add, bias_rows, bias_rows_channels, each, relu};
 use crate::cuda::{Grid, arguments};
 use crate::{Dtype, Gpu, Tensor};
 
@@ -108,22 +108,39 @@ pub fn group_norm_backward(
     kept: &Normalised,
     rectified: bool,
 ) -> (Tensor, Tensor, Tensor) {
+    group_norm_backward_onto(dy, [gamma, beta], kept, rectified, None)
+}
+
+/// As [`group_norm_backward`] for scale and shift, with the input gradient added to `sum`: in the same pass on a GPU.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[must_use]
+pub fn group_norm_backward_onto(
+    dy: Tensor,
+    [gamma, beta]: [&Tensor; 2],
+    kept: &Normalised,
+    rectified: bool,
+    sum: Option<&Tensor>,
+) -> (Tensor, Tensor, Tensor) {
     let fits = dy.shape() == kept.xhat.shape() && kept.rstd.shape().len() == 2;
     assert!(fits && gamma.shape() == &dy.shape()[1..2], "group_norm: gradient {dy:?}, scale {gamma:?}, kept {kept:?}");
     assert!(beta.shape() == gamma.shape(), "group_norm: scale {gamma:?}, shift {beta:?}");
+    assert!(sum.is_none_or(|sum| sum.shape() == dy.shape()), "group_norm: gradient {dy:?}, sum {sum:?}");
     let (n, c, groups) = (dy.rows(), dy.shape()[1], kept.rstd.last());
     if let (Some(gpu), Some(whole)) = (dy.gpu(), Whole::of(&dy, groups)) {
         let dtype = kept.xhat.dtype();
         let (dy, dx) = (dy.as_dtype(dtype), Tensor::unfilled_as(dtype, dy.device(), dy.shape()));
         let [scale, shift] = [(); 2].map(|()| Tensor::unfilled_on(dy.device(), [n, c]));
-        let (xhat, area) = (kept.xhat.at(), whole.area);
-        let list = arguments![dy.at(), gamma, beta, xhat, &kept.rstd, dx.at(), &scale, &shift, groups, area];
+        let sum = sum.map(|sum| sum.as_dtype(dtype));
+        let (xhat, before, area) = (kept.xhat.at(), sum.as_ref().map_or(0, Tensor::at), whole.area);
+        let list = arguments![dy.at(), gamma, beta, xhat, &kept.rstd, before, dx.at(), &scale, &shift, groups, area];
         gpu.launch_variant("group_norm_whole_backward", &whole.defines(rectified, dtype), whole.grid, list);
         return (dx, scale, shift);
     }
     let dy = if rectified { silence(dy, gamma, beta, &kept.xhat) } else { dy };
     let (scale, shift) = rows(&dy, &kept.xhat);
-    (input_gradient(&dy, gamma, kept), scale, shift)
+    (sum.into_iter().fold(input_gradient(&dy, gamma, kept), add), scale, shift)
 }
 
 /// The gradient where the output is positive (NaN where that is), else 0.

@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::{each, lanes};
+use super::{add, each, lanes};
 use crate::cuda::{Grid, arguments};
 use crate::{Device, Dtype, Gpu, Tensor};
 
@@ -57,7 +57,7 @@ pub fn layer_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Te
     let d = dy.last();
     assert!(dy.shape() == kept.xhat.shape() && gamma.shape() == [d], "layer_norm: gradient {dy:?}, kept {kept:?}");
     if let Some(gpu) = dy.gpu() {
-        return back_on(gpu, dy, gamma, kept, true);
+        return back_on(gpu, dy, gamma, kept, true, None);
     }
     let mut dx = Tensor::unfilled(dy.shape());
     if dx.is_empty() {
@@ -74,6 +74,18 @@ pub fn layer_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Te
         }
     });
     dx
+}
+
+/// As [`layer_norm_backward`], added to `sum`: in the same pass on a GPU.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[must_use]
+pub fn layer_norm_backward_onto(dy: &Tensor, gamma: &Tensor, kept: &Normalised, sum: &Tensor) -> Tensor {
+    match dy.gpu() {
+        Some(gpu) => back_on(gpu, dy, gamma, kept, true, Some(sum)),
+        None => add(layer_norm_backward(dy, gamma, kept), sum),
+    }
 }
 
 /// Every example's own gradients of scale and shift, each `[n, d]`: sums over the positions of `dy xhat` and of `dy`
@@ -132,18 +144,32 @@ pub(super) fn normalised_on(
     (y, kept)
 }
 
-/// [`layer_norm_backward`] on a GPU, and [`super::rms_norm_backward`], which is not `centred`.
-pub(super) fn back_on(gpu: &'static Gpu, dy: &Tensor, gamma: &Tensor, kept: &Normalised, centred: bool) -> Tensor {
+/// [`layer_norm_backward`] on a GPU, and [`super::rms_norm_backward`], which is not `centred`; added to `sum`.
+pub(super) fn back_on(
+    gpu: &'static Gpu,
+    dy: &Tensor,
+    gamma: &Tensor,
+    kept: &Normalised,
+    centred: bool,
+    sum: Option<&Tensor>,
+) -> Tensor {
+    let fits = dy.shape() == kept.xhat.shape() && gamma.shape() == [dy.last()];
+    assert!(
+        fits && sum.is_none_or(|sum| sum.shape() == dy.shape()),
+        "norm: gradient {dy:?}, kept {kept:?}, sum {sum:?}"
+    );
     let (dtype, rows, d) = (kept.xhat.dtype(), kept.rstd.len(), dy.last());
     let (dy, dx) = (dy.as_dtype(dtype), Tensor::unfilled_as(dtype, dy.device(), dy.shape()));
     if let Some(held) = held(d, &[Some(gamma)]) {
-        let list = arguments![dy.at(), gamma, kept.xhat.at(), &kept.rstd, dx.at(), rows, d, centred];
+        let sum = sum.map(|sum| sum.as_dtype(dtype));
+        let before = sum.as_ref().map_or(0, Tensor::at);
+        let list = arguments![dy.at(), gamma, kept.xhat.at(), &kept.rstd, before, dx.at(), rows, d, centred];
         gpu.launch_variant("norm_held_backward", &held.defines(dtype), warps(rows), list);
         return dx;
     }
     let kernel = if centred { "layer_norm_backward" } else { "rms_norm_backward" };
     gpu.launch_as(dtype, kernel, warps(rows), arguments![dy.at(), gamma, kept.xhat.at(), &kept.rstd, dx.at(), rows, d]);
-    dx
+    sum.into_iter().fold(dx, add)
 }
 
 /// Kernels that hold rows in a warp's registers: how many fours of numbers a lane holds.

@@ -4,7 +4,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::layer_norm::{Normalised, add_products, back_on, column_sums, normalised_on, unfilled};
-use super::{each, lanes};
+use super::{add, each, lanes};
 use crate::Tensor;
 
 /// `gamma xhat` with `xhat = x rstd`, `rstd = 1 / sqrt(mean(x^2) + eps)` over the last dimension `d` of `x` `[.., d]`.
@@ -40,7 +40,7 @@ pub fn rms_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Tens
     let d = dy.last();
     assert!(dy.shape() == kept.xhat.shape() && gamma.shape() == [d], "rms_norm: gradient {dy:?}, kept {kept:?}");
     if let Some(gpu) = dy.gpu() {
-        return back_on(gpu, dy, gamma, kept, false);
+        return back_on(gpu, dy, gamma, kept, false, None);
     }
     let mut dx = Tensor::unfilled(dy.shape());
     if dx.is_empty() {
@@ -51,6 +51,18 @@ pub fn rms_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Tens
     let outputs = dx.data_mut().par_chunks_mut(rows * d).zip(dy.data().par_chunks(rows * d));
     outputs.zip(inputs).for_each(|((dx, dy), (xhat, rstd))| backward(dy, gamma.data(), xhat, rstd, dx));
     dx
+}
+
+/// As [`rms_norm_backward`], added to `sum`: in the same pass on a GPU.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[must_use]
+pub fn rms_norm_backward_onto(dy: &Tensor, gamma: &Tensor, kept: &Normalised, sum: &Tensor) -> Tensor {
+    match dy.gpu() {
+        Some(gpu) => back_on(gpu, dy, gamma, kept, false, Some(sum)),
+        None => add(rms_norm_backward(dy, gamma, kept), sum),
+    }
 }
 
 /// Every example's own gradient of the scale, `[n, d]`: the sum over the positions of `dy xhat` (both `[n, .., d]`).

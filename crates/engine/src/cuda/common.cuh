@@ -22,7 +22,7 @@ constexpr bool ROUNDED = sizeof(number) == 2;
 
 // To 2^-20 where that is more than will be kept.
 __device__ __forceinline__ float exp_of(float x) { return ROUNDED ? __expf(x) : expf(x); }
-// To 2^-11 where it will be rounded to 2^-9.
+// To 2^-11 where it will be rounded to 2^-8.
 __device__ __forceinline__ float tanh_of(float x) {
     if (!ROUNDED) return tanhf(x);
     float y;

@@ -68,38 +68,72 @@ KERNEL rms_norm_backward(const number* dy, const float* gamma, const number* xha
     for (int j = lane; j < d; j += 32) dx[j] = scale * (dy[j] * gamma[j] - xhat[j] * slope);
 }
 
-// Four numbers of a row of which `left` are left; `whole` says that there are fours in every row.
-__device__ __forceinline__ float4 some4(const number* x, int left, bool whole) {
-    if (whole) return load4(x);
-    return make_float4(x[0], left > 1 ? (float)x[1] : 0.0f, left > 2 ? (float)x[2] : 0.0f, left > 3 ? (float)x[3] : 0.0f);
-}
-__device__ __forceinline__ void add4(float4& sum, float4 v) { sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w; }
 __device__ __forceinline__ float4 times4(float4 a, float4 b) { return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w); }
+__device__ __forceinline__ void add4(float4& sum, float4 v) { sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w; }
+
+// 16 bytes of a row's numbers of which `left` are left; `whole` says that every row is made of such.
+__device__ __forceinline__ Many<number> some(const number* x, int left, bool whole) {
+    if (whole) return load_many(x);
+    Many<number> v = {};
+    float* of = (float*)v.of;
+#pragma unroll
+    for (int k = 0; k < v.COUNT; ++k) of[k] = k < left ? (float)x[k] : 0.0f;
+    return v;
+}
+__device__ __forceinline__ void add_many(Many<number>& sum, const Many<number>& v) {
+#pragma unroll
+    for (int k = 0; k < v.COUNT / 4; ++k) add4(sum.of[k], v.of[k]);
+}
+__device__ __forceinline__ void add_products(Many<number>& sum, const Many<number>& v, const Many<number>& w) {
+#pragma unroll
+    for (int k = 0; k < v.COUNT / 4; ++k) add4(sum.of[k], times4(v.of[k], w.of[k]));
+}
+__device__ __forceinline__ float total(const Many<number>& x) {
+    float sum = 0.0f;
+#pragma unroll
+    for (const float4& v : x.of) sum += (v.x + v.y) + (v.z + v.w);
+    return sum;
+}
+// Over the four positions that a warp has side by side.
+__device__ __forceinline__ void add_over_positions(Many<number>& sum) {
+    float* of = (float*)sum.of;
+#pragma unroll
+    for (int k = 0; k < sum.COUNT; ++k)
+        for (int far = 8; far < 32; far *= 2) of[k] += __shfl_xor_sync(0xffffffffu, of[k], far);
+}
 
 // Every example's own gradients of scale and shift: sums over `t` positions of `dy xhat` and of `dy`, `[n, d]`. A null
-// `shift` is left out, and so is a null `scale`. Blocks of 32 columns by 32 stretches of positions; a thread takes four columns.
+// `shift` is left out, and so is a null `scale`. A block of 512 takes 128 bytes of columns: eight threads a position, 16 bytes each.
+#define COLUMNS (8 * Many<number>::COUNT)
 KERNEL column_sums(const number* dy, const number* xhat, float* scale, float* shift, int t, int d) {
-    __shared__ float parts[2][32][36];
-    int own = 4 * (threadIdx.x & 7), column = blockIdx.y * 32 + own, stretch = threadIdx.x >> 3;
-    bool whole = d % 4 == 0;
-    i64 first = (i64)blockIdx.x * t * d;
-    float4 products = make_float4(0.0f, 0.0f, 0.0f, 0.0f), sums = products;
+    __shared__ float parts[2][16][COLUMNS];
+    int own = Many<number>::COUNT * (threadIdx.x & 7), column = blockIdx.y * COLUMNS + own, warp = threadIdx.x >> 5;
+    bool whole = d % Many<number>::COUNT == 0;
+    i64 first = (i64)blockIdx.x * t * d + column;
+    Many<number> products = {}, sums = {};
     if (column < d) {
 #pragma unroll 4
-        for (int s = stretch; s < t; s += 32) {
-            i64 at = first + (i64)s * d + column;
-            float4 g = some4(dy + at, d - column, whole);
-            add4(sums, g);
-            if (scale) add4(products, times4(g, some4(xhat + at, d - column, whole)));
+        for (int s = threadIdx.x >> 3; s < t; s += 64) {
+            i64 at = first + (i64)s * d;
+            Many<number> g = some(dy + at, d - column, whole);
+            add_many(sums, g);
+            if (scale) add_products(products, g, some(xhat + at, d - column, whole));
         }
     }
-    store4(&parts[0][stretch][own], products), store4(&parts[1][stretch][own], sums);
+    add_over_positions(products), add_over_positions(sums);
+    if ((threadIdx.x & 31) < 8) {
+#pragma unroll
+        for (int k = 0; k < Many<number>::COUNT / 4; ++k) {
+            store4(&parts[0][warp][own + 4 * k], products.of[k]);
+            store4(&parts[1][warp][own + 4 * k], sums.of[k]);
+        }
+    }
     __syncthreads();
-    int which = threadIdx.x >> 5;
-    own = threadIdx.x & 31, column = blockIdx.y * 32 + own;
+    int which = threadIdx.x / COLUMNS;
+    own = threadIdx.x % COLUMNS, column = blockIdx.y * COLUMNS + own;
     if (which > 1 || column >= d) return;
     float sum = 0.0f;
-    for (int k = 0; k < 32; ++k) sum += parts[which][k][own];
+    for (int k = 0; k < 16; ++k) sum += parts[which][k][own];
     float* out = which == 0 ? scale : shift;
     if (out) out[(i64)blockIdx.x * d + column] = sum;
 }
@@ -110,15 +144,15 @@ KERNEL channel_sums(const number* dy, const number* xhat, float* scale, float* s
     if (channel >= channels) return;
     dy += channel * area;
     if (scale) xhat += channel * area;
-    float4 products = make_float4(0.0f, 0.0f, 0.0f, 0.0f), sums = products;
+    constexpr int COUNT = Many<number>::COUNT;
+    Many<number> products = {}, sums = {};
 #pragma unroll 4
-    for (int j = 4 * (threadIdx.x & 31); j < area; j += 128) {
-        float4 g = some4(dy + j, area - j, area % 4 == 0);
-        add4(sums, g);
-        if (scale) add4(products, times4(g, some4(xhat + j, area - j, area % 4 == 0)));
+    for (int j = COUNT * (threadIdx.x & 31); j < area; j += 32 * COUNT) {
+        Many<number> g = some(dy + j, area - j, area % COUNT == 0);
+        add_many(sums, g);
+        if (scale) add_products(products, g, some(xhat + j, area - j, area % COUNT == 0));
     }
-    float product = warp_sum((products.x + products.y) + (products.z + products.w));
-    float sum = warp_sum((sums.x + sums.y) + (sums.z + sums.w));
+    float product = warp_sum(total(products)), sum = warp_sum(total(sums));
     if ((threadIdx.x & 31) != 0) return;
     if (scale) scale[channel] = product;
     if (shift) shift[channel] = sum;

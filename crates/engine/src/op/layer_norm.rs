@@ -202,7 +202,7 @@ pub(super) fn column_sums(dy: &Tensor, xhat: Option<&Tensor>) -> (Tensor, Tensor
         let (at, wanted, t) =
             (xhat.as_ref().map_or(0, Tensor::at), xhat.as_ref().map(|_| &scale), dy.row_len().checked_div(d));
         let list = arguments![dy.at(), at, wanted, &shift, t.unwrap_or(0), d];
-        gpu.launch_as(dtype, "column_sums", Grid::blocks(n, d.div_ceil(32), 256), list);
+        gpu.launch_as(dtype, "column_sums", Grid::blocks(n, d.div_ceil(128 / dtype.bytes()), 512), list);
     }
     (scale, shift)
 }

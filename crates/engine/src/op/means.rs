@@ -18,8 +18,8 @@ pub fn mean_positions(x: &Tensor, present: Option<&Present>) -> Tensor {
         let x = x.as_activations();
         let y = Tensor::unfilled_as(x.dtype(), x.device(), [n, d]);
         let (_copy, flags) = present.map_or((None, 0), |present| present.address(gpu));
-        let list = arguments![x.at(), flags, y.at(), n, t, d];
-        gpu.launch_as(x.dtype(), "mean_positions", Grid::over(n * d), list);
+        let list = arguments![x.at(), flags, y.at(), t, d];
+        gpu.launch_as(x.dtype(), "mean_positions", Grid::blocks(n, d.div_ceil(32), 256), list);
         return y;
     }
     let mut y = Tensor::zeros([n, d]);
@@ -43,8 +43,8 @@ pub fn mean_positions_backward(dy: &Tensor, t: usize, present: Option<&Present>)
     if let Some(gpu) = dy.gpu() {
         let dx = Tensor::unfilled_as(dy.dtype(), dy.device(), [n, t, d]);
         let (_copy, flags) = present.map_or((None, 0), |present| present.address(gpu));
-        let list = arguments![dy.at(), flags, dx.at(), n, t, d];
-        gpu.launch_as(dy.dtype(), "mean_positions_backward", Grid::over(n * t * d), list);
+        let list = arguments![dy.at(), flags, dx.at(), t, d];
+        gpu.launch_as(dy.dtype(), "mean_positions_backward", Grid::blocks(n * t, 1, 128), list);
         return dx;
     }
     let mut dx = Tensor::zeros([n, t, d]);

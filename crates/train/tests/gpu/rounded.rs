@@ -8,8 +8,9 @@ use engine::{
 use privacy::{Key, Purpose};
 use train::{config::Mode, trainer::Trainer, workload::Workload};
 
-/// Rounded to nearest once, a number moves by 2^-9 of itself; half as much again is left to what is added up in another order.
-const ONCE: f64 = 1.5 / 512.0;
+/// Rounded to nearest once, a number moves by 2^-8 of itself at most; a fifth of that is left to functions that are not taken to all
+/// digits, and to what is added up in another order.
+const ONCE: f64 = 1.2 / 256.0;
 /// Sums over positions stay f32.
 const SUM: f64 = 5e-6;
 
@@ -71,14 +72,13 @@ fn elementwise() {
         ("relu", |x, _| vec![op::relu(x)]),
         ("relu backward", |x, dy| vec![Activation::Relu.backward(&op::relu(x), dy)]),
     ];
-    let once: [(&str, Work); 7] = [
+    let once: [(&str, Work); 6] = [
         ("tanh", |x, dy| vec![op::tanh_backward(&x, dy), op::tanh(x)]),
         ("gelu", |x, dy| vec![op::gelu(&x, Approximation::Erf), op::gelu_backward(&x, dy, Approximation::Erf)]),
         ("gelu tanh", |x, dy| vec![op::gelu(&x, Approximation::Tanh), op::gelu_backward(&x, dy, Approximation::Tanh)]),
         ("silu", |x, dy| vec![op::silu(&x), op::silu_backward(&x, dy)]),
         ("add", |x, dy| vec![op::add(x, &dy)]),
         ("multiply", |x, dy| vec![op::multiply(x, &dy, 1.1)]),
-        ("rows", |x, dy| vec![op::add_to_each(x, &dy)]),
     ];
     let (exact, once) = (exact.into_iter().map(|one| (one, 0.0)), once.into_iter().map(|one| (one, ONCE)));
     for ((name, work), tolerance) in exact.chain(once) {
@@ -88,6 +88,9 @@ fn elementwise() {
         }
     }
     twins("rows with zeros behind", 0.0, |device| (vec![op::pad_rows(&kept(&[4, 15], 1, device), 6)], vec![]));
+    twins("rows that are shifted", ONCE, |device| {
+        (vec![op::add_to_each(kept(&[4, 3, 5], 1, device), &numbers(&[20], 3).to(device))], vec![])
+    });
     twins("slopes with their sums", ONCE, |device| {
         let (y, dy) = (kept(&[3, 4, 5, 6], 1, device), kept(&[3, 4, 5, 6], 2, device));
         // Sums are of what was not yet rounded, as one pass has it: as far from the processor's as one rounding.

@@ -1,5 +1,7 @@
 //! Tensors on a GPU in other forms than f32 numbers one after the other.
 
+use std::sync::Arc;
+
 use super::{Storage, Tensor, volume};
 use crate::cuda::{Buffer, Rows};
 use crate::{Device, Dtype, Gpu};
@@ -82,6 +84,22 @@ impl Tensor {
                 let rounded = Rows::new(buffer.rounded(self.len()), dtype, self.last());
                 Self { data: Storage::Rows(rounded), shape: self.shape.clone() }
             }
+        }
+    }
+
+    /// The rounded form of f32 numbers that are about to change, if somebody made one and nobody looks at it any more: for
+    /// whoever changes both, and leaves it with [`Tensor::keep_rounded`].
+    pub(crate) fn take_rounded(&mut self) -> Option<Arc<Buffer>> {
+        match &mut self.data {
+            Storage::Device(buffer) => Buffer::take_rounded(buffer),
+            Storage::Host(_) | Storage::Rows(_) => None,
+        }
+    }
+
+    /// Leaves the rounded form of its numbers as they are now.
+    pub(crate) fn keep_rounded(&self, rounded: Option<Arc<Buffer>>) {
+        if let Storage::Device(buffer) = &self.data {
+            rounded.into_iter().for_each(|rounded| buffer.keep_rounded(rounded));
         }
     }
 

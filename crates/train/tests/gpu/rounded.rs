@@ -249,6 +249,27 @@ fn embeddings_and_coins() {
     });
 }
 
+/// Weights whose rounded form is there already: it walks with them.
+#[test]
+fn weights_walk_with_their_rounded_form() {
+    let Some(turn) = rounding() else { return };
+    let device = Device::Cuda(turn.gpu);
+    let x = kept(&[3, 32], 1, device);
+    // Of all numbers' multiples, and not: places in the step at multiples of four and elsewhere.
+    let mut all = [[24, 32], [7, 32], [1, 5], [16, 32]].map(|shape| numbers(&shape, shape[0] as u64).to(device));
+    let product = |w: &Tensor| op::linear(&x, w, None).to_host();
+    let linear = |all: &[Tensor; 4]| [&all[0], &all[1], &all[3]].map(product);
+    let before = linear(&all);
+    let shared = all[1].clone();
+    for turn in 0..2 {
+        let step = numbers(&[all.iter().map(Tensor::len).sum()], 9 + turn).to(device);
+        op::walk_all(&mut all, &step, 0.7, None);
+        let fresh = all.clone().map(|w| w.to_host().to(device));
+        assert!(linear(&all) == linear(&fresh) && linear(&all) != before);
+    }
+    assert!(product(&shared) == before[1], "a tensor that somebody shares is left as it was");
+}
+
 /// A workload's trainer on the GPU, with changes.
 fn trainer(name: &str, (mode, batch): (Mode, usize), set: &[&str]) -> Trainer {
     let workload = Workload::by_name(name).unwrap_or_else(|| panic!("no workload {name}"));

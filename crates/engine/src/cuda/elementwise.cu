@@ -33,12 +33,13 @@ __device__ __forceinline__ Normal normal(float x) {
 KERNEL gelu_erf_forward(const number* x, number* y, i64 n) {
     map1(x, y, n, [](float x) { return ROUNDED ? x * normal(x).below : 0.5f * x * (1.0f + erff(x * ROOT_HALF)); });
 }
+__device__ __forceinline__ float gelu_erf_slope(float x) {
+    Normal at = normal(x);
+    float slope = fabsf(x) > 20.0f ? 0.0f : x * at.density;
+    return at.below + slope;
+}
 KERNEL gelu_erf_backward(const number* x, const number* dy, number* dx, i64 n) {
-    map2(x, dy, dx, n, [](float x, float dy) {
-        Normal at = normal(x);
-        float slope = fabsf(x) > 20.0f ? 0.0f : x * at.density;
-        return dy * (at.below + slope);
-    });
+    map2(x, dy, dx, n, [](float x, float dy) { return dy * gelu_erf_slope(x); });
 }
 
 // `(1 + tanh u) / 2`, a sigmoid, and `1 - tanh^2 u`, for `u = SCALE (x + CUBE x^3)`. For results that will be rounded, without the
@@ -59,12 +60,40 @@ __device__ __forceinline__ Step step(float x) {
 KERNEL gelu_tanh_forward(const number* x, number* y, i64 n) {
     map1(x, y, n, [](float x) { return ROUNDED ? x * step(x).up : 0.5f * x * (1.0f + tanhf(SCALE * (x + CUBE * x * x * x))); });
 }
+__device__ __forceinline__ float gelu_tanh_slope(float x) {
+    Step at = step(x);
+    float slope = 0.5f * x * at.slope * SCALE * (1.0f + 3.0f * CUBE * x * x);
+    return at.up + (fabsf(x) > 20.0f ? 0.0f : slope);
+}
 KERNEL gelu_tanh_backward(const number* x, const number* dy, number* dx, i64 n) {
-    map2(x, dy, dx, n, [](float x, float dy) {
-        Step at = step(x);
-        float slope = 0.5f * x * at.slope * SCALE * (1.0f + 3.0f * CUBE * x * x);
-        return dy * (at.up + (fabsf(x) > 20.0f ? 0.0f : slope));
-    });
+    map2(x, dy, dx, n, [](float x, float dy) { return dy * gelu_tanh_slope(x); });
+}
+
+// The same of a position's rows of `d`, `[n, t, d]`, with the sums of the result over positions, `[n, d]`.
+template <class F>
+__device__ __forceinline__ void slopes_with_sums(const number* x, const number* dy, number* dx, float* sums, int t, int d, F slope) {
+    int column = blockIdx.y * COLUMNS + own_column();
+    i64 first = (i64)blockIdx.x * t * d + column;
+    Many<number> sum = {};
+    if (column < d) {
+#pragma unroll 2
+        for (int s = own_position(); s < t; s += POSITIONS) {
+            i64 at = first + (i64)s * d;
+            Many<number> g = load_many(dy + at), v = load_many(x + at);
+            float *of_g = (float*)g.of, *of_x = (float*)v.of;
+#pragma unroll
+            for (int k = 0; k < g.COUNT; ++k) of_g[k] *= slope(of_x[k]);
+            store_many(dx + at, g);
+            add_many(sum, g);
+        }
+    }
+    write_column_sums(sum, sums + (i64)blockIdx.x * d + blockIdx.y * COLUMNS, d - blockIdx.y * COLUMNS);
+}
+KERNEL gelu_erf_backward_sums(const number* x, const number* dy, number* dx, float* sums, int t, int d) {
+    slopes_with_sums(x, dy, dx, sums, t, d, gelu_erf_slope);
+}
+KERNEL gelu_tanh_backward_sums(const number* x, const number* dy, number* dx, float* sums, int t, int d) {
+    slopes_with_sums(x, dy, dx, sums, t, d, gelu_tanh_slope);
 }
 
 // `sigmoid(x)` and `sigmoid(-x)`, without cancellation.

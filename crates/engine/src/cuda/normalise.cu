@@ -68,9 +68,6 @@ KERNEL rms_norm_backward(const number* dy, const float* gamma, const number* xha
     for (int j = lane; j < d; j += 32) dx[j] = scale * (dy[j] * gamma[j] - xhat[j] * slope);
 }
 
-__device__ __forceinline__ float4 times4(float4 a, float4 b) { return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w); }
-__device__ __forceinline__ void add4(float4& sum, float4 v) { sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w; }
-
 // 16 bytes of a row's numbers of which `left` are left; `whole` says that every row is made of such.
 __device__ __forceinline__ Many<number> some(const number* x, int left, bool whole) {
     if (whole) return load_many(x);
@@ -80,13 +77,13 @@ __device__ __forceinline__ Many<number> some(const number* x, int left, bool who
     for (int k = 0; k < v.COUNT; ++k) of[k] = k < left ? (float)x[k] : 0.0f;
     return v;
 }
-__device__ __forceinline__ void add_many(Many<number>& sum, const Many<number>& v) {
-#pragma unroll
-    for (int k = 0; k < v.COUNT / 4; ++k) add4(sum.of[k], v.of[k]);
-}
 __device__ __forceinline__ void add_products(Many<number>& sum, const Many<number>& v, const Many<number>& w) {
 #pragma unroll
-    for (int k = 0; k < v.COUNT / 4; ++k) add4(sum.of[k], times4(v.of[k], w.of[k]));
+    for (int k = 0; k < v.COUNT / 4; ++k) {
+        float4& s = sum.of[k];
+        s.x += v.of[k].x * w.of[k].x, s.y += v.of[k].y * w.of[k].y;
+        s.z += v.of[k].z * w.of[k].z, s.w += v.of[k].w * w.of[k].w;
+    }
 }
 __device__ __forceinline__ float total(const Many<number>& x) {
     float sum = 0.0f;
@@ -94,48 +91,25 @@ __device__ __forceinline__ float total(const Many<number>& x) {
     for (const float4& v : x.of) sum += (v.x + v.y) + (v.z + v.w);
     return sum;
 }
-// Over the four positions that a warp has side by side.
-__device__ __forceinline__ void add_over_positions(Many<number>& sum) {
-    float* of = (float*)sum.of;
-#pragma unroll
-    for (int k = 0; k < sum.COUNT; ++k)
-        for (int far = 8; far < 32; far *= 2) of[k] += __shfl_xor_sync(0xffffffffu, of[k], far);
-}
 
 // Every example's own gradients of scale and shift: sums over `t` positions of `dy xhat` and of `dy`, `[n, d]`. A null
-// `shift` is left out, and so is a null `scale`. A block of 512 takes 128 bytes of columns: eight threads a position, 16 bytes each.
-#define COLUMNS (8 * Many<number>::COUNT)
+// `scale` is left out.
 KERNEL column_sums(const number* dy, const number* xhat, float* scale, float* shift, int t, int d) {
-    __shared__ float parts[2][16][COLUMNS];
-    int own = Many<number>::COUNT * (threadIdx.x & 7), column = blockIdx.y * COLUMNS + own, warp = threadIdx.x >> 5;
+    int column = blockIdx.y * COLUMNS + own_column();
     bool whole = d % Many<number>::COUNT == 0;
-    i64 first = (i64)blockIdx.x * t * d + column;
+    i64 first = (i64)blockIdx.x * t * d + column, to = (i64)blockIdx.x * d + blockIdx.y * COLUMNS;
     Many<number> products = {}, sums = {};
     if (column < d) {
 #pragma unroll 4
-        for (int s = threadIdx.x >> 3; s < t; s += 64) {
+        for (int s = own_position(); s < t; s += POSITIONS) {
             i64 at = first + (i64)s * d;
             Many<number> g = some(dy + at, d - column, whole);
             add_many(sums, g);
             if (scale) add_products(products, g, some(xhat + at, d - column, whole));
         }
     }
-    add_over_positions(products), add_over_positions(sums);
-    if ((threadIdx.x & 31) < 8) {
-#pragma unroll
-        for (int k = 0; k < Many<number>::COUNT / 4; ++k) {
-            store4(&parts[0][warp][own + 4 * k], products.of[k]);
-            store4(&parts[1][warp][own + 4 * k], sums.of[k]);
-        }
-    }
-    __syncthreads();
-    int which = threadIdx.x / COLUMNS;
-    own = threadIdx.x % COLUMNS, column = blockIdx.y * COLUMNS + own;
-    if (which > 1 || column >= d) return;
-    float sum = 0.0f;
-    for (int k = 0; k < 16; ++k) sum += parts[which][k][own];
-    float* out = which == 0 ? scale : shift;
-    if (out) out[(i64)blockIdx.x * d + column] = sum;
+    write_column_sums(sums, shift + to, d - blockIdx.y * COLUMNS);
+    if (scale) write_column_sums(products, scale + to, d - blockIdx.y * COLUMNS);
 }
 
 // The same for channels of `area` positions side by side, `[n, c, area]` to `[n, c]`. A warp makes a channel.

@@ -45,6 +45,11 @@ impl Rows {
         Arc::get_mut(&mut self.buffer).is_none()
     }
 
+    /// Whether both are the same numbers in memory.
+    pub(crate) fn is_shared_with(&self, other: &Rows) -> bool {
+        Arc::ptr_eq(&self.buffer, &other.buffer)
+    }
+
     /// The `len` elements of rows of `width` as f32, one after the other.
     pub(crate) fn plain(&self, len: usize, width: usize) -> Arc<Buffer> {
         let copy = || {

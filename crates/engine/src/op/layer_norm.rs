@@ -187,6 +187,11 @@ fn held(d: usize, parameters: &[Option<&Tensor>]) -> Option<Held> {
     (aligned && d.is_multiple_of(4) && (4..=MOST_HELD).contains(&d)).then(|| Held(d.div_ceil(128)))
 }
 
+/// Blocks for sums over the positions of `n` examples, of `d` columns (`columns.cuh`).
+pub(super) fn columns(dtype: Dtype, n: usize, d: usize) -> Grid {
+    Grid::blocks(n, d.div_ceil(128 / dtype.bytes()), 512)
+}
+
 /// A warp for each of `rows`.
 pub(super) fn warps(rows: usize) -> Grid {
     Grid::blocks(rows.div_ceil(8), 1, 256)
@@ -202,7 +207,7 @@ pub(super) fn column_sums(dy: &Tensor, xhat: Option<&Tensor>) -> (Tensor, Tensor
         let (at, wanted, t) =
             (xhat.as_ref().map_or(0, Tensor::at), xhat.as_ref().map(|_| &scale), dy.row_len().checked_div(d));
         let list = arguments![dy.at(), at, wanted, &shift, t.unwrap_or(0), d];
-        gpu.launch_as(dtype, "column_sums", Grid::blocks(n, d.div_ceil(128 / dtype.bytes()), 512), list);
+        gpu.launch_as(dtype, "column_sums", columns(dtype, n, d), list);
     }
     (scale, shift)
 }

@@ -51,7 +51,7 @@ pub(crate) use each::rows_at_least;
 pub use embedding::{LookedUp, Present, embedding, look_up, silence};
 pub use flat::{adam_step, add_scaled, blend, blend_square, copy, finite, scale, square, walk, walk_all, walk_made};
 pub use gather::{Table, add_to_each, pad_rows};
-pub use gelu::{Approximation, gelu, gelu_backward};
+pub use gelu::{Approximation, gelu, gelu_backward, gelu_backward_sums};
 pub use group_norm::{group_norm, group_norm_backward, group_norm_backward_onto};
 pub use keystream::{Cipher, add_normals, coins, normals, words};
 pub use layer_norm::{Normalised, layer_norm, layer_norm_backward, layer_norm_backward_onto, layer_norm_rows};

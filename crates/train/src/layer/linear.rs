@@ -103,7 +103,8 @@ fn leave_measured(taps: &mut Taps, weight: usize, bias: Option<usize>, x: Tensor
         }
         bias => {
             if let Some(bias) = bias {
-                taps.leave(bias, Rows::new(op::bias_rows_last(&b)));
+                let rows = taps.sums_over_positions(&b);
+                taps.leave(bias, Rows::new(rows));
             }
             taps.leave(weight, Product::new(Factor::Rows(a), b));
         }

@@ -48,6 +48,16 @@ fn elementwise() {
             work(x.to(device), numbers(&odd, 2).to(device))
         });
     }
+    for form in [Approximation::Erf, Approximation::Tanh] {
+        for shape in [[3, 130, 40], [2, 7, 11]] {
+            twins("gelu with sums", 3e-6, |device| {
+                let (x, dy) = (numbers(&shape, 1).to(device), numbers(&shape, 2).to(device));
+                let (dx, sums) = op::gelu_backward_sums(&x, dy, form);
+                let sums = sums.unwrap_or_else(|| op::bias_rows_last(&dx));
+                vec![dx, sums]
+            });
+        }
+    }
     twins("rows", 1e-6, |device| {
         let x = numbers(&[4, 3, 5], 1).to(device);
         vec![op::add_to_each(x.clone(), &numbers(&[20], 3).to(device)), op::pad_rows(&x.reshape([4, 15]), 6)]

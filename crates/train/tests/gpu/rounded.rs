@@ -91,6 +91,14 @@ fn elementwise() {
     twins("rows that are shifted", ONCE, |device| {
         (vec![op::add_to_each(kept(&[4, 3, 5], 1, device), &numbers(&[20], 3).to(device))], vec![])
     });
+    for form in [Approximation::Erf, Approximation::Tanh] {
+        twins("gelu with sums", ONCE, |device| {
+            let (x, dy) = (kept(&[3, 130, 40], 1, device), kept(&[3, 130, 40], 2, device));
+            let (dx, sums) = op::gelu_backward_sums(&x, dy, form);
+            let sums = sums.unwrap_or_else(|| op::bias_rows_last(&dx));
+            (vec![dx], vec![sums])
+        });
+    }
     twins("slopes with their sums", ONCE, |device| {
         let (y, dy) = (kept(&[3, 4, 5, 6], 1, device), kept(&[3, 4, 5, 6], 2, device));
         // Sums are of what was not yet rounded, as one pass has it: as far from the processor's as one rounding.

@@ -38,7 +38,7 @@ macro_rules! programs {
 
 pub(crate) const PROGRAMS: &[Program] = programs![
     "activation",
-    "attention",
+    "attention": "heads" "fragments",
     "convolution": "pixels",
     "cross_entropy",
     "elementwise",

@@ -1,0 +1,135 @@
+// Rows of heads in shared memory, as attention's kernels hold them and stream them past, and what a warp does with its sixteen rows.
+//
+// WIDTH is the head's width, rounded up to what products take at a time (at most 128).
+
+#define ROWS 128
+#define THREADS 256
+// Numbers in 16 bytes.
+constexpr int TOGETHER = 16 / sizeof(number);
+// Beyond WIDTH, so that eight rows at one place do not share banks, nor every other of eight at eight places.
+constexpr int PITCH = WIDTH + TOGETHER;
+#define HIDDEN (-INFINITE)
+#define LOG2E 1.4426950408889634f
+
+__device__ __forceinline__ int group() { return threadIdx.x % 32 / 4; }
+__device__ __forceinline__ int member() { return threadIdx.x % 4; }
+
+// One head of one example: where its rows are, and who looks at whom.
+struct Head {
+    int t, width, pitch;
+    const number *q, *k, *v;
+    const u32* present;
+    bool causal;
+    float scale;
+    __device__ __forceinline__ bool has(int key) const { return key < t && (!present || present[key]); }
+};
+
+__device__ __forceinline__ Head head_of(const number* qkv, const u32* present, int t, int heads, int width, int causal, int at) {
+    int d = heads * width;
+    const number* q = qkv + (i64)(at / heads) * t * 3 * d + at % heads * width;
+    return {t, width, 3 * d, q, q + d, q + 2 * d, present ? present + (i64)(at / heads) * t : nullptr, causal != 0, 1.0f / sqrtf((float)width)};
+}
+
+// Which of N keys from `from` on a thread's two queries see: asked for elements of accumulators (`along`).
+template <int N> struct Sight {
+    u32 there[N / 32];
+    int last[2];
+    __device__ __forceinline__ Sight(const Head& head, int from, const int (&query)[2]) {
+#pragma unroll
+        for (int i = 0; i < N / 32; ++i)
+            there[i] = __ballot_sync(0xffffffffu, head.has(from + 32 * i + threadIdx.x % 32)) >> 2 * member();
+#pragma unroll
+        for (int r = 0; r < 2; ++r) last[r] = head.causal ? query[r] - from - 2 * member() : N;
+    }
+    __device__ __forceinline__ bool sees(int e) const {
+        int key = e / 4 * 8 + e % 2;
+        return (there[key / 32] >> key % 32 & 1) && key <= last[e / 2 % 2];
+    }
+};
+
+__device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
+__device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int LEFT> __device__ __forceinline__ void wait() { asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory"); }
+// The first `left` of SIZE bytes, and zeros.
+template <int SIZE> __device__ __forceinline__ void copy(void* to, const void* from, int left) {
+    if (SIZE == 16) asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(left));
+    else asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared_address(to)), "l"(from), "n"(SIZE), "r"(left));
+}
+
+// Rows `from` .. `from + N` of a head, zeros for rows beyond t, columns beyond the width, and rows that are not present.
+template <int N>
+__device__ __forceinline__ void fill_rows(number* tile, const number* rows, int pitch, int from, int t, int width, const u32* present) {
+    constexpr int PLACES = WIDTH / TOGETHER, BYTES = sizeof(number), WORD = 4 / BYTES;
+    bool wide = width % TOGETHER == 0, even = width % WORD == 0;
+    for (int at = threadIdx.x; at < N * PLACES; at += THREADS) {
+        int row = from + at / PLACES, col = at % PLACES * TOGETHER;
+        number* to = tile + at / PLACES * PITCH + col;
+        int left = row < t && (!present || present[row]) ? min(max(width - col, 0), TOGETHER) : 0;
+        const number* source = left > 0 ? rows + (i64)row * pitch + col : rows;
+        if (wide) copy<16>(to, source, BYTES * left);
+        else if (even) {
+#pragma unroll
+            for (int e = 0; e < TOGETHER; e += WORD) copy<4>(to + e, e < left ? source + e : rows, e < left ? 4 : 0);
+        } else {
+            for (int e = 0; e < TOGETHER; ++e) to[e] = e < left ? source[e] : number(0.0f);
+        }
+    }
+}
+
+// Streams stages `first` .. `last` of SIZE bytes past the block, two at a time: `fill(tile, stage)`, then `use(tile, stage)`.
+template <int SIZE, class Fill, class Use>
+__device__ __forceinline__ void stream(int first, int last, void* stages, const Fill& fill, const Use& use) {
+    auto stage = [&](int tile) { return (number*)((char*)stages + (tile - first) % 2 * SIZE); };
+    if (first < last) fill(first, stage(first));
+    commit();
+    for (int tile = first; tile < last; ++tile) {
+        if (tile + 1 < last) fill(tile + 1, stage(tile + 1));
+        commit();
+        wait<1>();
+        __syncthreads();
+        use(tile, stage(tile));
+        __syncthreads();
+    }
+}
+
+__device__ __forceinline__ void write_pair(float* to, float first, float second) { *(float2*)to = make_float2(first, second); }
+__device__ __forceinline__ void write_pair(bf16* to, float first, float second) { *(u32*)to = pack(first, second); }
+
+// Writes the warp's 16 rows of accumulators, times a factor for the upper and one for the lower eight.
+__device__ __forceinline__ void write_rows(const float (&o)[WIDTH / 2], float upper, float lower, number* to, int pitch, int row, int t, int width) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+        int at = row + group() + 8 * half;
+        if (at >= t) continue;
+        float factor = half ? lower : upper;
+        number* line = to + (i64)at * pitch + 2 * member();
+#pragma unroll
+        for (int j = 0; j < WIDTH / 8; ++j) {
+            int left = width - 8 * j - 2 * member();
+            float first = o[4 * j + 2 * half] * factor, second = o[4 * j + 2 * half + 1] * factor;
+            if (width % 2 == 0 && left >= 2) write_pair(line + 8 * j, first, second);
+            else if (left >= 1) {
+                line[8 * j] = first;
+                if (left >= 2) line[8 * j + 1] = second;
+            }
+        }
+    }
+}
+
+// 2^x, to two units in the last place.
+__device__ __forceinline__ float power(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+template <int N> __device__ __forceinline__ void clear(float (&x)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) x[i] = 0.0f;
+}
+
+// Of the four threads that share a row of accumulators.
+template <class F> __device__ __forceinline__ float quad_reduce(float x, F f) {
+    x = f(x, __shfl_xor_sync(0xffffffffu, x, 1));
+    return f(x, __shfl_xor_sync(0xffffffffu, x, 2));
+}

@@ -17,17 +17,20 @@
 #ifndef SHARED
 #define SHARED 32
 #endif
+#ifndef PAST
+#define PAST SHARED
+#endif
 // Bytes of a stage of two tiles of N rows.
-#define PAIR(N) (2 * (N) * PITCH * (int)sizeof(number))
+#define PAIR(N) (2 * TILE(N) * (int)sizeof(number))
 
 // y [n, t, d] and sums [n, heads, 2, t]: every query's largest score, and one over the sum of exponentials; 0 where it sees nobody.
 // One block for every ROWS queries of every head, the last queries (which see most) first.
 KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, number* __restrict__ y, float* __restrict__ sums) {
-    extern __shared__ __align__(16) number tiles[];
+    extern __shared__ __align__(1024) number tiles[];
     int blocks = (t + ROWS - 1) / ROWS, at = blockIdx.x % (n * heads), first = (blocks - 1 - blockIdx.x / (n * heads)) * ROWS;
     Head head = head_of(qkv, present, t, heads, width, causal, at);
-    number* mine = tiles + threadIdx.x / 32 * 16 * PITCH;
-    int row = first + threadIdx.x / 32 * 16, query[2] = {row + group(), row + group() + 8};
+    int row = first + threadIdx.x / 32 * 16, team = row - row % TEAM, query[2] = {row + group(), row + group() + 8};
+    number* mine = tiles + STRIP(team - first);
     fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, width, nullptr);
     float out[WIDTH / 2], top[2] = {HIDDEN, HIDDEN}, sum[2] = {0.0f, 0.0f};
     clear(out);
@@ -35,14 +38,15 @@ KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__
     float unit = head.scale * LOG2E;
     auto fill = [&](int tile, number* stage) {
         fill_rows<SEEN>(stage, head.k, head.pitch, tile * SEEN, t, width, head.present);
-        fill_rows<SEEN>(stage + SEEN * PITCH, head.v, head.pitch, tile * SEEN, t, width, head.present);
+        fill_rows<SEEN>(stage + TILE(SEEN), head.v, head.pitch, tile * SEEN, t, width, head.present);
     };
     int end = causal ? min(first + ROWS, t) : t;
-    stream<PAIR(SEEN)>(0, (end + SEEN - 1) / SEEN, tiles + ROWS * PITCH, fill, [&](int tile, const number* k) {
-        if (causal && tile * SEEN > row + 15) return;
+    stream<PAIR(SEEN)>(0, (end + SEEN - 1) / SEEN, tiles + TILE(ROWS), fill, [&](int tile, const number* k) {
+        if (causal && tile * SEEN >= team + TEAM) return;
         float s[SEEN / 2];
-        clear(s);
-        along<SEEN / 8>(s, mine, k);
+        start_products();
+        along<ROWS, SEEN / 8>(s, mine, k);
+        finish_products(s);
         if (present || tile * SEEN + SEEN > (causal ? row + 1 : t)) {
             Sight<SEEN> sight(head, tile * SEEN, query);
 #pragma unroll
@@ -67,7 +71,10 @@ KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__
             s[e] = weight(power(fmaf(s[e], unit, -base[e / 2 % 2])));
             sum[e / 2 % 2] += s[e];
         }
-        across<SEEN / 8>(out, s, k + SEEN * PITCH);
+        Factor<SEEN / 8, number> weights(s);
+        start_products();
+        across<SEEN / 8>(out, weights, k + TILE(SEEN));
+        finish_products(out);
     });
     float scale[2];
 #pragma unroll
@@ -100,14 +107,14 @@ KERNEL attention_terms(const number* __restrict__ dy, const number* __restrict__
 
 // The parts of dqkv [n, t, 3 d] that belong to keys and values. One block for every ROWS keys of every head.
 KERNEL attention_backward_keys(const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, number* __restrict__ dqkv) {
-    extern __shared__ __align__(16) number tiles[];
+    extern __shared__ __align__(1024) number tiles[];
     int at = blockIdx.x % (n * heads), first = blockIdx.x / (n * heads) * ROWS, d = heads * width;
     Head head = head_of(qkv, present, t, heads, width, causal, at);
     const number* outer = dy + (i64)(at / heads) * t * d + at % heads * width;
     const float2* term = (const float2*)terms + (i64)at * t;
     float unit = head.scale * LOG2E;
-    number *keys = tiles + threadIdx.x / 32 * 16 * PITCH, *values = keys + ROWS * PITCH;
-    int row = first + threadIdx.x / 32 * 16, earliest[2];
+    int row = first + threadIdx.x / 32 * 16, team = row - row % TEAM, earliest[2];
+    number *keys = tiles + STRIP(team - first), *values = keys + TILE(ROWS);
     // The first query that sees a key.
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
@@ -115,25 +122,26 @@ KERNEL attention_backward_keys(const number* __restrict__ dy, const number* __re
         earliest[r] = !head.has(key) ? 0x7fffffff : causal ? key : 0;
     }
     fill_rows<ROWS>(tiles, head.k, head.pitch, first, t, width, head.present);
-    fill_rows<ROWS>(tiles + ROWS * PITCH, head.v, head.pitch, first, t, width, head.present);
+    fill_rows<ROWS>(tiles + TILE(ROWS), head.v, head.pitch, first, t, width, head.present);
     float dk[WIDTH / 2], dv[WIDTH / 2];
     clear(dk), clear(dv);
     auto fill = [&](int tile, number* stage) {
         fill_rows<SHARED>(stage, head.q, head.pitch, tile * SHARED, t, width, nullptr);
-        fill_rows<SHARED>(stage + SHARED * PITCH, outer, d, tile * SHARED, t, width, nullptr);
+        fill_rows<SHARED>(stage + TILE(SHARED), outer, d, tile * SHARED, t, width, nullptr);
         // Rows of zeros beyond t add nothing, whatever their terms.
         int query = tile * SHARED + threadIdx.x;
-        if (threadIdx.x < SHARED) copy<8>((float2*)(stage + 2 * SHARED * PITCH) + threadIdx.x, query < t ? term + query : term, query < t ? 8 : 0);
+        if (threadIdx.x < SHARED) copy<8>((float2*)(stage + 2 * TILE(SHARED)) + threadIdx.x, query < t ? term + query : term, query < t ? 8 : 0);
     };
     int begin = causal ? first / SHARED : 0;
-    stream<PAIR(SHARED) + 8 * SHARED>(begin, (t + SHARED - 1) / SHARED, tiles + 2 * ROWS * PITCH, fill, [&](int tile, const number* q) {
-        if (causal && tile * SHARED + SHARED <= row) return;
-        const number* g = q + SHARED * PITCH;
-        const float2* its = (const float2*)(g + SHARED * PITCH) + 2 * member();
+    stream<PAIR(SHARED) + 1024>(begin, (t + SHARED - 1) / SHARED, tiles + 2 * TILE(ROWS), fill, [&](int tile, const number* q) {
+        if (causal && tile * SHARED + SHARED <= team) return;
+        const number* g = q + TILE(SHARED);
+        const float2* its = (const float2*)(g + TILE(SHARED)) + 2 * member();
         float p[SHARED / 2], ds[SHARED / 2];
-        clear(p), clear(ds);
-        along<SHARED / 8>(p, keys, q);
-        along<SHARED / 8>(ds, values, g);
+        start_products();
+        along<ROWS, SHARED / 8>(p, keys, q);
+        along<ROWS, SHARED / 8>(ds, values, g);
+        finish_products(p, ds);
         bool some = present || row + 16 > t || (causal && row + 15 > tile * SHARED);
 #pragma unroll
         for (int e = 0; e < SHARED / 2; ++e) {
@@ -142,8 +150,11 @@ KERNEL attention_backward_keys(const number* __restrict__ dy, const number* __re
             if (some && tile * SHARED + 2 * member() + query < earliest[e / 2 % 2]) p[e] = 0.0f;
             ds[e] = p[e] * (ds[e] - its[query].y);
         }
-        across<SHARED / 8>(dv, p, g);
-        across<SHARED / 8>(dk, ds, q);
+        Factor<SHARED / 8, number> weights(p), slopes(ds);
+        start_products();
+        across<SHARED / 8>(dv, weights, g);
+        across<SHARED / 8>(dk, slopes, q);
+        finish_products(dv, dk);
     });
     number* to = dqkv + (i64)(at / heads) * t * 3 * d + at % heads * width;
     write_rows(dk, head.scale, head.scale, to + d, 3 * d, row, t, width);
@@ -152,14 +163,14 @@ KERNEL attention_backward_keys(const number* __restrict__ dy, const number* __re
 
 // The part of dqkv [n, t, 3 d] that belongs to queries. One block for every ROWS queries of every head, the last first.
 KERNEL attention_backward_queries(const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, number* __restrict__ dqkv) {
-    extern __shared__ __align__(16) number tiles[];
+    extern __shared__ __align__(1024) number tiles[];
     int blocks = (t + ROWS - 1) / ROWS, at = blockIdx.x % (n * heads), first = (blocks - 1 - blockIdx.x / (n * heads)) * ROWS, d = heads * width;
     Head head = head_of(qkv, present, t, heads, width, causal, at);
     const number* outer = dy + (i64)(at / heads) * t * d + at % heads * width;
-    number *queries = tiles + threadIdx.x / 32 * 16 * PITCH, *grads = queries + ROWS * PITCH;
-    int row = first + threadIdx.x / 32 * 16, query[2] = {row + group(), row + group() + 8};
+    int row = first + threadIdx.x / 32 * 16, team = row - row % TEAM, query[2] = {row + group(), row + group() + 8};
+    number *queries = tiles + STRIP(team - first), *grads = queries + TILE(ROWS);
     fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, width, nullptr);
-    fill_rows<ROWS>(tiles + ROWS * PITCH, outer, d, first, t, width, nullptr);
+    fill_rows<ROWS>(tiles + TILE(ROWS), outer, d, first, t, width, nullptr);
     float shift[2], mean[2], unit = head.scale * LOG2E;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
@@ -169,25 +180,29 @@ KERNEL attention_backward_queries(const number* __restrict__ dy, const number* _
     float dq[WIDTH / 2];
     clear(dq);
     auto fill = [&](int tile, number* stage) {
-        fill_rows<SHARED>(stage, head.k, head.pitch, tile * SHARED, t, width, head.present);
-        fill_rows<SHARED>(stage + SHARED * PITCH, head.v, head.pitch, tile * SHARED, t, width, head.present);
+        fill_rows<PAST>(stage, head.k, head.pitch, tile * PAST, t, width, head.present);
+        fill_rows<PAST>(stage + TILE(PAST), head.v, head.pitch, tile * PAST, t, width, head.present);
     };
     int end = causal ? min(first + ROWS, t) : t;
-    stream<PAIR(SHARED)>(0, (end + SHARED - 1) / SHARED, tiles + 2 * ROWS * PITCH, fill, [&](int tile, const number* k) {
-        if (causal && tile * SHARED > row + 15) return;
-        float p[SHARED / 2], ds[SHARED / 2];
-        clear(p), clear(ds);
-        along<SHARED / 8>(p, queries, k);
-        along<SHARED / 8>(ds, grads, k + SHARED * PITCH);
+    stream<PAIR(PAST)>(0, (end + PAST - 1) / PAST, tiles + 2 * TILE(ROWS), fill, [&](int tile, const number* k) {
+        if (causal && tile * PAST >= team + TEAM) return;
+        float p[PAST / 2], ds[PAST / 2];
+        start_products();
+        along<ROWS, PAST / 8>(p, queries, k);
+        along<ROWS, PAST / 8>(ds, grads, k + TILE(PAST));
+        finish_products(p, ds);
 #pragma unroll
-        for (int e = 0; e < SHARED / 2; ++e) ds[e] = power(fmaf(p[e], unit, -shift[e / 2 % 2])) * (ds[e] - mean[e / 2 % 2]);
-        if (present || tile * SHARED + SHARED > (causal ? row + 1 : t)) {
-            Sight<SHARED> sight(head, tile * SHARED, query);
+        for (int e = 0; e < PAST / 2; ++e) ds[e] = power(fmaf(p[e], unit, -shift[e / 2 % 2])) * (ds[e] - mean[e / 2 % 2]);
+        if (present || tile * PAST + PAST > (causal ? row + 1 : t)) {
+            Sight<PAST> sight(head, tile * PAST, query);
 #pragma unroll
-            for (int e = 0; e < SHARED / 2; ++e)
+            for (int e = 0; e < PAST / 2; ++e)
                 if (!sight.sees(e)) ds[e] = 0.0f;
         }
-        across<SHARED / 8>(dq, ds, k);
+        Factor<PAST / 8, number> slopes(ds);
+        start_products();
+        across<PAST / 8>(dq, slopes, k);
+        finish_products(dq);
     });
     write_rows(dq, head.scale, head.scale, dqkv + (i64)(at / heads) * t * 3 * d + at % heads * width, 3 * d, row, t, width);
 }

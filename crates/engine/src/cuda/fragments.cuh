@@ -1,6 +1,11 @@
 // Products of a warp's sixteen rows on tensor cores, sums in f32: of f32 numbers (PRECISION 0, as three TF32 products of high and low
 // parts; 1, TF32: the last 13 bits of factors are ignored) or of bf16 ones. Factors are rows in shared memory (`heads.cuh`).
 
+#if !WARPGROUPS
+// Products are made at once.
+__device__ __forceinline__ void start_products() {}
+template <class... C> __device__ __forceinline__ void finish_products(C&...) {}
+
 // Four 8 x 16 byte parts of a tile: lane `l` names row `l % 8` of part `l / 8` and gets one word of every part.
 __device__ __forceinline__ void load_parts(u32* r, const number* from) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
@@ -61,9 +66,10 @@ __device__ __forceinline__ void multiply_loaded(float* c, const u32* a, const u3
 }
 __device__ __forceinline__ void multiply_loaded(float* c, const u32* a, const u32* b, const bf16*) { mma_bf16(c, a, b); }
 
-// c += a b^T: 16 rows of a by 8 N rows of b, both along their width. c[4 j + e] is row `group + 8 (e / 2)`, column
+// c = a b^T: 16 rows of a (in a tile of M rows) by 8 N rows of b, both along their width. c[4 j + e] is row `group + 8 (e / 2)`, column
 // `8 j + 2 member + e % 2`.
-template <int N> __device__ __forceinline__ void along(float (&c)[4 * N], const number* a, const number* b) {
+template <int M, int N> __device__ __forceinline__ void along(float (&c)[4 * N], const number* a, const number* b) {
+    clear(c);
     int part = threadIdx.x % 32 / 8, row = threadIdx.x % 8;
     a += (part % 2 * 8 + row) * PITCH + part / 2 * TOGETHER, b += (part / 2 * 8 + row) * PITCH + part % 2 * TOGETHER;
 #pragma unroll
@@ -79,14 +85,14 @@ template <int N> __device__ __forceinline__ void along(float (&c)[4 * N], const 
     }
 }
 
-// o += p b: p as `along` leaves it, 8 N rows of b. o[4 j + e] is row `group + 8 (e / 2)`, column `8 j + 2 member + e % 2`.
-template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const float (&p)[4 * N], const float* b) {
+// o += p b for 8 N rows of b. o[4 j + e] is row `group + 8 (e / 2)`, column `8 j + 2 member + e % 2`.
+template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const Factor<N, float>& p, const float* b) {
     b += 2 * member() * PITCH + group();
 #pragma unroll
     for (int k = 0; k < N; ++k, b += 8 * PITCH) {
         // A thread's two neighbouring rows of b take the places of rows four apart.
         Operand<4> x;
-        x.set(0, p[4 * k]), x.set(1, p[4 * k + 2]), x.set(2, p[4 * k + 1]), x.set(3, p[4 * k + 3]);
+        x.set(0, p.x[4 * k]), x.set(1, p.x[4 * k + 2]), x.set(2, p.x[4 * k + 1]), x.set(3, p.x[4 * k + 3]);
 #pragma unroll
         for (int j = 0; j < WIDTH / 8; ++j) {
             Operand<2> y;
@@ -95,25 +101,17 @@ template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], c
         }
     }
 }
-// Of p rounded to bf16: two numbers beside each other are a word of an operand.
-template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const float (&p)[4 * N], const bf16* b) {
+template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const Factor<N, bf16>& p, const bf16* b) {
     int part = threadIdx.x % 32 / 8, row = threadIdx.x % 8;
     b += (part % 2 * 8 + row) * PITCH + part / 2 * 8;
 #pragma unroll
     for (int k = 0; k < N; k += 2, b += 16 * PITCH) {
-        u32 x[4];
-#pragma unroll
-        for (int e = 0; e < 4; ++e) x[e] = pack(p[4 * k + 2 * e], p[4 * k + 2 * e + 1]);
 #pragma unroll
         for (int j = 0; j < WIDTH / 8; j += 2) {
             u32 pair[4];
             load_turned(pair, b + 8 * j);
-            mma_bf16(o + 4 * j, x, pair), mma_bf16(o + 4 * j + 4, x, pair + 2);
+            mma_bf16(o + 4 * j, p.x + 2 * k, pair), mma_bf16(o + 4 * j + 4, p.x + 2 * k, pair + 2);
         }
     }
 }
-
-// The exponential as the product with the values takes it, so that weights sum to one; bf16 is nearest on either side.
-__device__ __forceinline__ float weight(float x) {
-    return PRECISION == 0 || sizeof(number) == 2 ? x : __uint_as_float(__float_as_uint(x) & 0xffffe000u);
-}
+#endif

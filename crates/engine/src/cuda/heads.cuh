@@ -6,8 +6,31 @@
 #define THREADS 256
 // Numbers in 16 bytes.
 constexpr int TOGETHER = 16 / sizeof(number);
+#ifndef WARPGROUPS
+#define WARPGROUPS 0
+#endif
+#if WARPGROUPS
+// Rows that are multiplied together.
+#define TEAM 64
+// A tile is panels of so many columns: rows of 64 or 128 bytes, whose places of 16 bytes are permuted by the row's number, as a
+// warpgroup's products expect.
+#define PANEL (WIDTH % 64 ? 32 : 64)
+#define TILE(n) ((n) * WIDTH)
+template <int N> __device__ __forceinline__ int spot(int row, int place) {
+    int panel = place / (PANEL / 8), turn = PANEL == 64 ? row % 8 : row / 2 % 4;
+    return (panel * N + row) * PANEL + (place % (PANEL / 8) ^ turn) * 8;
+}
+#define STRIP(row) ((row) * PANEL)
+#else
+#define TEAM 16
 // Beyond WIDTH, so that eight rows at one place do not share banks, nor every other of eight at eight places.
-constexpr int PITCH = WIDTH + TOGETHER;
+#define PITCH (WIDTH + TOGETHER)
+#define TILE(n) ((n) * PITCH)
+// Where in a tile of N rows a place of 16 bytes is.
+template <int N> __device__ __forceinline__ int spot(int row, int place) { return row * PITCH + place * TOGETHER; }
+// Where a team's rows begin.
+#define STRIP(row) ((row) * PITCH)
+#endif
 #define HIDDEN (-INFINITE)
 #define LOG2E 1.4426950408889634f
 
@@ -63,7 +86,7 @@ __device__ __forceinline__ void fill_rows(number* tile, const number* rows, int 
     bool wide = width % TOGETHER == 0, even = width % WORD == 0;
     for (int at = threadIdx.x; at < N * PLACES; at += THREADS) {
         int row = from + at / PLACES, col = at % PLACES * TOGETHER;
-        number* to = tile + at / PLACES * PITCH + col;
+        number* to = tile + spot<N>(at / PLACES, at % PLACES);
         int left = row < t && (!present || present[row]) ? min(max(width - col, 0), TOGETHER) : 0;
         const number* source = left > 0 ? rows + (i64)row * pitch + col : rows;
         if (wide) copy<16>(to, source, BYTES * left);
@@ -86,6 +109,10 @@ __device__ __forceinline__ void stream(int first, int last, void* stages, const 
         if (tile + 1 < last) fill(tile + 1, stage(tile + 1));
         commit();
         wait<1>();
+#if WARPGROUPS
+        // What was copied is seen by the tensor cores.
+        asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
         __syncthreads();
         use(tile, stage(tile));
         __syncthreads();
@@ -133,3 +160,31 @@ template <class F> __device__ __forceinline__ float quad_reduce(float x, F f) {
     x = f(x, __shfl_xor_sync(0xffffffffu, x, 1));
     return f(x, __shfl_xor_sync(0xffffffffu, x, 2));
 }
+
+// The exponential as the product with the values takes it, so that weights sum to one; bf16 is nearest on either side.
+__device__ __forceinline__ float weight(float x) {
+    return PRECISION == 0 || sizeof(number) == 2 ? x : __uint_as_float(__float_as_uint(x) & 0xffffe000u);
+}
+
+// The 8 N columns that `along` leaves, as a left factor of numbers. Two of bf16 beside each other are a word of an operand.
+template <int N, class T> struct Factor;
+template <int N> struct Factor<N, float> {
+    float x[4 * N];
+    __device__ __forceinline__ Factor(const float (&p)[4 * N]) {
+#pragma unroll
+        for (int e = 0; e < 4 * N; ++e) x[e] = p[e];
+    }
+};
+template <int N> struct Factor<N, bf16> {
+    u32 x[2 * N];
+    __device__ __forceinline__ Factor(const float (&p)[4 * N]) {
+#pragma unroll
+        for (int e = 0; e < 2 * N; ++e) {
+            x[e] = pack(p[2 * e], p[2 * e + 1]);
+#if WARPGROUPS
+            // Made before products that read it begin.
+            asm volatile("" : "+r"(x[e])::"memory");
+#endif
+        }
+    }
+};

@@ -1,0 +1,62 @@
+// Products of a warpgroup's 64 rows of bf16 on Hopper's tensor cores, sums in f32: what `fragments.cuh` does for a warp's sixteen.
+#if WARPGROUPS
+
+// How the tensor cores are told of rows of bf16 in a panel: their address, the bytes from one panel to the next, eight rows are
+// 16 PANEL bytes.
+__device__ __forceinline__ u64 panel_at(const bf16* rows, int to_next) {
+#ifdef SWAPPED
+    if (to_next != 16) return (u64)((shared_address(rows) & 0x3ffff) >> 4) | (u64)(to_next >> 4) << 32 | (u64)PANEL << 16 | (PANEL == 64 ? 1ull : 2ull) << 62;
+#endif
+    return (u64)((shared_address(rows) & 0x3ffff) >> 4) | (u64)(to_next >> 4) << 16 | (u64)PANEL << 32 | (PANEL == 64 ? 1ull : 2ull) << 62;
+}
+
+#define OF_16(c, i) EIGHT(c, i), EIGHT(c, i + 8)
+#define NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
+#define NAMES_48                                                                                                       \
+    NAMES_32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
+
+// c (+)= a b^T, 16 deep, for `columns` rows at b, and c += a b for 16 rows of `columns` numbers at b, with a's fragments in registers.
+#define PRODUCTS(columns, numbers, names, n0, n1, n2, n3, n4, ...)                                                     \
+    __device__ __forceinline__ void rows_by_rows(float (&c)[numbers], u64 a, u64 b, int add) {                         \
+        asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " n2 ", 0;\n"                                                   \
+                     "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32.bf16.bf16 {" names "}, " n0 ", " n1             \
+                     ", p, 1, 1, 0, 0;\n}\n"                                                                           \
+                     : __VA_ARGS__                                                                                     \
+                     : "l"(a), "l"(b), "r"(add));                                                                      \
+    }                                                                                                                  \
+    __device__ __forceinline__ void fragments_by_columns(float (&c)[numbers], const u32* a, u64 b) {                   \
+        asm volatile("wgmma.mma_async.sync.aligned.m64n" columns "k16.f32.bf16.bf16 {" names "}, {" n0 ", " n1 ", " n2    \
+                     ", " n3 "}, " n4 ", 1, 1, 1, 1;\n"                                                                \
+                     : __VA_ARGS__                                                                                     \
+                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                            \
+    }
+PRODUCTS("32", 16, NAMES_16, "%16", "%17", "%18", "%19", "%20", OF_16(c, 0))
+PRODUCTS("64", 32, NAMES_32, "%32", "%33", "%34", "%35", "%36", OF_32(c, 0))
+PRODUCTS("96", 48, NAMES_48, "%48", "%49", "%50", "%51", "%52", OF_32(c, 0), OF_16(c, 32))
+PRODUCTS("128", 64, NAMES_64, "%64", "%65", "%66", "%67", "%68", OF_32(c, 0), OF_32(c, 32))
+
+// Waits for products, of which these are the sums.
+__device__ __forceinline__ void start_products() { begin_products(); }
+template <class... C> __device__ __forceinline__ void finish_products(C&... sums) {
+    commit_products();
+    (hold(sums), ...);
+    await_products<0>();
+    (hold(sums), ...);
+}
+
+// Begins c = a b^T: 64 rows of a, in a tile of M, by 8 N rows of b, both along their width. A thread has of its warp's 16 rows what
+// `fragments.cuh` gives it.
+template <int M, int N> __device__ __forceinline__ void along(float (&c)[4 * N], const bf16* a, const bf16* b) {
+#pragma unroll
+    for (int at = 0; at < WIDTH; at += 16) {
+        int panel = at / PANEL, inside = at % PANEL;
+        rows_by_rows(c, panel_at(a + panel * M * PANEL + inside, 16), panel_at(b + panel * 8 * N * PANEL + inside, 16), at > 0);
+    }
+}
+
+// Begins o += p b for 8 N rows of b.
+template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const Factor<N, bf16>& p, const bf16* b) {
+#pragma unroll
+    for (int k = 0; k < N / 2; ++k) fragments_by_columns(o, p.x + 4 * k, panel_at(b + 16 * k * PANEL, 8 * N * PANEL * 2));
+}
+#endif

@@ -38,7 +38,7 @@ macro_rules! programs {
 
 pub(crate) const PROGRAMS: &[Program] = programs![
     "activation",
-    "attention": "heads" "fragments",
+    "attention": "warpgroup" "heads" "fragments" "strips",
     "convolution": "pixels",
     "cross_entropy",
     "elementwise",
@@ -189,9 +189,9 @@ mod tests {
         ("activation", "ACTIVATION=0"),
         ("activation", "ACTIVATION=1"),
         ("activation", "ACTIVATION=2"),
-        ("attention", "WIDTH=64 PRECISION=0"),
-        ("attention", "WIDTH=32 PRECISION=1"),
-        ("attention", "WIDTH=128 PRECISION=1"),
+        ("attention", "WIDTH=64 PRECISION=0 WARPGROUPS=0"),
+        ("attention", "WIDTH=32 PRECISION=1 WARPGROUPS=0"),
+        ("attention", "WIDTH=128 PRECISION=1 WARPGROUPS=0"),
         (
             "convolution",
             "IN_C=32 IN_H=32 IN_W=32 OUT_C=32 OUT_H=32 OUT_W=32 KH=3 KW=3 SH=1 SW=1 PH=1 PW=1 ROWS=8 IMAGES=1 MI=2 NI=8 \

@@ -49,25 +49,27 @@ const SHARED: usize = 32;
 struct Fused {
     defines: String,
     dtype: Dtype,
-    /// The heads' width as a block has it.
-    width: usize,
+    /// Bytes of a row of shared memory.
+    row: usize,
 }
 
 impl Fused {
     fn new(gpu: &Gpu, width: usize) -> Self {
-        let dtype = Dtype::of_activations(gpu);
-        // What a product of tensor cores, or two of f32 numbers, takes at a time.
+        let (dtype, precision) = (Dtype::of_activations(gpu), u8::from(gpu.precision() != Precision::F32));
+        // What products take at a time.
         let width = width.next_multiple_of(if dtype == Dtype::Bf16 { 16 } else { 32 });
-        let precision = u8::from(gpu.precision() != Precision::F32);
-        Self { defines: format!("WIDTH={width} PRECISION={precision} {}", dtype.define()), dtype, width }
+        let warpgroups = dtype == Dtype::Bf16 && width % 32 == 0 && gpu.has_warpgroups();
+        let row = width * dtype.bytes() + if warpgroups { 0 } else { 16 };
+        let products = u8::from(warpgroups);
+        let defines = format!("WIDTH={width} PRECISION={precision} WARPGROUPS={products} {}", dtype.define());
+        Self { defines, dtype, row }
     }
 
-    /// Runs a kernel that has a block of threads for each [`ROWS`] rows of every head, which share `lines` rows, each followed by 16
-    /// bytes, and `more` bytes.
+    /// Runs a kernel that has a block of threads for each [`ROWS`] rows of every head, which share `lines` rows and `more` bytes.
     fn launch(&self, gpu: &Gpu, kernel: &'static str, sizes: Sizes, [lines, more]: [usize; 2], arguments: &[u64]) {
         let blocks = Grid::blocks(sizes.n * sizes.heads * sizes.t.div_ceil(ROWS), 1, 256);
-        let shared = lines * (self.width * self.dtype.bytes() + 16) + more;
-        gpu.launch_variant(kernel, &self.defines, Grid { shared: shared as u32, ..blocks }, arguments);
+        let shared = (lines * self.row + more) as u32;
+        gpu.launch_variant(kernel, &self.defines, Grid { shared, ..blocks }, arguments);
     }
 }
 
@@ -88,7 +90,7 @@ fn fused_backward(gpu: &'static Gpu, [dy, qkv, y, sums]: [&Tensor; 4], sizes: Si
     let terms = Buffer::of(gpu, 2 * n * heads * t);
     let list = arguments![dy.at(), y.at(), sums, n, t, heads, width, &terms];
     gpu.launch_variant("attention_terms", &program.defines, Grid::over(32 * n * t * heads), list);
-    for (kernel, more) in [("attention_backward_keys", 2 * 8 * SHARED), ("attention_backward_queries", 0)] {
+    for (kernel, more) in [("attention_backward_keys", 2 * 1024), ("attention_backward_queries", 0)] {
         let list = arguments![dy.at(), qkv.at(), &terms, flags, n, t, heads, width, causal, gradient.at()];
         program.launch(gpu, kernel, sizes, [2 * ROWS + 4 * SHARED, more], list);
     }

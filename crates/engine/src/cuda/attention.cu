@@ -13,21 +13,40 @@
 #undef KERNEL
 #define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 // Rows that stream past at a time, forward and backward.
+#ifndef SEEN
 #define SEEN 64
+#endif
 #ifndef SHARED
 #define SHARED 32
 #endif
 #ifndef PAST
 #define PAST SHARED
 #endif
+// Threads that share a query's inner product: 8 bytes of bf16 each.
+#define LANES (sizeof(number) == 2 ? 16 : 32)
 // Bytes of a stage of two tiles of N rows.
 #define PAIR(N) (2 * TILE(N) * (int)sizeof(number))
+
+#ifndef GROUP
+#define GROUP 1000000
+#endif
+// A block's head and its ROWS rows, counted from the first or from the last. Of so many heads at a time the same rows are next to each
+// other: those first that see most.
+struct Share {
+    int head, from_start, from_end;
+};
+__device__ __forceinline__ Share share_of(int block, int heads, int t) {
+    int parts = (t + ROWS - 1) / ROWS, group = block / parts / GROUP, first = group * GROUP, size = min(GROUP, heads - first);
+    int left = block - first * parts, part = left / size;
+    return {first + left % size, part * ROWS, (parts - 1 - part) * ROWS};
+}
 
 // y [n, t, d] and sums [n, heads, 2, t]: every query's largest score, and one over the sum of exponentials; 0 where it sees nobody.
 // One block for every ROWS queries of every head, the last queries (which see most) first.
 KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, number* __restrict__ y, float* __restrict__ sums) {
     extern __shared__ __align__(1024) number tiles[];
-    int blocks = (t + ROWS - 1) / ROWS, at = blockIdx.x % (n * heads), first = (blocks - 1 - blockIdx.x / (n * heads)) * ROWS;
+    Share share = share_of(blockIdx.x, n * heads, t);
+    int at = share.head, first = share.from_end;
     Head head = head_of(qkv, present, t, heads, width, causal, at);
     int row = first + threadIdx.x / 32 * 16, team = row - row % TEAM, query[2] = {row + group(), row + group() + 8};
     number* mine = tiles + STRIP(team - first);
@@ -91,24 +110,43 @@ KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__
     write_rows(out, scale[0], scale[1], y + (i64)(at / heads) * t * d + at % heads * width, d, row, t, width);
 }
 
+// A lane's part of the inner product of two rows.
+__device__ __forceinline__ float inner(const float* a, const float* b, int width, int lane) {
+    float sum = 0.0f;
+    for (int c = lane; c < width; c += LANES) sum = fmaf(a[c], b[c], sum);
+    return sum;
+}
+__device__ __forceinline__ float inner(const bf16* a, const bf16* b, int width, int lane) {
+    float sum = 0.0f;
+    if (width % 4 == 0) {
+        for (int c = 4 * lane; c < width; c += 4 * LANES) {
+            float4 x = load4(a + c), y = load4(b + c);
+            sum += x.x * y.x + x.y * y.y + (x.z * y.z + x.w * y.w);
+        }
+    } else {
+        for (int c = lane; c < width; c += LANES) sum = fmaf(a[c], b[c], sum);
+    }
+    return sum;
+}
+
 // terms [n, heads, t, 2]: what the exponent of every query's weights is shifted by (in powers of two; infinite where it sees nobody), and
-// the inner product of its output and its gradient, which is the mean that softmax's gradient subtracts. One warp a query.
+// the inner product of its output and its gradient, which is the mean that softmax's gradient subtracts. LANES threads a query.
 KERNEL attention_terms(const number* __restrict__ dy, const number* __restrict__ y, const float* __restrict__ sums, int n, int t, int heads, int width, float* __restrict__ terms) {
-    i64 at = (blockIdx.x * (i64)blockDim.x + threadIdx.x) / 32;
-    if (at >= (i64)n * t * heads) return;
-    float mean = 0.0f;
-    for (int c = threadIdx.x % 32; c < width; c += 32) mean = fmaf(dy[at * width + c], y[at * width + c], mean);
-    mean = warp_sum(mean);
-    if (threadIdx.x % 32 != 0) return;
+    i64 at = THREAD / LANES;
+    int lane = threadIdx.x % LANES;
+    bool some = at < (i64)n * t * heads;
+    float mean = some ? inner(dy + at * width, y + at * width, width, lane) : 0.0f;
+#pragma unroll
+    for (int step = LANES / 2; step > 0; step /= 2) mean += __shfl_xor_sync(0xffffffffu, mean, step);
+    if (!some || lane != 0) return;
     i64 row = at / heads, head = row / t * heads + at % heads, query = row % t;
     const float* kept = sums + head * 2 * t + query;
     ((float2*)terms)[head * t + query] = make_float2(kept[0] * LOG2E - log2f(kept[t]), mean);
 }
 
 // The parts of dqkv [n, t, 3 d] that belong to keys and values. One block for every ROWS keys of every head.
-KERNEL attention_backward_keys(const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, number* __restrict__ dqkv) {
-    extern __shared__ __align__(1024) number tiles[];
-    int at = blockIdx.x % (n * heads), first = blockIdx.x / (n * heads) * ROWS, d = heads * width;
+__device__ __forceinline__ void backward_keys(Share share, number* tiles, const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int t, int heads, int width, int causal, number* __restrict__ dqkv) {
+    int at = share.head, first = share.from_start, d = heads * width;
     Head head = head_of(qkv, present, t, heads, width, causal, at);
     const number* outer = dy + (i64)(at / heads) * t * d + at % heads * width;
     const float2* term = (const float2*)terms + (i64)at * t;
@@ -162,9 +200,8 @@ KERNEL attention_backward_keys(const number* __restrict__ dy, const number* __re
 }
 
 // The part of dqkv [n, t, 3 d] that belongs to queries. One block for every ROWS queries of every head, the last first.
-KERNEL attention_backward_queries(const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, number* __restrict__ dqkv) {
-    extern __shared__ __align__(1024) number tiles[];
-    int blocks = (t + ROWS - 1) / ROWS, at = blockIdx.x % (n * heads), first = (blocks - 1 - blockIdx.x / (n * heads)) * ROWS, d = heads * width;
+__device__ __forceinline__ void backward_queries(Share share, number* tiles, const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int t, int heads, int width, int causal, number* __restrict__ dqkv) {
+    int at = share.head, first = share.from_end, d = heads * width;
     Head head = head_of(qkv, present, t, heads, width, causal, at);
     const number* outer = dy + (i64)(at / heads) * t * d + at % heads * width;
     int row = first + threadIdx.x / 32 * 16, team = row - row % TEAM, query[2] = {row + group(), row + group() + 8};
@@ -206,3 +243,13 @@ KERNEL attention_backward_queries(const number* __restrict__ dy, const number* _
     });
     write_rows(dq, head.scale, head.scale, dqkv + (i64)(at / heads) * t * 3 * d + at % heads * width, 3 * d, row, t, width);
 }
+
+#define BACKWARD(name, ...) \
+KERNEL name(const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, number* __restrict__ dqkv) {\
+    extern __shared__ __align__(1024) number tiles[];\
+    __VA_ARGS__ }
+BACKWARD(attention_backward_keys, backward_keys(share_of(blockIdx.x, n * heads, t), tiles, dy, qkv, terms, present, t, heads, width, causal, dqkv);)
+BACKWARD(attention_backward_queries, backward_queries(share_of(blockIdx.x, n * heads, t), tiles, dy, qkv, terms, present, t, heads, width, causal, dqkv);)
+BACKWARD(attention_backward, Share share = share_of(blockIdx.x / 2, n * heads, t);
+  if (blockIdx.x % 2 == 0) backward_keys(share, tiles, dy, qkv, terms, present, t, heads, width, causal, dqkv);
+  else backward_queries(share, tiles, dy, qkv, terms, present, t, heads, width, causal, dqkv);)

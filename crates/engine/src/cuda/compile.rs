@@ -192,6 +192,8 @@ mod tests {
         ("attention", "WIDTH=64 PRECISION=0 WARPGROUPS=0"),
         ("attention", "WIDTH=32 PRECISION=1 WARPGROUPS=0"),
         ("attention", "WIDTH=128 PRECISION=1 WARPGROUPS=0"),
+        ("attention", "WIDTH=64 PRECISION=1 WARPGROUPS=1 NUMBER=bf16"),
+        ("attention", "WIDTH=96 PRECISION=1 WARPGROUPS=1 NUMBER=bf16"),
         (
             "convolution",
             "IN_C=32 IN_H=32 IN_W=32 OUT_C=32 OUT_H=32 OUT_W=32 KH=3 KW=3 SH=1 SW=1 PH=1 PW=1 ROWS=8 IMAGES=1 MI=2 NI=8 \

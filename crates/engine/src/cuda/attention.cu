@@ -43,30 +43,30 @@ __device__ __forceinline__ Share share_of(int block, int heads, int t) {
 
 // y [n, t, d] and sums [n, heads, 2, t]: every query's largest score, and one over the sum of exponentials; 0 where it sees nobody.
 // One block for every ROWS queries of every head, the last queries (which see most) first.
-KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, number* __restrict__ y, float* __restrict__ sums) {
+KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__ present, int n, int t, int heads, number* __restrict__ y, float* __restrict__ sums) {
     extern __shared__ __align__(1024) number tiles[];
     Share share = share_of(blockIdx.x, n * heads, t);
     int at = share.head, first = share.from_end;
-    Head head = head_of(qkv, present, t, heads, width, causal, at);
-    int row = first + threadIdx.x / 32 * 16, team = row - row % TEAM, query[2] = {row + group(), row + group() + 8};
+    Head head = head_of(qkv, present, t, heads, at);
+    int row = first + turn(16), team = first + turn(TEAM), query[2] = {row + group(), row + group() + 8};
     number* mine = tiles + STRIP(team - first);
-    fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, width, nullptr);
+    fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, nullptr);
     float out[WIDTH / 2], top[2] = {HIDDEN, HIDDEN}, sum[2] = {0.0f, 0.0f};
     clear(out);
     // Scores are kept as products; powers of two of `unit` times them are the exponentials.
-    float unit = head.scale * LOG2E;
+    float unit = SCALE * LOG2E;
     auto fill = [&](int tile, number* stage) {
-        fill_rows<SEEN>(stage, head.k, head.pitch, tile * SEEN, t, width, head.present);
-        fill_rows<SEEN>(stage + TILE(SEEN), head.v, head.pitch, tile * SEEN, t, width, head.present);
+        fill_rows<SEEN>(stage, head.k, head.pitch, tile * SEEN, t, head.present);
+        fill_rows<SEEN>(stage + TILE(SEEN), head.v, head.pitch, tile * SEEN, t, head.present);
     };
-    int end = causal ? min(first + ROWS, t) : t;
+    int end = CAUSAL ? min(first + ROWS, t) : t;
     stream<PAIR(SEEN)>(0, (end + SEEN - 1) / SEEN, tiles + TILE(ROWS), fill, [&](int tile, const number* k) {
-        if (causal && tile * SEEN >= team + TEAM) return;
+        if (CAUSAL && tile * SEEN >= team + TEAM) return;
         float s[SEEN / 2];
         start_products();
         along<ROWS, SEEN / 8>(s, mine, k);
         finish_products(s);
-        if (present || tile * SEEN + SEEN > (causal ? row + 1 : t)) {
+        if (present || tile * SEEN + SEEN > (CAUSAL ? row + 1 : t)) {
             Sight<SEEN> sight(head, tile * SEEN, query);
 #pragma unroll
             for (int e = 0; e < SEEN / 2; ++e)
@@ -102,40 +102,40 @@ KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__
         bool blind = sum[r] == 0.0f;
         scale[r] = blind ? 0.0f : 1.0f / sum[r];
         if (member() == 0 && query[r] < t) {
-            sums[(i64)at * 2 * t + query[r]] = blind ? 0.0f : top[r] * head.scale;
+            sums[(i64)at * 2 * t + query[r]] = blind ? 0.0f : top[r] * SCALE;
             sums[((i64)at * 2 + 1) * t + query[r]] = scale[r];
         }
     }
-    int d = heads * width;
-    write_rows(out, scale[0], scale[1], y + (i64)(at / heads) * t * d + at % heads * width, d, row, t, width);
+    int d = heads * HEAD;
+    write_rows(out, scale[0], scale[1], y + (i64)(at / heads) * t * d + at % heads * HEAD, d, row, t);
 }
 
 // A lane's part of the inner product of two rows.
-__device__ __forceinline__ float inner(const float* a, const float* b, int width, int lane) {
+__device__ __forceinline__ float inner(const float* a, const float* b, int lane) {
     float sum = 0.0f;
-    for (int c = lane; c < width; c += LANES) sum = fmaf(a[c], b[c], sum);
+    for (int c = lane; c < HEAD; c += LANES) sum = fmaf(a[c], b[c], sum);
     return sum;
 }
-__device__ __forceinline__ float inner(const bf16* a, const bf16* b, int width, int lane) {
+__device__ __forceinline__ float inner(const bf16* a, const bf16* b, int lane) {
     float sum = 0.0f;
-    if (width % 4 == 0) {
-        for (int c = 4 * lane; c < width; c += 4 * LANES) {
+    if (HEAD % 4 == 0) {
+        for (int c = 4 * lane; c < HEAD; c += 4 * LANES) {
             float4 x = load4(a + c), y = load4(b + c);
             sum += x.x * y.x + x.y * y.y + (x.z * y.z + x.w * y.w);
         }
     } else {
-        for (int c = lane; c < width; c += LANES) sum = fmaf(a[c], b[c], sum);
+        for (int c = lane; c < HEAD; c += LANES) sum = fmaf(a[c], b[c], sum);
     }
     return sum;
 }
 
 // terms [n, heads, t, 2]: what the exponent of every query's weights is shifted by (in powers of two; infinite where it sees nobody), and
 // the inner product of its output and its gradient, which is the mean that softmax's gradient subtracts. LANES threads a query.
-KERNEL attention_terms(const number* __restrict__ dy, const number* __restrict__ y, const float* __restrict__ sums, int n, int t, int heads, int width, float* __restrict__ terms) {
+KERNEL attention_terms(const number* __restrict__ dy, const number* __restrict__ y, const float* __restrict__ sums, int n, int t, int heads, float* __restrict__ terms) {
     i64 at = THREAD / LANES;
     int lane = threadIdx.x % LANES;
     bool some = at < (i64)n * t * heads;
-    float mean = some ? inner(dy + at * width, y + at * width, width, lane) : 0.0f;
+    float mean = some ? inner(dy + at * HEAD, y + at * HEAD, lane) : 0.0f;
 #pragma unroll
     for (int step = LANES / 2; step > 0; step /= 2) mean += __shfl_xor_sync(0xffffffffu, mean, step);
     if (!some || lane != 0) return;
@@ -145,34 +145,34 @@ KERNEL attention_terms(const number* __restrict__ dy, const number* __restrict__
 }
 
 // The parts of dqkv [n, t, 3 d] that belong to keys and values. One block for every ROWS keys of every head.
-__device__ __forceinline__ void backward_keys(Share share, number* tiles, const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int t, int heads, int width, int causal, number* __restrict__ dqkv) {
-    int at = share.head, first = share.from_start, d = heads * width;
-    Head head = head_of(qkv, present, t, heads, width, causal, at);
-    const number* outer = dy + (i64)(at / heads) * t * d + at % heads * width;
+__device__ __forceinline__ void backward_keys(Share share, number* tiles, const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int t, int heads, number* __restrict__ dqkv) {
+    int at = share.head, first = share.from_start, d = heads * HEAD;
+    Head head = head_of(qkv, present, t, heads, at);
+    const number* outer = dy + (i64)(at / heads) * t * d + at % heads * HEAD;
     const float2* term = (const float2*)terms + (i64)at * t;
-    float unit = head.scale * LOG2E;
-    int row = first + threadIdx.x / 32 * 16, team = row - row % TEAM, earliest[2];
+    float unit = SCALE * LOG2E;
+    int row = first + turn(16), team = first + turn(TEAM), earliest[2];
     number *keys = tiles + STRIP(team - first), *values = keys + TILE(ROWS);
     // The first query that sees a key.
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
         int key = row + group() + 8 * r;
-        earliest[r] = !head.has(key) ? 0x7fffffff : causal ? key : 0;
+        earliest[r] = !head.has(key) ? 0x7fffffff : CAUSAL ? key : 0;
     }
-    fill_rows<ROWS>(tiles, head.k, head.pitch, first, t, width, head.present);
-    fill_rows<ROWS>(tiles + TILE(ROWS), head.v, head.pitch, first, t, width, head.present);
+    fill_rows<ROWS>(tiles, head.k, head.pitch, first, t, head.present);
+    fill_rows<ROWS>(tiles + TILE(ROWS), head.v, head.pitch, first, t, head.present);
     float dk[WIDTH / 2], dv[WIDTH / 2];
     clear(dk), clear(dv);
     auto fill = [&](int tile, number* stage) {
-        fill_rows<SHARED>(stage, head.q, head.pitch, tile * SHARED, t, width, nullptr);
-        fill_rows<SHARED>(stage + TILE(SHARED), outer, d, tile * SHARED, t, width, nullptr);
+        fill_rows<SHARED>(stage, head.q, head.pitch, tile * SHARED, t, nullptr);
+        fill_rows<SHARED>(stage + TILE(SHARED), outer, d, tile * SHARED, t, nullptr);
         // Rows of zeros beyond t add nothing, whatever their terms.
         int query = tile * SHARED + threadIdx.x;
         if (threadIdx.x < SHARED) copy<8>((float2*)(stage + 2 * TILE(SHARED)) + threadIdx.x, query < t ? term + query : term, query < t ? 8 : 0);
     };
-    int begin = causal ? first / SHARED : 0;
+    int begin = CAUSAL ? first / SHARED : 0;
     stream<PAIR(SHARED) + 1024>(begin, (t + SHARED - 1) / SHARED, tiles + 2 * TILE(ROWS), fill, [&](int tile, const number* q) {
-        if (causal && tile * SHARED + SHARED <= team) return;
+        if (CAUSAL && tile * SHARED + SHARED <= team) return;
         const number* g = q + TILE(SHARED);
         const float2* its = (const float2*)(g + TILE(SHARED)) + 2 * member();
         float p[SHARED / 2], ds[SHARED / 2];
@@ -180,7 +180,7 @@ __device__ __forceinline__ void backward_keys(Share share, number* tiles, const 
         along<ROWS, SHARED / 8>(p, keys, q);
         along<ROWS, SHARED / 8>(ds, values, g);
         finish_products(p, ds);
-        bool some = present || row + 16 > t || (causal && row + 15 > tile * SHARED);
+        bool some = present || row + 16 > t || (CAUSAL && row + 15 > tile * SHARED);
 #pragma unroll
         for (int e = 0; e < SHARED / 2; ++e) {
             int query = e / 4 * 8 + e % 2;
@@ -194,21 +194,21 @@ __device__ __forceinline__ void backward_keys(Share share, number* tiles, const 
         across<SHARED / 8>(dk, slopes, q);
         finish_products(dv, dk);
     });
-    number* to = dqkv + (i64)(at / heads) * t * 3 * d + at % heads * width;
-    write_rows(dk, head.scale, head.scale, to + d, 3 * d, row, t, width);
-    write_rows(dv, 1.0f, 1.0f, to + 2 * d, 3 * d, row, t, width);
+    number* to = dqkv + (i64)(at / heads) * t * 3 * d + at % heads * HEAD;
+    write_rows(dk, SCALE, SCALE, to + d, 3 * d, row, t);
+    write_rows(dv, 1.0f, 1.0f, to + 2 * d, 3 * d, row, t);
 }
 
 // The part of dqkv [n, t, 3 d] that belongs to queries. One block for every ROWS queries of every head, the last first.
-__device__ __forceinline__ void backward_queries(Share share, number* tiles, const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int t, int heads, int width, int causal, number* __restrict__ dqkv) {
-    int at = share.head, first = share.from_end, d = heads * width;
-    Head head = head_of(qkv, present, t, heads, width, causal, at);
-    const number* outer = dy + (i64)(at / heads) * t * d + at % heads * width;
-    int row = first + threadIdx.x / 32 * 16, team = row - row % TEAM, query[2] = {row + group(), row + group() + 8};
+__device__ __forceinline__ void backward_queries(Share share, number* tiles, const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int t, int heads, number* __restrict__ dqkv) {
+    int at = share.head, first = share.from_end, d = heads * HEAD;
+    Head head = head_of(qkv, present, t, heads, at);
+    const number* outer = dy + (i64)(at / heads) * t * d + at % heads * HEAD;
+    int row = first + turn(16), team = first + turn(TEAM), query[2] = {row + group(), row + group() + 8};
     number *queries = tiles + STRIP(team - first), *grads = queries + TILE(ROWS);
-    fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, width, nullptr);
-    fill_rows<ROWS>(tiles + TILE(ROWS), outer, d, first, t, width, nullptr);
-    float shift[2], mean[2], unit = head.scale * LOG2E;
+    fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, nullptr);
+    fill_rows<ROWS>(tiles + TILE(ROWS), outer, d, first, t, nullptr);
+    float shift[2], mean[2], unit = SCALE * LOG2E;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
         float2 its = query[r] < t ? ((const float2*)terms)[(i64)at * t + query[r]] : make_float2(INFINITE, 0.0f);
@@ -217,12 +217,12 @@ __device__ __forceinline__ void backward_queries(Share share, number* tiles, con
     float dq[WIDTH / 2];
     clear(dq);
     auto fill = [&](int tile, number* stage) {
-        fill_rows<PAST>(stage, head.k, head.pitch, tile * PAST, t, width, head.present);
-        fill_rows<PAST>(stage + TILE(PAST), head.v, head.pitch, tile * PAST, t, width, head.present);
+        fill_rows<PAST>(stage, head.k, head.pitch, tile * PAST, t, head.present);
+        fill_rows<PAST>(stage + TILE(PAST), head.v, head.pitch, tile * PAST, t, head.present);
     };
-    int end = causal ? min(first + ROWS, t) : t;
+    int end = CAUSAL ? min(first + ROWS, t) : t;
     stream<PAIR(PAST)>(0, (end + PAST - 1) / PAST, tiles + 2 * TILE(ROWS), fill, [&](int tile, const number* k) {
-        if (causal && tile * PAST >= team + TEAM) return;
+        if (CAUSAL && tile * PAST >= team + TEAM) return;
         float p[PAST / 2], ds[PAST / 2];
         start_products();
         along<ROWS, PAST / 8>(p, queries, k);
@@ -230,7 +230,7 @@ __device__ __forceinline__ void backward_queries(Share share, number* tiles, con
         finish_products(p, ds);
 #pragma unroll
         for (int e = 0; e < PAST / 2; ++e) ds[e] = power(fmaf(p[e], unit, -shift[e / 2 % 2])) * (ds[e] - mean[e / 2 % 2]);
-        if (present || tile * PAST + PAST > (causal ? row + 1 : t)) {
+        if (present || tile * PAST + PAST > (CAUSAL ? row + 1 : t)) {
             Sight<PAST> sight(head, tile * PAST, query);
 #pragma unroll
             for (int e = 0; e < PAST / 2; ++e)
@@ -241,15 +241,15 @@ __device__ __forceinline__ void backward_queries(Share share, number* tiles, con
         across<PAST / 8>(dq, slopes, k);
         finish_products(dq);
     });
-    write_rows(dq, head.scale, head.scale, dqkv + (i64)(at / heads) * t * 3 * d + at % heads * width, 3 * d, row, t, width);
+    write_rows(dq, SCALE, SCALE, dqkv + (i64)(at / heads) * t * 3 * d + at % heads * HEAD, 3 * d, row, t);
 }
 
 #define BACKWARD(name, ...) \
-KERNEL name(const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, number* __restrict__ dqkv) {\
+KERNEL name(const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, number* __restrict__ dqkv) {\
     extern __shared__ __align__(1024) number tiles[];\
     __VA_ARGS__ }
-BACKWARD(attention_backward_keys, backward_keys(share_of(blockIdx.x, n * heads, t), tiles, dy, qkv, terms, present, t, heads, width, causal, dqkv);)
-BACKWARD(attention_backward_queries, backward_queries(share_of(blockIdx.x, n * heads, t), tiles, dy, qkv, terms, present, t, heads, width, causal, dqkv);)
+BACKWARD(attention_backward_keys, backward_keys(share_of(blockIdx.x, n * heads, t), tiles, dy, qkv, terms, present, t, heads, dqkv);)
+BACKWARD(attention_backward_queries, backward_queries(share_of(blockIdx.x, n * heads, t), tiles, dy, qkv, terms, present, t, heads, dqkv);)
 BACKWARD(attention_backward, Share share = share_of(blockIdx.x / 2, n * heads, t);
-  if (blockIdx.x % 2 == 0) backward_keys(share, tiles, dy, qkv, terms, present, t, heads, width, causal, dqkv);
-  else backward_queries(share, tiles, dy, qkv, terms, present, t, heads, width, causal, dqkv);)
+  if (blockIdx.x % 2 == 0) backward_keys(share, tiles, dy, qkv, terms, present, t, heads, dqkv);
+  else backward_queries(share, tiles, dy, qkv, terms, present, t, heads, dqkv);)

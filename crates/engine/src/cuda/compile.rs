@@ -189,11 +189,11 @@ mod tests {
         ("activation", "ACTIVATION=0"),
         ("activation", "ACTIVATION=1"),
         ("activation", "ACTIVATION=2"),
-        ("attention", "WIDTH=64 PRECISION=0 WARPGROUPS=0"),
-        ("attention", "WIDTH=32 PRECISION=1 WARPGROUPS=0"),
-        ("attention", "WIDTH=128 PRECISION=1 WARPGROUPS=0"),
-        ("attention", "WIDTH=64 PRECISION=1 WARPGROUPS=1 NUMBER=bf16"),
-        ("attention", "WIDTH=96 PRECISION=1 WARPGROUPS=1 NUMBER=bf16"),
+        ("attention", "HEAD=64 WIDTH=64 CAUSAL=1 PRECISION=0 WARPGROUPS=0"),
+        ("attention", "HEAD=30 WIDTH=32 CAUSAL=0 PRECISION=1 WARPGROUPS=0"),
+        ("attention", "HEAD=128 WIDTH=128 CAUSAL=1 PRECISION=1 WARPGROUPS=0"),
+        ("attention", "HEAD=64 WIDTH=64 CAUSAL=1 PRECISION=1 WARPGROUPS=1 NUMBER=bf16"),
+        ("attention", "HEAD=81 WIDTH=96 CAUSAL=0 PRECISION=1 WARPGROUPS=1 NUMBER=bf16"),
         (
             "convolution",
             "IN_C=32 IN_H=32 IN_W=32 OUT_C=32 OUT_H=32 OUT_W=32 KH=3 KW=3 SH=1 SW=1 PH=1 PW=1 ROWS=8 IMAGES=1 MI=2 NI=8 \

@@ -1,6 +1,7 @@
 // Rows of heads in shared memory, as attention's kernels hold them and stream them past, and what a warp does with its sixteen rows.
 //
-// WIDTH is the head's width, rounded up to what products take at a time (at most 128).
+// HEAD is a head's width, WIDTH that rounded up to what products take at a time (at most 128); CAUSAL: whether a position sees itself and
+// those before it only.
 
 #define ROWS 128
 #define THREADS 256
@@ -31,26 +32,28 @@ template <int N> __device__ __forceinline__ int spot(int row, int place) { retur
 // Where a team's rows begin.
 #define STRIP(row) ((row) * PITCH)
 #endif
+#define SCALE (1.0f / sqrtf((float)HEAD))
 #define HIDDEN (-INFINITE)
 #define LOG2E 1.4426950408889634f
 
 __device__ __forceinline__ int group() { return threadIdx.x % 32 / 4; }
 __device__ __forceinline__ int member() { return threadIdx.x % 4; }
 
+// The first of `rows` rows that a team of threads has, two threads a row; the same for all of a warp, and known to be.
+__device__ __forceinline__ int turn(int rows) { return __shfl_sync(0xffffffffu, threadIdx.x / (2 * rows), 0) * rows; }
+
 // One head of one example: where its rows are, and who looks at whom.
 struct Head {
-    int t, width, pitch;
+    int t, pitch;
     const number *q, *k, *v;
     const u32* present;
-    bool causal;
-    float scale;
     __device__ __forceinline__ bool has(int key) const { return key < t && (!present || present[key]); }
 };
 
-__device__ __forceinline__ Head head_of(const number* qkv, const u32* present, int t, int heads, int width, int causal, int at) {
-    int d = heads * width;
-    const number* q = qkv + (i64)(at / heads) * t * 3 * d + at % heads * width;
-    return {t, width, 3 * d, q, q + d, q + 2 * d, present ? present + (i64)(at / heads) * t : nullptr, causal != 0, 1.0f / sqrtf((float)width)};
+__device__ __forceinline__ Head head_of(const number* qkv, const u32* present, int t, int heads, int at) {
+    int d = heads * HEAD;
+    const number* q = qkv + (i64)(at / heads) * t * 3 * d + at % heads * HEAD;
+    return {t, 3 * d, q, q + d, q + 2 * d, present ? present + (i64)(at / heads) * t : nullptr};
 }
 
 // Which of N keys from `from` on a thread's two queries see: asked for elements of accumulators (`along`).
@@ -62,7 +65,7 @@ template <int N> struct Sight {
         for (int i = 0; i < N / 32; ++i)
             there[i] = __ballot_sync(0xffffffffu, head.has(from + 32 * i + threadIdx.x % 32)) >> 2 * member();
 #pragma unroll
-        for (int r = 0; r < 2; ++r) last[r] = head.causal ? query[r] - from - 2 * member() : N;
+        for (int r = 0; r < 2; ++r) last[r] = CAUSAL ? query[r] - from - 2 * member() : N;
     }
     __device__ __forceinline__ bool sees(int e) const {
         int key = e / 4 * 8 + e % 2;
@@ -80,19 +83,22 @@ template <int SIZE> __device__ __forceinline__ void copy(void* to, const void* f
 }
 
 // Rows `from` .. `from + N` of a head, zeros for rows beyond t, columns beyond the width, and rows that are not present.
-template <int N>
-__device__ __forceinline__ void fill_rows(number* tile, const number* rows, int pitch, int from, int t, int width, const u32* present) {
-    constexpr int PLACES = WIDTH / TOGETHER, BYTES = sizeof(number), WORD = 4 / BYTES;
-    bool wide = width % TOGETHER == 0, even = width % WORD == 0;
-    for (int at = threadIdx.x; at < N * PLACES; at += THREADS) {
-        int row = from + at / PLACES, col = at % PLACES * TOGETHER;
-        number* to = tile + spot<N>(at / PLACES, at % PLACES);
-        int left = row < t && (!present || present[row]) ? min(max(width - col, 0), TOGETHER) : 0;
-        const number* source = left > 0 ? rows + (i64)row * pitch + col : rows;
-        if (wide) copy<16>(to, source, BYTES * left);
-        else if (even) {
+template <int N> __device__ __forceinline__ void fill_rows(number* tile, const number* rows, int pitch, int from, int t, const u32* present) {
+    constexpr int PLACES = WIDTH / TOGETHER, WORD = 4 / (int)sizeof(number);
 #pragma unroll
-            for (int e = 0; e < TOGETHER; e += WORD) copy<4>(to + e, e < left ? source + e : rows, e < left ? 4 : 0);
+    for (int step = 0; step < N * PLACES; step += THREADS) {
+        // Threads that are a whole number of rows have the same column in every turn.
+        bool same = THREADS % PLACES == 0;
+        int at = threadIdx.x + (same ? 0 : step), line = at / PLACES + (same ? step / PLACES : 0), place = at % PLACES;
+        if (N * PLACES % THREADS != 0 && line >= N) break;
+        int row = from + line, left = min(HEAD - place * TOGETHER, TOGETHER);
+        if (row >= t || (present && !present[row])) left = 0;
+        number* to = tile + spot<N>(line, place);
+        const number* source = rows + (i64)row * pitch + place * TOGETHER;
+        if (HEAD % TOGETHER == 0) copy<16>(to, source, left > 0 ? 16 : 0);
+        else if (HEAD % WORD == 0) {
+#pragma unroll
+            for (int e = 0; e < TOGETHER; e += WORD) copy<4>(to + e, source + e, e < left ? 4 : 0);
         } else {
             for (int e = 0; e < TOGETHER; ++e) to[e] = e < left ? source[e] : number(0.0f);
         }
@@ -123,7 +129,7 @@ __device__ __forceinline__ void write_pair(float* to, float first, float second)
 __device__ __forceinline__ void write_pair(bf16* to, float first, float second) { *(u32*)to = pack(first, second); }
 
 // Writes the warp's 16 rows of accumulators, times a factor for the upper and one for the lower eight.
-__device__ __forceinline__ void write_rows(const float (&o)[WIDTH / 2], float upper, float lower, number* to, int pitch, int row, int t, int width) {
+__device__ __forceinline__ void write_rows(const float (&o)[WIDTH / 2], float upper, float lower, number* to, int pitch, int row, int t) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
         int at = row + group() + 8 * half;
@@ -132,9 +138,9 @@ __device__ __forceinline__ void write_rows(const float (&o)[WIDTH / 2], float up
         number* line = to + (i64)at * pitch + 2 * member();
 #pragma unroll
         for (int j = 0; j < WIDTH / 8; ++j) {
-            int left = width - 8 * j - 2 * member();
+            int left = HEAD - 8 * j - 2 * member();
             float first = o[4 * j + 2 * half] * factor, second = o[4 * j + 2 * half + 1] * factor;
-            if (width % 2 == 0 && left >= 2) write_pair(line + 8 * j, first, second);
+            if (HEAD % 2 == 0 && left >= 2) write_pair(line + 8 * j, first, second);
             else if (left >= 1) {
                 line[8 * j] = first;
                 if (left >= 2) line[8 * j + 1] = second;

@@ -1,14 +1,12 @@
 // Products of a warpgroup's 64 rows of bf16 on Hopper's tensor cores, sums in f32: what `fragments.cuh` does for a warp's sixteen.
 #if WARPGROUPS
 
-// How the tensor cores are told of rows of bf16 in a panel: their address, the bytes from one panel to the next, eight rows are
-// 16 PANEL bytes.
+// How the tensor cores are told of rows of bf16 in a panel: their address, the bytes from one panel to the next (where a product takes
+// several), eight rows are 16 PANEL bytes. Numbers behind the first are added to it.
 __device__ __forceinline__ u64 panel_at(const bf16* rows, int to_next) {
-#ifdef SWAPPED
-    if (to_next != 16) return (u64)((shared_address(rows) & 0x3ffff) >> 4) | (u64)(to_next >> 4) << 32 | (u64)PANEL << 16 | (PANEL == 64 ? 1ull : 2ull) << 62;
-#endif
     return (u64)((shared_address(rows) & 0x3ffff) >> 4) | (u64)(to_next >> 4) << 16 | (u64)PANEL << 32 | (PANEL == 64 ? 1ull : 2ull) << 62;
 }
+constexpr u64 behind(int numbers) { return numbers / TOGETHER; }
 
 #define OF_16(c, i) EIGHT(c, i), EIGHT(c, i + 8)
 #define NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
@@ -47,16 +45,18 @@ template <class... C> __device__ __forceinline__ void finish_products(C&... sums
 // Begins c = a b^T: 64 rows of a, in a tile of M, by 8 N rows of b, both along their width. A thread has of its warp's 16 rows what
 // `fragments.cuh` gives it.
 template <int M, int N> __device__ __forceinline__ void along(float (&c)[4 * N], const bf16* a, const bf16* b) {
+    u64 left = panel_at(a, 16), right = panel_at(b, 16);
 #pragma unroll
     for (int at = 0; at < WIDTH; at += 16) {
         int panel = at / PANEL, inside = at % PANEL;
-        rows_by_rows(c, panel_at(a + panel * M * PANEL + inside, 16), panel_at(b + panel * 8 * N * PANEL + inside, 16), at > 0);
+        rows_by_rows(c, left + behind(panel * M * PANEL + inside), right + behind(panel * 8 * N * PANEL + inside), at > 0);
     }
 }
 
 // Begins o += p b for 8 N rows of b.
 template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const Factor<N, bf16>& p, const bf16* b) {
+    u64 right = panel_at(b, 8 * N * PANEL * (int)sizeof(bf16));
 #pragma unroll
-    for (int k = 0; k < N / 2; ++k) fragments_by_columns(o, p.x + 4 * k, panel_at(b + 16 * k * PANEL, 8 * N * PANEL * 2));
+    for (int k = 0; k < N / 2; ++k) fragments_by_columns(o, p.x + 4 * k, right + behind(16 * k * PANEL));
 }
 #endif

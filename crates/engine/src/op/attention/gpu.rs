@@ -54,14 +54,15 @@ struct Fused {
 }
 
 impl Fused {
-    fn new(gpu: &Gpu, width: usize) -> Self {
+    fn new(gpu: &Gpu, sizes: Sizes) -> Self {
         let (dtype, precision) = (Dtype::of_activations(gpu), u8::from(gpu.precision() != Precision::F32));
         // What products take at a time.
-        let width = width.next_multiple_of(if dtype == Dtype::Bf16 { 16 } else { 32 });
+        let width = sizes.width.next_multiple_of(if dtype == Dtype::Bf16 { 16 } else { 32 });
         let warpgroups = dtype == Dtype::Bf16 && width % 32 == 0 && gpu.has_warpgroups();
         let row = width * dtype.bytes() + if warpgroups { 0 } else { 16 };
-        let products = u8::from(warpgroups);
-        let defines = format!("WIDTH={width} PRECISION={precision} WARPGROUPS={products} {}", dtype.define());
+        let [causal, products] = [sizes.causal, warpgroups].map(u8::from);
+        let head = format!("HEAD={} WIDTH={width} CAUSAL={causal}", sizes.width);
+        let defines = format!("{head} PRECISION={precision} WARPGROUPS={products} {}", dtype.define());
         Self { defines, dtype, row }
     }
 
@@ -74,25 +75,25 @@ impl Fused {
 }
 
 fn fused(gpu: &'static Gpu, qkv: &Tensor, sizes: Sizes, flags: u64) -> (Tensor, Attended) {
-    let (Sizes { n, t, heads, width, causal }, program) = (sizes, Fused::new(gpu, sizes.width));
+    let (Sizes { n, t, heads, width, .. }, program) = (sizes, Fused::new(gpu, sizes));
     let qkv = qkv.as_dtype(program.dtype);
     let y = Tensor::unfilled_as(program.dtype, qkv.device(), [n, t, heads * width]);
     let sums = Tensor::unfilled_on(qkv.device(), [n, heads, 2, t]);
-    let list = arguments![qkv.at(), flags, n, t, heads, width, causal, y.at(), &sums];
+    let list = arguments![qkv.at(), flags, n, t, heads, y.at(), &sums];
     program.launch(gpu, "attention_forward", sizes, [ROWS + 4 * SEEN, 0], list);
     (y.clone(), Attended { sums, y: Some(y) })
 }
 
 fn fused_backward(gpu: &'static Gpu, [dy, qkv, y, sums]: [&Tensor; 4], sizes: Sizes, flags: u64) -> Tensor {
-    let (Sizes { n, t, heads, width, causal }, program) = (sizes, Fused::new(gpu, sizes.width));
+    let (Sizes { n, t, heads, .. }, program) = (sizes, Fused::new(gpu, sizes));
     let [dy, qkv, y] = [dy, qkv, y].map(|x| x.as_dtype(program.dtype));
     let gradient = Tensor::unfilled_as(program.dtype, qkv.device(), qkv.shape());
     let terms = Buffer::of(gpu, 2 * n * heads * t);
     let lanes = if program.dtype == Dtype::Bf16 { 16 } else { 32 };
-    let list = arguments![dy.at(), y.at(), sums, n, t, heads, width, &terms];
+    let list = arguments![dy.at(), y.at(), sums, n, t, heads, &terms];
     gpu.launch_variant("attention_terms", &program.defines, Grid::over(lanes * n * t * heads), list);
     for (kernel, more) in [("attention_backward_keys", 2 * 1024), ("attention_backward_queries", 0)] {
-        let list = arguments![dy.at(), qkv.at(), &terms, flags, n, t, heads, width, causal, gradient.at()];
+        let list = arguments![dy.at(), qkv.at(), &terms, flags, n, t, heads, gradient.at()];
         program.launch(gpu, kernel, sizes, [2 * ROWS + 4 * SHARED, more], list);
     }
     gradient

@@ -65,7 +65,8 @@ KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__
         float s[SEEN / 2];
         start_products();
         along<ROWS, SEEN / 8>(s, mine, k);
-        finish_products(s);
+        end_products();
+        need<0>(s);
         if (present || tile * SEEN + SEEN > (CAUSAL ? row + 1 : t)) {
             Sight<SEEN> sight(head, tile * SEEN, query);
 #pragma unroll
@@ -93,7 +94,8 @@ KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__
         Factor<SEEN / 8, number> weights(s);
         start_products();
         across<SEEN / 8>(out, weights, k + TILE(SEEN));
-        finish_products(out);
+        end_products();
+        need<0>(out);
     });
     float scale[2];
 #pragma unroll
@@ -178,21 +180,29 @@ __device__ __forceinline__ void backward_keys(Share share, number* tiles, const 
         float p[SHARED / 2], ds[SHARED / 2];
         start_products();
         along<ROWS, SHARED / 8>(p, keys, q);
+        end_products();
         along<ROWS, SHARED / 8>(ds, values, g);
-        finish_products(p, ds);
-        bool some = present || row + 16 > t || (CAUSAL && row + 15 > tile * SHARED);
+        end_products();
+        need<1>(p);
 #pragma unroll
-        for (int e = 0; e < SHARED / 2; ++e) {
-            int query = e / 4 * 8 + e % 2;
-            p[e] = power(fmaf(p[e], unit, -its[query].x));
-            if (some && tile * SHARED + 2 * member() + query < earliest[e / 2 % 2]) p[e] = 0.0f;
-            ds[e] = p[e] * (ds[e] - its[query].y);
+        for (int e = 0; e < SHARED / 2; ++e) p[e] = power(fmaf(p[e], unit, -its[e / 4 * 8 + e % 2].x));
+        if (present || row + 16 > t || (CAUSAL && row + 15 > tile * SHARED)) {
+#pragma unroll
+            for (int e = 0; e < SHARED / 2; ++e)
+                if (tile * SHARED + 2 * member() + e / 4 * 8 + e % 2 < earliest[e / 2 % 2]) p[e] = 0.0f;
         }
-        Factor<SHARED / 8, number> weights(p), slopes(ds);
+        Factor<SHARED / 8, number> weights(p);
         start_products();
         across<SHARED / 8>(dv, weights, g);
+        end_products();
+        need<1>(ds);
+#pragma unroll
+        for (int e = 0; e < SHARED / 2; ++e) ds[e] = p[e] * (ds[e] - its[e / 4 * 8 + e % 2].y);
+        Factor<SHARED / 8, number> slopes(ds);
+        start_products();
         across<SHARED / 8>(dk, slopes, q);
-        finish_products(dv, dk);
+        end_products();
+        need<0>(dv, dk);
     });
     number* to = dqkv + (i64)(at / heads) * t * 3 * d + at % heads * HEAD;
     write_rows(dk, SCALE, SCALE, to + d, 3 * d, row, t);
@@ -226,10 +236,15 @@ __device__ __forceinline__ void backward_queries(Share share, number* tiles, con
         float p[PAST / 2], ds[PAST / 2];
         start_products();
         along<ROWS, PAST / 8>(p, queries, k);
+        end_products();
         along<ROWS, PAST / 8>(ds, grads, k + TILE(PAST));
-        finish_products(p, ds);
+        end_products();
+        need<1>(p);
 #pragma unroll
-        for (int e = 0; e < PAST / 2; ++e) ds[e] = power(fmaf(p[e], unit, -shift[e / 2 % 2])) * (ds[e] - mean[e / 2 % 2]);
+        for (int e = 0; e < PAST / 2; ++e) p[e] = power(fmaf(p[e], unit, -shift[e / 2 % 2]));
+        need<0>(ds);
+#pragma unroll
+        for (int e = 0; e < PAST / 2; ++e) ds[e] = p[e] * (ds[e] - mean[e / 2 % 2]);
         if (present || tile * PAST + PAST > (CAUSAL ? row + 1 : t)) {
             Sight<PAST> sight(head, tile * PAST, query);
 #pragma unroll
@@ -239,7 +254,8 @@ __device__ __forceinline__ void backward_queries(Share share, number* tiles, con
         Factor<PAST / 8, number> slopes(ds);
         start_products();
         across<PAST / 8>(dq, slopes, k);
-        finish_products(dq);
+        end_products();
+        need<0>(dq);
     });
     write_rows(dq, SCALE, SCALE, dqkv + (i64)(at / heads) * t * 3 * d + at % heads * HEAD, 3 * d, row, t);
 }

@@ -2,9 +2,10 @@
 // parts; 1, TF32: the last 13 bits of factors are ignored) or of bf16 ones. Factors are rows in shared memory (`heads.cuh`).
 
 #if !WARPGROUPS
-// Products are made at once.
+// Products are made at once (on Hopper: `strips.cuh`).
 __device__ __forceinline__ void start_products() {}
-template <class... C> __device__ __forceinline__ void finish_products(C&...) {}
+__device__ __forceinline__ void end_products() {}
+template <int LEFT, class... C> __device__ __forceinline__ void need(C&...) {}
 
 // Four 8 x 16 byte parts of a tile: lane `l` names row `l % 8` of part `l / 8` and gets one word of every part.
 __device__ __forceinline__ void load_parts(u32* r, const number* from) {

@@ -5,6 +5,9 @@
 
 #define ROWS 128
 #define THREADS 256
+#ifndef STAGES
+#define STAGES 2
+#endif
 // Numbers in 16 bytes.
 constexpr int TOGETHER = 16 / sizeof(number);
 #ifndef WARPGROUPS
@@ -105,23 +108,26 @@ template <int N> __device__ __forceinline__ void fill_rows(number* tile, const n
     }
 }
 
-// Streams stages `first` .. `last` of SIZE bytes past the block, two at a time: `fill(tile, stage)`, then `use(tile, stage)`.
+// Streams stages `first` .. `last` of SIZE bytes past the block, STAGES of them held: `fill(tile, stage)`, then `use(tile, stage)`.
 template <int SIZE, class Fill, class Use>
 __device__ __forceinline__ void stream(int first, int last, void* stages, const Fill& fill, const Use& use) {
-    auto stage = [&](int tile) { return (number*)((char*)stages + (tile - first) % 2 * SIZE); };
-    if (first < last) fill(first, stage(first));
-    commit();
-    for (int tile = first; tile < last; ++tile) {
-        if (tile + 1 < last) fill(tile + 1, stage(tile + 1));
+    auto stage = [&](int tile) { return (number*)((char*)stages + (tile - first) % STAGES * SIZE); };
+    auto ask = [&](int tile) {
+        if (tile < last) fill(tile, stage(tile));
         commit();
-        wait<1>();
+    };
+#pragma unroll
+    for (int ahead = 0; ahead < STAGES - 1; ++ahead) ask(first + ahead);
+    for (int tile = first; tile < last; ++tile) {
+        wait<STAGES - 2>();
 #if WARPGROUPS
         // What was copied is seen by the tensor cores.
         asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 #endif
+        // Everybody's copies are there, and nobody uses the stage before this one any more.
         __syncthreads();
+        ask(tile + STAGES - 1);
         use(tile, stage(tile));
-        __syncthreads();
     }
 }
 

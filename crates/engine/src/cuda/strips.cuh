@@ -33,12 +33,13 @@ PRODUCTS("64", 32, NAMES_32, "%32", "%33", "%34", "%35", "%36", OF_32(c, 0))
 PRODUCTS("96", 48, NAMES_48, "%48", "%49", "%50", "%51", "%52", OF_32(c, 0), OF_16(c, 32))
 PRODUCTS("128", 64, NAMES_64, "%64", "%65", "%66", "%67", "%68", OF_32(c, 0), OF_32(c, 32))
 
-// Waits for products, of which these are the sums.
+// Products are asked for in groups, which come in order.
 __device__ __forceinline__ void start_products() { begin_products(); }
-template <class... C> __device__ __forceinline__ void finish_products(C&... sums) {
-    commit_products();
+__device__ __forceinline__ void end_products() { commit_products(); }
+// Waits until all groups but the last LEFT are there, which these are the sums of.
+template <int LEFT, class... C> __device__ __forceinline__ void need(C&... sums) {
     (hold(sums), ...);
-    await_products<0>();
+    await_products<LEFT>();
     (hold(sums), ...);
 }
 

@@ -17,28 +17,24 @@
 #define SEEN 64
 #endif
 #ifndef SHARED
-#define SHARED 32
+#define SHARED (WARPGROUPS ? 64 : 32)
 #endif
-#ifndef PAST
-#define PAST SHARED
+// Queries, of those, that keys are multiplied with at a time: what registers have room for.
+#ifndef BESIDE
+#define BESIDE (WIDTH > 64 ? SHARED : 32)
 #endif
 // Threads that share a query's inner product: 8 bytes of bf16 each.
 #define LANES (sizeof(number) == 2 ? 16 : 32)
 // Bytes of a stage of two tiles of N rows.
 #define PAIR(N) (2 * TILE(N) * (int)sizeof(number))
 
-#ifndef GROUP
-#define GROUP 1000000
-#endif
-// A block's head and its ROWS rows, counted from the first or from the last. Of so many heads at a time the same rows are next to each
-// other: those first that see most.
+// A block's head and its ROWS rows, counted from the first or from the last: those first that see most.
 struct Share {
     int head, from_start, from_end;
 };
 __device__ __forceinline__ Share share_of(int block, int heads, int t) {
-    int parts = (t + ROWS - 1) / ROWS, group = block / parts / GROUP, first = group * GROUP, size = min(GROUP, heads - first);
-    int left = block - first * parts, part = left / size;
-    return {first + left % size, part * ROWS, (parts - 1 - part) * ROWS};
+    int part = block / heads;
+    return {block % heads, part * ROWS, (t + ROWS - 1) / ROWS * ROWS - ROWS - part * ROWS};
 }
 
 // y [n, t, d] and sums [n, heads, 2, t]: every query's largest score, and one over the sum of exponentials; 0 where it sees nobody.
@@ -64,7 +60,7 @@ KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__
         if (CAUSAL && tile * SEEN >= team + TEAM) return;
         float s[SEEN / 2];
         start_products();
-        along<ROWS, SEEN / 8>(s, mine, k);
+        along<ROWS, SEEN, SEEN / 8>(s, mine, k);
         end_products();
         need<0>(s);
         if (present || tile * SEEN + SEEN > (CAUSAL ? row + 1 : t)) {
@@ -93,7 +89,7 @@ KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__
         }
         Factor<SEEN / 8, number> weights(s);
         start_products();
-        across<SEEN / 8>(out, weights, k + TILE(SEEN));
+        across<SEEN, SEEN / 8>(out, weights, k + TILE(SEEN));
         end_products();
         need<0>(out);
     });
@@ -131,19 +127,18 @@ __device__ __forceinline__ float inner(const bf16* a, const bf16* b, int lane) {
     return sum;
 }
 
-// terms [n, heads, t, 2]: what the exponent of every query's weights is shifted by (in powers of two; infinite where it sees nobody), and
+// terms [n, heads, 2, t]: what the exponent of every query's weights is shifted by (in powers of two; infinite where it sees nobody), and
 // the inner product of its output and its gradient, which is the mean that softmax's gradient subtracts. LANES threads a query.
 KERNEL attention_terms(const number* __restrict__ dy, const number* __restrict__ y, const float* __restrict__ sums, int n, int t, int heads, float* __restrict__ terms) {
-    i64 at = THREAD / LANES;
-    int lane = threadIdx.x % LANES;
-    bool some = at < (i64)n * t * heads;
-    float mean = some ? inner(dy + at * HEAD, y + at * HEAD, lane) : 0.0f;
+    u32 at = THREAD / LANES, lane = threadIdx.x % LANES;
+    bool some = at < (u32)n * t * heads;
+    float mean = some ? inner(dy + (i64)at * HEAD, y + (i64)at * HEAD, lane) : 0.0f;
 #pragma unroll
     for (int step = LANES / 2; step > 0; step /= 2) mean += __shfl_xor_sync(0xffffffffu, mean, step);
     if (!some || lane != 0) return;
-    i64 row = at / heads, head = row / t * heads + at % heads, query = row % t;
-    const float* kept = sums + head * 2 * t + query;
-    ((float2*)terms)[head * t + query] = make_float2(kept[0] * LOG2E - log2f(kept[t]), mean);
+    u32 row = at / heads, head = row / t * heads + at % heads;
+    i64 place = (i64)head * 2 * t + row % t;
+    terms[place] = sums[place] * LOG2E - log2f(sums[place + t]), terms[place + t] = mean;
 }
 
 // The parts of dqkv [n, t, 3 d] that belong to keys and values. One block for every ROWS keys of every head.
@@ -151,7 +146,7 @@ __device__ __forceinline__ void backward_keys(Share share, number* tiles, const 
     int at = share.head, first = share.from_start, d = heads * HEAD;
     Head head = head_of(qkv, present, t, heads, at);
     const number* outer = dy + (i64)(at / heads) * t * d + at % heads * HEAD;
-    const float2* term = (const float2*)terms + (i64)at * t;
+    const float* term = terms + (i64)at * 2 * t;
     float unit = SCALE * LOG2E;
     int row = first + turn(16), team = first + turn(TEAM), earliest[2];
     number *keys = tiles + STRIP(team - first), *values = keys + TILE(ROWS);
@@ -169,40 +164,51 @@ __device__ __forceinline__ void backward_keys(Share share, number* tiles, const 
         fill_rows<SHARED>(stage, head.q, head.pitch, tile * SHARED, t, nullptr);
         fill_rows<SHARED>(stage + TILE(SHARED), outer, d, tile * SHARED, t, nullptr);
         // Rows of zeros beyond t add nothing, whatever their terms.
-        int query = tile * SHARED + threadIdx.x;
-        if (threadIdx.x < SHARED) copy<8>((float2*)(stage + 2 * TILE(SHARED)) + threadIdx.x, query < t ? term + query : term, query < t ? 8 : 0);
+        int query = tile * SHARED + threadIdx.x % SHARED;
+        if (threadIdx.x < 2 * SHARED) copy<4>((float*)(stage + 2 * TILE(SHARED)) + threadIdx.x, term + threadIdx.x / SHARED * t + query, query < t ? 4 : 0);
     };
     int begin = CAUSAL ? first / SHARED : 0;
-    stream<PAIR(SHARED) + 1024>(begin, (t + SHARED - 1) / SHARED, tiles + 2 * TILE(ROWS), fill, [&](int tile, const number* q) {
-        if (CAUSAL && tile * SHARED + SHARED <= team) return;
-        const number* g = q + TILE(SHARED);
-        const float2* its = (const float2*)(g + TILE(SHARED)) + 2 * member();
-        float p[SHARED / 2], ds[SHARED / 2];
-        start_products();
-        along<ROWS, SHARED / 8>(p, keys, q);
-        end_products();
-        along<ROWS, SHARED / 8>(ds, values, g);
-        end_products();
-        need<1>(p);
+    stream<PAIR(SHARED) + 1024>(begin, (t + SHARED - 1) / SHARED, tiles + 2 * TILE(ROWS), fill, [&](int tile, const number* stage) {
+#pragma unroll 1
+        for (int part = 0; part < SHARED; part += BESIDE) {
+            const int from = tile * SHARED + part;
+            if (CAUSAL && from + BESIDE <= team) continue;
+            const number *q = stage + STRIP(part), *g = q + TILE(SHARED);
+            // For each pair of queries that are this thread's.
+            const float2* shift = (const float2*)(stage + 2 * TILE(SHARED)) + part / 2 + member();
+            const float2* mean = shift + SHARED / 2;
+            float p[BESIDE / 2], ds[BESIDE / 2];
+            start_products();
+            along<ROWS, SHARED, BESIDE / 8>(p, keys, q);
+            end_products();
+            along<ROWS, SHARED, BESIDE / 8>(ds, values, g);
+            end_products();
+            need<1>(p);
 #pragma unroll
-        for (int e = 0; e < SHARED / 2; ++e) p[e] = power(fmaf(p[e], unit, -its[e / 4 * 8 + e % 2].x));
-        if (present || row + 16 > t || (CAUSAL && row + 15 > tile * SHARED)) {
+            for (int e = 0; e < BESIDE / 2; e += 4) {
+                float2 its = shift[e];
+                p[e] = power(fmaf(p[e], unit, -its.x)), p[e + 1] = power(fmaf(p[e + 1], unit, -its.y));
+                p[e + 2] = power(fmaf(p[e + 2], unit, -its.x)), p[e + 3] = power(fmaf(p[e + 3], unit, -its.y));
+            }
+            if (present || row + 16 > t || (CAUSAL && row + 15 > from)) {
 #pragma unroll
-            for (int e = 0; e < SHARED / 2; ++e)
-                if (tile * SHARED + 2 * member() + e / 4 * 8 + e % 2 < earliest[e / 2 % 2]) p[e] = 0.0f;
+                for (int e = 0; e < BESIDE / 2; ++e)
+                    if (from + 2 * member() + e / 4 * 8 + e % 2 < earliest[e / 2 % 2]) p[e] = 0.0f;
+            }
+            need<0>(ds);
+#pragma unroll
+            for (int e = 0; e < BESIDE / 2; e += 4) {
+                float2 its = mean[e];
+                ds[e] = p[e] * (ds[e] - its.x), ds[e + 1] = p[e + 1] * (ds[e + 1] - its.y);
+                ds[e + 2] = p[e + 2] * (ds[e + 2] - its.x), ds[e + 3] = p[e + 3] * (ds[e + 3] - its.y);
+            }
+            Factor<BESIDE / 8, number> weights(p), slopes(ds);
+            start_products();
+            across<SHARED, BESIDE / 8>(dv, weights, g);
+            across<SHARED, BESIDE / 8>(dk, slopes, q);
+            end_products();
+            need<0>(dv, dk);
         }
-        Factor<SHARED / 8, number> weights(p);
-        start_products();
-        across<SHARED / 8>(dv, weights, g);
-        end_products();
-        need<1>(ds);
-#pragma unroll
-        for (int e = 0; e < SHARED / 2; ++e) ds[e] = p[e] * (ds[e] - its[e / 4 * 8 + e % 2].y);
-        Factor<SHARED / 8, number> slopes(ds);
-        start_products();
-        across<SHARED / 8>(dk, slopes, q);
-        end_products();
-        need<0>(dv, dk);
     });
     number* to = dqkv + (i64)(at / heads) * t * 3 * d + at % heads * HEAD;
     write_rows(dk, SCALE, SCALE, to + d, 3 * d, row, t);
@@ -221,39 +227,39 @@ __device__ __forceinline__ void backward_queries(Share share, number* tiles, con
     float shift[2], mean[2], unit = SCALE * LOG2E;
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-        float2 its = query[r] < t ? ((const float2*)terms)[(i64)at * t + query[r]] : make_float2(INFINITE, 0.0f);
-        shift[r] = its.x, mean[r] = its.y;
+        const float* term = terms + (i64)at * 2 * t + query[r];
+        shift[r] = query[r] < t ? term[0] : INFINITE, mean[r] = query[r] < t ? term[t] : 0.0f;
     }
     float dq[WIDTH / 2];
     clear(dq);
     auto fill = [&](int tile, number* stage) {
-        fill_rows<PAST>(stage, head.k, head.pitch, tile * PAST, t, head.present);
-        fill_rows<PAST>(stage + TILE(PAST), head.v, head.pitch, tile * PAST, t, head.present);
+        fill_rows<SHARED>(stage, head.k, head.pitch, tile * SHARED, t, head.present);
+        fill_rows<SHARED>(stage + TILE(SHARED), head.v, head.pitch, tile * SHARED, t, head.present);
     };
     int end = CAUSAL ? min(first + ROWS, t) : t;
-    stream<PAIR(PAST)>(0, (end + PAST - 1) / PAST, tiles + 2 * TILE(ROWS), fill, [&](int tile, const number* k) {
-        if (CAUSAL && tile * PAST >= team + TEAM) return;
-        float p[PAST / 2], ds[PAST / 2];
+    stream<PAIR(SHARED)>(0, (end + SHARED - 1) / SHARED, tiles + 2 * TILE(ROWS), fill, [&](int tile, const number* k) {
+        if (CAUSAL && tile * SHARED >= team + TEAM) return;
+        float p[SHARED / 2], ds[SHARED / 2];
         start_products();
-        along<ROWS, PAST / 8>(p, queries, k);
+        along<ROWS, SHARED, SHARED / 8>(p, queries, k);
         end_products();
-        along<ROWS, PAST / 8>(ds, grads, k + TILE(PAST));
+        along<ROWS, SHARED, SHARED / 8>(ds, grads, k + TILE(SHARED));
         end_products();
         need<1>(p);
 #pragma unroll
-        for (int e = 0; e < PAST / 2; ++e) p[e] = power(fmaf(p[e], unit, -shift[e / 2 % 2]));
+        for (int e = 0; e < SHARED / 2; ++e) p[e] = power(fmaf(p[e], unit, -shift[e / 2 % 2]));
         need<0>(ds);
 #pragma unroll
-        for (int e = 0; e < PAST / 2; ++e) ds[e] = p[e] * (ds[e] - mean[e / 2 % 2]);
-        if (present || tile * PAST + PAST > (CAUSAL ? row + 1 : t)) {
-            Sight<PAST> sight(head, tile * PAST, query);
+        for (int e = 0; e < SHARED / 2; ++e) ds[e] = p[e] * (ds[e] - mean[e / 2 % 2]);
+        if (present || tile * SHARED + SHARED > (CAUSAL ? row + 1 : t)) {
+            Sight<SHARED> sight(head, tile * SHARED, query);
 #pragma unroll
-            for (int e = 0; e < PAST / 2; ++e)
+            for (int e = 0; e < SHARED / 2; ++e)
                 if (!sight.sees(e)) ds[e] = 0.0f;
         }
-        Factor<PAST / 8, number> slopes(ds);
+        Factor<SHARED / 8, number> slopes(ds);
         start_products();
-        across<PAST / 8>(dq, slopes, k);
+        across<SHARED, SHARED / 8>(dq, slopes, k);
         end_products();
         need<0>(dq);
     });

@@ -67,9 +67,9 @@ __device__ __forceinline__ void multiply_loaded(float* c, const u32* a, const u3
 }
 __device__ __forceinline__ void multiply_loaded(float* c, const u32* a, const u32* b, const bf16*) { mma_bf16(c, a, b); }
 
-// c = a b^T: 16 rows of a (in a tile of M rows) by 8 N rows of b, both along their width. c[4 j + e] is row `group + 8 (e / 2)`, column
+// c = a b^T: 16 rows of a, in a tile of M, by 8 N rows of b, in one of R, both along their width. c[4 j + e] is row `group + 8 (e / 2)`, column
 // `8 j + 2 member + e % 2`.
-template <int M, int N> __device__ __forceinline__ void along(float (&c)[4 * N], const number* a, const number* b) {
+template <int M, int R, int N> __device__ __forceinline__ void along(float (&c)[4 * N], const number* a, const number* b) {
     clear(c);
     int part = threadIdx.x % 32 / 8, row = threadIdx.x % 8;
     a += (part % 2 * 8 + row) * PITCH + part / 2 * TOGETHER, b += (part / 2 * 8 + row) * PITCH + part % 2 * TOGETHER;
@@ -87,7 +87,7 @@ template <int M, int N> __device__ __forceinline__ void along(float (&c)[4 * N],
 }
 
 // o += p b for 8 N rows of b. o[4 j + e] is row `group + 8 (e / 2)`, column `8 j + 2 member + e % 2`.
-template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const Factor<N, float>& p, const float* b) {
+template <int R, int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const Factor<N, float>& p, const float* b) {
     b += 2 * member() * PITCH + group();
 #pragma unroll
     for (int k = 0; k < N; ++k, b += 8 * PITCH) {
@@ -102,7 +102,7 @@ template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], c
         }
     }
 }
-template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const Factor<N, bf16>& p, const bf16* b) {
+template <int R, int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const Factor<N, bf16>& p, const bf16* b) {
     int part = threadIdx.x % 32 / 8, row = threadIdx.x % 8;
     b += (part % 2 * 8 + row) * PITCH + part / 2 * 8;
 #pragma unroll

@@ -1,12 +1,14 @@
 // Products of a warpgroup's 64 rows of bf16 on Hopper's tensor cores, sums in f32: what `fragments.cuh` does for a warp's sixteen.
 #if WARPGROUPS
 
-// How the tensor cores are told of rows of bf16 in a panel: their address, the bytes from one panel to the next (where a product takes
-// several), eight rows are 16 PANEL bytes. Numbers behind the first are added to it.
-__device__ __forceinline__ u64 panel_at(const bf16* rows, int to_next) {
-    return (u64)((shared_address(rows) & 0x3ffff) >> 4) | (u64)(to_next >> 4) << 16 | (u64)PANEL << 32 | (PANEL == 64 ? 1ull : 2ull) << 62;
+// How the tensor cores are told of rows of bf16 in a panel: their address, and once for all of a kind the bytes from one panel to the
+// next (where a product takes several); eight rows are 16 PANEL bytes.
+__device__ __forceinline__ u32 place_of(const bf16* rows) { return (shared_address(rows) & 0x3ffff) >> 4; }
+template <int NEXT> __device__ __forceinline__ u64 panel_at(u32 place, int numbers) {
+    u64 panel;
+    asm("mov.b64 %0, {%1, %2};" : "=l"(panel) : "r"((place + numbers / TOGETHER) | (u32)(NEXT / TOGETHER) << 16), "n"(PANEL | (PANEL == 64 ? 1u : 2u) << 30));
+    return panel;
 }
-constexpr u64 behind(int numbers) { return numbers / TOGETHER; }
 
 #define OF_16(c, i) EIGHT(c, i), EIGHT(c, i + 8)
 #define NAMES_16 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15"
@@ -43,21 +45,21 @@ template <int LEFT, class... C> __device__ __forceinline__ void need(C&... sums)
     (hold(sums), ...);
 }
 
-// Begins c = a b^T: 64 rows of a, in a tile of M, by 8 N rows of b, both along their width. A thread has of its warp's 16 rows what
+// Begins c = a b^T: 64 rows of a, in a tile of M, by 8 N rows of b, in one of R, both along their width. A thread has of its warp's 16 rows what
 // `fragments.cuh` gives it.
-template <int M, int N> __device__ __forceinline__ void along(float (&c)[4 * N], const bf16* a, const bf16* b) {
-    u64 left = panel_at(a, 16), right = panel_at(b, 16);
+template <int M, int R, int N> __device__ __forceinline__ void along(float (&c)[4 * N], const bf16* a, const bf16* b) {
+    u32 left = place_of(a), right = place_of(b);
 #pragma unroll
     for (int at = 0; at < WIDTH; at += 16) {
         int panel = at / PANEL, inside = at % PANEL;
-        rows_by_rows(c, left + behind(panel * M * PANEL + inside), right + behind(panel * 8 * N * PANEL + inside), at > 0);
+        rows_by_rows(c, panel_at<8>(left, panel * M * PANEL + inside), panel_at<8>(right, panel * R * PANEL + inside), at > 0);
     }
 }
 
 // Begins o += p b for 8 N rows of b.
-template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const Factor<N, bf16>& p, const bf16* b) {
-    u64 right = panel_at(b, 8 * N * PANEL * (int)sizeof(bf16));
+template <int R, int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const Factor<N, bf16>& p, const bf16* b) {
+    u32 right = place_of(b);
 #pragma unroll
-    for (int k = 0; k < N / 2; ++k) fragments_by_columns(o, p.x + 4 * k, right + behind(16 * k * PANEL));
+    for (int k = 0; k < N / 2; ++k) fragments_by_columns(o, p.x + 4 * k, panel_at<R * PANEL>(right, 16 * k * PANEL));
 }
 #endif

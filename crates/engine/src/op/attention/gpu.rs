@@ -42,8 +42,6 @@ const WIDEST: usize = 128;
 const ROWS: usize = 128;
 /// Keys that stream past queries, forward.
 const SEEN: usize = 64;
-/// Rows that stream past others, backward.
-const SHARED: usize = 32;
 
 /// How the fused program is compiled.
 struct Fused {
@@ -51,6 +49,8 @@ struct Fused {
     dtype: Dtype,
     /// Bytes of a row of shared memory.
     row: usize,
+    /// Rows that stream past others, backward.
+    shared: usize,
 }
 
 impl Fused {
@@ -63,12 +63,20 @@ impl Fused {
         let [causal, products] = [sizes.causal, warpgroups].map(u8::from);
         let head = format!("HEAD={} WIDTH={width} CAUSAL={causal}", sizes.width);
         let defines = format!("{head} PRECISION={precision} WARPGROUPS={products} {}", dtype.define());
-        Self { defines, dtype, row }
+        Self { defines, dtype, row, shared: if warpgroups { 64 } else { 32 } }
     }
 
-    /// Runs a kernel that has a block of threads for each [`ROWS`] rows of every head, which share `lines` rows and `more` bytes.
-    fn launch(&self, gpu: &Gpu, kernel: &'static str, sizes: Sizes, [lines, more]: [usize; 2], arguments: &[u64]) {
-        let blocks = Grid::blocks(sizes.n * sizes.heads * sizes.t.div_ceil(ROWS), 1, 256);
+    /// Runs a kernel that has `sides` blocks of threads for each [`ROWS`] rows of every head, which share `lines` rows and `more` bytes.
+    fn launch(
+        &self,
+        gpu: &Gpu,
+        kernel: &'static str,
+        sizes: Sizes,
+        sides: usize,
+        [lines, more]: [usize; 2],
+        arguments: &[u64],
+    ) {
+        let blocks = Grid::blocks(sides * sizes.n * sizes.heads * sizes.t.div_ceil(ROWS), 1, 256);
         let shared = (lines * self.row + more) as u32;
         gpu.launch_variant(kernel, &self.defines, Grid { shared, ..blocks }, arguments);
     }
@@ -80,7 +88,7 @@ fn fused(gpu: &'static Gpu, qkv: &Tensor, sizes: Sizes, flags: u64) -> (Tensor, 
     let y = Tensor::unfilled_as(program.dtype, qkv.device(), [n, t, heads * width]);
     let sums = Tensor::unfilled_on(qkv.device(), [n, heads, 2, t]);
     let list = arguments![qkv.at(), flags, n, t, heads, y.at(), &sums];
-    program.launch(gpu, "attention_forward", sizes, [ROWS + 4 * SEEN, 0], list);
+    program.launch(gpu, "attention_forward", sizes, 1, [ROWS + 4 * SEEN, 0], list);
     (y.clone(), Attended { sums, y: Some(y) })
 }
 
@@ -92,10 +100,8 @@ fn fused_backward(gpu: &'static Gpu, [dy, qkv, y, sums]: [&Tensor; 4], sizes: Si
     let lanes = if program.dtype == Dtype::Bf16 { 16 } else { 32 };
     let list = arguments![dy.at(), y.at(), sums, n, t, heads, &terms];
     gpu.launch_variant("attention_terms", &program.defines, Grid::over(lanes * n * t * heads), list);
-    for (kernel, more) in [("attention_backward_keys", 2 * 1024), ("attention_backward_queries", 0)] {
-        let list = arguments![dy.at(), qkv.at(), &terms, flags, n, t, heads, gradient.at()];
-        program.launch(gpu, kernel, sizes, [2 * ROWS + 4 * SHARED, more], list);
-    }
+    let list = arguments![dy.at(), qkv.at(), &terms, flags, n, t, heads, gradient.at()];
+    program.launch(gpu, "attention_backward", sizes, 2, [2 * ROWS + 4 * program.shared, 2 * 1024], list);
     gradient
 }
 

@@ -2,7 +2,7 @@
 // op/attention.rs, whose masks and kept sums it has.
 //
 // A block of eight warps holds ROWS rows of one head, sixteen a warp, and streams the rows of the other side past them,
-// two stages ahead. The backward is two kernels, one that holds keys and one that holds queries: scores are made twice and
+// some stages ahead. In the backward there are blocks that hold keys and blocks that hold queries: scores are made twice and
 // nothing is added across blocks, so gradients do not depend on the order of blocks.
 //
 // WIDTH and rows are those of `heads.cuh`, products those of `fragments.cuh`.
@@ -13,9 +13,7 @@
 #undef KERNEL
 #define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 // Rows that stream past at a time, forward and backward.
-#ifndef SEEN
 #define SEEN 64
-#endif
 #ifndef SHARED
 #define SHARED (WARPGROUPS ? 64 : 32)
 #endif
@@ -141,7 +139,7 @@ KERNEL attention_terms(const number* __restrict__ dy, const number* __restrict__
     terms[place] = sums[place] * LOG2E - log2f(sums[place + t]), terms[place + t] = mean;
 }
 
-// The parts of dqkv [n, t, 3 d] that belong to keys and values. One block for every ROWS keys of every head.
+// The parts of dqkv that belong to ROWS keys and values of a head.
 __device__ __forceinline__ void backward_keys(Share share, number* tiles, const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int t, int heads, number* __restrict__ dqkv) {
     int at = share.head, first = share.from_start, d = heads * HEAD;
     Head head = head_of(qkv, present, t, heads, at);
@@ -215,7 +213,7 @@ __device__ __forceinline__ void backward_keys(Share share, number* tiles, const 
     write_rows(dv, 1.0f, 1.0f, to + 2 * d, 3 * d, row, t);
 }
 
-// The part of dqkv [n, t, 3 d] that belongs to queries. One block for every ROWS queries of every head, the last first.
+// The part of dqkv that belongs to ROWS queries of a head.
 __device__ __forceinline__ void backward_queries(Share share, number* tiles, const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int t, int heads, number* __restrict__ dqkv) {
     int at = share.head, first = share.from_end, d = heads * HEAD;
     Head head = head_of(qkv, present, t, heads, at);
@@ -266,12 +264,10 @@ __device__ __forceinline__ void backward_queries(Share share, number* tiles, con
     write_rows(dq, SCALE, SCALE, dqkv + (i64)(at / heads) * t * 3 * d + at % heads * HEAD, 3 * d, row, t);
 }
 
-#define BACKWARD(name, ...) \
-KERNEL name(const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, number* __restrict__ dqkv) {\
-    extern __shared__ __align__(1024) number tiles[];\
-    __VA_ARGS__ }
-BACKWARD(attention_backward_keys, backward_keys(share_of(blockIdx.x, n * heads, t), tiles, dy, qkv, terms, present, t, heads, dqkv);)
-BACKWARD(attention_backward_queries, backward_queries(share_of(blockIdx.x, n * heads, t), tiles, dy, qkv, terms, present, t, heads, dqkv);)
-BACKWARD(attention_backward, Share share = share_of(blockIdx.x / 2, n * heads, t);
-  if (blockIdx.x % 2 == 0) backward_keys(share, tiles, dy, qkv, terms, present, t, heads, dqkv);
-  else backward_queries(share, tiles, dy, qkv, terms, present, t, heads, dqkv);)
+// dqkv [n, t, 3 d]. Two blocks for every ROWS positions of every head: one of keys and one of queries.
+KERNEL attention_backward(const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, number* __restrict__ dqkv) {
+    extern __shared__ __align__(1024) number tiles[];
+    Share share = share_of(blockIdx.x / 2, n * heads, t);
+    if (blockIdx.x % 2 == 0) backward_keys(share, tiles, dy, qkv, terms, present, t, heads, dqkv);
+    else backward_queries(share, tiles, dy, qkv, terms, present, t, heads, dqkv);
+}

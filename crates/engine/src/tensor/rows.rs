@@ -85,6 +85,18 @@ impl Tensor {
         }
     }
 
+    /// As activations on its GPU are: what began as f32 is rounded where those are bf16.
+    ///
+    /// # Panics
+    /// If they are on the host.
+    pub(crate) fn as_activations(&self) -> Self {
+        match self.gpu() {
+            Some(gpu) if self.dtype() == Dtype::F32 => self.as_dtype(Dtype::of_activations(gpu)),
+            Some(_) => self.clone(),
+            None => panic!("{self:?} is on the host"),
+        }
+    }
+
     /// As f32, one element after the other.
     pub(super) fn close_up(&mut self) {
         let (len, width) = (self.len(), self.last());

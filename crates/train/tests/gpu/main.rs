@@ -8,6 +8,7 @@ mod models;
 mod operations;
 mod products;
 mod recorder;
+mod rounded;
 mod several;
 mod weights;
 

@@ -65,15 +65,6 @@ fn linear_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, acti
     }
 }
 
-/// Rows of an activation as a factor of a product: of the type that activations have.
-fn factor(gpu: &Gpu, x: &Tensor) -> Tensor {
-    match (Dtype::of_activations(gpu), x.rows_at()) {
-        (Dtype::Bf16, (.., Dtype::F32)) => x.as_dtype(Dtype::Bf16),
-        (Dtype::F32, (.., Dtype::Bf16)) => x.as_dtype(Dtype::F32),
-        _ => x.clone(),
-    }
-}
-
 /// The product with its shift, and rectified, in one go: where the library has a kernel for that and rows are its own kind.
 fn affine(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: &Tensor, rectified: bool) -> Option<Tensor> {
     let ((o, i), m, dtype) = (weight(w), outer(x), Dtype::of_activations(gpu));
@@ -81,7 +72,7 @@ fn affine(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: &Tensor, rectified: bool
         return None;
     }
     let y = Tensor::unfilled_as(dtype, x.device(), with_last(x.shape(), o));
-    let (x, w, b) = (factor(gpu, x), w.as_dtype(dtype), b.as_dtype(dtype));
+    let (x, w, b) = (x.rows_as(dtype), w.as_dtype(dtype), b.as_dtype(dtype));
     let (at, row, _) = x.rows_at();
     let affine = Affine { size: [m, o, i], rows: [o, row, i], rectified, precision: gpu.precision(), dtype };
     gpu.lt()?.run(gpu, affine, [y.at(), at, w.at(), b.at()]).then_some(y)
@@ -94,7 +85,7 @@ fn times(gpu: &'static Gpu, x: &Tensor, w: &Tensor, turned: bool, [inner, column
         Some(pitch) => Tensor::rows_on(gpu, dtype, shape, pitch),
         None => Tensor::unfilled_as(dtype, x.device(), shape),
     };
-    let (x, w) = (factor(gpu, x), w.as_dtype(dtype));
+    let (x, w) = (x.rows_as(dtype), w.as_dtype(dtype));
     let how = Product::new(gpu, rows, columns, inner);
     let w = Matrix { turned, ..Matrix::of(&w) };
     gpu.blas().product(gpu, Matrix::of(&y), Matrix::of(&x), w, &how);

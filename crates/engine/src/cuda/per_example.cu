@@ -28,40 +28,55 @@ KERNEL sum_parts(const double* parts, double* out, i64 n, int pieces) {
     out[i] = sum;
 }
 
-// Per example and piece of rows of the Gram matrices `left` and `right` `[n, t, t]`: the sum of their products, and the sum
-// of the roots of products on the diagonal, of numbers that count as `floor` at least. They are symmetric: what is below the diagonal
-// counts twice. A warp takes a row.
-KERNEL gram_parts(const float* left, const float* right, double* parts, int t, double floor) {
+// Per example and piece of rows of the Gram matrices `left` and `right` `[n, t, t]`: what they tell, of elements on the diagonals that count as
+// `floor` at least. They are symmetric: what is below the diagonal counts twice. A warp takes a row.
+template <bool ALL>
+__device__ __forceinline__ void parts_of_grams(const float* left, const float* right, double2* parts, int t, double floor, i64 plane) {
     int lane = threadIdx.x & 31, warps = blockDim.x >> 5, step = gridDim.y * warps;
-    double sum = 0.0, size = 0.0;
+    Gram gram = {};
     for (int row = blockIdx.y * warps + (threadIdx.x >> 5); row < t; row += step) {
         i64 first = ((i64)blockIdx.x * t + row) * t;
         const float *x = left + first, *y = right + first;
+        auto pair = [&](double x, double y, double times) {
+            gram.sum += times * (x * y);
+            if (ALL) gram.squares_a += times * (x * x), gram.squares_b += times * (y * y);
+        };
         int whole = t % 4 == 0 ? row / 4 * 4 : 0;
         float4 v, w;
         for (int k = 4 * lane; k < whole; k += 128) {
             v = *(const float4*)(x + k), w = *(const float4*)(y + k);
-            sum += 2.0 * (((double)v.x * w.x + (double)v.y * w.y) + ((double)v.z * w.z + (double)v.w * w.w));
+            if (ALL) {
+                pair(v.x, w.x, 2.0), pair(v.y, w.y, 2.0), pair(v.z, w.z, 2.0), pair(v.w, w.w, 2.0);
+                continue;
+            }
+            gram.sum += 2.0 * (((double)v.x * w.x + (double)v.y * w.y) + ((double)v.z * w.z + (double)v.w * w.w));
         }
-        for (int k = whole + lane; k < row; k += 32) sum += 2.0 * ((double)x[k] * y[k]);
+        for (int k = whole + lane; k < row; k += 32) pair(x[k], y[k], 2.0);
         if (lane == 0) {
-            sum += (double)x[row] * y[row], size += sqrt(fmax((double)x[row], floor) * fmax((double)y[row], floor));
+            double a = fmax((double)x[row], floor), b = fmax((double)y[row], floor);
+            pair(x[row], y[row], 1.0), gram.size += sqrt(a * b), gram.trace_a += a, gram.trace_b += b;
         }
     }
-    sum = block_sum(sum), size = block_sum(size);
-    if (threadIdx.x != 0) return;
-    double* part = parts + 2 * ((i64)blockIdx.x * gridDim.y + blockIdx.y);
-    part[0] = sum, part[1] = size;
+    gram.sum = block_sum(gram.sum), gram.size = block_sum(gram.size);
+    if (ALL) {
+        gram.squares_a = block_sum(gram.squares_a), gram.squares_b = block_sum(gram.squares_b);
+        gram.trace_a = block_sum(gram.trace_a), gram.trace_b = block_sum(gram.trace_b);
+    }
+    if (threadIdx.x == 0) put_part(gram, parts + (i64)blockIdx.x * gridDim.y + blockIdx.y, plane, ALL);
 }
-// The squared upper bound of a norm from `n^2` (right to `slack s^2`) and the sum `s` of the sizes of its terms, each of
-// which rounding may move by `unit` from `middle` times itself: `(middle sqrt(n^2 + slack s^2) + unit s)^2`. A NaN stays one.
-KERNEL gram_norms(const double* parts, double* out, i64 n, int pieces, double slack, double unit, double middle) {
+KERNEL gram_parts(const float* left, const float* right, double2* parts, int t) {
+    parts_of_grams<false>(left, right, parts, t, 0.0, 0);
+}
+KERNEL all_gram_parts(const float* left, const float* right, double2* parts, int t, double floor, i64 plane) {
+    parts_of_grams<true>(left, right, parts, t, floor, plane);
+}
+// Squared upper bounds of norms, from `pieces` parts each.
+KERNEL gram_norms(const double2* parts, double* out, i64 n, int pieces, i64 plane, const Margins* margins) {
     i64 i = THREAD;
     if (i >= n) return;
-    double sum = 0.0, size = 0.0;
-    for (int k = 0; k < pieces; ++k) sum += parts[2 * (i * pieces + k)], size += parts[2 * (i * pieces + k) + 1];
-    double square = sum + slack * size * size;
-    double norm = middle * sqrt(square < 0.0 ? 0.0 : square) + unit * size;
+    Gram gram = {};
+    for (int k = 0; k < pieces; ++k) add_part(gram, parts + i * pieces + k, plane, margins->share != 0.0);
+    double norm = gram_norm(*margins, gram);
     out[i] = norm * norm;
 }
 // The cross terms of a table that is used twice: `2 sum_st r[s, ids_t] cross[s, t]`, and the sizes of `e`. Rows of `r` are `v` numbers apart,
@@ -79,10 +94,10 @@ KERNEL tied_parts(const float* cross, const number* r, const number* e, const u3
     sum = block_sum(sum), size = block_sum(size);
     if (threadIdx.x == 0) parts[2 * i] = sum, parts[2 * i + 1] = size;
 }
-// As `gram_norms`, from the parts of the product, of the cross terms and the scattered squares. What is scattered is not rounded
-// in the sum, but was in the cross terms.
-KERNEL tied_norms(const double* grams, const double* crosses, const double* scattered, double* out, i64 n, int pieces,
-                  double slack, double unit, double middle) {
+// As `gram_norms`, from the parts of the product, of the cross terms and the scattered squares, by sizes alone. What is scattered is not
+// rounded in the sum, but was in the cross terms.
+KERNEL tied_norms(const double* grams, const double* crosses, const double* scattered, double* out, i64 n, int pieces, const Margins* margins) {
+    double slack = margins->slack, unit = margins->unit + margins->share, middle = margins->middle;
     i64 i = THREAD;
     if (i >= n) return;
     double sum = crosses[2 * i] + scattered[i], size = 0.0;

@@ -30,10 +30,11 @@
 //! *Tests.* `tests/gpu/bounds.rs`: `sums_stay_within_reported_norms`, with factors whose terms cancel, at each precision.
 
 use super::factors::Factors;
+use super::grams::{self, Parts};
 use super::kept::Kept;
 use super::margins::{FLOOR, Margins};
 use super::squares::{Numbers, Squares};
-use super::{grams, products, tiles};
+use super::{products, tiles};
 use crate::cuda::blas::{Matrix, Product};
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::op::unfold;
@@ -181,27 +182,28 @@ fn by_grams(gpu: &'static Gpu, [a, b]: [&Tensor; 2], twice: Option<&Twice>) -> N
     let ([n, t, d], p) = (sizes(a), b.last());
     let (out, most) = (Numbers::new(gpu, n), (GRAMS / (2 * t * t)).clamp(1, n.max(1)));
     let own = grams::fits(gpu, (a, b)).then(|| grams::of_one(gpu, (a, b)));
-    let Margins { mut slack, unit, middle } = Margins::of(gpu, a.rows_dtype(), own.is_some(), [t, d, p]);
+    let mut margins = Margins::of(gpu, a.rows_dtype(), own.is_some(), [t, d, p]);
     if twice.is_some() {
         // Cross terms are a library's.
-        slack = slack.max(Margins::of(gpu, a.rows_dtype(), false, [t, d, 0]).slack);
+        margins.slack = margins.slack.max(Margins::of(gpu, a.rows_dtype(), false, [t, d, 0]).slack);
     }
+    let margins = gpu.constant(&margins.words());
     for first in (0..n).step_by(most) {
         let batch = most.min(n - first);
         let library = own.is_none().then(|| parts(gpu, [a, b], first, batch));
-        let (parts, pieces, skipped) = match (&own, &library) {
+        let (made, pieces, skipped) = match (&own, &library) {
             (Some((parts, pieces)), _) => (parts, *pieces, first * pieces),
             (_, Some((parts, pieces))) => (parts, *pieces, 0),
             _ => unreachable!("parts are made one way or the other"),
         };
-        let (parts, to) = (parts.at() + 16 * skipped as u64, out.at() + 8 * first as u64);
+        let (parts, to) = (made.at() + 16 * skipped as u64, out.at() + 8 * first as u64);
         let Some(twice) = twice else {
-            let list = arguments![parts, to, batch, pieces, slack, unit, middle];
+            let list = arguments![parts, to, batch, pieces, made.plane, &*margins];
             gpu.launch("gram_norms", Grid::over(batch), list);
             continue;
         };
         let (crosses, scattered) = (crosses(gpu, [a, b], twice, first, batch), twice.scattered.at() + 8 * first as u64);
-        let list = arguments![parts, crosses.at(), scattered, to, batch, pieces, slack, unit, middle];
+        let list = arguments![parts, crosses.at(), scattered, to, batch, pieces, &*margins];
         gpu.launch("tied_norms", Grid::over(batch), list);
     }
     out
@@ -219,18 +221,22 @@ fn rows_from(x: &Tensor, first: usize) -> Matrix {
     rows.from(first * t * rows.row).every(t * rows.row)
 }
 
-/// The parts of `batch` examples' sums, by a library's Gram matrices, and how many an example has.
-fn parts(gpu: &'static Gpu, factors: [&Tensor; 2], first: usize, batch: usize) -> (Numbers, usize) {
+/// What a library's Gram matrices of `batch` examples tell, and how many parts an example has.
+fn parts(gpu: &'static Gpu, factors: [&Tensor; 2], first: usize, batch: usize) -> (Parts, usize) {
     let [_, t, _] = sizes(factors[0]);
     let (squares, pieces) = ([0; 2].map(|_| Buffer::of(gpu, batch * t * t)), pieces(t * t));
-    let parts = Numbers::new(gpu, 2 * batch * pieces);
+    let parts = Parts::new(gpu, batch * pieces);
     for (square, factor) in squares.iter().zip(factors) {
         let (x, to) = (rows_from(factor, first), Matrix::new(square.address(), t).every(t * t));
         gpu.blas().product(gpu, to, x, x.t(), &Product { batch, ..Product::new(gpu, t, t, factor.last()) });
     }
-    let floor = if factors[0].rows_dtype() == Dtype::Bf16 { FLOOR } else { 0.0 };
-    let list = arguments![&squares[0], &squares[1], parts.at(), t, floor];
-    gpu.launch("gram_parts", Grid::blocks(batch, pieces, THREADS), list);
+    let ([left, right], grid) = (&squares, Grid::blocks(batch, pieces, THREADS));
+    match factors[0].rows_dtype() {
+        Dtype::F32 => gpu.launch("gram_parts", grid, arguments![left, right, parts.at(), t]),
+        Dtype::Bf16 => {
+            gpu.launch("all_gram_parts", grid, arguments![left, right, parts.at(), t, FLOOR, parts.plane]);
+        }
+    }
     (parts, pieces)
 }
 
@@ -290,10 +296,16 @@ pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: Part, out: u64)
     });
 }
 
+/// Whether `a` `[n, t, d]` meets the weights, and not `b` `[n, t, p]`: the narrower one.
+pub(super) fn weighs_left(d: usize, p: usize) -> bool {
+    d < p
+}
+
 /// As one product. The narrower factor is weighed; numbers that are not finite are taken out of the other where the weight is 0.
 fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
     let (&Factors { n, t, d, p, .. }, [a, b]) = (factors, operands(gpu, factors));
-    let (narrow, wide) = if d < p { (&a, &b) } else { (&b, &a) };
+    let left = weighs_left(d, p);
+    let (narrow, wide) = if left { (&a, &b) } else { (&b, &a) };
     let narrow = narrow.as_dtype(wide.rows_dtype());
     let (scaled, wide) = (Tensor::unfilled_as(narrow.dtype(), narrow.device(), narrow.shape()), Matrix::of(wide));
     let stretch = THREADS as usize * 16 / narrow.dtype().bytes();
@@ -302,7 +314,7 @@ fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
     let list = arguments![narrow.at(), weights, scaled.at(), narrow.row_len(), wide.at, t * wide.row, round];
     gpu.launch_as(narrow.dtype(), "weigh_rows", Grid::blocks(n, pieces, THREADS), list);
     let scaled = Matrix::of(&scaled);
-    let (a, b) = if d < p { (scaled, wide) } else { (wide, scaled) };
+    let (a, b) = if left { (scaled, wide) } else { (wide, scaled) };
     let how = Product { beta: 1.0, ..exact(gpu, t, [p, d, n * t]) };
     gpu.blas().product(gpu, Matrix::new(out, d), b.t(), a, &how);
 }

@@ -122,8 +122,7 @@ fn table(gpu: &Gpu, maps: &[Map], form: Form) -> (Vec<u64>, usize) {
         }
         let numbers = [a.last(), b.last(), positions(a), squares * form.parts()].map(|number| number as u64);
         words.extend(numbers);
-        let Margins { slack, unit, middle } = margins(gpu, (a, b));
-        words.extend([slack, unit, middle].map(f64::to_bits));
+        words.extend(margins(gpu, (a, b)).words());
         words.resize(words.len().next_multiple_of(16), 0);
         squares += a.rows() * form.squares((a, b));
     }
@@ -151,6 +150,23 @@ fn squares_of(maps: &[Map], form: Form) -> Vec<(usize, [u64; 3])> {
     all
 }
 
+/// What Gram matrices tell, in parts, as the kernels write it: three planes of pairs.
+pub(super) struct Parts {
+    numbers: Numbers,
+    /// Parts, and so pairs of a plane.
+    pub(super) plane: usize,
+}
+
+impl Parts {
+    pub(super) fn new(gpu: &'static Gpu, plane: usize) -> Self {
+        Self { numbers: Numbers::new(gpu, 6 * plane), plane }
+    }
+
+    pub(super) fn at(&self) -> u64 {
+        self.numbers.at()
+    }
+}
+
 /// Which squares each cluster makes, so that all have as much to do: where each one's begin, and the squares.
 fn shares(maps: &[Map], form: Form, clusters: usize) -> [Vec<u64>; 2] {
     let mut loads: BinaryHeap<Reverse<(usize, usize)>> = (0..clusters).map(|cluster| Reverse((0, cluster))).collect();
@@ -167,21 +183,21 @@ fn shares(maps: &[Map], form: Form, clusters: usize) -> [Vec<u64>; 2] {
     [std::iter::once(0).chain(ends).collect(), lists.concat()]
 }
 
-/// The sums of products and of sizes, map by map, in each example by example.
-fn parts(gpu: &'static Gpu, maps: &[Map], form: Form, table: &Buffer, squares: usize) -> Numbers {
+/// What the matrices tell, map by map, in each example by example.
+fn parts(gpu: &'static Gpu, maps: &[Map], form: Form, table: &Buffer, squares: usize) -> Parts {
     let clusters = (gpu.multiprocessors * form.fit / form.cluster).clamp(1, squares);
     let blocks = clusters * form.cluster;
-    let parts = Numbers::new(gpu, 2 * squares * form.parts());
+    let parts = Parts::new(gpu, squares * form.parts());
     let aside = Buffer::of(gpu, 2 * blocks * THREADS * form.numbers);
     let [starts, items] = shares(maps, form, clusters).map(|list| gpu.constant(&list));
     let grid = Grid { shared: form.shared as u32, ..Grid::blocks(blocks, 1, form.threads as u32) };
-    let list = arguments![table, &*starts, &*items, &aside, parts.at()];
+    let list = arguments![table, &*starts, &*items, &aside, parts.at(), parts.plane];
     gpu.launch_variant("grams", &form.defines(maps), grid, list);
     parts
 }
 
 /// The parts of one map, and how many an example has.
-pub(super) fn of_one(gpu: &'static Gpu, map: Map) -> (Numbers, usize) {
+pub(super) fn of_one(gpu: &'static Gpu, map: Map) -> (Parts, usize) {
     let form = Form::of(&[map]);
     let (table, squares) = table(gpu, &[map], form);
     (parts(gpu, &[map], form, &gpu.constant(&table), squares), form.squares(map) * form.parts())
@@ -201,7 +217,7 @@ pub(super) fn squares(gpu: &'static Gpu, maps: &[Map], n: usize) -> Numbers {
     }
     let table = gpu.constant(&table);
     let parts = parts(gpu, maps, form, &table, squares);
-    let list = arguments![&*table, maps.len(), n, parts.at(), out.at()];
+    let list = arguments![&*table, maps.len(), n, parts.at(), parts.plane, out.at()];
     gpu.launch_variant("norms_of_grams", &form.defines(maps), Grid::over(maps.len() * n), list);
     out
 }

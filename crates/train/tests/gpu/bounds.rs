@@ -9,7 +9,7 @@ use engine::{
 const MARGIN: f64 = 1e-5;
 
 /// Tries each example by itself: its weight is a bound over its norm, and the sum over it alone is measured.
-fn try_all(what: &str, left: Left, b: &Tensor, size: usize, device: Device) {
+pub(crate) fn try_all(what: &str, left: Left, b: &Tensor, size: usize, device: Device) {
     let (norms, kept) = each::product_norms_kept(left, b);
     let bound = 0.7312;
     for (i, norm) in norms.iter().map(|n| n.sqrt()).enumerate() {

@@ -79,15 +79,6 @@ fn linear_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, acti
     }
 }
 
-/// Rows of an activation as a factor of a product: of the type that activations have.
-fn factor(gpu: &Gpu, x: &Tensor) -> Tensor {
-    match (Dtype::of_activations(gpu), x.rows_at()) {
-        (Dtype::Bf16, (.., Dtype::F32)) => x.as_dtype(Dtype::Bf16),
-        (Dtype::F32, (.., Dtype::Bf16)) => x.as_dtype(Dtype::F32),
-        _ => x.clone(),
-    }
-}
-
 /// The product with its shift, and rectified or added to a sum, in one go: where the library has a kernel for that and rows are its own kind.
 fn affine(
     gpu: &'static Gpu,
@@ -102,7 +93,7 @@ fn affine(
         return None;
     }
     let y = Tensor::unfilled_as(dtype, x.device(), with_last(x.shape(), o));
-    let (x, w, b) = (factor(gpu, x), w.as_dtype(dtype), b.as_dtype(dtype));
+    let (x, w, b) = (x.rows_as(dtype), w.as_dtype(dtype), b.as_dtype(dtype));
     let (at, row, _) = x.rows_at();
     let sum = sum.map(|sum| sum.as_dtype(dtype));
     let (onto, before) = (sum.is_some(), sum.as_ref().map_or(y.at(), Tensor::at));
@@ -117,7 +108,7 @@ fn times(gpu: &'static Gpu, x: &Tensor, w: &Tensor, turned: bool, [inner, column
         Some(pitch) => Tensor::rows_on(gpu, dtype, shape, pitch),
         None => Tensor::unfilled_as(dtype, x.device(), shape),
     };
-    let (x, w) = (factor(gpu, x), w.as_dtype(dtype));
+    let (x, w) = (x.rows_as(dtype), w.as_dtype(dtype));
     let how = Product::new(gpu, rows, columns, inner);
     let w = Matrix { turned, ..Matrix::of(&w) };
     gpu.blas().product(gpu, Matrix::of(&y), Matrix::of(&x), w, &how);

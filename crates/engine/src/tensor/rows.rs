@@ -36,6 +36,14 @@ impl Tensor {
         }
     }
 
+    /// The type of its numbers, as they lie at [`Tensor::rows_at`].
+    pub(crate) fn rows_dtype(&self) -> Dtype {
+        match &self.data {
+            Storage::Rows(rows) => rows.dtype(),
+            _ => Dtype::F32,
+        }
+    }
+
     /// The address of its numbers one after the other, of the type [`Tensor::dtype`].
     ///
     /// # Panics
@@ -55,17 +63,6 @@ impl Tensor {
         match &self.data {
             Storage::Rows(rows) => (rows.rows().0, rows.rows().1, rows.dtype()),
             _ => (self.address(), self.last(), Dtype::F32),
-        }
-    }
-
-    /// The address of its rows as f32, and how many elements apart they are.
-    ///
-    /// # Panics
-    /// If they are on the host.
-    pub(crate) fn plain_rows_at(&self) -> (u64, usize) {
-        match self.rows_at() {
-            (at, row, Dtype::F32) => (at, row),
-            _ => (self.address(), self.last()),
         }
     }
 
@@ -113,6 +110,11 @@ impl Tensor {
             Some(_) => self.clone(),
             None => panic!("{self:?} is on the host"),
         }
+    }
+
+    /// As [`Tensor::as_dtype`], for operations that ask for [`Tensor::rows_at`]: rows of that type stay as far apart as they are.
+    pub(crate) fn rows_as(&self, dtype: Dtype) -> Self {
+        if self.rows_dtype() == dtype { self.clone() } else { self.as_dtype(dtype) }
     }
 
     /// As f32, one element after the other.

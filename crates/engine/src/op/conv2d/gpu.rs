@@ -3,15 +3,37 @@
 
 use super::super::activation::{Activation, shift_channels};
 use super::super::unfold;
+use super::strips::Strips;
 use super::tensor_cores::Tiles;
 use crate::cuda::blas::{Matrix, Product};
 use crate::cuda::dnn::{Data, Pass, Shape};
 use crate::cuda::{Grid, arguments};
-use crate::{Gpu, Tensor, Window};
+use crate::{Dtype, Gpu, Tensor, Window};
 
 /// The shape of a convolution in cuDNN's words.
 fn shape(input: &[usize], outputs: usize, window: Window) -> Shape {
     Shape { n: input[0], input: [input[1], input[2], input[3]], outputs, window }
+}
+
+/// Our own kernel for a shape.
+enum Own {
+    Strips(Strips),
+    Tiles(Tiles),
+}
+
+impl Own {
+    /// The faster of those that fit.
+    fn of(gpu: &Gpu, shape: Shape, activation: Option<Activation>) -> Option<Self> {
+        let strips = Strips::of(gpu, shape, activation).map(Own::Strips);
+        strips.or_else(|| Tiles::of(gpu, shape, activation).map(Own::Tiles))
+    }
+
+    fn run(&self, gpu: &'static Gpu, data: Data, shift: Option<&Tensor>, turned: bool) {
+        match self {
+            Own::Strips(strips) => strips.run(gpu, data, shift, turned),
+            Own::Tiles(tiles) => tiles.run(gpu, data, shift, turned),
+        }
+    }
 }
 
 /// See [`super::conv2d_then`].
@@ -24,7 +46,8 @@ pub(super) fn forward(
     activation: Option<Activation>,
 ) -> Tensor {
     let (n, o, (oh, ow)) = (x.rows(), w.rows(), window.fit(x.shape()[2], x.shape()[3]));
-    let mut y = Tensor::unfilled_on(x.device(), [n, o, oh, ow]);
+    let dtype = Dtype::of_activations(gpu);
+    let mut y = Tensor::unfilled_as(dtype, x.device(), [n, o, oh, ow]);
     if y.is_empty() {
         return y;
     }
@@ -32,24 +55,33 @@ pub(super) fn forward(
         y.clear();
         return shift_channels(gpu, y, b, activation);
     }
-    let shape = shape(x.shape(), o, window);
-    let data = Data { x: x.address(), w: w.address(), y: y.address_mut() };
-    if let Some(tiles) = Tiles::of(gpu, shape, activation) {
-        let theirs = || gpu.dnn().map_or(f32::INFINITY, |dnn| dnn.time(gpu, shape, Pass::Forward, data));
-        if gpu.prefers((shape, false), || tiles.run(gpu, data, b, false), theirs) {
-            tiles.run(gpu, data, b, false);
-            return y;
-        }
+    let (x, shape) = (x.as_dtype(dtype), shape(x.shape(), o, window));
+    let data = |w: &Tensor| Data { x: x.at(), w: w.at(), y: y.at() };
+    // cuDNN has its weights of the images' type.
+    let theirs =
+        || gpu.dnn().map_or(f32::INFINITY, |dnn| dnn.time(gpu, shape, Pass::Forward, data(&w.as_dtype(dtype))));
+    if let Some(own) = Own::of(gpu, shape, activation)
+        && gpu.prefers((shape, false), || own.run(gpu, data(w), b, false), theirs)
+    {
+        own.run(gpu, data(w), b, false);
+        return y;
     }
-    match gpu.dnn() {
-        Some(dnn) => dnn.run(gpu, shape, Pass::Forward, data),
-        None => unfold::each_part(gpu, x, window, |first, images, cols, [d, t]| {
-            let out = Matrix::new(y.address() + (4 * first * o * t) as u64, t).every(o * t);
-            let how = Product { batch: images, ..Product::new(gpu, o, t, d) };
-            gpu.blas().product(gpu, out, Matrix::new(w.address(), d), Matrix::new(cols, t).every(d * t), &how);
-        }),
+    match gpu.dnn().filter(|_| theirs().is_finite()) {
+        Some(dnn) => dnn.run(gpu, shape, Pass::Forward, data(&w.as_dtype(dtype))),
+        None => y = unfolded(gpu, &x, w, window, y.shape()).as_dtype(dtype),
     }
     shift_channels(gpu, y, b, activation)
+}
+
+/// By products with unfolded images, of f32.
+fn unfolded(gpu: &'static Gpu, x: &Tensor, w: &Tensor, window: Window, output: &[usize]) -> Tensor {
+    let (y, o) = (Tensor::unfilled_on(x.device(), output), w.rows());
+    unfold::each_part(gpu, x, window, |first, images, cols, [d, t]| {
+        let out = Matrix::new(y.address() + (4 * first * o * t) as u64, t).every(o * t);
+        let how = Product { batch: images, ..Product::new(gpu, o, t, d) };
+        gpu.blas().product(gpu, out, Matrix::new(w.address(), d), Matrix::new(cols, t).every(d * t), &how);
+    });
+    y
 }
 
 /// The convolution that the input gradient of one with stride 1 is (see [`super::turn_round`]).
@@ -70,36 +102,48 @@ fn turned_weights(gpu: &'static Gpu, w: &Tensor) -> Tensor {
 
 /// See [`super::conv2d_backward`].
 pub(super) fn backward(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, input: &[usize], window: Window) -> Tensor {
-    let mut dx = Tensor::unfilled_on(dy.device(), input);
+    let dtype = Dtype::of_activations(gpu);
+    let mut dx = Tensor::unfilled_as(dtype, dy.device(), input);
     if dy.is_empty() || dx.is_empty() {
         dx.clear();
         return dx;
     }
-    let data = Data { x: dx.address_mut(), w: w.address(), y: dy.address() };
+    let dy = dy.as_dtype(dtype);
     let (straight, turned) = (shape(input, w.rows(), window), turned_shape(input, w.rows(), window));
     // The turned convolution leads from dy to dx.
-    let back = |weights: &Tensor| Data { x: data.y, w: weights.address(), y: data.x };
-    let by_dnn = |run: bool| by_dnn(gpu, (straight, data), turned.map(|shape| (shape, turned_weights(gpu, w))), run);
-    if let Some((shape, tiles)) = turned.and_then(|shape| Some((shape, Tiles::of(gpu, shape, None)?))) {
-        let ours = || tiles.run(gpu, back(w), None, true);
+    let back = |weights: &Tensor| Data { x: dy.at(), w: weights.at(), y: dx.at() };
+    let by_dnn = |run: bool| {
+        let (rounded, turned) =
+            (w.as_dtype(dtype), turned.map(|shape| (shape, turned_weights(gpu, w).as_dtype(dtype))));
+        by_dnn(gpu, (straight, Data { x: dx.at(), w: rounded.at(), y: dy.at() }), turned, run)
+    };
+    if let Some((shape, own)) = turned.and_then(|shape| Some((shape, Own::of(gpu, shape, None)?))) {
+        let ours = || own.run(gpu, back(w), None, true);
         if gpu.prefers((shape, true), ours, || by_dnn(false).unwrap_or(f32::INFINITY)) {
             ours();
             return dx;
         }
     }
     if by_dnn(true).is_none() {
-        unfold::fold_parts(gpu, &dx, window, |first, images, cols, [d, t]| {
-            let o = w.rows();
-            let from = Matrix::new(dy.address() + (4 * first * o * t) as u64, t).every(o * t);
-            let how = Product { batch: images, ..Product::new(gpu, d, t, o) };
-            gpu.blas().product(gpu, Matrix::new(cols, t).every(d * t), Matrix::new(w.address(), d).t(), from, &how);
-        });
+        return folded(gpu, &dy, w, input, window).as_dtype(dtype);
     }
     dx
 }
 
+/// By products that are folded, of f32.
+fn folded(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, input: &[usize], window: Window) -> Tensor {
+    let dx = Tensor::unfilled_on(dy.device(), input);
+    unfold::fold_parts(gpu, &dx, window, |first, images, cols, [d, t]| {
+        let o = w.rows();
+        let from = Matrix::new(dy.address() + (4 * first * o * t) as u64, t).every(o * t);
+        let how = Product { batch: images, ..Product::new(gpu, d, t, o) };
+        gpu.blas().product(gpu, Matrix::new(cols, t).every(d * t), Matrix::new(w.address(), d).t(), from, &how);
+    });
+    dx
+}
+
 /// The time of cuDNN's input gradient, straight or as a turned convolution, whichever is faster, and that carried out if it is
-/// to `run`; none without cuDNN.
+/// to `run`; none where cuDNN has neither.
 fn by_dnn(gpu: &'static Gpu, (shape, data): (Shape, Data), turned: Option<(Shape, Tensor)>, run: bool) -> Option<f32> {
     let dnn = gpu.dnn()?;
     let time = dnn.time(gpu, shape, Pass::Input, data);
@@ -113,8 +157,8 @@ fn by_dnn(gpu: &'static Gpu, (shape, data): (Shape, Data), turned: Option<(Shape
             return Some(other);
         }
     }
-    if run {
+    if run && time.is_finite() {
         dnn.run(gpu, shape, Pass::Input, data);
     }
-    Some(time)
+    Some(time).filter(|time| time.is_finite())
 }

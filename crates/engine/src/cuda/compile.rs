@@ -195,6 +195,7 @@ mod tests {
         ("attention", "HEAD=30 WIDTH=32 CAUSAL=0 PRECISION=1 WARPGROUPS=0"),
         ("attention", "HEAD=128 WIDTH=128 CAUSAL=1 PRECISION=1 WARPGROUPS=0"),
         ("attention", "HEAD=64 WIDTH=64 CAUSAL=1 PRECISION=1 WARPGROUPS=1 NUMBER=bf16"),
+        ("attention", "HEAD=32 WIDTH=32 CAUSAL=0 PRECISION=1 WARPGROUPS=1 NUMBER=bf16"),
         ("attention", "HEAD=81 WIDTH=96 CAUSAL=0 PRECISION=1 WARPGROUPS=1 NUMBER=bf16"),
         (
             "convolution",

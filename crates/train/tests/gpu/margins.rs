@@ -77,8 +77,8 @@ fn cut_off(precision: Precision) {
         // 2^-12, 2^-12.5 and 2^-13 times a little less than 1.
         for small in [2.432_346e-4, 1.726_15e-4, 1.216_173e-4] {
             for both in [false, true] {
-                let sign = |position: usize| if position % 2 == 0 { 1.0f32 } else { -1.0 };
-                let a = rows([1, t, d], |s, j, _| if j % 4096 == 0 { 1.0 } else { sign(s) * small });
+                let sign = |position: usize| if position.is_multiple_of(2) { 1.0f32 } else { -1.0 };
+                let a = rows([1, t, d], |s, j, _| if j.is_multiple_of(4096) { 1.0 } else { sign(s) * small });
                 let b = rows([1, t, p], |s, j, _| match (both, j % 4096) {
                     (true, 1..) => small,
                     (false, 1..) => 0.0,
@@ -123,8 +123,8 @@ fn weighed_factors_between_two_numbers() {
             let (up, mut most) = (129.0 / 128.0, 0f64);
             for (kind, number) in [
                 ("up", &(|_: usize| up) as &dyn Fn(usize) -> f32),
-                ("apart", &|s| if s % 2 == 0 { up } else { -1.0 }),
-                ("apart, few", &|s| if s % 8 == 0 { 1.0 } else { -up / 8.0 }),
+                ("apart", &|s| if s.is_multiple_of(2) { up } else { -1.0 }),
+                ("apart, few", &|s| if s.is_multiple_of(8) { 1.0 } else { -up / 8.0 }),
             ] {
                 // Whichever is weighed.
                 let plain = |width| rows([2, t, width], |_, _, x| x.signum());

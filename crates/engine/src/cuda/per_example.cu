@@ -28,54 +28,34 @@ KERNEL sum_parts(const double* parts, double* out, i64 n, int pieces) {
     out[i] = sum;
 }
 
-// Per example and piece of rows of the Gram matrices `left` and `right` `[n, t, t]`: what they tell, of elements on the diagonals that count as
-// `floor` at least. They are symmetric: what is below the diagonal counts twice. A warp takes a row.
-template <bool ALL>
-__device__ __forceinline__ void parts_of_grams(const float* left, const float* right, double2* parts, int t, double floor, i64 plane) {
+// Per example and piece of rows of the Gram matrices `left` and `right` `[n, t, t]`: what they tell. They are symmetric: what is below the
+// diagonal counts twice. A warp takes a row.
+KERNEL gram_parts(const float* left, const float* right, double2* parts, int t) {
     int lane = threadIdx.x & 31, warps = blockDim.x >> 5, step = gridDim.y * warps;
     Gram gram = {};
+    auto add = [&](double x, double y, double times) {
+        gram.sum += times * (x * y), gram.squares_a += times * (x * x), gram.squares_b += times * (y * y);
+    };
     for (int row = blockIdx.y * warps + (threadIdx.x >> 5); row < t; row += step) {
         i64 first = ((i64)blockIdx.x * t + row) * t;
         const float *x = left + first, *y = right + first;
-        auto pair = [&](double x, double y, double times) {
-            gram.sum += times * (x * y);
-            if (ALL) gram.squares_a += times * (x * x), gram.squares_b += times * (y * y);
-        };
         int whole = t % 4 == 0 ? row / 4 * 4 : 0;
-        float4 v, w;
         for (int k = 4 * lane; k < whole; k += 128) {
-            v = *(const float4*)(x + k), w = *(const float4*)(y + k);
-            if (ALL) {
-                pair(v.x, w.x, 2.0), pair(v.y, w.y, 2.0), pair(v.z, w.z, 2.0), pair(v.w, w.w, 2.0);
-                continue;
-            }
-            gram.sum += 2.0 * (((double)v.x * w.x + (double)v.y * w.y) + ((double)v.z * w.z + (double)v.w * w.w));
+            float4 v = load4(x + k), w = load4(y + k);
+            add(v.x, w.x, 2.0), add(v.y, w.y, 2.0), add(v.z, w.z, 2.0), add(v.w, w.w, 2.0);
         }
-        for (int k = whole + lane; k < row; k += 32) pair(x[k], y[k], 2.0);
-        if (lane == 0) {
-            double a = fmax((double)x[row], floor), b = fmax((double)y[row], floor);
-            pair(x[row], y[row], 1.0), gram.size += sqrt(a * b), gram.trace_a += a, gram.trace_b += b;
-        }
+        for (int k = whole + lane; k < row; k += 32) add(x[k], y[k], 2.0);
+        if (lane == 0) add(x[row], y[row], 1.0), add_diagonal(gram, x[row], y[row]);
     }
-    gram.sum = block_sum(gram.sum), gram.size = block_sum(gram.size);
-    if (ALL) {
-        gram.squares_a = block_sum(gram.squares_a), gram.squares_b = block_sum(gram.squares_b);
-        gram.trace_a = block_sum(gram.trace_a), gram.trace_b = block_sum(gram.trace_b);
-    }
-    if (threadIdx.x == 0) put_part(gram, parts + (i64)blockIdx.x * gridDim.y + blockIdx.y, plane, ALL);
-}
-KERNEL gram_parts(const float* left, const float* right, double2* parts, int t) {
-    parts_of_grams<false>(left, right, parts, t, 0.0, 0);
-}
-KERNEL all_gram_parts(const float* left, const float* right, double2* parts, int t, double floor, i64 plane) {
-    parts_of_grams<true>(left, right, parts, t, floor, plane);
+    gram = gathered(gram, [](double x) { return block_sum(x); });
+    if (threadIdx.x == 0) put_part(gram, parts + 3 * ((i64)blockIdx.x * gridDim.y + blockIdx.y));
 }
 // Squared upper bounds of norms, from `pieces` parts each.
-KERNEL gram_norms(const double2* parts, double* out, i64 n, int pieces, i64 plane, const Margins* margins) {
+KERNEL gram_norms(const double2* parts, double* out, i64 n, int pieces, const Margins* margins) {
     i64 i = THREAD;
     if (i >= n) return;
     Gram gram = {};
-    for (int k = 0; k < pieces; ++k) add_part(gram, parts + i * pieces + k, plane, margins->share != 0.0);
+    for (int k = 0; k < pieces; ++k) add_part(gram, parts + 3 * (i * pieces + k));
     double norm = gram_norm(*margins, gram);
     out[i] = norm * norm;
 }
@@ -96,14 +76,15 @@ KERNEL tied_parts(const float* cross, const number* r, const number* e, const u3
 }
 // As `gram_norms`, from the parts of the product, of the cross terms and the scattered squares, by sizes alone. What is scattered is not
 // rounded in the sum, but was in the cross terms.
-KERNEL tied_norms(const double* grams, const double* crosses, const double* scattered, double* out, i64 n, int pieces, const Margins* margins) {
-    double slack = margins->slack, unit = margins->unit + margins->share, middle = margins->middle;
+KERNEL tied_norms(const double2* grams, const double* crosses, const double* scattered, double* out, i64 n, int pieces, const Margins* margins) {
     i64 i = THREAD;
     if (i >= n) return;
-    double sum = crosses[2 * i] + scattered[i], size = 0.0;
-    for (int k = 0; k < pieces; ++k) sum += grams[2 * (i * pieces + k)], size += grams[2 * (i * pieces + k) + 1];
-    double all = size + crosses[2 * i + 1], square = sum + slack * all * all;
-    double norm = middle * sqrt(square < 0.0 ? 0.0 : square) + unit * all + (middle - 1.0) * sqrt(scattered[i]);
+    Gram gram = {};
+    for (int k = 0; k < pieces; ++k) add_part(gram, grams + 3 * (i * pieces + k));
+    const Margins& m = *margins;
+    double all = gram.size + crosses[2 * i + 1], square = gram.sum + crosses[2 * i] + scattered[i] + m.slack * all * all;
+    double norm = m.middle * sqrt(square < 0.0 ? 0.0 : square) + (m.share_a + m.share_b + m.unit) * all;
+    norm += (m.middle - 1.0) * sqrt(scattered[i]);
     out[i] = norm * norm;
 }
 

@@ -39,7 +39,7 @@ macro_rules! programs {
 pub(crate) const PROGRAMS: &[Program] = programs![
     "activation",
     "attention",
-    "convolution": "pixels",
+    "convolution": "curves" "pixels",
     "cross_entropy",
     "elementwise",
     "embedding",
@@ -64,7 +64,7 @@ pub(crate) const PROGRAMS: &[Program] = programs![
     "standardise",
     "stencil_norms": "pixels" "stencil",
     "stencil_sum": "pixels" "stencil",
-    "strips": "pixels" "warpgroup" "octets",
+    "strips": "curves" "pixels" "warpgroup" "octets",
     "sum_of_parts",
     "unfold",
 ];

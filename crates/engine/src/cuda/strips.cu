@@ -2,19 +2,11 @@
 //
 // Images are in shared memory as octets.cuh has them. A strip is eight columns of ROWS rows; a warpgroup makes 64 outputs of all
 // strips of ROWS rows of IMAGES images. The inner dimension is taps by channels, OCTETS times eight of them at a time; weights (to
-// nearest) come from the caches. Sums are f32. OUT_H is a multiple of ROWS: 4, 8 or 16. ACTIVATION: 0 none, 1 max(x, 0), 2 tanh.
+// nearest) come from the caches. Sums are f32. OUT_H is a multiple of ROWS: 4, 8 or 16.
 //
 // UP = 2: the input gradient of a convolution with stride 2, of CELLS_H by CELLS_W weights and borders BORDER_H, BORDER_W. A position
 // makes UP by UP pixels, and each weight goes into one of them; the window (KH, KW, PH, PW) is what a position sees, and x are
 // the output's gradients.
-
-#if ACTIVATION == 1
-__device__ __forceinline__ float activation(float x) { return x < 0.0f ? 0.0f : x; }
-#elif ACTIVATION == 2
-__device__ __forceinline__ float activation(float x) { return tanhf(x); }
-#else
-__device__ __forceinline__ float activation(float x) { return x; }
-#endif
 
 #ifndef UP
 #define UP 1

@@ -96,8 +96,9 @@ impl Strips {
             THREADS / 32,
             defines(activation, dtype)
         );
-        // A warpgroup makes 64 outputs, and for few channels most of its work would be for none.
-        let fits = dtype == Dtype::Bf16 && gpu.has_warpgroups() && o > 16 && whole.cells() <= CELLS;
+        // A warpgroup makes 64 outputs, and for few channels most of its work would be for none; but who else takes strides?
+        let enough = o > OUTPUTS / 2 || up > 1;
+        let fits = dtype == Dtype::Bf16 && gpu.has_warpgroups() && enough && whole.cells() <= CELLS;
         (fits && ow.is_multiple_of(8) && shared <= SHARED).then(|| Self {
             defines,
             n,

@@ -1,4 +1,4 @@
-//! Convolutions by cuDNN, where it is installed, of numbers of the type that activations have.
+//! Convolutions by cuDNN, where it is installed.
 //!
 //! The first convolution of each shape is tried with every algorithm; the fastest that gives the same bits each time is
 //! remembered, or the fastest at all where there is none.
@@ -20,9 +20,10 @@ const WORKSPACE: usize = 256 << 20;
 /// Algorithms of a kind that are tried.
 const TRIED: usize = 10;
 
-/// `n` images of `input` channels, height and width, and `outputs` channels.
+/// `n` images of `input` channels, height and width, and `outputs` channels, all numbers of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Shape {
+    pub(crate) dtype: Dtype,
     pub(crate) n: usize,
     pub(crate) input: [usize; 3],
     pub(crate) outputs: usize,
@@ -38,7 +39,7 @@ pub(crate) enum Pass {
     Input,
 }
 
-/// The addresses of inputs `x` (or `dx`), weights `w` and outputs `y` (or `dy`), all of the type that activations have.
+/// The addresses of inputs `x` (or `dx`), weights `w` and outputs `y` (or `dy`), all of the shape's type.
 #[derive(Clone, Copy)]
 pub(crate) struct Data {
     pub(crate) x: u64,
@@ -89,8 +90,8 @@ struct Descriptors {
 unsafe impl Send for Descriptors {}
 
 impl Descriptors {
-    fn new(shape: Shape, dtype: Dtype, math: sys::cudnnMathType_t) -> Result<Self, CudnnError> {
-        let Shape { n, input: [c, h, w], outputs, window } = shape;
+    fn new(shape: Shape, math: sys::cudnnMathType_t) -> Result<Self, CudnnError> {
+        let Shape { dtype, n, input: [c, h, w], outputs, window } = shape;
         let (oh, ow) = window.fit(h, w);
         let Window { kernel: [kh, kw], stride: [sh, sw], padding: [ph, pw] } = window;
         let ints = |sizes: [usize; 4]| sizes.map(|size| size as i32);
@@ -140,9 +141,10 @@ impl Dnn {
             let Shape { input: [c, h, w], outputs, window, .. } = shape;
             format!("{pass:?} {c}x{h}x{w} to {outputs}, {window:?}, algorithm {} {:?}", choice.algorithm, choice.math)
         };
-        let Shape { n, input: [c, h, w], outputs, window: Window { kernel, stride, padding } } = shape;
+        let Shape { dtype, n, input: [c, h, w], outputs, window: Window { kernel, stride, padding } } = shape;
         let sizes =
-            [3, pass as usize, choice.algorithm as usize, choice.math as usize, n, c, h, w, outputs].into_iter();
+            [3, pass as usize, choice.algorithm as usize, choice.math as usize, dtype as usize, n, c, h, w, outputs]
+                .into_iter();
         let sizes = sizes.chain(kernel).chain(stride).chain(padding).map(|x| x as u64);
         let words = sizes.chain([data.x, data.w, data.y, workspace]);
         let handle = Handle(self.handle);
@@ -176,7 +178,7 @@ impl Dnn {
             Precision::F32 => sys::cudnnMathType_t::CUDNN_FMA_MATH,
             Precision::Tf32 | Precision::Bf16 => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
         };
-        let descriptors = Descriptors::new(shape, Dtype::of_activations(gpu), math)?;
+        let descriptors = Descriptors::new(shape, math)?;
         let choice = self.search(gpu, &descriptors, shape, pass, data)?;
         // SAFETY: the descriptor is alive and not yet shared.
         unsafe { sys::cudnnSetConvolutionMathType(descriptors.convolution, choice.math).result()? };
@@ -193,10 +195,10 @@ impl Dnn {
         pass: Pass,
         data: Data,
     ) -> Result<Choice, CudnnError> {
-        let Shape { n, input: [c, h, w], outputs, window } = shape;
+        let Shape { dtype, n, input: [c, h, w], outputs, window } = shape;
         let (oh, ow) = window.fit(h, w);
         let sizes = [n * outputs * oh * ow, n * c * h * w];
-        let result = Buffer::new(gpu, sizes[pass as usize] * Dtype::of_activations(gpu).bytes());
+        let result = Buffer::new(gpu, sizes[pass as usize] * dtype.bytes());
         let workspace = Buffer::new(gpu, WORKSPACE);
         // What was held back may still need the memory that is written to now.
         gpu.settle();

@@ -11,8 +11,8 @@ use crate::cuda::{Grid, arguments};
 use crate::{Dtype, Gpu, Tensor, Window};
 
 /// The shape of a convolution in cuDNN's words.
-fn shape(input: &[usize], outputs: usize, window: Window) -> Shape {
-    Shape { n: input[0], input: [input[1], input[2], input[3]], outputs, window }
+fn shape(dtype: Dtype, input: &[usize], outputs: usize, window: Window) -> Shape {
+    Shape { dtype, n: input[0], input: [input[1], input[2], input[3]], outputs, window }
 }
 
 /// Our own kernel for a shape.
@@ -55,7 +55,7 @@ pub(super) fn forward(
         y.clear();
         return shift_channels(gpu, y, b, activation);
     }
-    let (x, shape) = (x.as_dtype(dtype), shape(x.shape(), o, window));
+    let (x, shape) = (x.as_dtype(dtype), shape(dtype, x.shape(), o, window));
     let data = |w: &Tensor| Data { x: x.at(), w: w.at(), y: y.at() };
     // cuDNN has its weights of the images' type.
     let theirs =
@@ -85,11 +85,12 @@ fn unfolded(gpu: &'static Gpu, x: &Tensor, w: &Tensor, window: Window, output: &
 }
 
 /// The convolution that the input gradient of one with stride 1 is (see [`super::turn_round`]).
-fn turned_shape(input: &[usize], outputs: usize, window: Window) -> Option<Shape> {
-    let (Window { kernel: [kh, kw], padding: [ph, pw], stride }, (oh, ow)) = (window, window.fit(input[2], input[3]));
+fn turned_shape(shape: Shape) -> Option<Shape> {
+    let Shape { input: [c, h, w], outputs, window, .. } = shape;
+    let (Window { kernel: [kh, kw], padding: [ph, pw], stride }, (oh, ow)) = (window, window.fit(h, w));
     let turned = || Window { kernel: [kh, kw], stride, padding: [kh - 1 - ph, kw - 1 - pw] };
     let fits = stride == [1, 1] && ph < kh && pw < kw;
-    fits.then(|| Shape { n: input[0], input: [outputs, oh, ow], outputs: input[1], window: turned() })
+    fits.then(|| Shape { input: [outputs, oh, ow], outputs: c, window: turned(), ..shape })
 }
 
 /// Its weights.
@@ -108,26 +109,27 @@ pub(super) fn backward(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, input: &[usiz
         dx.clear();
         return dx;
     }
-    let dy = dy.as_dtype(dtype);
-    let (straight, turned) = (shape(input, w.rows(), window), turned_shape(input, w.rows(), window));
-    // The turned convolution leads from dy to dx.
-    let back = |weights: &Tensor| Data { x: dy.at(), w: weights.at(), y: dx.at() };
-    let by_dnn = |run: bool| {
-        let (rounded, turned) =
-            (w.as_dtype(dtype), turned.map(|shape| (shape, turned_weights(gpu, w).as_dtype(dtype))));
-        by_dnn(gpu, (straight, Data { x: dx.at(), w: rounded.at(), y: dy.at() }), turned, run)
+    let straight = shape(dtype, input, w.rows(), window);
+    let own = match turned_shape(straight) {
+        Some(turned) => Own::of(gpu, turned, None),
+        None => Strips::of_gradient(gpu, straight).map(Own::Strips),
     };
-    if let Some((shape, own)) = turned.and_then(|shape| Some((shape, Own::of(gpu, shape, None)?))) {
-        let ours = || own.run(gpu, back(w), None, true);
-        if gpu.prefers((shape, true), ours, || by_dnn(false).unwrap_or(f32::INFINITY)) {
+    if let Some(own) = own {
+        let from = dy.as_dtype(dtype);
+        let ours = || own.run(gpu, Data { x: from.at(), w: w.at(), y: dx.at() }, None, true);
+        if gpu.prefers((straight, true), ours, || by_dnn(gpu, straight, dy, w, None).unwrap_or(f32::INFINITY)) {
             ours();
             return dx;
         }
     }
-    if by_dnn(true).is_none() {
-        return folded(gpu, &dy, w, input, window).as_dtype(dtype);
+    // With strides cuDNN's kernels for bf16 take a hundred times as long as those for f32.
+    let made =
+        if dtype == Dtype::F32 || window.stride == [1, 1] { dx } else { Tensor::unfilled_on(dx.device(), input) };
+    let straight = Shape { dtype: made.dtype(), ..straight };
+    match by_dnn(gpu, straight, dy, w, Some(&made)) {
+        Some(_) => made.as_dtype(dtype),
+        None => folded(gpu, dy, w, input, window).as_dtype(dtype),
     }
-    dx
 }
 
 /// By products that are folded, of f32.
@@ -142,22 +144,27 @@ fn folded(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, input: &[usize], window: W
     dx
 }
 
-/// The time of cuDNN's input gradient, straight or as a turned convolution, whichever is faster, and that carried out if it is
-/// to `run`; none where cuDNN has neither.
-fn by_dnn(gpu: &'static Gpu, (shape, data): (Shape, Data), turned: Option<(Shape, Tensor)>, run: bool) -> Option<f32> {
-    let dnn = gpu.dnn()?;
+/// The time of cuDNN's input gradient, straight or as a turned convolution, whichever is faster, and that carried out if there is
+/// somewhere to write `to`; none where cuDNN has neither.
+fn by_dnn(gpu: &'static Gpu, shape: Shape, dy: &Tensor, w: &Tensor, to: Option<&Tensor>) -> Option<f32> {
+    let (dnn, dtype) = (gpu.dnn()?, shape.dtype);
+    let (dy, rounded) = (dy.as_dtype(dtype), w.as_dtype(dtype));
+    let dx = to.cloned().unwrap_or_else(|| {
+        let (n, [c, h, w]) = (shape.n, shape.input);
+        Tensor::unfilled_as(dtype, dy.device(), [n, c, h, w])
+    });
+    let data = Data { x: dx.at(), w: rounded.at(), y: dy.at() };
     let time = dnn.time(gpu, shape, Pass::Input, data);
-    if let Some((shape, weights)) = turned {
-        let forward = Data { x: data.y, w: weights.address(), y: data.x };
-        let other = dnn.time(gpu, shape, Pass::Forward, forward);
+    if let Some(turned) = turned_shape(shape) {
+        let weights = turned_weights(gpu, w).as_dtype(dtype);
+        let forward = Data { x: data.y, w: weights.at(), y: data.x };
+        let other = dnn.time(gpu, turned, Pass::Forward, forward);
         if other < time {
-            if run {
-                dnn.run(gpu, shape, Pass::Forward, forward);
-            }
+            to.into_iter().for_each(|_| dnn.run(gpu, turned, Pass::Forward, forward));
             return Some(other);
         }
     }
-    if run && time.is_finite() {
+    if to.is_some() && time.is_finite() {
         dnn.run(gpu, shape, Pass::Input, data);
     }
     Some(time).filter(|time| time.is_finite())

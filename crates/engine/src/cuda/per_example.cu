@@ -120,6 +120,24 @@ KERNEL sum_few_rows(const number* g, const float* weights, float* out, int n, i6
     }
     out[column % (p / taps) * taps + column / (p / taps)] += sum;
 }
+// The same for many gradients, a block for some columns of one.
+struct Piece {
+    const float *g, *weights;
+    float* out;
+    u32 n, columns;
+    i64 p;
+};
+KERNEL sum_pieces(const Piece* __restrict__ pieces) {
+    Piece piece = pieces[blockIdx.x];
+    if (threadIdx.x >= piece.columns) return;
+    float sum = 0.0f;
+#pragma unroll 8
+    for (int i = 0; i < piece.n; ++i) {
+        float w = piece.weights[i], x = piece.g[i * piece.p + threadIdx.x];
+        sum += w != 0.0f ? w * x : 0.0f;
+    }
+    piece.out[threadIdx.x] += sum;
+}
 // Each of `n` rows `[taps, len]` as `[len, taps]`.
 KERNEL taps_last(const float* x, float* y, i64 n, i64 len, int taps) {
     i64 at = THREAD, row = at / (len * taps), k = at % (len * taps);

@@ -80,6 +80,27 @@ pub(super) fn rows_sum(gpu: &'static Gpu, g: &Tensor, weights: u64, out: u64, ta
     gpu.launch_as(g.dtype(), kernel, grid, arguments![g.at(), weights, out, n, p, taps]);
 }
 
+/// See [`super::rows_sums`]: those of few rows in one launch, whose blocks are told of their columns by a table.
+pub(super) fn rows_sums(gpu: &'static Gpu, all: &[(&Tensor, &Tensor, usize)], out: u64) {
+    let mut pieces = Vec::new();
+    for (g, weights, first) in all {
+        let ((n, p), to) = ((g.rows(), g.row_len()), out + 4 * *first as u64);
+        if n > FEW || g.dtype() != Dtype::F32 {
+            rows_sum(gpu, g, weights.address(), to, 1);
+            continue;
+        }
+        for column in (0..p).step_by(THREADS as usize) {
+            let (columns, skipped) = ((p - column).min(THREADS as usize), 4 * column as u64);
+            let size = n as u64 | (columns as u64) << 32;
+            pieces.extend([g.at() + skipped, weights.address(), to + skipped, size, p as u64]);
+        }
+    }
+    if !pieces.is_empty() {
+        let table = gpu.constant(&pieces);
+        gpu.launch("sum_pieces", Grid::blocks(pieces.len() / 5, 1, THREADS), arguments![&*table]);
+    }
+}
+
 /// Each of `n` rows `[taps, len]` at `x` as `[len, taps]`, to `y`.
 pub(super) fn taps_last(gpu: &'static Gpu, x: u64, y: u64, [n, len, taps]: [usize; 3]) {
     gpu.launch("taps_last", Grid::over(n * len * taps), arguments![x, y, n, len, taps]);

@@ -7,7 +7,7 @@ KERNEL relu_backward(const number* y, const number* dy, number* dx, i64 n) {
     map2(y, dy, dx, n, [](float y, float dy) { return y <= 0.0f ? 0.0f : dy; });
 }
 KERNEL tanh_forward(const number* x, number* y, i64 n) {
-    map1(x, y, n, [](float x) { return tanhf(x); });
+    map1(x, y, n, [](float x) { return tanh_of(x); });
 }
 KERNEL tanh_backward(const number* y, const number* dy, number* dx, i64 n) {
     map2(y, dy, dx, n, [](float y, float dy) { return dy * (1.0f - y * y); });
@@ -17,24 +17,53 @@ KERNEL tanh_backward(const number* y, const number* dy, number* dx, i64 n) {
 #define ROOT_HALF 0.70710678f
 #define SCALE 0.79788456f
 #define CUBE 0.044715f
+
+// `Phi(x)` and its derivative. For results that will be rounded, Abramowitz & Stegun's 7.1.26 (1.5e-7), whose exponential is the
+// derivative's.
+struct Normal {
+    float below, density;
+};
+__device__ __forceinline__ Normal normal(float x) {
+    if (!ROUNDED) return {0.5f * (1.0f + erff(x * ROOT_HALF)), 0.5f * SCALE * expf(-0.5f * x * x)};
+    float e = __expf(-0.5f * x * x), t = __fdividef(1.0f, 1.0f + 0.3275911f * ROOT_HALF * fabsf(x));
+    float p = t * (0.254829592f + t * (-0.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+    float beyond = 0.5f * p * e;
+    return {x < 0.0f ? beyond : 1.0f - beyond, 0.5f * SCALE * e};
+}
 KERNEL gelu_erf_forward(const number* x, number* y, i64 n) {
-    map1(x, y, n, [](float x) { return 0.5f * x * (1.0f + erff(x * ROOT_HALF)); });
+    map1(x, y, n, [](float x) { return ROUNDED ? x * normal(x).below : 0.5f * x * (1.0f + erff(x * ROOT_HALF)); });
 }
 KERNEL gelu_erf_backward(const number* x, const number* dy, number* dx, i64 n) {
     map2(x, dy, dx, n, [](float x, float dy) {
-        float density = 0.5f * SCALE * expf(-0.5f * x * x);
-        float slope = fabsf(x) > 20.0f ? 0.0f : x * density;
-        return dy * (0.5f * (1.0f + erff(x * ROOT_HALF)) + slope);
+        Normal at = normal(x);
+        float slope = fabsf(x) > 20.0f ? 0.0f : x * at.density;
+        return dy * (at.below + slope);
     });
 }
+
+// `(1 + tanh u) / 2`, a sigmoid, and `1 - tanh^2 u`, for `u = SCALE (x + CUBE x^3)`. For results that will be rounded, without the
+// cancellation that a rounded tanh would have.
+struct Step {
+    float up, slope;
+};
+__device__ __forceinline__ Step step(float x) {
+    float u = SCALE * (x + CUBE * x * x * x);
+    if (!ROUNDED) {
+        float t = tanhf(u);
+        return {0.5f * (1.0f + t), 1.0f - t * t};
+    }
+    // Beyond 40 it is 0 or 1 to the last bit. A NaN stays one.
+    float e = __expf(-2.0f * (u < -40.0f ? -40.0f : u)), up = __fdividef(1.0f, 1.0f + e);
+    return {up, 4.0f * up * (up * e)};
+}
 KERNEL gelu_tanh_forward(const number* x, number* y, i64 n) {
-    map1(x, y, n, [](float x) { return 0.5f * x * (1.0f + tanhf(SCALE * (x + CUBE * x * x * x))); });
+    map1(x, y, n, [](float x) { return ROUNDED ? x * step(x).up : 0.5f * x * (1.0f + tanhf(SCALE * (x + CUBE * x * x * x))); });
 }
 KERNEL gelu_tanh_backward(const number* x, const number* dy, number* dx, i64 n) {
     map2(x, dy, dx, n, [](float x, float dy) {
-        float t = tanhf(SCALE * (x + CUBE * x * x * x));
-        float slope = 0.5f * x * (1.0f - t * t) * SCALE * (1.0f + 3.0f * CUBE * x * x);
-        return dy * (0.5f * (1.0f + t) + (fabsf(x) > 20.0f ? 0.0f : slope));
+        Step at = step(x);
+        float slope = 0.5f * x * at.slope * SCALE * (1.0f + 3.0f * CUBE * x * x);
+        return dy * (at.up + (fabsf(x) > 20.0f ? 0.0f : slope));
     });
 }
 
@@ -59,8 +88,8 @@ KERNEL silu_backward(const number* x, const number* dy, number* dx, i64 n) {
 KERNEL add_pairs(const number* a, const number* b, number* c, i64 n) {
     map2(a, b, c, n, [](float a, float b) { return a + b; });
 }
-KERNEL multiply_pairs(const number* a, const number* b, number* c, i64 n) {
-    map2(a, b, c, n, [](float a, float b) { return a * b; });
+KERNEL multiply_pairs(const number* a, const number* b, number* c, i64 n, float by) {
+    map2(a, b, c, n, [=](float a, float b) { return a * (b * by); });
 }
 // Rows of `width` from a matrix with rows of one length to one with rows of another.
 KERNEL move_rows(const number* from, number* to, i64 from_row, i64 to_row, int width) {

@@ -73,6 +73,7 @@ pub(super) fn move_rows(gpu: &Gpu, dtype: Dtype, from: (u64, usize), to: (u64, u
 
 /// `n` numbers of bf16 as f32.
 fn widen(gpu: &Gpu, from: u64, to: u64, n: usize) {
+    gpu.count_widened(4 * n);
     gpu.launch("widen", Grid::over(n.div_ceil(8)), arguments![from, to, n]);
 }
 

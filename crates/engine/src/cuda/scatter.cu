@@ -30,7 +30,7 @@ template <class F> __device__ void each_of_id(const u32* ids, i64 from, i64 at, 
 }
 
 // Squared norms of each example's gradient in parts, `[n, t]`: that of the row of each position's id, at its first position.
-KERNEL scatter_norm_parts(const u32* ids, const float* b, double* parts, int t, int d) {
+KERNEL scatter_norm_parts(const u32* ids, const number* b, double* parts, int t, int d) {
     i64 at = blockIdx.x, first = at / t * t;
     if (threadIdx.x == 0) parts[at] = 0.0;
     double square = 0.0;
@@ -49,7 +49,7 @@ KERNEL scatter_norm_parts(const u32* ids, const float* b, double* parts, int t, 
 }
 
 // `out[id] += sum of weights[i] b[i, t]` over all positions of that id. Examples of weight 0 are left out.
-KERNEL scatter_sum(const u32* ids, const float* b, const float* weights, float* out, i64 positions, int t, int d) {
+KERNEL scatter_sum(const u32* ids, const number* b, const float* weights, float* out, i64 positions, int t, int d) {
     i64 at = blockIdx.x;
     for (int column = 0; column < d; column += blockDim.x) {
         int j = column + threadIdx.x;
@@ -68,7 +68,7 @@ KERNEL scatter_sum(const u32* ids, const float* b, const float* weights, float* 
 }
 
 // Every example's gradient multiplied out, into zeros `[n, v, d]`.
-KERNEL scatter_rows(const u32* ids, const float* b, float* rows, int t, int v, int d) {
+KERNEL scatter_rows(const u32* ids, const number* b, float* rows, int t, int v, int d) {
     i64 at = blockIdx.x, first = at / t * t;
     for (int column = 0; column < d; column += blockDim.x) {
         int j = column + threadIdx.x;
@@ -83,7 +83,7 @@ KERNEL scatter_rows(const u32* ids, const float* b, float* rows, int t, int v, i
 }
 
 // `<G_i, direction>`, `[n]`.
-KERNEL scatter_dot(const u32* ids, const float* b, const float* direction, double* out, int t, int d) {
+KERNEL scatter_dot(const u32* ids, const number* b, const float* direction, double* out, int t, int d) {
     i64 first = (i64)blockIdx.x * t;
     double sum = 0.0;
     for (i64 k = threadIdx.x; k < (i64)t * d; k += blockDim.x)

@@ -34,6 +34,14 @@ impl Tensor {
         }
     }
 
+    /// The type of its numbers, as they lie at [`Tensor::rows_at`].
+    pub(crate) fn rows_dtype(&self) -> Dtype {
+        match &self.data {
+            Storage::Rows(rows) => rows.dtype(),
+            _ => Dtype::F32,
+        }
+    }
+
     /// The address of its numbers one after the other, of the type [`Tensor::dtype`].
     ///
     /// # Panics
@@ -56,17 +64,6 @@ impl Tensor {
         }
     }
 
-    /// The address of its rows as f32, and how many elements apart they are.
-    ///
-    /// # Panics
-    /// If they are on the host.
-    pub(crate) fn plain_rows_at(&self) -> (u64, usize) {
-        match self.rows_at() {
-            (at, row, Dtype::F32) => (at, row),
-            _ => (self.address(), self.last()),
-        }
-    }
-
     /// The same numbers, rounded to a type or made wide, one after the other; what is of it already is shared. The rounded
     /// form of f32 numbers is made once, as long as they do not change.
     pub(crate) fn as_dtype(&self, dtype: Dtype) -> Self {
@@ -83,6 +80,23 @@ impl Tensor {
                 Self { data: Storage::Rows(rounded), shape: self.shape.clone() }
             }
         }
+    }
+
+    /// As activations on its GPU are: what began as f32 is rounded where those are bf16.
+    ///
+    /// # Panics
+    /// If they are on the host.
+    pub(crate) fn as_activations(&self) -> Self {
+        match self.gpu() {
+            Some(gpu) if self.dtype() == Dtype::F32 => self.as_dtype(Dtype::of_activations(gpu)),
+            Some(_) => self.clone(),
+            None => panic!("{self:?} is on the host"),
+        }
+    }
+
+    /// As [`Tensor::as_dtype`], for operations that ask for [`Tensor::rows_at`]: rows of that type stay as far apart as they are.
+    pub(crate) fn rows_as(&self, dtype: Dtype) -> Self {
+        if self.rows_dtype() == dtype { self.clone() } else { self.as_dtype(dtype) }
     }
 
     /// As f32, one element after the other.

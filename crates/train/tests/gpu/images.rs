@@ -9,9 +9,8 @@ use engine::{
     },
 };
 
-/// Half a unit in the last of eight places of the largest number, twice where a library's convolution is stored before its shift is added, and
-/// the slope of what that may be larger than the result.
-const ROUNDED: f64 = 1.0 / 128.0;
+/// Half a unit in the last of eight places of the largest number, and as much again for sums in another order.
+const ROUNDED: f64 = 1.0 / 256.0;
 
 /// Images `[n, c, h, w]`, output channels, kernel, stride, padding.
 const SIZES: [([usize; 4], usize, [usize; 3]); 17] = [

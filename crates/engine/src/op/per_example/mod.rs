@@ -17,6 +17,7 @@ mod ghost;
 mod gpu;
 mod grams;
 mod kept;
+mod margins;
 mod norms;
 mod products;
 mod rows;

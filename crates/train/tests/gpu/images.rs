@@ -9,8 +9,8 @@ use engine::{
     },
 };
 
-/// Half a unit in the last of eight places of the largest number, and as much again for sums in another order.
-const ROUNDED: f64 = 1.0 / 256.0;
+/// Half a unit in the last of the eight places of the largest number, and a sixteenth of that for whatever else is rounded.
+const ROUNDED: f64 = 17.0 / 4096.0;
 
 /// Images `[n, c, h, w]`, output channels, kernel, stride, padding.
 const SIZES: [([usize; 4], usize, [usize; 3]); 17] = [

@@ -166,7 +166,7 @@ __device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const floa
 KERNEL convolution(const number* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ shift, number* __restrict__ y,
                    int n) {
     extern __shared__ __align__(16) float stages[];
-    int m = blockIdx.x % DOWN, first = blockIdx.x / DOWN % STEPS * ROWS, image = blockIdx.x / (DOWN * STEPS) * IMAGES;
+    int m = blockIdx.x % DOWN, first = blockIdx.x / DOWN % BANDS * ROWS, image = blockIdx.x / (DOWN * BANDS) * IMAGES;
     int warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
     int column = warp % WARPS_N * NI, output = warp / WARPS_N * 16 * MI;
     int at[NI];

@@ -13,17 +13,16 @@ use cudarc::cudnn::sys;
 use super::error::fail;
 use super::recorder::key;
 use super::{Buffer, Gpu, Precision, library};
-use crate::{Dtype, Window};
+use crate::Window;
 
 /// Scratch memory an algorithm may ask for.
 const WORKSPACE: usize = 256 << 20;
 /// Algorithms of a kind that are tried.
 const TRIED: usize = 10;
 
-/// `n` images of `input` channels, height and width, and `outputs` channels, all numbers of a type.
+/// `n` images of `input` channels, height and width, and `outputs` channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Shape {
-    pub(crate) dtype: Dtype,
     pub(crate) n: usize,
     pub(crate) input: [usize; 3],
     pub(crate) outputs: usize,
@@ -39,7 +38,7 @@ pub(crate) enum Pass {
     Input,
 }
 
-/// The addresses of inputs `x` (or `dx`), weights `w` and outputs `y` (or `dy`), all of the shape's type.
+/// The addresses of inputs `x` (or `dx`), weights `w` and outputs `y` (or `dy`).
 #[derive(Clone, Copy)]
 pub(crate) struct Data {
     pub(crate) x: u64,
@@ -91,15 +90,11 @@ unsafe impl Send for Descriptors {}
 
 impl Descriptors {
     fn new(shape: Shape, math: sys::cudnnMathType_t) -> Result<Self, CudnnError> {
-        let Shape { dtype, n, input: [c, h, w], outputs, window } = shape;
+        let Shape { n, input: [c, h, w], outputs, window } = shape;
         let (oh, ow) = window.fit(h, w);
         let Window { kernel: [kh, kw], stride: [sh, sw], padding: [ph, pw] } = window;
         let ints = |sizes: [usize; 4]| sizes.map(|size| size as i32);
         let (rows, f32) = (sys::cudnnTensorFormat_t::CUDNN_TENSOR_NCHW, sys::cudnnDataType_t::CUDNN_DATA_FLOAT);
-        let of = match dtype {
-            Dtype::F32 => f32,
-            Dtype::Bf16 => sys::cudnnDataType_t::CUDNN_DATA_BFLOAT16,
-        };
         let cross = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         // SAFETY: descriptors are created right before they are set; they live as long as the process.
         unsafe {
@@ -109,9 +104,9 @@ impl Descriptors {
                 w: result::create_filter_descriptor()?,
                 convolution: result::create_convolution_descriptor()?,
             };
-            result::set_tensor4d_descriptor(made.x, rows, of, ints([n, c, h, w]))?;
-            result::set_tensor4d_descriptor(made.y, rows, of, ints([n, outputs, oh, ow]))?;
-            result::set_filter4d_descriptor(made.w, of, rows, ints([outputs, c, kh, kw]))?;
+            result::set_tensor4d_descriptor(made.x, rows, f32, ints([n, c, h, w]))?;
+            result::set_tensor4d_descriptor(made.y, rows, f32, ints([n, outputs, oh, ow]))?;
+            result::set_filter4d_descriptor(made.w, f32, rows, ints([outputs, c, kh, kw]))?;
             let [ph, pw, sh, sw] = ints([ph, pw, sh, sw]);
             result::set_convolution2d_descriptor(made.convolution, ph, pw, sh, sw, 1, 1, cross, f32)?;
             sys::cudnnSetConvolutionMathType(made.convolution, math).result()?;
@@ -141,10 +136,9 @@ impl Dnn {
             let Shape { input: [c, h, w], outputs, window, .. } = shape;
             format!("{pass:?} {c}x{h}x{w} to {outputs}, {window:?}, algorithm {} {:?}", choice.algorithm, choice.math)
         };
-        let Shape { dtype, n, input: [c, h, w], outputs, window: Window { kernel, stride, padding } } = shape;
+        let Shape { n, input: [c, h, w], outputs, window: Window { kernel, stride, padding } } = shape;
         let sizes =
-            [3, pass as usize, choice.algorithm as usize, choice.math as usize, dtype as usize, n, c, h, w, outputs]
-                .into_iter();
+            [3, pass as usize, choice.algorithm as usize, choice.math as usize, n, c, h, w, outputs].into_iter();
         let sizes = sizes.chain(kernel).chain(stride).chain(padding).map(|x| x as u64);
         let words = sizes.chain([data.x, data.w, data.y, workspace]);
         let handle = Handle(self.handle);
@@ -195,10 +189,10 @@ impl Dnn {
         pass: Pass,
         data: Data,
     ) -> Result<Choice, CudnnError> {
-        let Shape { dtype, n, input: [c, h, w], outputs, window } = shape;
+        let Shape { n, input: [c, h, w], outputs, window } = shape;
         let (oh, ow) = window.fit(h, w);
         let sizes = [n * outputs * oh * ow, n * c * h * w];
-        let result = Buffer::new(gpu, sizes[pass as usize] * dtype.bytes());
+        let result = Buffer::of(gpu, sizes[pass as usize]);
         let workspace = Buffer::new(gpu, WORKSPACE);
         // What was held back may still need the memory that is written to now.
         gpu.settle();

@@ -9,9 +9,8 @@ use engine::{
     },
 };
 
-/// Half a unit in the last of eight places of the largest number, twice where a library's convolution is stored before its shift is added, and
-/// the slope of what that may be larger than the result.
-const ROUNDED: f64 = 1.0 / 128.0;
+/// Half a unit in the last of the eight places of the largest number, and a sixteenth of that for whatever else is rounded.
+const ROUNDED: f64 = 17.0 / 4096.0;
 
 /// Images `[n, c, h, w]`, output channels, kernel, stride, padding.
 const SIZES: [([usize; 4], usize, [usize; 3]); 17] = [

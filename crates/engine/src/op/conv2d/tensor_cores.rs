@@ -28,7 +28,7 @@ pub(super) struct Tiles {
 impl Tiles {
     /// None where products are to be exact, or where the kernel does not fit.
     pub(super) fn of(gpu: &Gpu, shape: Shape, activation: Option<Activation>) -> Option<Self> {
-        let Shape { n, input: [c, h, w], outputs: o, window, .. } = shape;
+        let Shape { n, input: [c, h, w], outputs: o, window } = shape;
         let Window { kernel: [kh, kw], stride: [sh, sw], padding: [ph, pw] } = window;
         if gpu.precision() == Precision::F32 || ph.max(pw) > 4 || kh * kw > 64 {
             return None;

@@ -9,8 +9,8 @@
 //! were squared. Factors that are stored in bf16 are multiplied as they are; one that is not is rounded to nearest, which is
 //! the same each time, and both kernels read the rounded numbers. Nothing is rounded to bf16 after that: accumulators and
 //! what is kept of them are f32.
-//! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`,
-//! `gradients_of_many_positions_are_kept`.
+//! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `sums_of_rounded_images_stay_within_reported_norms`,
+//! `products_of_examples`, `gradients_of_many_positions_are_kept`, `gradients_of_rounded_images`.
 
 use super::factors::Factors;
 use super::kept::Kept;
@@ -21,8 +21,6 @@ use crate::{Dtype, Gpu, Precision, Tensor, Window};
 
 /// Shared memory that a block may have.
 const SHARED: usize = 200 << 10;
-/// Threads of a warpgroup.
-const THREADS: usize = 128;
 /// Multiprocessors to keep busy.
 const PROCESSORS: usize = 132;
 
@@ -35,8 +33,6 @@ struct Tile {
     shared: usize,
     /// Blocks on a multiprocessor.
     blocks: usize,
-    /// Examples that a block works on at a time.
-    images: usize,
 }
 
 /// Which kernels serve a convolution.
@@ -45,8 +41,6 @@ enum Way {
     Stencil(usize),
     /// Any window: patches are cut out on their way to shared memory.
     Patches,
-    /// Factors of bf16, few taps, many channels and outputs, on Hopper's warpgroup products; how many warps.
-    Ribbons(usize),
 }
 
 /// A convolution, as the kernels take it.
@@ -56,7 +50,6 @@ struct Images<'a> {
     a: Tensor,
     b: Tensor,
     dtype: Dtype,
-    warpgroups: bool,
     c: usize,
     /// Height, width, positions, window.
     numbers: [usize; 10],
@@ -70,7 +63,7 @@ impl<'a> Images<'a> {
         let dtype = if rounded { Dtype::Bf16 } else { Dtype::F32 };
         let (a, b) = (a.as_dtype(dtype), b.as_dtype(dtype));
         let precision = if rounded { 2 } else { u8::from(gpu.precision() != Precision::F32) };
-        Self { factors, a, b, dtype, warpgroups: gpu.has_warpgroups(), c, numbers: numbers(h, w, window), precision }
+        Self { factors, a, b, dtype, c, numbers: numbers(h, w, window), precision }
     }
 
     /// Numbers in a word of shared memory.
@@ -88,9 +81,6 @@ impl<'a> Images<'a> {
             (false, _, p) => [if p > 32 && kh * kw <= 9 { 4 } else { 2 }, 1, wide],
             (true, _, p) => [2, if p > 32 { 2 } else { 1 }, wide],
         };
-        if let Some(tile) = self.ribbons() {
-            return (Way::Ribbons(tile.threads / 32), tile);
-        }
         let (way, tile) = self.stencil([mi, warps_m, warps_c]);
         let fits = kh * kw * mi <= 36 && ph.max(pw) <= 4 && tile.shared <= SHARED;
         if fits { (way, tile) } else { (Way::Patches, self.patches(sums)) }
@@ -117,33 +107,7 @@ impl<'a> Images<'a> {
         let shared = 8 * (rows_of_b * (positions + 4) + channels * ((lines * line / per_word) | 4));
         let count = p.div_ceil(rows_of_b) * c.div_ceil(channels);
         let blocks = (256 / threads).max(1);
-        (Way::Stencil(rows), Tile { defines, threads, count, shared, blocks, images: 1 })
-    }
-
-    /// Where the kernel fits and most of its work is for something: one tile for norms and sums.
-    fn ribbons(&self) -> Option<Tile> {
-        let ([h, w, oh, ow, kh, kw, sh, sw, ph, pw], c, p) = (self.numbers, self.c, self.factors.p);
-        let shaped = (2..=3).contains(&kh) && (2..=3).contains(&kw) && (ow == 8 || ow.is_multiple_of(16)) && oh > 0;
-        if !(self.dtype == Dtype::Bf16 && self.warpgroups && shaped && c >= 24 && p >= 48 && ph.max(pw) <= 4) {
-            return None;
-        }
-        // Two slots of pixels for a thread; positions that half of shared memory has room for.
-        let (octets, pairs, slots) = (4, w.div_ceil(2), 2 * THREADS * kh / 4);
-        let room =
-            |rows: usize, images: usize| images * rows * ow <= 256 && images * ((rows - 1) * sh + kh) * pairs <= slots;
-        let rows = [16, 8, 4, 2].into_iter().find(|rows| *rows < 2 * oh && room(*rows, 1))?;
-        let images = (1..=4).rev().find(|images| *images == 1 || rows >= oh && room(rows, *images)).unwrap_or(1);
-        let width = ((ow - 1) * sw + kw).max(pw + w.next_multiple_of(2)).next_multiple_of(sw);
-        let plane = images * ((rows - 1) * sh + kh) * width;
-        let shared = 2 * 16 * (images * rows * ow / 8 * 65 + octets * plane);
-        let defines = format!(
-            "IN_C={c} IN_H={h} IN_W={w} OUT_C={p} OUT_H={oh} OUT_W={ow} KH={kh} KW={kw} SH={sh} SW={sw} PH={ph} PW={pw} \
-             ROWS={rows} IMAGES={images} WARPS={} OCTETS={octets} ALIGNED=0 {}",
-            THREADS / 32 * kh,
-            self.dtype.define()
-        );
-        let (threads, count) = (THREADS * kh, p.div_ceil(64) * c.div_ceil(8 * octets));
-        (shared <= SHARED).then_some(Tile { defines, threads, count, shared, blocks: 1, images })
+        (Way::Stencil(rows), Tile { defines, threads, count, shared, blocks })
     }
 
     fn patches(&self, sums: bool) -> Tile {
@@ -161,14 +125,7 @@ impl<'a> Images<'a> {
             self.precision
         );
         let shared = 3 * (m + n) * line * 4 + if sums { 4 * m * n } else { 0 };
-        Tile {
-            defines,
-            threads: 32 * warps_m * warps_n,
-            count: p.div_ceil(m) * d.div_ceil(n),
-            shared,
-            blocks: 2,
-            images: 1,
-        }
+        Tile { defines, threads: 32 * warps_m * warps_n, count: p.div_ceil(m) * d.div_ceil(n), shared, blocks: 2 }
     }
 }
 
@@ -189,8 +146,7 @@ pub(super) fn squares(
     let (way, tile) = images.tile(false);
     let (&Factors { n, p, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
     let (a, b) = (images.a.at(), images.b.at());
-    let count = tile.count * if let Way::Ribbons(warps) = way { warps } else { 1 };
-    let (parts, out, none, c) = (Numbers::new(gpu, n * count), Numbers::new(gpu, n), 0u64, images.c);
+    let (parts, out, none, c) = (Numbers::new(gpu, n * tile.count), Numbers::new(gpu, n), 0u64, images.c);
     let to = rows.as_ref();
     let taps = match way {
         Way::Stencil(r) => {
@@ -200,19 +156,13 @@ pub(super) fn squares(
             gpu.launch_variant("stencil_norms", &tile.defines, tile.grid(n.div_ceil(each) * tile.count), list);
             kh * kw
         }
-        Way::Ribbons(_) => {
-            let each = (n * tile.count / (8 * PROCESSORS)).max(1).next_multiple_of(tile.images);
-            let list = arguments![a, b, n, each, to, parts.at()];
-            gpu.launch_variant("ribbon_norms", &tile.defines, tile.grid(n.div_ceil(each) * tile.count), list);
-            kh * kw
-        }
         Way::Patches => {
             let list = arguments![a, b, c, h, w, kh, kw, sh, sw, ph, pw, oh, ow, p, to, parts.at()];
             gpu.launch_variant("patches_norms", &tile.defines, tile.grid(n * tile.count), list);
             1
         }
     };
-    let list = arguments![parts.at(), n, count, 0u32, none, out.at()];
+    let list = arguments![parts.at(), n, tile.count, 0u32, none, out.at()];
     gpu.launch("norms_of_parts", Grid::over(32 * n), list);
     (Squares::Device(out), rows.map(|rows| Kept::new(rows, taps)))
 }
@@ -229,9 +179,6 @@ pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, window: Window, weights:
     match way {
         Way::Stencil(_) => {
             gpu.launch_variant("stencil_sum", &tile.defines, grid, arguments![a, b, weights, n, splits, &parts]);
-        }
-        Way::Ribbons(_) => {
-            gpu.launch_variant("ribbon_sum", &tile.defines, grid, arguments![a, b, weights, n, splits, &parts]);
         }
         Way::Patches => {
             let list = arguments![a, b, weights, n, c, h, w, kh, kw, sh, sw, ph, pw, oh, ow, p, splits, &parts];

@@ -1,8 +1,12 @@
 // Convolutions of bf16 by Hopper's warpgroup products: y = f(w * x + shift), channels and rows as they lie.
 //
-// Images are in shared memory as octets.cuh has them. A strip is eight columns of ROWS rows; a warpgroup makes 64 outputs of all
-// strips of ROWS rows of IMAGES images. The inner dimension is taps by channels, OCTETS times eight of them at a time; weights (to
-// nearest) come from the caches. Sums are f32. OUT_H is a multiple of ROWS: 4, 8 or 16.
+// In shared memory eight channels of a pixel lie side by side (16 bytes, a place), places of a line one after the other, OCTETS octets of
+// channels one after the other: a matrix of the tensor cores, eight positions by eight channels, is eight places wherever it begins, so
+// that every tap reads the same pixels, some places further on. With a horizontal stride SW a line is SW parts, of every SW-th pixel each.
+//
+// A strip is eight columns of ROWS rows (4, 8 or 16; OUT_W is a multiple of 8, OUT_H of ROWS); a warpgroup makes 64 outputs of all
+// strips of ROWS rows of IMAGES images. The inner dimension is taps by channels, OCTETS times eight of them at a time; pixels are
+// held in registers until eight channels' are put side by side, weights (to nearest) come from the caches. Sums are f32.
 //
 // UP = 2: the input gradient of a convolution with stride 2, of CELLS_H by CELLS_W weights and borders BORDER_H, BORDER_W. A position
 // makes UP by UP pixels, and each weight goes into one of them; the window (KH, KW, PH, PW) is what a position sees, and x are
@@ -16,6 +20,57 @@
 #define BORDER_W PW
 #endif
 #define CELLS (CELLS_H * CELLS_W)
+
+constexpr int EIGHTS = OUT_W / 8, PAIRS = (IN_W + 1) / 2;
+constexpr int REACH = (OUT_W - 1) * SW + KW, WIDTH = REACH > PW + 2 * PAIRS ? REACH : PW + 2 * PAIRS;
+// Places of a part of a line, of a line, and of an octet.
+constexpr int PART = (WIDTH + SW - 1) / SW, PLACES = SW * PART, PLANE = IMAGES * LINES * PLACES;
+
+// Pixels on their way, of channels from `k` on and of what ROWS rows of positions from `first` on see: two neighbouring ones of eight
+// channels a slot. What is not there is zeros.
+struct Octets {
+    u32 held[dealt<OCTETS, IMAGES * LINES * PAIRS>()][8];
+
+    __device__ __forceinline__ u32 two(const bf16* from, int left) {
+        if (left <= 0) return 0;
+        if (IN_W % 2 == 0) return *(const u32*)from;
+        return from[0].bits | (left > 1 ? (u32)from[1].bits << 16 : 0);
+    }
+    __device__ __forceinline__ void fetch(const bf16* x, int n, int image, int k, int first) {
+        deal<OCTETS, IMAGES * LINES * PAIRS>([&](int octet, int place, int slot) {
+            int line = place / PAIRS, y = first * SH - PH + line % LINES, col = 2 * (place % PAIRS), of = image + line / LINES;
+            int channel = k + 8 * octet;
+            bool inside = of < n && (u32)y < (u32)IN_H;
+            const bf16* from = x + (((long long)(inside ? of : 0) * IN_C + channel) * IN_H + (inside ? y : 0)) * IN_W + col;
+#pragma unroll
+            for (int e = 0; e < 8; ++e) {
+                bool there = inside && (IN_C % (8 * OCTETS) == 0 || channel + e < IN_C);
+                held[slot][e] = two(from + e * IN_H * IN_W, there ? IN_W - col : 0);
+            }
+        });
+    }
+    __device__ __forceinline__ uint4 side_by_side(const u32 (&x)[8], u32 which) {
+        return make_uint4(__byte_perm(x[0], x[1], which), __byte_perm(x[2], x[3], which), __byte_perm(x[4], x[5], which),
+                          __byte_perm(x[6], x[7], which));
+    }
+    __device__ __forceinline__ void store(uint4* stage) {
+        deal<OCTETS, IMAGES * LINES * PAIRS>([&](int octet, int place, int slot) {
+            uint4* line = stage + octet * PLANE + place / PAIRS * PLACES;
+            int col = PW + 2 * (place % PAIRS);
+            line[col % SW * PART + col / SW] = side_by_side(held[slot], 0x5410);
+            line[(col + 1) % SW * PART + (col + 1) / SW] = side_by_side(held[slot], 0x7632);
+        });
+        // The tensor cores see what was written.
+        asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    }
+};
+
+// How the tensor cores are told of places: from `at` on, octets PLANE apart, rows of positions SH lines.
+__device__ __forceinline__ u64 places_at(const uint4* at) {
+    return (u64)((shared_address(at) & 0x3ffff) >> 4) | (u64)PLANE << 16 | (u64)(SH * PLACES) << 32;
+}
+// Of what a tap sees, the first of it.
+__device__ __forceinline__ int seen_at(int r, int s) { return r * PLACES + s % SW * PART + s / SW; }
 
 constexpr int STRIPS = IMAGES * EIGHTS, COLUMNS = 8 * ROWS, STAGE = OCTETS * PLANE, DEEP = OCTETS / 2;
 constexpr int SLICES = (IN_C + 15) / 16, CHUNKS = (SLICES + DEEP - 1) / DEEP, DOWN = (OUT_C + 63) / 64, TURNS = DEEP * CELLS;
@@ -35,7 +90,7 @@ __device__ __forceinline__ float weight(const float* w, u32 turned, int output, 
 
 // Weights in the order in which a warpgroup wants them: `to` [outputs / 64, chunks, sixteens of channels, taps, 128, 4], two
 // channels a word. Thread by thread, one word each.
-KERNEL arrange_strips(const float* __restrict__ w, u32* __restrict__ to, u32 turned) {
+KERNEL arrange_octets(const float* __restrict__ w, u32* __restrict__ to, u32 turned) {
     int at = blockIdx.x * THREADS + threadIdx.x;
     if (at >= DOWN * CHUNKS * TURNS * 512) return;
     int e = at % 4, thread = at / 4 % 128, tap = at / 512 % CELLS, slice = at / (512 * CELLS) % (CHUNKS * DEEP);
@@ -119,10 +174,10 @@ __device__ __forceinline__ void finish(const Sums& acc, const float*, bf16* y, i
 #endif
 
 // One block for every 64 outputs of every ROWS rows of every IMAGES images; `weights` are arranged, with two taps' room behind them.
-KERNEL strips(const bf16* __restrict__ x, const uint4* __restrict__ weights, const float* __restrict__ shift, bf16* __restrict__ y,
+KERNEL convolve_octets(const bf16* __restrict__ x, const uint4* __restrict__ weights, const float* __restrict__ shift, bf16* __restrict__ y,
               int n) {
     extern __shared__ __align__(128) uint4 places[];
-    int m = blockIdx.x % DOWN, first = blockIdx.x / DOWN % STEPS * ROWS, image = blockIdx.x / (DOWN * STEPS) * IMAGES;
+    int m = blockIdx.x % DOWN, first = blockIdx.x / DOWN % BANDS * ROWS, image = blockIdx.x / (DOWN * BANDS) * IMAGES;
     weights += (long long)m * (CHUNKS * TURNS * 128) + threadIdx.x;
     Sums acc = {};
     Octets octets;
@@ -145,7 +200,7 @@ KERNEL strips(const bf16* __restrict__ x, const uint4* __restrict__ weights, con
             begin_products();
 #pragma unroll
             for (int j = 0; j < STRIPS; ++j)
-                multiply(pixels[j], a[turn % 3], places_at(at + j / EIGHTS * LINES * PLACES + j % EIGHTS * 8, PLANE, SH * PLACES));
+                multiply(pixels[j], a[turn % 3], places_at(at + j / EIGHTS * LINES * PLACES + j % EIGHTS * 8));
             commit_products();
             await_products<1>();
             a[(turn + 2) % 3] = weights[128 * turn];

@@ -1,5 +1,5 @@
-//! Our own convolution of bf16 on Hopper's warpgroup products (`cuda/strips.cu`), forward and as the input gradient of one with stride
-//! 2: how a shape is cut into strips.
+//! Our own convolution of bf16 on Hopper's warpgroup products (`cuda/octets.cu`), forward and as the input gradient of one with stride
+//! 2: how a shape is cut up.
 
 use super::super::activation::{Activation, defines};
 use crate::cuda::dnn::{Data, Shape};
@@ -19,7 +19,7 @@ const SHARED: usize = 112 << 10;
 const PLACE: usize = 16;
 
 /// A program for one convolution.
-pub(super) struct Strips {
+pub(super) struct Octets {
     defines: String,
     n: usize,
     /// Blocks for each group of images, and images in a group.
@@ -50,7 +50,7 @@ fn seen(cells: usize, border: usize) -> [usize; 2] {
     [(last - first + 1) as usize, (-first) as usize]
 }
 
-impl Strips {
+impl Octets {
     /// The convolution itself. None where the kernel does not fit.
     pub(super) fn of(gpu: &Gpu, shape: Shape, activation: Option<Activation>) -> Option<Self> {
         let Shape { input: [_, h, w], window, .. } = shape;
@@ -61,11 +61,11 @@ impl Strips {
 
     /// The input gradient of a convolution with stride 2 whose outputs are half as high and wide as its inputs.
     pub(super) fn of_gradient(gpu: &Gpu, shape: Shape) -> Option<Self> {
-        let Shape { n, input: [c, h, w], outputs, window, dtype } = shape;
+        let Shape { n, input: [c, h, w], outputs, window } = shape;
         let (Window { kernel: [kh, kw], stride, padding: [ph, pw] }, (oh, ow)) = (window, window.fit(h, w));
         let ([rows, above], [columns, before]) = (seen(kh, ph), seen(kw, pw));
         let sight = Window { kernel: [rows, columns], stride: [1, 1], padding: [above, before] };
-        let back = Shape { dtype, n, input: [outputs, oh, ow], outputs: c, window };
+        let back = Shape { n, input: [outputs, oh, ow], outputs: c, window };
         let fits = stride == [2, 2] && [h, w] == [2 * oh, 2 * ow] && above.max(before) <= 4;
         let octets = if kh * kw < 4 { 4 } else { 2 };
         fits.then(|| Self::plan(gpu, &Sight { shape: back, positions: (oh, ow), window: sight, up: 2 }, octets, None))?
@@ -73,7 +73,8 @@ impl Strips {
 
     fn plan(gpu: &Gpu, sight: &Sight, octets: usize, activation: Option<Activation>) -> Option<Self> {
         let &Sight { shape, positions: (oh, ow), window, up } = sight;
-        let (Shape { n, input: [c, h, w], outputs: o, dtype, .. }, whole) = (shape, shape.window);
+        let (Shape { n, input: [c, h, w], outputs: o, .. }, whole) = (shape, shape.window);
+        let dtype = Dtype::of_activations(gpu);
         let Window { kernel: [kh, kw], stride: [sh, sw], padding: [ph, pw] } = window;
         let pixels = ow * up * up;
         let rows = [16, 8, 4].into_iter().find(|rows| {
@@ -115,10 +116,10 @@ impl Strips {
         let weights = Buffer::of(gpu, self.weights + 2 * 4 * THREADS);
         let list = arguments![data.w, &weights, turned];
         let grid = |blocks: usize| Grid::blocks(blocks, 1, THREADS as u32);
-        gpu.launch_variant("arrange_strips", &self.defines, grid(self.weights / THREADS), list);
+        gpu.launch_variant("arrange_octets", &self.defines, grid(self.weights / THREADS), list);
         let grid = Grid { shared: self.shared as u32, ..grid(self.n.div_ceil(self.images) * self.blocks) };
         let list = arguments![data.x, &weights, shift, data.y, self.n];
-        gpu.launch_variant("strips", &self.defines, grid, list);
+        gpu.launch_variant("convolve_octets", &self.defines, grid, list);
     }
 }
 

@@ -5,22 +5,15 @@
 // some stages ahead. In the backward there are blocks that hold keys and blocks that hold queries: scores are made twice and
 // nothing is added across blocks, so gradients do not depend on the order of blocks.
 //
-// WIDTH and rows are those of `heads.cuh`, products those of `fragments.cuh`.
+// Rows are those of `heads.cuh`, products those of `fragments.cuh` or, of bf16 on Hopper, of `strips.cuh`.
 
-#ifndef BLOCKS
-#define BLOCKS (WIDTH <= 64 ? 2 : 1)
-#endif
 #undef KERNEL
-#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, WIDTH <= 64 ? 2 : 1)
 // Rows that stream past at a time, forward and backward.
 #define SEEN 64
-#ifndef SHARED
 #define SHARED (WARPGROUPS ? 64 : 32)
-#endif
 // Queries, of those, that keys are multiplied with at a time: what registers have room for.
-#ifndef BESIDE
 #define BESIDE (WIDTH > 64 ? SHARED : 32)
-#endif
 // Threads that share a query's inner product: 8 bytes of bf16 each.
 #define LANES (sizeof(number) == 2 ? 16 : 32)
 // Bytes of a stage of two tiles of N rows.

@@ -8,23 +8,18 @@
 // warpgroups multiply. A block makes its part of a a^T, puts it aside, makes that of b b^T and multiplies them.
 //
 // Tensor cores cut sums off at every step, which showed 2^-24 of the sum a step of eight where it shows most (all numbers
-// positive). After LONG numbers a sum is put aside, to which the next is added in f32, to nearest. What is allowed for that, and FLOOR:
+// positive). After LONG numbers a sum is put aside, to which the next is added in f32, to nearest. What is allowed for that:
 // op/per_example/margins.rs.
 
 #define THREADS 256
 #define LONG 4096
 #define TURN (LONG / DEPTH)
-// What an element on a diagonal counts as at least in the sizes, for factors of bf16: 2^-90.
-#define FLOOR 8.077936e-28f
 #define STRIP (64 * ROW_WORDS)
 #define NUMBERS (WIDE ? 128 : 64)
 #define CLUSTER (WIDE ? 2 : 1)
 #define SPAN (128 * CLUSTER)
 // Words of a stage: a square's columns, and below the diagonal 128 of its rows.
 #define STAGE (WIDE ? 6 * STRIP : 2 * STRIP)
-
-// Whether squares and traces are wanted.
-#define ALL (sizeof(number) == 2)
 
 // A parameter: its factors, their widths, rows of an example, its first part, and what rounding may take from its norms.
 struct Map {
@@ -44,15 +39,15 @@ __device__ __forceinline__ int parts_of(i64 t) {
     return 8 * CLUSTER * (squares * (squares + 1) / 2);
 }
 
-// Upper bounds of squared norms `[count, n]` from the pieces' parts, `plane` of each kind.
-KERNEL norms_of_grams(const Map* __restrict__ maps, int count, i64 n, const double2* __restrict__ parts, i64 plane, double* __restrict__ out) {
+// Upper bounds of squared norms `[count, n]` from the pieces' parts.
+KERNEL norms_of_grams(const Map* __restrict__ maps, int count, i64 n, const double2* __restrict__ parts, double* __restrict__ out) {
     i64 at = THREAD;
     if (at >= count * n) return;
     const Map& map = maps[at / n];
     int each = parts_of(map.t);
-    const double2* part = parts + map.first + at % n * each;
+    const double2* part = parts + 3 * (map.first + at % n * each);
     Gram gram = {};
-    for (int k = 0; k < each; ++k) add_part(gram, part + k, plane, ALL);
+    for (int k = 0; k < each; ++k) add_part(gram, part + 3 * k);
     double norm = gram_norm(map.margins, gram);
     out[at] = norm * norm;
 }
@@ -126,16 +121,6 @@ template <int N> __device__ __forceinline__ void put(float4* aside, float (&acc)
     }
 }
 
-// An element of both diagonals.
-__device__ __forceinline__ void add_diagonal(Gram& gram, float left, float right) {
-    if (!ALL) {
-        gram.size += sqrtf(fmaxf(left * right, 0.0f));
-        return;
-    }
-    left = fmaxf(left, FLOOR), right = fmaxf(right, FLOOR);
-    gram.size += sqrtf(left) * sqrtf(right), gram.trace_a += left, gram.trace_b += right;
-}
-
 // What numbers put aside (two parts if `more`) and the accumulators tell; all but the last 64 columns, where those are on the diagonal, count
 // twice. Sixteen products at a time are added in f32.
 template <int N>
@@ -155,12 +140,12 @@ __device__ __forceinline__ Gram sums(const float (&acc)[N], const float4* aside,
             for (int k = 0; k < 4; ++k) {
                 float whole = right[k] + acc[i + k];
                 part = fmaf(left[k], whole, part);
-                if (ALL) lefts = fmaf(left[k], left[k], lefts), rights = fmaf(whole, whole, rights);
+                lefts = fmaf(left[k], left[k], lefts), rights = fmaf(whole, whole, rights);
                 if (last && row + k / 2 * 8 == i % 32 / 4 * 8 + lane % 4 * 2 + k % 2) add_diagonal(gram, left[k], whole);
             }
         }
         gram.sum += last ? part : 2.0 * part;
-        if (ALL) gram.squares_a += last ? lefts : 2.0 * lefts, gram.squares_b += last ? rights : 2.0 * rights;
+        gram.squares_a += last ? lefts : 2.0 * lefts, gram.squares_b += last ? rights : 2.0 * rights;
     }
     return gram;
 }
@@ -202,7 +187,7 @@ __device__ __forceinline__ Gram part_of(float (&acc)[NUMBERS], const Map& map, I
 
 // parts[item.part, warp] for the items of each block, which are those from `starts[block]` on. `aside` has room for 2 times 160 numbers a thread.
 KERNEL grams(const Map* __restrict__ maps, const u64* __restrict__ starts, const Item* __restrict__ items, float4* __restrict__ aside,
-             double2* __restrict__ parts, i64 plane) {
+             double2* __restrict__ parts) {
     extern __shared__ u32 shared[];
     __shared__ u64 barriers[2 * STAGES];
     Ring ring = {(u32*)(((u64)shared + 1023) / 1024 * 1024), barriers, barriers + STAGES, 0, 0};
@@ -228,12 +213,8 @@ KERNEL grams(const Map* __restrict__ maps, const u64* __restrict__ starts, const
         aside += (i64)blockIdx.x * (NUMBERS / 2) * THREADS + threadIdx.x;
         for (u32 k = from; k < to; ++k) {
             Gram mine = part_of(acc, maps[items[k].map], items[k], ring, rank, aside);
-            mine.sum = warp_sum(mine.sum), mine.size = warp_sum(mine.size);
-            if (ALL) {
-                mine.squares_a = warp_sum(mine.squares_a), mine.squares_b = warp_sum(mine.squares_b);
-                mine.trace_a = warp_sum(mine.trace_a), mine.trace_b = warp_sum(mine.trace_b);
-            }
-            if (threadIdx.x % 32 == 0) put_part(mine, parts + 8 * (CLUSTER * items[k].part + rank) + threadIdx.x / 32, plane, ALL);
+            mine = gathered(mine, [](double x) { return warp_sum(x); });
+            if (threadIdx.x % 32 == 0) put_part(mine, parts + 3 * (8 * (CLUSTER * items[k].part + rank) + threadIdx.x / 32));
         }
     }
     // Nobody leaves while the other block may still write here.

@@ -1,39 +1,34 @@
 // Rows of heads in shared memory, as attention's kernels hold them and stream them past, and what a warp does with its sixteen rows.
 //
 // HEAD is a head's width, WIDTH that rounded up to what products take at a time (at most 128); CAUSAL: whether a position sees itself and
-// those before it only.
+// those before it only; WARPGROUPS: whether products are those of Hopper's warpgroups.
 
 #define ROWS 128
 #define THREADS 256
-#ifndef STAGES
+// Tiles that are held of what streams past.
 #define STAGES 2
-#endif
 // Numbers in 16 bytes.
 constexpr int TOGETHER = 16 / sizeof(number);
-#ifndef WARPGROUPS
-#define WARPGROUPS 0
-#endif
+
+// A tile of N rows is TILE(N) numbers. TEAM of its rows are multiplied together; those from `row` on begin at STRIP(row), and 16 bytes of
+// a row are at spot<N>(row, place).
 #if WARPGROUPS
-// Rows that are multiplied together.
+// Panels of 32 or 64 columns; the places of a panel's row are permuted by the row's number, as the tensor cores expect.
 #define TEAM 64
-// A tile is panels of so many columns: rows of 64 or 128 bytes, whose places of 16 bytes are permuted by the row's number, as a
-// warpgroup's products expect.
 #define PANEL (WIDTH % 64 ? 32 : 64)
 #define TILE(n) ((n) * WIDTH)
+#define STRIP(row) ((row) * PANEL)
 template <int N> __device__ __forceinline__ int spot(int row, int place) {
     int panel = place / (PANEL / 8), turn = PANEL == 64 ? row % 8 : row / 2 % 4;
     return (panel * N + row) * PANEL + (place % (PANEL / 8) ^ turn) * 8;
 }
-#define STRIP(row) ((row) * PANEL)
 #else
 #define TEAM 16
 // Beyond WIDTH, so that eight rows at one place do not share banks, nor every other of eight at eight places.
 #define PITCH (WIDTH + TOGETHER)
 #define TILE(n) ((n) * PITCH)
-// Where in a tile of N rows a place of 16 bytes is.
-template <int N> __device__ __forceinline__ int spot(int row, int place) { return row * PITCH + place * TOGETHER; }
-// Where a team's rows begin.
 #define STRIP(row) ((row) * PITCH)
+template <int N> __device__ __forceinline__ int spot(int row, int place) { return row * PITCH + place * TOGETHER; }
 #endif
 #define SCALE (1.0f / sqrtf((float)HEAD))
 #define HIDDEN (-INFINITE)

@@ -28,54 +28,34 @@ KERNEL sum_parts(const double* parts, double* out, i64 n, int pieces) {
     out[i] = sum;
 }
 
-// Per example and piece of rows of the Gram matrices `left` and `right` `[n, t, t]`: what they tell, of elements on the diagonals that count as
-// `floor` at least. They are symmetric: what is below the diagonal counts twice. A warp takes a row.
-template <bool ALL>
-__device__ __forceinline__ void parts_of_grams(const float* left, const float* right, double2* parts, int t, double floor, i64 plane) {
+// Per example and piece of rows of the Gram matrices `left` and `right` `[n, t, t]`: what they tell. They are symmetric: what is below the
+// diagonal counts twice. A warp takes a row.
+KERNEL gram_parts(const float* left, const float* right, double2* parts, int t) {
     int lane = threadIdx.x & 31, warps = blockDim.x >> 5, step = gridDim.y * warps;
     Gram gram = {};
+    auto add = [&](double x, double y, double times) {
+        gram.sum += times * (x * y), gram.squares_a += times * (x * x), gram.squares_b += times * (y * y);
+    };
     for (int row = blockIdx.y * warps + (threadIdx.x >> 5); row < t; row += step) {
         i64 first = ((i64)blockIdx.x * t + row) * t;
         const float *x = left + first, *y = right + first;
-        auto pair = [&](double x, double y, double times) {
-            gram.sum += times * (x * y);
-            if (ALL) gram.squares_a += times * (x * x), gram.squares_b += times * (y * y);
-        };
         int whole = t % 4 == 0 ? row / 4 * 4 : 0;
-        float4 v, w;
         for (int k = 4 * lane; k < whole; k += 128) {
-            v = *(const float4*)(x + k), w = *(const float4*)(y + k);
-            if (ALL) {
-                pair(v.x, w.x, 2.0), pair(v.y, w.y, 2.0), pair(v.z, w.z, 2.0), pair(v.w, w.w, 2.0);
-                continue;
-            }
-            gram.sum += 2.0 * (((double)v.x * w.x + (double)v.y * w.y) + ((double)v.z * w.z + (double)v.w * w.w));
+            float4 v = load4(x + k), w = load4(y + k);
+            add(v.x, w.x, 2.0), add(v.y, w.y, 2.0), add(v.z, w.z, 2.0), add(v.w, w.w, 2.0);
         }
-        for (int k = whole + lane; k < row; k += 32) pair(x[k], y[k], 2.0);
-        if (lane == 0) {
-            double a = fmax((double)x[row], floor), b = fmax((double)y[row], floor);
-            pair(x[row], y[row], 1.0), gram.size += sqrt(a * b), gram.trace_a += a, gram.trace_b += b;
-        }
+        for (int k = whole + lane; k < row; k += 32) add(x[k], y[k], 2.0);
+        if (lane == 0) add(x[row], y[row], 1.0), add_diagonal(gram, x[row], y[row]);
     }
-    gram.sum = block_sum(gram.sum), gram.size = block_sum(gram.size);
-    if (ALL) {
-        gram.squares_a = block_sum(gram.squares_a), gram.squares_b = block_sum(gram.squares_b);
-        gram.trace_a = block_sum(gram.trace_a), gram.trace_b = block_sum(gram.trace_b);
-    }
-    if (threadIdx.x == 0) put_part(gram, parts + (i64)blockIdx.x * gridDim.y + blockIdx.y, plane, ALL);
-}
-KERNEL gram_parts(const float* left, const float* right, double2* parts, int t) {
-    parts_of_grams<false>(left, right, parts, t, 0.0, 0);
-}
-KERNEL all_gram_parts(const float* left, const float* right, double2* parts, int t, double floor, i64 plane) {
-    parts_of_grams<true>(left, right, parts, t, floor, plane);
+    gram = gathered(gram, [](double x) { return block_sum(x); });
+    if (threadIdx.x == 0) put_part(gram, parts + 3 * ((i64)blockIdx.x * gridDim.y + blockIdx.y));
 }
 // Squared upper bounds of norms, from `pieces` parts each.
-KERNEL gram_norms(const double2* parts, double* out, i64 n, int pieces, i64 plane, const Margins* margins) {
+KERNEL gram_norms(const double2* parts, double* out, i64 n, int pieces, const Margins* margins) {
     i64 i = THREAD;
     if (i >= n) return;
     Gram gram = {};
-    for (int k = 0; k < pieces; ++k) add_part(gram, parts + i * pieces + k, plane, margins->share != 0.0);
+    for (int k = 0; k < pieces; ++k) add_part(gram, parts + 3 * (i * pieces + k));
     double norm = gram_norm(*margins, gram);
     out[i] = norm * norm;
 }
@@ -96,14 +76,15 @@ KERNEL tied_parts(const float* cross, const number* r, const number* e, const u3
 }
 // As `gram_norms`, from the parts of the product, of the cross terms and the scattered squares, by sizes alone. What is scattered is not
 // rounded in the sum, but was in the cross terms.
-KERNEL tied_norms(const double* grams, const double* crosses, const double* scattered, double* out, i64 n, int pieces, const Margins* margins) {
-    double slack = margins->slack, unit = margins->unit + margins->share, middle = margins->middle;
+KERNEL tied_norms(const double2* grams, const double* crosses, const double* scattered, double* out, i64 n, int pieces, const Margins* margins) {
     i64 i = THREAD;
     if (i >= n) return;
-    double sum = crosses[2 * i] + scattered[i], size = 0.0;
-    for (int k = 0; k < pieces; ++k) sum += grams[2 * (i * pieces + k)], size += grams[2 * (i * pieces + k) + 1];
-    double all = size + crosses[2 * i + 1], square = sum + slack * all * all;
-    double norm = middle * sqrt(square < 0.0 ? 0.0 : square) + unit * all + (middle - 1.0) * sqrt(scattered[i]);
+    Gram gram = {};
+    for (int k = 0; k < pieces; ++k) add_part(gram, grams + 3 * (i * pieces + k));
+    const Margins& m = *margins;
+    double all = gram.size + crosses[2 * i + 1], square = gram.sum + crosses[2 * i] + scattered[i] + m.slack * all * all;
+    double norm = m.middle * sqrt(square < 0.0 ? 0.0 : square) + (m.share_a + m.share_b + m.unit) * all;
+    norm += (m.middle - 1.0) * sqrt(scattered[i]);
     out[i] = norm * norm;
 }
 
@@ -139,6 +120,24 @@ KERNEL sum_few_rows(const number* g, const float* weights, float* out, int n, i6
     }
     out[column % (p / taps) * taps + column / (p / taps)] += sum;
 }
+// The same for many gradients, a block for some columns of one.
+struct Piece {
+    const float *g, *weights;
+    float* out;
+    u32 n, columns;
+    i64 p;
+};
+KERNEL sum_pieces(const Piece* __restrict__ pieces) {
+    Piece piece = pieces[blockIdx.x];
+    if (threadIdx.x >= piece.columns) return;
+    float sum = 0.0f;
+#pragma unroll 8
+    for (int i = 0; i < piece.n; ++i) {
+        float w = piece.weights[i], x = piece.g[i * piece.p + threadIdx.x];
+        sum += w != 0.0f ? w * x : 0.0f;
+    }
+    piece.out[threadIdx.x] += sum;
+}
 // Each of `n` rows `[taps, len]` as `[len, taps]`.
 KERNEL taps_last(const float* x, float* y, i64 n, i64 len, int taps) {
     i64 at = THREAD, row = at / (len * taps), k = at % (len * taps);
@@ -155,7 +154,7 @@ __device__ __forceinline__ float nearest(float x) {
 #define EACH (16 / (int)sizeof(number))
 
 // Weighs EACH numbers; see `weigh_rows`.
-__device__ __forceinline__ void weigh(const number* x, number* y, float w, bool round) {
+__device__ __forceinline__ void weigh(const number* __restrict__ x, number* __restrict__ y, float w, bool round) {
 #pragma unroll
     for (int k = 0; k < EACH; k += 4) {
         float4 v = load4(x + k);
@@ -168,19 +167,19 @@ __device__ __forceinline__ void weigh(const number* x, number* y, float w, bool 
 
 // `y[i] = weights[i] x[i]` for rows of `len`, rounded to TF32 if `round`, and to what is stored; 0 where the weight is 0. There, numbers that are
 // not finite become 0 in the rows of `other` too: nothing times nothing is nothing. Blocks of 256 threads, for each row in stretches of 4 KiB.
-KERNEL weigh_rows(const number* x, const float* weights, number* y, i64 len, number* other, i64 other_len, int round) {
+KERNEL weigh_rows(const number* __restrict__ x, const float* weights, number* __restrict__ y, i64 len, number* other, i64 other_len, int round) {
     float w = weights[blockIdx.x];
     i64 step = (i64)gridDim.y * 256 * EACH, first = ((i64)blockIdx.y * 256 + threadIdx.x) * EACH;
     x += blockIdx.x * len, y += blockIdx.x * len, other += blockIdx.x * other_len;
-    for (i64 j = first; j < len; j += step) {
-        if (len % EACH == 0) {
-            weigh(x + j, y + j, w, round);
-            continue;
-        }
-        for (i64 k = j; k < min(len, j + EACH); ++k) {
-            float v = w == 0.0f ? 0.0f : w * x[k];
-            y[k] = round ? nearest(v) : v;
-        }
+    if (len % EACH == 0) {
+#pragma unroll 4
+        for (i64 j = first; j < len; j += step) weigh(x + j, y + j, w, round);
+    } else {
+        for (i64 j = first; j < len; j += step)
+            for (i64 k = j; k < min(len, j + EACH); ++k) {
+                float v = w == 0.0f ? 0.0f : w * x[k];
+                y[k] = round ? nearest(v) : v;
+            }
     }
     if (w != 0.0f) return;
     for (i64 j = first; j < other_len; j += step)

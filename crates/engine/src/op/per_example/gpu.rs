@@ -11,28 +11,16 @@
 //!   summed in f32. How the factors were rounded does not matter.
 //! * One position (`t = 1`): norms and sums are true f32, whatever the precision.
 //! * Gram matrices: `n^2 = sum_ts (a_t a_s)(b_t b_s)` of the rounded factors. Their sum multiplies `w b` instead of `b` (or `w a`
-//!   instead of `a`), and `round(w b)` is not `w round(b)`; nor need a library round a number alike in two products. Each
-//!   term `t` of the sum is within a share of `|a_t| |b_t|` of its term in the matrices. Terms may cancel and
-//!   these errors do not: the bound is that share of `s = sum_t |a_t| |b_t|`, the roots of the matrices' diagonals. Rounding in
-//!   the accumulation of `n^2` is allowed for by `slack s^2`. What is reported is `middle sqrt(n^2 + slack s^2) + unit s`, with
-//!   [`Margins`] of one of three kinds:
-//!   * factors that are bf16 in memory: `margins.rs`. Under [`Precision::Bf16`](crate::Precision::Bf16) all are, for more than one position: what is f32
-//!     is rounded by us, to nearest, before anything is made of it, and a number is rounded alike whenever that happens;
-//!   * f32, our own matrices (TF32, `grams.rs`): they cut factors off, to `a'`, `b'`. In the sum one factor is rounded to nearest, by us, after
-//!     it was weighed: it is within `2^-10` of `m b'`, `m = 1 + 2^-11`, relative. The other is read by the library, which takes
-//!     it as it is, or the number of TF32 below or above: within `2^-11` of `m a'`. So terms are within
-//!     `m^2 1.5 2^-10 |a'| |b'|` (and less than `2^-19` for products of these shares) of `m^2` times theirs: `middle = m^2`.
-//!     For terms at right angles, with `t = 128`, that is 1.8 % above the norm; never below it;
-//!   * f32, a library's matrices: each factor's rounding may move a term by [`Precision::unit`](crate::Precision::unit) in the matrices and in the
-//!     sum, so the share is `2 unit` for the one that is weighed; `middle = 1`. That the other is rounded alike in both is
-//!     taken for granted here.
+//!   instead of `a`), and `round(w b)` is not `w round(b)`; and sums of products are rounded. What is reported is an upper bound: `margins.rs`. Under
+//!   [`Precision::Bf16`](crate::Precision::Bf16) all factors are bf16 in memory, for more than one position: what is f32
+//!   is rounded by us, to nearest, before anything is made of it, and a number is rounded alike whenever that happens.
 //!
-//! *Tests.* `tests/gpu/bounds.rs`: `sums_stay_within_reported_norms`, with factors whose terms cancel, at each precision.
+//! *Tests.* `tests/gpu/bounds.rs`: `sums_stay_within_reported_norms`, with factors whose terms cancel, at each precision; `tests/gpu/margins.rs`.
 
 use super::factors::Factors;
-use super::grams::{self, Parts};
+use super::grams::{self, LONG, PART};
 use super::kept::Kept;
-use super::margins::{FLOOR, Margins};
+use super::margins::Margins;
 use super::squares::{Numbers, Squares};
 use super::{products, tiles};
 use crate::cuda::blas::{Matrix, Product};
@@ -92,6 +80,27 @@ pub(super) fn rows_sum(gpu: &'static Gpu, g: &Tensor, weights: u64, out: u64, ta
     gpu.launch_as(g.dtype(), kernel, grid, arguments![g.at(), weights, out, n, p, taps]);
 }
 
+/// See [`super::rows_sums`]: those of few rows in one launch, whose blocks are told of their columns by a table.
+pub(super) fn rows_sums(gpu: &'static Gpu, all: &[(&Tensor, &Tensor, usize)], out: u64) {
+    let mut pieces = Vec::new();
+    for (g, weights, first) in all {
+        let ((n, p), to) = ((g.rows(), g.row_len()), out + 4 * *first as u64);
+        if n > FEW || g.dtype() != Dtype::F32 {
+            rows_sum(gpu, g, weights.address(), to, 1);
+            continue;
+        }
+        for column in (0..p).step_by(THREADS as usize) {
+            let (columns, skipped) = ((p - column).min(THREADS as usize), 4 * column as u64);
+            let size = n as u64 | (columns as u64) << 32;
+            pieces.extend([g.at() + skipped, weights.address(), to + skipped, size, p as u64]);
+        }
+    }
+    if !pieces.is_empty() {
+        let table = gpu.constant(&pieces);
+        gpu.launch("sum_pieces", Grid::blocks(pieces.len() / 5, 1, THREADS), arguments![&*table]);
+    }
+}
+
 /// Each of `n` rows `[taps, len]` at `x` as `[len, taps]`, to `y`.
 pub(super) fn taps_last(gpu: &'static Gpu, x: u64, y: u64, [n, len, taps]: [usize; 3]) {
     gpu.launch("taps_last", Grid::over(n * len * taps), arguments![x, y, n, len, taps]);
@@ -118,15 +127,16 @@ const MOVING: usize = 2_700;
 const ROOM: usize = 5;
 
 impl Way {
-    /// By cost, from shapes alone: `t^2 (p + d)` multiplications for Gram matrices against `t p d` for the gradients, which
-    /// are kept where 8 bytes a number (written, read) take less than `2 t` operations.
-    fn of(factors: &Factors) -> Self {
+    /// By cost, from shapes and precision alone: `t^2 (p + d)` multiplications for Gram matrices against `t p d` for the gradients, which
+    /// are kept where 8 bytes a number (written, read) take less than `2 t` operations. Products of bf16 are twice as quick, and memory is not.
+    fn of(gpu: &Gpu, factors: &Factors) -> Self {
         let &Factors { t, d, p, a, b, window, .. } = factors;
         let quicker = 2 * t * MOVING > 8 * MAKING;
+        let quick = if gpu.precision() == Precision::Bf16 { 2 } else { 1 };
         let roomy = 2 * p * d <= ROOM * (a.row_len() + b.row_len());
         match window {
             None if t == 1 => Way::Outer,
-            None if t * (p + d) < p * d => Way::Grams,
+            None if t * (p + d) < p * d * quick => Way::Grams,
             _ if quicker && roomy => Way::Kept,
             _ => Way::Twice,
         }
@@ -141,8 +151,8 @@ pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, keep: bool) -> (Squa
         gpu.clear(out.at(), 8 * n);
         return (Squares::Device(out), None);
     }
-    let keep = keep && Way::of(factors) == Way::Kept;
-    let squares = match (Way::of(factors), window) {
+    let keep = keep && Way::of(gpu, factors) == Way::Kept;
+    let squares = match (Way::of(gpu, factors), window) {
         (Way::Outer, _) => Squares::Rows(factors.a.clone(), Some(factors.b.clone())),
         (Way::Grams, _) => match operands(gpu, factors) {
             [a, b] if grams::fits(gpu, (&a, &b)) => Squares::Grams(a, b),
@@ -182,11 +192,7 @@ fn by_grams(gpu: &'static Gpu, [a, b]: [&Tensor; 2], twice: Option<&Twice>) -> N
     let ([n, t, d], p) = (sizes(a), b.last());
     let (out, most) = (Numbers::new(gpu, n), (GRAMS / (2 * t * t)).clamp(1, n.max(1)));
     let own = grams::fits(gpu, (a, b)).then(|| grams::of_one(gpu, (a, b)));
-    let mut margins = Margins::of(gpu, a.rows_dtype(), own.is_some(), [t, d, p]);
-    if twice.is_some() {
-        // Cross terms are a library's.
-        margins.slack = margins.slack.max(Margins::of(gpu, a.rows_dtype(), false, [t, d, 0]).slack);
-    }
+    let margins = Margins::of(gpu, (a.rows_dtype(), own.is_some()), long(gpu, [a, b]), [t, d, p]);
     let margins = gpu.constant(&margins.words());
     for first in (0..n).step_by(most) {
         let batch = most.min(n - first);
@@ -196,9 +202,9 @@ fn by_grams(gpu: &'static Gpu, [a, b]: [&Tensor; 2], twice: Option<&Twice>) -> N
             (_, Some((parts, pieces))) => (parts, *pieces, 0),
             _ => unreachable!("parts are made one way or the other"),
         };
-        let (parts, to) = (made.at() + 16 * skipped as u64, out.at() + 8 * first as u64);
+        let (parts, to) = (made.at() + (8 * PART * skipped) as u64, out.at() + 8 * first as u64);
         let Some(twice) = twice else {
-            let list = arguments![parts, to, batch, pieces, made.plane, &*margins];
+            let list = arguments![parts, to, batch, pieces, &*margins];
             gpu.launch("gram_norms", Grid::over(batch), list);
             continue;
         };
@@ -221,34 +227,44 @@ fn rows_from(x: &Tensor, first: usize) -> Matrix {
     rows.from(first * t * rows.row).every(t * rows.row)
 }
 
+/// Numbers of a row whose products a library adds up at a time: all, where it would copy rows to add up some.
+fn long(gpu: &Gpu, factors: [&Tensor; 2]) -> usize {
+    let plain = gpu.precision() == Precision::F32 || factors.into_iter().all(grams::aligned);
+    if plain { LONG } else { usize::MAX }
+}
+
+/// Inner products of the rows of `x` with those of `y`, of `width` numbers, `t` of each for `batch` examples; `long` of them at a time.
+fn inner_products(gpu: &'static Gpu, to: Matrix, [x, y]: [Matrix; 2], [batch, t, width]: [usize; 3], long: usize) {
+    for from in (0..width).step_by(long) {
+        let beta = if from > 0 { 1.0 } else { 0.0 };
+        let how = Product { batch, beta, ..Product::new(gpu, t, t, long.min(width - from)) };
+        gpu.blas().product(gpu, to, x.from(from), y.from(from).t(), &how);
+    }
+}
+
 /// What a library's Gram matrices of `batch` examples tell, and how many parts an example has.
-fn parts(gpu: &'static Gpu, factors: [&Tensor; 2], first: usize, batch: usize) -> (Parts, usize) {
+fn parts(gpu: &'static Gpu, factors: [&Tensor; 2], first: usize, batch: usize) -> (Numbers, usize) {
     let [_, t, _] = sizes(factors[0]);
     let (squares, pieces) = ([0; 2].map(|_| Buffer::of(gpu, batch * t * t)), pieces(t * t));
-    let parts = Parts::new(gpu, batch * pieces);
+    let parts = Numbers::new(gpu, PART * batch * pieces);
     for (square, factor) in squares.iter().zip(factors) {
         let (x, to) = (rows_from(factor, first), Matrix::new(square.address(), t).every(t * t));
-        gpu.blas().product(gpu, to, x, x.t(), &Product { batch, ..Product::new(gpu, t, t, factor.last()) });
+        inner_products(gpu, to, [x, x], [batch, t, factor.last()], long(gpu, factors));
     }
-    let ([left, right], grid) = (&squares, Grid::blocks(batch, pieces, THREADS));
-    match factors[0].rows_dtype() {
-        Dtype::F32 => gpu.launch("gram_parts", grid, arguments![left, right, parts.at(), t]),
-        Dtype::Bf16 => {
-            gpu.launch("all_gram_parts", grid, arguments![left, right, parts.at(), t, FLOOR, parts.plane]);
-        }
-    }
+    let list = arguments![&squares[0], &squares[1], parts.at(), t];
+    gpu.launch("gram_parts", Grid::blocks(batch, pieces, THREADS), list);
     (parts, pieces)
 }
 
 /// What the two uses of a table have in common, for `batch` examples.
-fn crosses(gpu: &'static Gpu, [a, b]: [&Tensor; 2], twice: &Twice, first: usize, batch: usize) -> Numbers {
-    let ([_, t, d], &Twice { e, ids, .. }) = (sizes(a), twice);
+fn crosses(gpu: &'static Gpu, [h, r]: [&Tensor; 2], twice: &Twice, first: usize, batch: usize) -> Numbers {
+    let ([_, t, d], &Twice { e, ids, .. }) = (sizes(h), twice);
     let (cross, crosses) = (Buffer::of(gpu, batch * t * t), Numbers::new(gpu, 2 * batch));
-    let [a, b, e] = [a, b, e].map(|x| rows_from(x, first));
-    let to = Matrix::new(cross.address(), t).every(t * t);
-    gpu.blas().product(gpu, to, a, e.t(), &Product { batch, ..Product::new(gpu, t, t, d) });
+    let long = long(gpu, [h, e]);
+    let [h, r, e] = [h, r, e].map(|x| rows_from(x, first));
+    inner_products(gpu, Matrix::new(cross.address(), t).every(t * t), [h, e], [batch, t, d], long);
     let ids = ids + (4 * first * t) as u64;
-    let list = arguments![&cross, b.at, e.at, ids, crosses.at(), t, b.row, d, e.row];
+    let list = arguments![&cross, r.at, e.at, ids, crosses.at(), t, r.row, d, e.row];
     gpu.launch_as(e.dtype, "tied_parts", Grid::blocks(batch, 1, THREADS), list);
     crosses
 }
@@ -291,7 +307,7 @@ pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: Part, out: u64)
     }
     weights.on(gpu, |weights| match window {
         Some(window) => tiles::sum(gpu, factors, window, weights, out),
-        None if matches!(Way::of(factors), Way::Outer | Way::Grams) => weighed_sum(gpu, factors, weights, out),
+        None if matches!(Way::of(gpu, factors), Way::Outer | Way::Grams) => weighed_sum(gpu, factors, weights, out),
         None => products::sum(gpu, &operands(gpu, factors), weights, out),
     });
 }
@@ -309,7 +325,7 @@ fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
     let narrow = narrow.as_dtype(wide.rows_dtype());
     let (scaled, wide) = (Tensor::unfilled_as(narrow.dtype(), narrow.device(), narrow.shape()), Matrix::of(wide));
     let stretch = THREADS as usize * 16 / narrow.dtype().bytes();
-    let pieces = narrow.row_len().div_ceil(stretch).clamp(64.min((t * wide.row).div_ceil(stretch)), 4096);
+    let pieces = narrow.row_len().div_ceil(4 * stretch).clamp(64.min((t * wide.row).div_ceil(stretch)), 4096);
     let round = t > 1 && gpu.precision() == Precision::Tf32;
     let list = arguments![narrow.at(), weights, scaled.at(), narrow.row_len(), wide.at, t * wide.row, round];
     gpu.launch_as(narrow.dtype(), "weigh_rows", Grid::blocks(n, pieces, THREADS), list);

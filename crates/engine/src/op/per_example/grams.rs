@@ -18,24 +18,28 @@ const DEPTH: usize = 128;
 const SLAB: usize = 128 * DEPTH;
 /// Threads that multiply.
 const THREADS: usize = 256;
+/// Numbers of a part of what matrices tell (`gram_norm.cuh`).
+pub(super) const PART: usize = 6;
 /// Numbers of a row whose products are added up at a time (`LONG` of `grams.cu`).
 pub(super) const LONG: usize = 4096;
 
 /// The factors `a` `[n, .., d]` and `b` `[n, .., p]` of a map.
 pub(super) type Map<'a> = (&'a Tensor, &'a Tensor);
 
-/// Whether the kernel takes these factors: f32, of which TF32 is taken, or bf16, on Hopper, with rows that begin at multiples of 16 bytes.
+/// Whether the kernel takes these factors: f32, of which TF32 is taken, or bf16, on Hopper.
 pub(super) fn fits(gpu: &Gpu, (a, b): Map) -> bool {
     let wanted = match gpu.precision() {
         Precision::F32 => return false,
         Precision::Tf32 => Dtype::F32,
         Precision::Bf16 => Dtype::Bf16,
     };
-    let aligned = |x: &Tensor| {
-        let (at, row, dtype) = x.rows_at();
-        dtype == wanted && at.is_multiple_of(16) && (row * dtype.bytes()).is_multiple_of(16)
-    };
-    gpu.has_warpgroups() && aligned(a) && aligned(b)
+    gpu.has_warpgroups() && [a, b].into_iter().all(|x| x.rows_dtype() == wanted && aligned(x))
+}
+
+/// Whether rows begin at multiples of 16 bytes.
+pub(super) fn aligned(x: &Tensor) -> bool {
+    let (at, row, dtype) = x.rows_at();
+    at.is_multiple_of(16) && (row * dtype.bytes()).is_multiple_of(16)
 }
 
 /// The type of a map's numbers.
@@ -50,7 +54,7 @@ fn positions(x: &Tensor) -> usize {
 
 /// What rounding may take from a map's norms.
 pub(super) fn margins(gpu: &Gpu, map @ (a, b): Map) -> Margins {
-    Margins::of(gpu, dtype(map), true, [positions(a), a.last(), b.last()])
+    Margins::of(gpu, (dtype(map), true), LONG, [positions(a), a.last(), b.last()])
 }
 
 /// How the program is compiled, and what follows from that.
@@ -150,23 +154,6 @@ fn squares_of(maps: &[Map], form: Form) -> Vec<(usize, [u64; 3])> {
     all
 }
 
-/// What Gram matrices tell, in parts, as the kernels write it: three planes of pairs.
-pub(super) struct Parts {
-    numbers: Numbers,
-    /// Parts, and so pairs of a plane.
-    pub(super) plane: usize,
-}
-
-impl Parts {
-    pub(super) fn new(gpu: &'static Gpu, plane: usize) -> Self {
-        Self { numbers: Numbers::new(gpu, 6 * plane), plane }
-    }
-
-    pub(super) fn at(&self) -> u64 {
-        self.numbers.at()
-    }
-}
-
 /// Which squares each cluster makes, so that all have as much to do: where each one's begin, and the squares.
 fn shares(maps: &[Map], form: Form, clusters: usize) -> [Vec<u64>; 2] {
     let mut loads: BinaryHeap<Reverse<(usize, usize)>> = (0..clusters).map(|cluster| Reverse((0, cluster))).collect();
@@ -184,20 +171,20 @@ fn shares(maps: &[Map], form: Form, clusters: usize) -> [Vec<u64>; 2] {
 }
 
 /// What the matrices tell, map by map, in each example by example.
-fn parts(gpu: &'static Gpu, maps: &[Map], form: Form, table: &Buffer, squares: usize) -> Parts {
+fn parts(gpu: &'static Gpu, maps: &[Map], form: Form, table: &Buffer, squares: usize) -> Numbers {
     let clusters = (gpu.multiprocessors * form.fit / form.cluster).clamp(1, squares);
     let blocks = clusters * form.cluster;
-    let parts = Parts::new(gpu, squares * form.parts());
+    let parts = Numbers::new(gpu, PART * squares * form.parts());
     let aside = Buffer::of(gpu, 2 * blocks * THREADS * form.numbers);
     let [starts, items] = shares(maps, form, clusters).map(|list| gpu.constant(&list));
     let grid = Grid { shared: form.shared as u32, ..Grid::blocks(blocks, 1, form.threads as u32) };
-    let list = arguments![table, &*starts, &*items, &aside, parts.at(), parts.plane];
+    let list = arguments![table, &*starts, &*items, &aside, parts.at()];
     gpu.launch_variant("grams", &form.defines(maps), grid, list);
     parts
 }
 
 /// The parts of one map, and how many an example has.
-pub(super) fn of_one(gpu: &'static Gpu, map: Map) -> (Parts, usize) {
+pub(super) fn of_one(gpu: &'static Gpu, map: Map) -> (Numbers, usize) {
     let form = Form::of(&[map]);
     let (table, squares) = table(gpu, &[map], form);
     (parts(gpu, &[map], form, &gpu.constant(&table), squares), form.squares(map) * form.parts())
@@ -217,7 +204,7 @@ pub(super) fn squares(gpu: &'static Gpu, maps: &[Map], n: usize) -> Numbers {
     }
     let table = gpu.constant(&table);
     let parts = parts(gpu, maps, form, &table, squares);
-    let list = arguments![&*table, maps.len(), n, parts.at(), parts.plane, out.at()];
+    let list = arguments![&*table, maps.len(), n, parts.at(), out.at()];
     gpu.launch_variant("norms_of_grams", &form.defines(maps), Grid::over(maps.len() * n), list);
     out
 }

@@ -3,110 +3,114 @@
 //! # Why this is private
 //! *Claim.* With the weight `w`, what an example adds to a sum is no longer than `w` times the norm that `gram_norm` of `gram_norm.cuh` makes of
 //! its Gram matrices as they were made, `A` of rows `a_t` and `B` of rows `b_t`.
-//! *Argument, for factors that are bf16 in memory.* They are the factors: both matrices, and the sum, are made of these very numbers, whose
-//! products are exact in f32. What is lost is bounded twice, term by term, by `s = sum_t |a_t| |b_t|`, the roots of the products of the diagonals, and by norms of
-//! matrices; the smaller one counts. (`|M|` is the root of the sum of squares, `tr` the trace.)
-//! * *The sum is made of `round(w b)`* (or of `round(w a)`: `weighs_left`), and of the other factor as it is. `w b` is rounded to f32 and then to
-//!   bf16, to nearest: an element moves by at most `2^-8 + 2^-23` of itself (`share`), a row by that much of its length, term `t` by that much of
-//!   `w |a_t| |b_t|`, and all of them by that much of `w s`, since terms may cancel and these errors do not. Or: the errors are a matrix no longer than `share
-//!   w sqrt(tr B)`, and multiplied with rows `a_t` it becomes longer by no more than their largest singular value, whose square is below `|A|`. Terms at
-//!   right angles have `s = sqrt(t) n`, and this is about `t^(1/4) n`. Tensor cores cut off in the sum itself: [`cut`] for each of `t` products, of `s`.
-//!   Below `2^-126` rounding is no longer relative: an element moves by at most
-//!   `2^-134`, a term by `2^-134 sqrt(p) |a_t|`. A row of `|a_t| >= 2^64` overflows its matrix, which makes the norm
-//!   infinite and the weight 0, so all such errors together are below `2^-70 t sqrt(p)`: nothing beside the margin of any bound.
-//! * *`n^2` is a sum of elements of `A` times those of `B`, as they were made.* Each is within `left` (or `right`), [`cut`] times its products, of its exact value, relative to
-//!   `|a_t| |a_s|`. So `n^2` is within `(left + right) s^2`; or within `left tr A |B| + right tr B |A| + left right tr A tr B`. Tensor cores align what they add in one step (16 products and the sum so far) to the
-//!   largest, cut each off below `2^-25` of that, towards 0, and then the sum at its 24 bits (Fasi et al. 2021, PeerJ Computer Science 7:e330; Hopper keeps two bits more than f32). These errors need not
-//!   have the signs of what they are taken from: with `a_t = (H, x, .., x)`, `b_t = b` for half of the terms and `(H, -x, .., -x)`, `-b` for
-//!   the other, where `x^2 < 2^-25 H^2`, all that is left of the gradient is what was cut off. `n^2` is then 0, the gradient
-//!   `sqrt(2^-25 d) s` long: 4.8e-3 for `d = 768`, more than `share`. Products of elements of both matrices are then added in f32, sixteen at
-//!   a time: `2^-20` of their sizes, and `2^-24` for each part of a row that was put aside (`sums`).
-//! * *Below `2^-126` a matrix cannot tell lengths apart.* Elements of its diagonal count as [`FLOOR`] at least, so that what is lost there, `2^-126` a product, is below
-//!   `2^-36` of them: a part of [`cut`]. Squares of elements that vanish are below `2^-120`: `least`.
-//! * Diagonals, and so `s` and traces, were cut off as well: all shares are larger by four times the slack.
+//! *Argument.* `n^2` is the sum of the products of their elements. What is lost is bounded twice: term by term, by
+//! `s = sum_t |a_t| |b_t|`, the roots of the products of the diagonals; and by norms of matrices (`|M|` is the root of the sum of squares, `tr` the
+//! trace). The smaller one counts.
+//! * *The sum is made of other numbers than the matrices.* Each number of one factor, that which meets the weight (`weighs_left`), is within
+//!   a share `x` of `w` times itself, each number of the other within a share `y` of itself ([`Shares`]). So term `t` is within `x + y` (and `x y`) of `w |a_t| |b_t|`, and all of them
+//!   together are within that of `w s`: terms may cancel, and these errors do not. Or: the errors of `b` are a matrix no longer than
+//!   `x sqrt(tr B)`, and multiplied with rows `a_t` it becomes longer by no more than their largest singular value, whose square is
+//!   at most `|A|`; likewise those of `a`. Terms at right angles have `s = sqrt(t) n`, and this is about `t^(1/4) n`.
+//! * *Sums of products are rounded* ([`lost`]): each element of a matrix is within a share of `|a_t| |a_s|` (`off_a`) or
+//!   `|b_t| |b_s|` (`off_b`). So `n^2` is within their sum of `s^2` (`slack`); or within `off_a tr A |B| + off_b tr B |A| + off_a off_b tr A tr B`. These
+//!   errors need not have the signs of what they are taken from: with `a_t = (H, x, .., x)`, `b_t = b` for half of the terms and `(H, -x, .., -x)`, `-b`
+//!   for the other, `x^2` too small beside `H^2`, all that is left of the gradient is what was cut off: `n^2` is 0, and the gradient `sqrt(2^-25 d) s` long
+//!   where tensor cores cut off at `2^-25`, which for `d = 768` is 4.8e-3. Products of elements of both matrices are added in f32, sixteen at a
+//!   time: `2^-20` of their sizes, and `2^-24` for each part of a row that was put aside (`sums`). In the weighted sum `t` products are added up: that share of `s`
+//!   (`unit`).
+//! * *Below `2^-126` f32 cannot tell lengths apart.* Elements of diagonals count as `2^-90` at least (`FLOOR`), so that what is lost there, `2^-126` a product, is
+//!   below `2^-36` of them: a part of [`lost`]. Squares of elements that vanish are below `2^-120`: `least`. What is weighed may then move by `2^-134`, a
+//!   term by `2^-134 sqrt(p) |a_t|`; but a row of `|a_t| >= 2^64` overflows its matrix, which makes the norm infinite and the
+//!   weight 0, so all such errors together are below `2^-70 t sqrt(p)`: nothing beside the margin of any bound.
+//! * Diagonals, and so `s` and traces, were made of rounded sums as well: all shares are larger by four times the slack.
 //!
-//! The reported norm is above the true one by 0.8 % where `s` is twice the norm, as in a layer whose positions agree; where 512 terms are at right angles by about 2 %, and not
-//! by the 9 % of `s`. With `w b` as a sum of two bf16 numbers it would be a part in 500 of that, for a second product.
-//!
-//! *Factors that are f32 in memory:* see `gpu.rs`.
-//!
-//! *Tests.* `tests/gpu/bounds.rs`.
+//! *Tests.* `tests/gpu/margins.rs`, `tests/gpu/bounds.rs`.
 
 use super::gpu::weighs_left;
-use super::grams::LONG;
 use crate::{Dtype, Gpu, Precision};
 
 /// Rounding to f32.
 const EPSILON: f64 = 1.0 / (1 << 24) as f64;
 
-/// What an element of a matrix's diagonal counts as at least in `s`, for factors that are bf16 in memory (`FLOOR` of `grams.cu`).
-pub(super) const FLOOR: f64 = 1.0 / (1u128 << 90) as f64;
-
 /// See the head of this file, and `gram_norm.cuh`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Margins {
-    pub(super) slack: f64,
-    unit: f64,
     middle: f64,
-    share: f64,
-    left: f64,
-    right: f64,
+    share_a: f64,
+    share_b: f64,
+    unit: f64,
+    slack: f64,
+    off_a: f64,
+    off_b: f64,
     sums: f64,
     least: f64,
-    weighs_left: bool,
 }
 
 impl Margins {
-    /// Of our own matrices (`grams.rs`) or of a library's, for factors that lie in memory as `dtype`.
-    pub(super) fn of(gpu: &Gpu, dtype: Dtype, own: bool, [t, d, p]: [usize; 3]) -> Self {
-        let long = if own { LONG } else { usize::MAX };
-        if dtype == Dtype::F32 {
-            return Self::of_rounded(gpu, own, d.min(long) + p.min(long));
-        }
-        let [left, right] =
-            [d, p].map(|width| width.min(long) as f64 * cut(gpu) + width.div_ceil(long) as f64 * EPSILON);
-        let sums = 18.0 * EPSILON;
-        let more = 1.0 + 4.0 * (left + right + sums);
-        Self {
-            slack: (left + right + left * right + sums) * more,
-            unit: t as f64 * cut(gpu) * more,
-            middle: 1.0,
-            share: (2f64.powi(-8) + 2f64.powi(-23)) * more,
-            left: left * more,
-            right: right * more,
-            sums: sums * more,
-            least: t as f64 * 2f64.powi(-60),
-            weighs_left: weighs_left(d, p),
-        }
+    /// Of our own matrices (`grams.rs`) or of a library's, for factors that lie in memory as `dtype`; products of `long` numbers of a row are
+    /// added up at a time.
+    pub(super) fn of(gpu: &Gpu, (dtype, own): (Dtype, bool), long: usize, [t, d, p]: [usize; 3]) -> Self {
+        let off = |width: usize| width.min(long) as f64 * lost(gpu) + width.div_ceil(long) as f64 * EPSILON;
+        let ([off_a, off_b], sums) = ([d, p].map(off), 18.0 * EPSILON);
+        let slack = off_a + off_b + off_a * off_b + sums;
+        let more = 1.0 + 4.0 * slack;
+        let Shares { middle, weighed, other } = Shares::of(gpu.precision(), dtype, own);
+        let both = middle * (weighed * other + t as f64 * lost(gpu));
+        let [weighed, other] = [weighed, other].map(|share| middle * share * more);
+        let (share_a, share_b) = if weighs_left(d, p) { (weighed, other) } else { (other, weighed) };
+        let [unit, slack, off_a, off_b, sums] = [both, slack, off_a, off_b, sums].map(|share| share * more);
+        Self { middle, share_a, share_b, unit, slack, off_a, off_b, sums, least: t as f64 * 2f64.powi(-60) }
     }
 
     /// As the kernels read them.
     pub(super) fn words(self) -> [u64; 9] {
-        let Self { slack, unit, middle, share, left, right, sums, least, weighs_left } = self;
-        [slack, unit, middle, share, left, right, sums, least, f64::from(u8::from(weighs_left))].map(f64::to_bits)
-    }
-
-    /// Where factors are f32 in memory, and perhaps rounded on their way into a product.
-    fn of_rounded(gpu: &Gpu, own: bool, numbers: usize) -> Self {
-        let slack = match gpu.precision() {
-            Precision::F32 => 2f64.powi(-21),
-            _ => 2f64.powi(-17) + numbers as f64 * 2f64.powi(-27),
-        };
-        let (middle, share) = if own {
-            let middle = (1.0 + 2f64.powi(-11)).powi(2);
-            (middle, middle * (1.5 * 2f64.powi(-10) + 2f64.powi(-19)))
-        } else {
-            (1.0, 2.0 * gpu.precision().unit())
-        };
-        Self { slack, unit: share + 2.0 * EPSILON, middle, ..Self::default() }
+        let Self { middle, share_a, share_b, unit, slack, off_a, off_b, sums, least } = self;
+        [middle, share_a, share_b, unit, slack, off_a, off_b, sums, least].map(f64::to_bits)
     }
 }
 
-/// What tensor cores may take from a sum for each product in it, of the sum of the products' sizes: cut off where they are
-/// aligned, and a share of what is cut off the result of each step (of eight products or more); and what is lost below the range.
-fn cut(gpu: &Gpu) -> f64 {
-    let hopper = 1.5 * 2f64.powi(-25);
-    // Up to two bits less before, and steps of four.
-    let aligned = if gpu.has_warpgroups() { hopper } else { 4.0 * hopper };
+/// How far factors of the sum are from `middle` times those of the matrices, together, and from the weight.
+struct Shares {
+    middle: f64,
+    weighed: f64,
+    other: f64,
+}
+
+impl Shares {
+    fn of(precision: Precision, dtype: Dtype, own: bool) -> Self {
+        let weight = 2.0 * EPSILON;
+        match (dtype, precision) {
+            // The factors are the numbers that lie in memory, whose products are exact in f32. What is weighed is rounded to f32 and then,
+            // to nearest, to bf16: where `s` is twice the norm, that is 0.8 % of it; where 512 terms are at right angles, 2 %. As a
+            // sum of two bf16 numbers it would be a part in 250 of that, for a second product.
+            (Dtype::Bf16, _) => Self { middle: 1.0, weighed: 2f64.powi(-8) + weight, other: 0.0 },
+            (Dtype::F32, Precision::F32) => Self { middle: 1.0, weighed: weight, other: 0.0 },
+            // Our own matrices cut factors off, to `a'`, `b'`. In the sum one factor is rounded to nearest, by us, after it was weighed: it is within
+            // `2^-10` of `m b'`, `m = 1 + 2^-11`, relative. The other is read by the library, which takes it as it is, or the number of TF32
+            // below or above: within `2^-11` of `m a'`.
+            (Dtype::F32, Precision::Tf32) if own => {
+                let middle = (1.0 + 2f64.powi(-11)).powi(2);
+                Self { middle, weighed: 2f64.powi(-10) + weight, other: 2f64.powi(-11) }
+            }
+            // A library may round each number to either side, in the matrices and in the sum. That it rounds the factor that is not weighed
+            // alike in both is taken for granted.
+            (Dtype::F32, _) => {
+                Self { middle: 1.0, weighed: 2.0 * precision.unit() * (1.0 + 2f64.powi(-6)) + weight, other: 0.0 }
+            }
+        }
+    }
+}
+
+/// What a sum of products may lose for each of them, of the sum of their sizes, and below f32's range.
+///
+/// In f32 sums are rounded to nearest: `2^-24` for each addition. Tensor cores align what they add in one step (8 products of TF32 or 16 of bf16,
+/// and the sum so far) to the largest, cut each off there, towards 0, and then the sum at its 24 bits (Fasi et al. 2021, PeerJ Computer
+/// Science 7:e330): Hopper at `2^-25` of the largest, and those before up to two bits above, in steps of four.
+fn lost(gpu: &Gpu) -> f64 {
+    let aligned = match gpu.precision() {
+        Precision::F32 => EPSILON,
+        _ if gpu.has_warpgroups() => 1.5 * 2f64.powi(-25),
+        _ => 1.5 * 2f64.powi(-23),
+    };
     aligned + 2f64.powi(-36)
 }

@@ -43,9 +43,9 @@ pub fn scatter_squares<'a>(ids: impl Into<Part<'a, u32>>, b: &Tensor) -> Squares
     Squares::Host((0..n).into_par_iter().map_init(Vec::new, norm).collect())
 }
 
-/// Threads for rows of `d`.
+/// Threads for rows of `d`; they look for ids together, too.
 fn threads(d: usize) -> u32 {
-    d.next_multiple_of(32).clamp(32, 1024) as u32
+    d.next_multiple_of(32).clamp(256, 1024) as u32
 }
 
 /// Rows as all that is made of them reads them: rounded where activations are.

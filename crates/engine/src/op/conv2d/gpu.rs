@@ -69,12 +69,13 @@ pub(super) fn forward(
             return y;
         }
     }
-    let y = by_library(gpu, x, w, shape, y.shape());
+    drop(y);
+    let y = by_library(gpu, x, w, shape, [n, o, oh, ow]);
     shift_channels(gpu, y, b, activation).as_dtype(dtype)
 }
 
 /// By cuDNN, or by products with unfolded images, of f32.
-fn by_library(gpu: &'static Gpu, x: &Tensor, w: &Tensor, shape: Shape, output: &[usize]) -> Tensor {
+fn by_library(gpu: &'static Gpu, x: &Tensor, w: &Tensor, shape: Shape, output: [usize; 4]) -> Tensor {
     let (x, y) = (x.as_dtype(Dtype::F32), Tensor::unfilled_on(x.device(), output));
     match gpu.dnn() {
         Some(dnn) => dnn.run(gpu, shape, Pass::Forward, Data { x: x.address(), w: w.address(), y: y.address() }),

@@ -6,6 +6,7 @@ use crate::{
     plan::{self, Phase, Setting},
     price::{self, Format},
 };
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use privacy::{Ledger, Neighbouring, Price, account};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -56,9 +57,10 @@ pub struct Args {
     format: Format,
     #[command(flatten)]
     besides: Besides,
-    /// Also write NAME.svg and NAME.csv: delta at every epsilon, and what an attacker can do
-    #[arg(long, value_name = "NAME")]
-    curve: Option<PathBuf>,
+    /// Also write NAME.svg and NAME.csv: delta at every epsilon, and what an attacker can do; only one of them if NAME ends in
+    /// .svg or .csv
+    #[arg(long, value_name = "NAME", value_parser = PathBufValueParser::new().try_map(curve::files))]
+    curve: Option<curve::Files>,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
@@ -72,7 +74,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     let rows: Vec<(&str, Result<Price, String>)> =
         rows.into_iter().map(|name| (name, price::sharper(&ledger, name, args.delta, args.precision))).collect();
-    let curve = args.curve.as_ref().map(|name| curve::write(name, &ledger, &rows, args.delta));
+    let curve = args.curve.as_ref().map(|files| curve::write(files, &ledger, &rows, args.delta));
     let drawn = curve.iter().flatten().flatten().cloned();
     match args.format {
         Format::Json => print_json(&args, &ledger, &rows, &notes.into_iter().chain(drawn).collect::<Vec<_>>())?,

@@ -3,6 +3,7 @@ mod common;
 use common::{answer, json, secateur};
 use predicates::{prelude::PredicateBooleanExt, str::contains};
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -101,6 +102,17 @@ fn a_run_that_is_watched_has_its_curves_in_the_report() {
         let warnings = json(&out.join("privacy.json"))["warnings"].as_array().unwrap().len();
         assert_eq!(warnings, 1, "one warning after {looks} looks");
     }
+    // Another run in its place is not one that was looked at.
+    let again = ["train", "--quiet", "--set", "train.steps=6", "--force", "--out"];
+    let files = |folder: &Path| {
+        let names = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.collect::<BTreeSet<_>>()
+    };
+    secateur().args(again).arg(&out).assert().success();
+    secateur().args(again).arg(top.path().join("fresh")).assert().success();
+    let mut expected = files(&top.path().join("fresh"));
+    expected.insert("ledger.earlier-1.jsonl".into());
+    assert_eq!(files(&out), expected);
 }
 
 /// All of them where the images are ($SECATEUR_DATA or ../shared/data); else the parts that need no data but what is in the

@@ -1,7 +1,7 @@
 //! `account` and `calibrate` as a user meets them.
 mod common;
 use common::{answer, secateur};
-use predicates::str::contains;
+use predicates::{prelude::PredicateBooleanExt, str::contains};
 use serde_json::Value;
 use std::fs;
 use tempfile::TempDir;
@@ -116,6 +116,47 @@ fn a_curve_is_drawn_and_explained() {
         .filter_map(|l| l.split(',').nth(1)?.parse().ok())
         .collect();
     assert!(deltas.len() > 100 && deltas.windows(2).all(|pair| pair[1] <= pair[0]));
+}
+
+/// A name that ends in .svg or .csv is that file, and the other is not written: there may be one of the user's.
+#[test]
+fn a_curve_goes_where_its_name_says() {
+    let top = TempDir::new().unwrap();
+    let ask = |name: &str| {
+        let mut command = secateur();
+        command.current_dir(&top).arg("account").args(CASE_A.split(' ')).args(["--curve", name]);
+        command.assert()
+    };
+    let names = || {
+        let entries = fs::read_dir(&top).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = entries.filter(|name| name != "folder").collect();
+        names.sort();
+        names.iter().for_each(|name| fs::remove_file(top.path().join(name)).unwrap());
+        names
+    };
+    fs::create_dir(top.path().join("folder")).unwrap();
+    for (name, files) in [
+        ("x.svg", &["x.svg"][..]),
+        ("x.csv", &["x.csv"]),
+        ("X.SVG", &["X.SVG"]),
+        ("x", &["x.csv", "x.svg"]),
+        ("epsilon-1.5", &["epsilon-1.5.csv", "epsilon-1.5.svg"]),
+    ] {
+        ask(name).success().stdout(contains(format!("curve: {}", files[files.len() - 1])));
+        assert_eq!(names(), files, "{name}");
+    }
+    for (name, why) in [
+        ("x.png", "not .png"),
+        ("x.PDF", "not .pdf"),
+        (".svg", "names no file"),
+        ("folder", "names no file"),
+        ("none/", "names no file"),
+        ("..", "names no file"),
+        ("", "value is required"),
+    ] {
+        ask(name).failure().stderr(contains(why).and(contains("--curve")));
+        assert!(names().is_empty(), "{name}");
+    }
 }
 
 #[test]

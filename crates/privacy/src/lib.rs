@@ -135,6 +135,7 @@ mod reference;
 mod sample;
 mod season;
 mod state;
+mod trade_off;
 mod tuning;
 mod veil;
 
@@ -149,5 +150,6 @@ pub use random::{Key, KeyError, Purpose, Stream};
 pub use sample::{BallsInBins, Draw, FixedSize, Poisson, SampleError, Sampler, Shuffled, TruncatedPoisson};
 pub use season::{Strategy, tree_depth};
 pub use state::{Bounded, Privatized, Secret, Sum};
+pub use trade_off::TradeOff;
 pub use tuning::{Trials, TuningError};
 pub use veil::{Vector, Veil, Veiled};

@@ -50,6 +50,29 @@ fn that_the_count_is_not_the_declared_one_is_not_published() {
     assert_eq!(files("data.examples=32562", "one fewer"), (1, false));
 }
 
+/// Four full batches of multiplier 2 are one Gaussian release with `mu = 1`: a test with wrong alarms `a` finds at most
+/// `Phi(Phi^-1(a) + 1)`, which Python's `statistics.NormalDist` computed; epsilon and delta alone allow several times as much.
+#[test]
+fn what_an_attacker_can_do_is_the_whole_curves() {
+    let top = TempDir::new().unwrap();
+    let folder = top.path().join("a");
+    let set = ["privacy.noise_multiplier=2.0", "train.sample_rate=1.0", "train.steps=4"];
+    prepare(&set, &folder, false).unwrap().train(&mut ()).unwrap();
+    let Statement { epsilon, membership, .. } = statement(&folder);
+    let membership = membership.unwrap();
+    let exact = [(0.001, 0.018_298_468_406), (0.01, 0.092_362_248_074), (0.05, 0.259_511_022_841)];
+    assert_eq!(membership.tests.len(), exact.len());
+    for (test, (rate, found)) in membership.tests.iter().zip(exact) {
+        assert_eq!(test.false_positive_rate, rate);
+        assert!((found..1.005 * found).contains(&test.true_positive_rate), "{test:?} {found}");
+        assert!((epsilon.exp() * rate + 1e-5).min(1.0) > 3.0 * test.true_positive_rate, "{epsilon} {test:?}");
+    }
+    assert!((0.382_924_922..0.3831).contains(&membership.advantage), "{membership:?}");
+    // Who has seen the rows needs no test.
+    prepare(&["privacy.noise_multiplier=0.0"], &top.path().join("b"), false).unwrap().train(&mut ()).unwrap();
+    assert_eq!(statement(&top.path().join("b")).membership, None);
+}
+
 #[test]
 fn an_estimate_is_no_price_of_a_run() {
     let top = TempDir::new().unwrap();
@@ -145,7 +168,11 @@ impl State for Spy {}
 impl Update for Spy {
     fn update(&mut self, g: Grads, now: &mut Now) -> Grads {
         let bytes = now.stream.lend(|key, _| *key);
-        let key = Key::shared::<KeyError>(|_| Ok(bytes)).unwrap();
+        let key = Key::shared(|key: &mut [u8; 32]| -> Result<(), KeyError> {
+            *key = bytes;
+            Ok(())
+        })
+        .unwrap();
         let mut guess = [0.0];
         key.stream(Purpose::Noise, now.step, 0).fill_normal(0, &mut guess);
         self.0.lock().unwrap().push((f64::from(g.flat()[0]) / now.noise, f64::from(guess[0])));

@@ -225,11 +225,35 @@ fn lost_steps_stay_charged_and_the_budget_holds() {
     let run = place.resume("a");
     assert!(run.warnings.iter().any(|w| w.starts_with("3 more rounds")), "{:?}", run.warnings);
     assert!(run.warnings.iter().any(|w| w.contains("noise was raised")), "{:?}", run.warnings);
-    let planned = run.plan.epsilon;
-    let summary = run.train(&mut ()).unwrap().record.summary;
+    let (planned, noise) = (run.plan.epsilon, run.plan.noise_multiplier);
+    // And stopped once more, in good order: what was said of the noise stays said.
+    run.train(&mut Until(10)).unwrap();
+    let run = place.resume("a");
+    assert_eq!(run.plan.noise_multiplier, noise);
+    let told = |w: &String| w.contains("noise was raised") && w.contains(&format!("to {noise},"));
+    assert!(run.warnings.iter().any(told), "{:?}", run.warnings);
+    let record = run.train(&mut ()).unwrap().record;
+    assert_eq!(record.statement.warnings.iter().filter(|w| told(w)).count(), 1);
+    let summary = record.summary;
     assert!(summary.epsilon <= 2.0 && (summary.epsilon - planned).abs() < 1e-9, "{}", summary.epsilon);
     let rounds: u64 = ledger(&place.folder("a")).iter().map(|(_, n)| n).sum();
     assert_eq!((rounds, summary.steps), (15, 12));
+}
+
+/// Each life has a key of its own, and with bins a run of epochs of its own to pay for: every raise is told, in order.
+#[test]
+fn every_raise_of_the_noise_is_told() {
+    let place = Place::new(&["train.sampling=balls-in-bins", "mechanism.mechanism=tree"]);
+    place.start("a").train(&mut Until(3)).unwrap();
+    let mut run = place.resume("a");
+    let first = run.plan.noise_multiplier;
+    run.train(&mut Until(7)).unwrap();
+    run = place.resume("a");
+    let second = run.plan.noise_multiplier;
+    assert!(second > first, "{first} {second}");
+    let told = format!("to {first}, then to {second}, so that epsilon holds");
+    let warnings = run.train(&mut ()).unwrap().record.statement.warnings;
+    assert!(warnings.iter().any(|w| w.ends_with(&told)), "{told}: {warnings:?}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ macro_rules! programs {
 pub(crate) const PROGRAMS: &[Program] = programs![
     "activation",
     "attention": "warpgroup" "heads" "fragments" "teams",
-    "convolution": "pixels",
+    "convolution": "curves" "pixels",
     "cross_entropy",
     "elementwise": "columns",
     "embedding",
@@ -52,6 +52,7 @@ pub(crate) const PROGRAMS: &[Program] = programs![
     "noise",
     "normalise": "columns",
     "norms_of_parts",
+    "octets": "curves" "pixels" "warpgroup",
     "patches_norms": "tile" "patches",
     "patches_sum": "tile" "patches" "weighted",
     "per_example": "weigh" "gram_norm",
@@ -63,7 +64,6 @@ pub(crate) const PROGRAMS: &[Program] = programs![
     "standardise",
     "stencil_norms": "pixels" "stencil",
     "stencil_sum": "pixels" "stencil",
-    "strips": "pixels" "warpgroup",
     "sum_of_parts",
     "unfold",
 ];
@@ -260,18 +260,28 @@ mod tests {
              PRECISION=0 ALIGNED=1",
         ),
         (
-            "strips",
-            "IN_C=64 IN_H=32 IN_W=32 OUT_C=64 OUT_H=32 OUT_W=32 KH=3 KW=3 SH=1 SW=1 PH=1 PW=1 ROWS=8 IMAGES=1 WARPS=4 DEEP=1 \
+            "octets",
+            "IN_C=64 IN_H=32 IN_W=32 OUT_C=64 OUT_H=32 OUT_W=32 KH=3 KW=3 SH=1 SW=1 PH=1 PW=1 ROWS=8 IMAGES=1 WARPS=4 OCTETS=2 \
              ALIGNED=0 ACTIVATION=2 NUMBER=bf16",
         ),
         (
-            "strips",
-            "IN_C=40 IN_H=15 IN_W=16 OUT_C=70 OUT_H=8 OUT_W=8 KH=3 KW=3 SH=2 SW=2 PH=1 PW=1 ROWS=8 IMAGES=4 WARPS=4 DEEP=1 \
+            "octets",
+            "IN_C=70 IN_H=16 IN_W=16 OUT_C=40 OUT_H=16 OUT_W=16 KH=2 KW=2 SH=1 SW=1 PH=0 PW=0 UP=2 CELLS_H=3 CELLS_W=3 BORDER_H=1 \
+             BORDER_W=1 ROWS=4 IMAGES=1 WARPS=4 OCTETS=2 ALIGNED=0 ACTIVATION=0 NUMBER=bf16",
+        ),
+        (
+            "octets",
+            "IN_C=70 IN_H=8 IN_W=8 OUT_C=40 OUT_H=8 OUT_W=8 KH=1 KW=1 SH=1 SW=1 PH=0 PW=0 UP=2 CELLS_H=1 CELLS_W=1 BORDER_H=0 \
+             BORDER_W=0 ROWS=8 IMAGES=1 WARPS=4 OCTETS=4 ALIGNED=0 ACTIVATION=0 NUMBER=bf16",
+        ),
+        (
+            "octets",
+            "IN_C=40 IN_H=15 IN_W=16 OUT_C=70 OUT_H=8 OUT_W=8 KH=3 KW=3 SH=2 SW=2 PH=1 PW=1 ROWS=8 IMAGES=4 WARPS=4 OCTETS=2 \
              ALIGNED=0 ACTIVATION=1 NUMBER=bf16",
         ),
         (
-            "strips",
-            "IN_C=16 IN_H=16 IN_W=16 OUT_C=64 OUT_H=16 OUT_W=16 KH=1 KW=1 SH=1 SW=1 PH=0 PW=0 ROWS=16 IMAGES=1 WARPS=4 DEEP=2 \
+            "octets",
+            "IN_C=16 IN_H=16 IN_W=16 OUT_C=64 OUT_H=16 OUT_W=16 KH=1 KW=1 SH=1 SW=1 PH=0 PW=0 ROWS=16 IMAGES=1 WARPS=4 OCTETS=4 \
              ALIGNED=0 ACTIVATION=0 NUMBER=bf16",
         ),
     ];

@@ -4,17 +4,8 @@
 // IMAGES images. The inner dimension is taps by channels, eight words of them DEEP times at a time: a word is a channel of f32, or
 // two neighbouring channels of bf16, which meet on their way to shared memory. Factors of f32 are TF32: weights to nearest, of
 // pixels the last 13 bits are ignored; factors of bf16 are as they lie, weights to nearest. Sums are f32.
-// ACTIVATION: 0 none, 1 max(x, 0), 2 tanh.
 
 #define BM (16 * MI * WARPS_M)
-
-#if ACTIVATION == 1
-__device__ __forceinline__ float activation(float x) { return x < 0.0f ? 0.0f : x; }
-#elif ACTIVATION == 2
-__device__ __forceinline__ float activation(float x) { return tanhf(x); }
-#else
-__device__ __forceinline__ float activation(float x) { return x; }
-#endif
 
 constexpr int PER_WORD = 4 / sizeof(number), DEPTH = 8 * DEEP * PER_WORD;
 constexpr int LEFT = 4, LINE = line_of(LEFT, 0);
@@ -175,7 +166,7 @@ __device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const floa
 KERNEL convolution(const number* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ shift, number* __restrict__ y,
                    int n) {
     extern __shared__ __align__(16) float stages[];
-    int m = blockIdx.x % DOWN, first = blockIdx.x / DOWN % STEPS * ROWS, image = blockIdx.x / (DOWN * STEPS) * IMAGES;
+    int m = blockIdx.x % DOWN, first = blockIdx.x / DOWN % BANDS * ROWS, image = blockIdx.x / (DOWN * BANDS) * IMAGES;
     int warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
     int column = warp % WARPS_N * NI, output = warp / WARPS_N * 16 * MI;
     int at[NI];

@@ -1,4 +1,4 @@
-//! Convolutions by cuDNN, where it is installed, of numbers of the type that activations have.
+//! Convolutions by cuDNN, where it is installed.
 //!
 //! The first convolution of each shape is tried with every algorithm; the fastest that gives the same bits each time is
 //! remembered, or the fastest at all where there is none.
@@ -13,7 +13,7 @@ use cudarc::cudnn::sys;
 use super::error::fail;
 use super::recorder::key;
 use super::{Buffer, Gpu, Precision, library};
-use crate::{Dtype, Window};
+use crate::Window;
 
 /// Scratch memory an algorithm may ask for.
 const WORKSPACE: usize = 256 << 20;
@@ -38,7 +38,7 @@ pub(crate) enum Pass {
     Input,
 }
 
-/// The addresses of inputs `x` (or `dx`), weights `w` and outputs `y` (or `dy`), all of the type that activations have.
+/// The addresses of inputs `x` (or `dx`), weights `w` and outputs `y` (or `dy`).
 #[derive(Clone, Copy)]
 pub(crate) struct Data {
     pub(crate) x: u64,
@@ -89,16 +89,12 @@ struct Descriptors {
 unsafe impl Send for Descriptors {}
 
 impl Descriptors {
-    fn new(shape: Shape, dtype: Dtype, math: sys::cudnnMathType_t) -> Result<Self, CudnnError> {
+    fn new(shape: Shape, math: sys::cudnnMathType_t) -> Result<Self, CudnnError> {
         let Shape { n, input: [c, h, w], outputs, window } = shape;
         let (oh, ow) = window.fit(h, w);
         let Window { kernel: [kh, kw], stride: [sh, sw], padding: [ph, pw] } = window;
         let ints = |sizes: [usize; 4]| sizes.map(|size| size as i32);
         let (rows, f32) = (sys::cudnnTensorFormat_t::CUDNN_TENSOR_NCHW, sys::cudnnDataType_t::CUDNN_DATA_FLOAT);
-        let of = match dtype {
-            Dtype::F32 => f32,
-            Dtype::Bf16 => sys::cudnnDataType_t::CUDNN_DATA_BFLOAT16,
-        };
         let cross = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         // SAFETY: descriptors are created right before they are set; they live as long as the process.
         unsafe {
@@ -108,9 +104,9 @@ impl Descriptors {
                 w: result::create_filter_descriptor()?,
                 convolution: result::create_convolution_descriptor()?,
             };
-            result::set_tensor4d_descriptor(made.x, rows, of, ints([n, c, h, w]))?;
-            result::set_tensor4d_descriptor(made.y, rows, of, ints([n, outputs, oh, ow]))?;
-            result::set_filter4d_descriptor(made.w, of, rows, ints([outputs, c, kh, kw]))?;
+            result::set_tensor4d_descriptor(made.x, rows, f32, ints([n, c, h, w]))?;
+            result::set_tensor4d_descriptor(made.y, rows, f32, ints([n, outputs, oh, ow]))?;
+            result::set_filter4d_descriptor(made.w, f32, rows, ints([outputs, c, kh, kw]))?;
             let [ph, pw, sh, sw] = ints([ph, pw, sh, sw]);
             result::set_convolution2d_descriptor(made.convolution, ph, pw, sh, sw, 1, 1, cross, f32)?;
             sys::cudnnSetConvolutionMathType(made.convolution, math).result()?;
@@ -176,7 +172,7 @@ impl Dnn {
             Precision::F32 => sys::cudnnMathType_t::CUDNN_FMA_MATH,
             Precision::Tf32 | Precision::Bf16 => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
         };
-        let descriptors = Descriptors::new(shape, Dtype::of_activations(gpu), math)?;
+        let descriptors = Descriptors::new(shape, math)?;
         let choice = self.search(gpu, &descriptors, shape, pass, data)?;
         // SAFETY: the descriptor is alive and not yet shared.
         unsafe { sys::cudnnSetConvolutionMathType(descriptors.convolution, choice.math).result()? };
@@ -196,7 +192,7 @@ impl Dnn {
         let Shape { n, input: [c, h, w], outputs, window } = shape;
         let (oh, ow) = window.fit(h, w);
         let sizes = [n * outputs * oh * ow, n * c * h * w];
-        let result = Buffer::new(gpu, sizes[pass as usize] * Dtype::of_activations(gpu).bytes());
+        let result = Buffer::of(gpu, sizes[pass as usize]);
         let workspace = Buffer::new(gpu, WORKSPACE);
         // What was held back may still need the memory that is written to now.
         gpu.settle();

@@ -76,7 +76,7 @@ __device__ __forceinline__ void slopes_with_sums(const number* x, const number* 
     i64 first = (i64)blockIdx.x * t * d + column;
     Many<number> sum = {};
     if (column < d) {
-#pragma unroll 2
+#pragma unroll 4
         for (int s = own_position(); s < t; s += POSITIONS) {
             i64 at = first + (i64)s * d;
             Many<number> g = load_many(dy + at), v = load_many(x + at);

@@ -44,6 +44,7 @@ KERNEL group_norm_whole_backward(const number* dy, const float* gamma, const flo
     Held g, h;
     load(g, dy + at, area);
     load(h, xhat + at, area);
+    if (before) ask_for(before + at, area);
     float scale = gamma[channel], shift = beta[channel], sum = 0.0f, slope = 0.0f;
     each2(g, h, area, [&](float& a, float& b) {
         if (RELU && b * scale + shift <= 0.0f) a = 0.0f;

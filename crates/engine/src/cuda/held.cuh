@@ -11,6 +11,12 @@ template <class T> __device__ __forceinline__ void load(Held& to, const T* from,
 #pragma unroll
     for (int k = 0; k < FOURS; ++k) to.of[k] = held_at(k) < len ? load4(from + held_at(k)) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
 }
+// A row that will be read later is on its way meanwhile, without registers to wait in.
+template <class T> __device__ __forceinline__ void ask_for(const T* row, int len) {
+#pragma unroll
+    for (int k = 0; k < FOURS; ++k)
+        if (held_at(k) < len) asm volatile("prefetch.global.L2 [%0];" ::"l"(row + held_at(k)));
+}
 template <class T> __device__ __forceinline__ void store(const Held& from, T* to, int len) {
 #pragma unroll
     for (int k = 0; k < FOURS; ++k)

@@ -38,6 +38,7 @@ KERNEL norm_held_backward(const number* dy, const float* gamma, const number* xh
     if (row >= rows) return;
     Held g, h;
     load(g, dy + at, d), load(h, xhat + at, d);
+    if (sum) ask_for(sum + at, d);
     affine(g, gamma, nullptr, d);
     float total = 0.0f, slope = 0.0f;
     each2(g, h, d, [&](float& a, float& b) { total += a, slope += a * b; });

@@ -68,9 +68,9 @@ KERNEL rms_norm_backward(const number* dy, const float* gamma, const number* xha
     for (int j = lane; j < d; j += 32) dx[j] = scale * (dy[j] * gamma[j] - xhat[j] * slope);
 }
 
-// 16 bytes of a row's numbers of which `left` are left; `whole` says that every row is made of such.
-__device__ __forceinline__ Many<number> some(const number* x, int left, bool whole) {
-    if (whole) return load_many(x);
+// 16 bytes of a row's numbers of which `left` are left; WHOLE says that every row is made of such.
+template <bool WHOLE> __device__ __forceinline__ Many<number> some(const number* x, int left) {
+    if (WHOLE) return load_many(x);
     Many<number> v = {};
     float* of = (float*)v.of;
 #pragma unroll
@@ -92,21 +92,35 @@ __device__ __forceinline__ float total(const Many<number>& x) {
     return sum;
 }
 
+// Adds up `dy` and, with SCALED, `dy xhat`, of `count` places that are `step` apart. What is asked once for all places is no branch
+// between loads, so that many are on their way together.
+template <bool WHOLE, bool SCALED>
+__device__ __forceinline__ void add_up(const number* dy, const number* xhat, int count, i64 step, int left, Many<number>& products,
+                                       Many<number>& sums) {
+#pragma unroll 8
+    for (int k = 0; k < count; ++k) {
+        Many<number> g = some<WHOLE>(dy + k * step, left);
+        add_many(sums, g);
+        if (SCALED) add_products(products, g, some<WHOLE>(xhat + k * step, left));
+    }
+}
+__device__ __forceinline__ void add_up(bool whole, const number* dy, const number* xhat, int count, i64 step, int left,
+                                       Many<number>& products, Many<number>& sums) {
+    if (whole && xhat) add_up<true, true>(dy, xhat, count, step, left, products, sums);
+    else if (whole) add_up<true, false>(dy, xhat, count, step, left, products, sums);
+    else if (xhat) add_up<false, true>(dy, xhat, count, step, left, products, sums);
+    else add_up<false, false>(dy, xhat, count, step, left, products, sums);
+}
+
 // Every example's own gradients of scale and shift: sums over `t` positions of `dy xhat` and of `dy`, `[n, d]`. A null
 // `scale` is left out.
 KERNEL column_sums(const number* dy, const number* xhat, float* scale, float* shift, int t, int d) {
-    int column = blockIdx.y * COLUMNS + own_column();
-    bool whole = d % Many<number>::COUNT == 0;
-    i64 first = (i64)blockIdx.x * t * d + column, to = (i64)blockIdx.x * d + blockIdx.y * COLUMNS;
+    int column = blockIdx.y * COLUMNS + own_column(), count = (t - own_position() + POSITIONS - 1) / POSITIONS;
+    i64 first = ((i64)blockIdx.x * t + own_position()) * d + column, to = (i64)blockIdx.x * d + blockIdx.y * COLUMNS;
     Many<number> products = {}, sums = {};
-    if (column < d) {
-#pragma unroll 4
-        for (int s = own_position(); s < t; s += POSITIONS) {
-            i64 at = first + (i64)s * d;
-            Many<number> g = some(dy + at, d - column, whole);
-            add_many(sums, g);
-            if (scale) add_products(products, g, some(xhat + at, d - column, whole));
-        }
+    if (column < d && own_position() < t) {
+        bool whole = d % Many<number>::COUNT == 0;
+        add_up(whole, dy + first, xhat ? xhat + first : nullptr, count, (i64)d * POSITIONS, d - column, products, sums);
     }
     write_column_sums(sums, shift + to, d - blockIdx.y * COLUMNS);
     if (scale) write_column_sums(products, scale + to, d - blockIdx.y * COLUMNS);
@@ -116,16 +130,13 @@ KERNEL column_sums(const number* dy, const number* xhat, float* scale, float* sh
 KERNEL channel_sums(const number* dy, const number* xhat, float* scale, float* shift, i64 channels, int area) {
     i64 channel = THREAD >> 5;
     if (channel >= channels) return;
-    dy += channel * area;
-    if (scale) xhat += channel * area;
     constexpr int COUNT = Many<number>::COUNT;
+    int own = COUNT * (threadIdx.x & 31), whole = area % COUNT == 0 ? (area - own + 32 * COUNT - 1) / (32 * COUNT) : 0;
+    i64 first = channel * area + own;
     Many<number> products = {}, sums = {};
-#pragma unroll 4
-    for (int j = COUNT * (threadIdx.x & 31); j < area; j += 32 * COUNT) {
-        Many<number> g = some(dy + j, area - j, area % COUNT == 0);
-        add_many(sums, g);
-        if (scale) add_products(products, g, some(xhat + j, area - j, area % COUNT == 0));
-    }
+    if (own < area) add_up(true, dy + first, xhat ? xhat + first : nullptr, whole, 32 * COUNT, 0, products, sums);
+    for (int j = own; whole == 0 && j < area; j += 32 * COUNT)
+        add_up(false, dy + channel * area + j, xhat ? xhat + channel * area + j : nullptr, 1, 0, area - j, products, sums);
     float product = warp_sum(total(products)), sum = warp_sum(total(sums));
     if ((threadIdx.x & 31) != 0) return;
     if (scale) scale[channel] = product;

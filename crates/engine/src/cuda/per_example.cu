@@ -120,6 +120,24 @@ KERNEL sum_few_rows(const number* g, const float* weights, float* out, int n, i6
     }
     out[column % (p / taps) * taps + column / (p / taps)] += sum;
 }
+// The same for many gradients, a block for some columns of one.
+struct Piece {
+    const float *g, *weights;
+    float* out;
+    u32 n, columns;
+    i64 p;
+};
+KERNEL sum_pieces(const Piece* __restrict__ pieces) {
+    Piece piece = pieces[blockIdx.x];
+    if (threadIdx.x >= piece.columns) return;
+    float sum = 0.0f;
+#pragma unroll 8
+    for (int i = 0; i < piece.n; ++i) {
+        float w = piece.weights[i], x = piece.g[i * piece.p + threadIdx.x];
+        sum += w != 0.0f ? w * x : 0.0f;
+    }
+    piece.out[threadIdx.x] += sum;
+}
 // Each of `n` rows `[taps, len]` as `[len, taps]`.
 KERNEL taps_last(const float* x, float* y, i64 n, i64 len, int taps) {
     i64 at = THREAD, row = at / (len * taps), k = at % (len * taps);
@@ -136,7 +154,7 @@ __device__ __forceinline__ float nearest(float x) {
 #define EACH (16 / (int)sizeof(number))
 
 // Weighs EACH numbers; see `weigh_rows`.
-__device__ __forceinline__ void weigh(const number* x, number* y, float w, bool round) {
+__device__ __forceinline__ void weigh(const number* __restrict__ x, number* __restrict__ y, float w, bool round) {
 #pragma unroll
     for (int k = 0; k < EACH; k += 4) {
         float4 v = load4(x + k);
@@ -149,19 +167,19 @@ __device__ __forceinline__ void weigh(const number* x, number* y, float w, bool 
 
 // `y[i] = weights[i] x[i]` for rows of `len`, rounded to TF32 if `round`, and to what is stored; 0 where the weight is 0. There, numbers that are
 // not finite become 0 in the rows of `other` too: nothing times nothing is nothing. Blocks of 256 threads, for each row in stretches of 4 KiB.
-KERNEL weigh_rows(const number* x, const float* weights, number* y, i64 len, number* other, i64 other_len, int round) {
+KERNEL weigh_rows(const number* __restrict__ x, const float* weights, number* __restrict__ y, i64 len, number* other, i64 other_len, int round) {
     float w = weights[blockIdx.x];
     i64 step = (i64)gridDim.y * 256 * EACH, first = ((i64)blockIdx.y * 256 + threadIdx.x) * EACH;
     x += blockIdx.x * len, y += blockIdx.x * len, other += blockIdx.x * other_len;
-    for (i64 j = first; j < len; j += step) {
-        if (len % EACH == 0) {
-            weigh(x + j, y + j, w, round);
-            continue;
-        }
-        for (i64 k = j; k < min(len, j + EACH); ++k) {
-            float v = w == 0.0f ? 0.0f : w * x[k];
-            y[k] = round ? nearest(v) : v;
-        }
+    if (len % EACH == 0) {
+#pragma unroll 4
+        for (i64 j = first; j < len; j += step) weigh(x + j, y + j, w, round);
+    } else {
+        for (i64 j = first; j < len; j += step)
+            for (i64 k = j; k < min(len, j + EACH); ++k) {
+                float v = w == 0.0f ? 0.0f : w * x[k];
+                y[k] = round ? nearest(v) : v;
+            }
     }
     if (w != 0.0f) return;
     for (i64 j = first; j < other_len; j += step)

@@ -43,7 +43,7 @@ __device__ __forceinline__ void copy_piece(bf16* to, const bf16* from, const bf1
 __device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int N> __device__ __forceinline__ void wait() { asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory"); }
 
-constexpr int SPAN = (OUT_W + 7) / 8 * 8, LINES = (ROWS - 1) * SH + KH, STEPS = (OUT_H + ROWS - 1) / ROWS;
+constexpr int SPAN = (OUT_W + 7) / 8 * 8, LINES = (ROWS - 1) * SH + KH, BANDS = (OUT_H + ROWS - 1) / ROWS;
 // Places of a line whose first pixel is at place `left`, a multiple of which they are: pixels and borders that positions see, and `more`.
 constexpr int line_of(int left, int more) {
     int seen = (SPAN - 1) * SW + KW - PW + more;

@@ -6,9 +6,18 @@ template <class F> __device__ void each_of_id(const u32* ids, i64 from, i64 at, 
     __shared__ int found[1024];
     __shared__ int counts[32];
     u32 id = ids[at];
-    bool earlier = false;
-    for (i64 s = from + threadIdx.x; s < at; s += blockDim.x) earlier |= ids[s] == id;
-    if (__syncthreads_or(earlier)) return;
+    int seen = 0;
+#pragma unroll 8
+    for (i64 s = from + threadIdx.x; s < to; s += blockDim.x)
+        if (ids[s] == id) seen |= s < at ? 2 : s > at;
+    if (__syncthreads_or(seen & 2)) return;
+    // Most ids are there once.
+    if (!__syncthreads_or(seen)) {
+        if (threadIdx.x == 0) found[0] = 0;
+        __syncthreads();
+        add(at, found, 1);
+        return;
+    }
     for (i64 chunk = at; chunk < to; chunk += blockDim.x) {
         bool mine = chunk + threadIdx.x < to && ids[chunk + threadIdx.x] == id;
         int count = __syncthreads_count(mine);

@@ -136,12 +136,12 @@ __device__ __forceinline__ void stream(float* stages, const number* x, const num
             fill(stages + stage * STAGE, x + (long long)ahead * (IN_C * IN_H * IN_W),
                  b + (long long)ahead * (OUT_C * OUT_H * OUT_W), m, k, ahead_step * ROWS);
         commit();
-        if (++ahead_step == STEPS) ahead_step = 0, ++ahead;
+        if (++ahead_step == BANDS) ahead_step = 0, ++ahead;
         stage ^= 1;
     };
     next();
     for (int i = from; i < to; ++i) {
-        for (int step = 0; step < STEPS; ++step) {
+        for (int step = 0; step < BANDS; ++step) {
             next();
             wait<1>();
             __syncthreads();

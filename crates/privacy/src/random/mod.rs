@@ -104,14 +104,15 @@ impl Key {
     }
 
     /// The fresh key of one of several processes, for all of them: each draws 32 bytes from the operating system and hands
-    /// them to `agree`, which returns those that all are to use. They are wiped here; what `agree` does with them is its
-    /// caller's business: whoever sees them has the key.
+    /// them to `agree`, which puts in their place those that all are to use. They are wiped here; what `agree` does with them
+    /// is its caller's business: whoever sees them has the key.
     ///
     /// # Errors
     /// When the operating system gives no random bytes, or what `agree` says.
-    pub fn shared<E: From<KeyError>>(agree: impl FnOnce(&[u8; 32]) -> Result<[u8; 32], E>) -> Result<Key, E> {
-        let own = Key::from_os()?;
-        Ok(Key { bytes: agree(&own.bytes)?, fixed: false })
+    pub fn shared<E: From<KeyError>>(agree: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Key, E> {
+        let mut key = Key::from_os()?;
+        agree(&mut key.bytes)?;
+        Ok(key)
     }
 
     /// Whether this key came from a seed, and is therefore only as secret as the seed.

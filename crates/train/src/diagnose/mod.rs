@@ -29,6 +29,7 @@ pub use scan::{Directions, Scan, Threshold};
 pub(crate) use scene::at;
 pub use scene::{Scene, Setting};
 use serde::Serialize;
+pub(crate) use visit::FILES;
 pub use visit::{Ask, DiagnoseError, Diagnosis, Visit, diagnose};
 
 /// What a diagnostic found at one point of training.

@@ -73,6 +73,7 @@ pub fn examples(
 pub(super) fn annul(folder: &Path) -> Result<(), DiagnoseError> {
     let mut record = report::read(folder)?;
     (record.statement.epsilon, record.summary.epsilon) = (f64::INFINITY, f64::INFINITY);
+    record.statement.membership = None;
     let looked =
         "Private training data were looked at after this run (secateur diagnose --training), and the ledger says so.";
     // Once, however often they are.

@@ -126,6 +126,9 @@ pub struct Diagnosis {
     pub visits: Vec<Visit>,
 }
 
+/// What [`Diagnosis::write`] writes.
+pub(crate) const FILES: [&str; 2] = ["diagnose.json", "diagnose.html"];
+
 impl Diagnosis {
     /// What is known before anything is looked at.
     pub(super) fn about(config: &Config, model: &Model, setting: &Setting, standing: Standing) -> Diagnosis {
@@ -150,7 +153,7 @@ impl Diagnosis {
     /// If one cannot be written.
     pub fn write(&self, folder: &Path) -> Result<(), DiagnoseError> {
         let json = serde_json::to_vec_pretty(self).map_err(|e| DiagnoseError::Ask(e.to_string()))?;
-        for (name, bytes) in [("diagnose.json", json), ("diagnose.html", super::html(self).into_bytes())] {
+        for (name, bytes) in FILES.into_iter().zip([json, super::html(self).into_bytes()]) {
             let path = folder.join(name);
             report::write_atomically(&path, &bytes).map_err(|source| DiagnoseError::Write { path, source })?;
         }

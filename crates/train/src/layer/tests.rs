@@ -8,8 +8,11 @@ use crate::{
 };
 use privacy::{Key, Purpose};
 
-/// How each entry of the list is tried: its fields, and the shape of one example.
-fn tried(name: &str) -> Vec<(String, Vec<usize>)> {
+/// A way to try a layer: its configuration, and the shape of one example.
+type Try = (String, Vec<usize>);
+
+/// How each entry of the list is tried.
+fn tried(name: &str) -> Vec<Try> {
     let with = |fields: &str, shape: &[usize]| (format!("layer = \"{name}\"\n{fields}"), shape.to_vec());
     match name {
         "linear" => vec![
@@ -27,6 +30,30 @@ fn tried(name: &str) -> Vec<(String, Vec<usize>)> {
         "silu" | "mean_image" => vec![with("", &[2, 3, 4])],
         "dropout" => vec![with("rate = 0.5", &[6])],
         "rms_norm" => vec![with("", &[6]), with("eps = 1e-3", &[3, 5])],
+        "positions" => {
+            vec![with("", &[4, 3]), with("length = 7", &[4, 3]), with("kind = \"sinusoidal\"", &[4, 3])]
+        }
+        "attention" => vec![with("heads = 2", &[5, 4]), with("heads = 1\ncausal = true", &[6, 3])],
+        "ws_conv2d" => vec![
+            with("channels = 3\nkernel = 3", &[2, 6, 5]),
+            with("channels = 4\nkernel = [2, 3]\nstride = [2, 1]\npadding = [1, 2]\nbias = false", &[1, 7, 6]),
+        ],
+        "gelu" => vec![with("", &[5]), with("approximate = \"tanh\"", &[5])],
+        "max_pool2d" => vec![with("kernel = 2\nstride = 1", &[2, 5, 4]), with("kernel = 3\npadding = 1", &[2, 7, 6])],
+        "avg_pool2d" => vec![with("kernel = 2", &[2, 5, 4]), with("kernel = 3\nstride = 2\npadding = 1", &[2, 7, 6])],
+        "layer_norm" => vec![with("", &[6]), with("eps = 1e-3", &[3, 5])],
+        "group_norm" => vec![with("groups = 2", &[4, 3, 2]), with("groups = 1", &[3, 2, 2])],
+        "embedding" => {
+            vec![with("vocabulary = 5\nfeatures = 3", &[6]), with("vocabulary = 5\nfeatures = 3\npadding = 1", &[6])]
+        }
+        "mean_over" => vec![with("", &[4, 3])],
+        _ => tried_with_others_inside(name, with),
+    }
+}
+
+/// The same of those that hold layers.
+fn tried_with_others_inside(name: &str, with: impl Fn(&str, &[usize]) -> Try) -> Vec<Try> {
+    match name {
         "tied_embedding" => {
             let inside = "{ layer = \"linear\", features = 3 }, { layer = \"tanh\" }";
             vec![
@@ -34,10 +61,6 @@ fn tried(name: &str) -> Vec<(String, Vec<usize>)> {
                 with(&format!("vocabulary = 5\nfeatures = 3\npadding = 2\nlayers = [{inside}]"), &[4]),
             ]
         }
-        "positions" => {
-            vec![with("", &[4, 3]), with("length = 7", &[4, 3]), with("kind = \"sinusoidal\"", &[4, 3])]
-        }
-        "attention" => vec![with("heads = 2", &[5, 4]), with("heads = 1\ncausal = true", &[6, 3])],
         "transformer" => vec![
             with("layers = 2\nheads = 2\nhidden = 6", &[3, 4]),
             with("layers = 1\nheads = 2\nhidden = 5\nplace = \"post\"\ncausal = true\ndropout = 0.1", &[3, 4]),
@@ -54,23 +77,10 @@ fn tried(name: &str) -> Vec<(String, Vec<usize>)> {
             ),
             with("layers = [{ layer = \"linear\", features = 3 }]\nshortcut = [{ layer = \"tanh\" }]", &[3]),
         ],
-        "ws_conv2d" => vec![
-            with("channels = 3\nkernel = 3", &[2, 6, 5]),
-            with("channels = 4\nkernel = [2, 3]\nstride = [2, 1]\npadding = [1, 2]\nbias = false", &[1, 7, 6]),
-        ],
         "wide_resnet" => vec![
             with("depth = 10\nwidth = 1\ngroups = 4", &[1, 8, 8]),
             with("depth = 10\nwidth = 1\ngroups = 4\nstandardise = true", &[1, 8, 8]),
         ],
-        "gelu" => vec![with("", &[5]), with("approximate = \"tanh\"", &[5])],
-        "max_pool2d" => vec![with("kernel = 2\nstride = 1", &[2, 5, 4]), with("kernel = 3\npadding = 1", &[2, 7, 6])],
-        "avg_pool2d" => vec![with("kernel = 2", &[2, 5, 4]), with("kernel = 3\nstride = 2\npadding = 1", &[2, 7, 6])],
-        "layer_norm" => vec![with("", &[6]), with("eps = 1e-3", &[3, 5])],
-        "group_norm" => vec![with("groups = 2", &[4, 3, 2]), with("groups = 1", &[3, 2, 2])],
-        "embedding" => {
-            vec![with("vocabulary = 5\nfeatures = 3", &[6]), with("vocabulary = 5\nfeatures = 3\npadding = 1", &[6])]
-        }
-        "mean_over" => vec![with("", &[4, 3])],
         other => panic!("say in layer/tests.rs how `{other}` is tried"),
     }
 }
@@ -188,10 +198,20 @@ fn the_number_of_threads_changes_nothing() {
     });
 }
 
-/// Products and convolutions by the instructions of other machines. (Tests that run beside this one may find themselves at
-/// any level, which must not matter to them.)
+/// Products and convolutions by the instructions of other machines: in a process of its own, since tests that run beside it compare
+/// bits.
 #[test]
 fn every_level_of_instructions_agrees() {
+    let own = std::env::current_exe().unwrap();
+    let alone = ["--exact", "layer::tests::every_level_agrees_here", "--ignored"];
+    let done = std::process::Command::new(own).args(alone).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+#[ignore = "changes the level of the whole process: the test before starts it"]
+fn every_level_agrees_here() {
     use engine::Level;
     each(|what, model, weights| {
         let at = |level: Level| {

@@ -1,6 +1,8 @@
 //! Records for the tests of this folder: what four runs would have left.
 
-use super::{Clip, Neighbouring, Noise, Point, Randomness, Record, Sampling, Statement, Steps, Summary, UNIT};
+use super::{
+    Clip, Membership, Neighbouring, Noise, Point, Randomness, Record, Sampling, Statement, Steps, Summary, Test, UNIT,
+};
 
 const PLANNED: u64 = 2000;
 
@@ -21,8 +23,14 @@ pub fn ordinary() -> Record {
     let mut record = private();
     record.title = "MNIST, tanh CNN, the same without privacy".into();
     record.private = false;
-    record.statement =
-        Statement { private: false, mechanism: None, clip: None, epsilon: f64::INFINITY, ..record.statement };
+    record.statement = Statement {
+        private: false,
+        mechanism: None,
+        clip: None,
+        epsilon: f64::INFINITY,
+        membership: None,
+        ..record.statement
+    };
     record.summary = Summary {
         private: false,
         epsilon: f64::INFINITY,
@@ -40,13 +48,14 @@ pub fn ordinary() -> Record {
     record
 }
 
-/// A run with a fixed seed that was stopped on the way.
+/// A run with a fixed seed that was stopped on the way, as a build left it that asked for one pair alone.
 pub fn interrupted() -> Record {
     let mut record = private();
     record.points.truncate(24);
     record.statement.randomness = Randomness::FixedSeed;
     record.statement.steps.made = 1204;
     record.statement.interrupted = true;
+    record.statement.membership = None;
     record.statement.epsilon = 0.7412;
     record.summary = Summary { steps: 1204, epsilon: 0.7412, seed: Some(42), interrupted: true, ..record.summary };
     record.summary.test_accuracy = Some(0.9311);
@@ -120,11 +129,18 @@ fn statement() -> Statement {
         accountant: "pld".into(),
         epsilon: 0.9788,
         delta: 1e-5,
+        membership: Some(membership()),
         randomness: Randomness::OperatingSystem,
         assumptions: ASSUMPTIONS.iter().map(|&text| text.into()).collect(),
         warnings: vec![],
         interrupted: false,
     }
+}
+
+/// Nearly what `secateur account --curve` says of these numbers.
+fn membership() -> Membership {
+    let test = |(false_positive_rate, true_positive_rate)| Test { false_positive_rate, true_positive_rate };
+    Membership { advantage: 0.1042, tests: [(0.001, 0.00244), (0.01, 0.0196), (0.05, 0.0836)].map(test).into() }
 }
 
 const ASSUMPTIONS: [&str; 7] = [

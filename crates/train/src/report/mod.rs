@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod example;
 pub(crate) mod followed;
+mod membership;
 mod number;
 pub(crate) mod page;
 pub mod plot;
@@ -16,9 +17,11 @@ mod table;
 pub(crate) mod words;
 mod write;
 
+pub use self::membership::{Membership, Test};
 pub use self::page::html;
 pub(crate) use self::page::{banner, document, figures, heading, prose, section, text};
 pub use self::record::{Point, Record, Summary};
 pub use self::statement::{Clip, Neighbouring, Noise, Randomness, Sampling, Statement, Steps, UNIT};
 pub use self::table::Table;
+pub(crate) use self::write::intended;
 pub use self::write::{FileError, read, write, write_atomically};

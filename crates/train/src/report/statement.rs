@@ -3,6 +3,7 @@
 //! It says what was promised, to whom, under which assumptions, and how the number was computed, so that another
 //! program can check the claim against the ledger without reading the report.
 
+use super::Membership;
 use serde::{Deserialize, Serialize};
 
 /// The unit of privacy that every run of this version has.
@@ -37,6 +38,9 @@ pub struct Statement {
     /// The probability with which the loss may exceed epsilon.
     #[serde(with = "super::number")]
     pub delta: f64,
+    /// What an attacker can do at most, by all (epsilon, delta) pairs that the accountant proves; none where there is no bound.
+    #[serde(default)]
+    pub membership: Option<Membership>,
     /// Where the draws and the noise came from.
     pub randomness: Randomness,
     /// What must be true for the guarantee to mean what it says.
@@ -148,6 +152,7 @@ mod tests {
             "epsilon",
             "interrupted",
             "mechanism",
+            "membership",
             "neighbouring",
             "neighbouring_definition",
             "private",

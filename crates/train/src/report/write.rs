@@ -98,6 +98,14 @@ fn temporary_name(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(name))
 }
 
+/// The final name of the file that has this temporary one; nothing if it is none.
+pub(crate) fn intended(name: &str) -> Option<&str> {
+    let (rest, count) = name.strip_prefix('.')?.strip_suffix(".tmp")?.rsplit_once('.')?;
+    let (intended, process) = rest.rsplit_once('.')?;
+    let numbers = count.parse::<u64>().is_ok() && process.parse::<u32>().is_ok();
+    numbers.then_some(intended)
+}
+
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -1,4 +1,5 @@
 //! The folder of results: one run each, never overwritten unasked, and never losing a ledger.
+use crate::report;
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -24,8 +25,8 @@ pub enum FolderError {
     },
 }
 
-/// What a run writes, besides the ledger.
-const RESULTS: [&str; 8] = [
+/// What a run, and who looks closer at it, write besides the ledger.
+const RESULTS: [&str; 10] = [
     "metrics.jsonl",
     "followed.jsonl",
     "model.safetensors",
@@ -34,9 +35,12 @@ const RESULTS: [&str; 8] = [
     "summary.json",
     "report.html",
     super::resume::CHECKPOINT,
+    crate::diagnose::FILES[0],
+    crate::diagnose::FILES[1],
 ];
 
-/// Makes `folder`, or with `force` clears an earlier run's results out of it; an earlier ledger is renamed, not removed.
+/// Makes `folder`, or with `force` clears an earlier run's results out of it, so that none seems to be this one's; an earlier
+/// ledger is renamed, not removed, and what no run writes stays.
 pub(super) fn claim(folder: &Path, force: bool) -> Result<(), FolderError> {
     let at = |path: &Path| {
         let path = path.to_owned();
@@ -55,10 +59,19 @@ pub(super) fn claim(folder: &Path, force: bool) -> Result<(), FolderError> {
         return Err(FolderError::Busy(ledger));
     }
     keep_ledger(folder).map_err(at(folder))?;
-    for file in RESULTS.iter().map(|name| folder.join(name)).filter(|file| file.exists()) {
-        fs::remove_file(&file).map_err(at(&file))?;
+    for entry in fs::read_dir(folder).map_err(at(folder))? {
+        let entry = entry.map_err(at(folder))?;
+        if entry.file_name().to_str().is_some_and(is_result) {
+            let file = entry.path();
+            fs::remove_file(&file).map_err(at(&file))?;
+        }
     }
     Ok(())
+}
+
+/// Whether a run wrote this, or was killed while it wrote it under a temporary name.
+fn is_result(name: &str) -> bool {
+    RESULTS.contains(&report::intended(name).unwrap_or(name))
 }
 
 /// Whether a process holds the lock of a ledger: its results will come here, beside whatever ledger is here by then.
@@ -89,6 +102,33 @@ mod tests {
         assert!(matches!(claim(&folder, false), Err(FolderError::Taken(_))));
         claim(&folder, true).unwrap();
         assert!(!folder.join("summary.json").exists());
+    }
+
+    /// The pages of a look at an earlier run, and what it was writing when it was killed, are not the new run's; a user's notes
+    /// and figures, whatever they are called like, are nobody's to remove.
+    #[test]
+    fn nothing_of_an_earlier_run_stays_and_all_that_is_not_a_runs_does() {
+        let top = tempfile::tempdir().unwrap();
+        let folder = top.path();
+        let torn = [".model.safetensors.4711.0.tmp", ".diagnose.html.1.20.tmp"];
+        let kept = [
+            "notes.txt",
+            "diagnose.txt",
+            "my-report.html",
+            ".notes.1.2.tmp",
+            ".report.html.tmp",
+            ".report.html.x.1.tmp",
+        ];
+        for name in RESULTS.iter().chain(&torn).chain(&kept) {
+            fs::write(folder.join(name), "x").unwrap();
+        }
+        claim(folder, true).unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut kept = kept.map(str::to_owned);
+        left.sort();
+        kept.sort();
+        assert_eq!(left, kept);
     }
 
     #[test]

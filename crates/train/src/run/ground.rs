@@ -59,10 +59,7 @@ impl Ground {
         let key = match (self.config.train.seed, &self.world) {
             (Some(seed), _) => Key::from_seed(seed),
             (None, None) => Key::from_os()?,
-            (None, Some(world)) => Key::shared(|own| -> Result<_, RunError> {
-                let short = |_| engine::DeviceError("rank 0 sent no key".into());
-                Ok(world.from_first(own)?.try_into().map_err(short)?)
-            })?,
+            (None, Some(world)) => Key::shared(|key| world.share(key).map_err(RunError::from))?,
         };
         Ok(Arc::new(key))
     }
@@ -94,7 +91,8 @@ impl Ground {
             trainer.join(world)?;
         }
         let evaluation = data.evaluation.filter(|_| trainer.team.rank() == 0);
-        let (folder, behind) = (folder.map(Path::to_owned), Behind::default());
+        let behind = Behind { noises: vec![plan.noise_multiplier], ..Behind::default() };
+        let folder = folder.map(Path::to_owned);
         Ok(Run { config, plan, warnings, notes, trainer, evaluation, folder, root, behind })
     }
 }

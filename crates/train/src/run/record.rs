@@ -3,9 +3,9 @@ use super::{Progress, Run};
 use crate::{
     config::{Config, Mode},
     plan::Plan,
-    report::{self, Clip, Noise, Point, Randomness, Record, Sampling, Statement, Steps, Summary},
+    report::{self, Clip, Membership, Noise, Point, Randomness, Record, Sampling, Statement, Steps, Summary},
 };
-use privacy::Neighbouring;
+use privacy::{Neighbouring, TradeOff, account};
 use std::time::Duration;
 
 /// What must be true for the guarantee to mean what it says.
@@ -91,6 +91,7 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
         accountant: config.privacy.accountant.clone(),
         epsilon: progress.epsilon,
         delta: config.privacy.delta,
+        membership: membership(run, progress.epsilon),
         randomness: match config.train.seed {
             Some(_) => Randomness::FixedSeed,
             None => Randomness::OperatingSystem,
@@ -99,6 +100,14 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
         warnings: run.warnings.clone(),
         interrupted: progress.step < plan.steps,
     }
+}
+
+/// What an attacker can do by the whole privacy curve; nothing where epsilon is no bound.
+fn membership(run: &Run, epsilon: f64) -> Option<Membership> {
+    let privacy = &run.config.privacy;
+    let by = account::by_name(&privacy.accountant).filter(|_| run.is_private() && epsilon.is_finite())?;
+    let trade_off = TradeOff::of(&*by, &run.trainer.ledger, (epsilon, privacy.delta));
+    trade_off.ok().map(|trade_off| Membership::of(&trade_off))
 }
 
 fn assumptions(config: &Config, plan: &Plan, progress: &Progress) -> Vec<String> {

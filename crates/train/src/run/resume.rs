@@ -38,6 +38,8 @@ pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
 pub(super) struct Behind {
     /// The points of `metrics.jsonl`.
     pub(super) points: Vec<Point>,
+    /// The noise multiplier of the first life, and each that a later one raised it to.
+    pub(super) noises: Vec<f64>,
     /// Seconds since training began, over all lives.
     pub(super) elapsed: Duration,
     /// Seconds spent in steps, over all lives.
@@ -50,7 +52,7 @@ struct Numbers<'a>(&'a mut Plan, &'a mut Behind);
 impl State for Numbers<'_> {
     fn state(&mut self, visit: &mut Visit) {
         let Numbers(plan, behind) = self;
-        visit.number("noise_multiplier", &mut plan.noise_multiplier);
+        visit.numbers("noise_multiplier", &mut behind.noises);
         visit.number("epsilon", &mut plan.epsilon);
         for (name, time) in [("elapsed", &mut behind.elapsed), ("training", &mut behind.training)] {
             let mut seconds = time.as_secs_f64();
@@ -128,6 +130,8 @@ impl Run {
         let mut plan = Plan::noiseless(&ground.config, ground.data.declared)?;
         let mut behind = Behind { points: points(folder)?, ..Behind::default() };
         memory.take("run").load(&mut Numbers(&mut plan, &mut behind), &layout).map_err(wrong)?;
+        let before = *behind.noises.last().ok_or_else(|| wrong("it says no noise multiplier".into()))?;
+        plan.noise_multiplier = before;
         let memory = memory.take("trainer");
         let step = memory.iter().find_map(|(name, value)| match value {
             Value::Count(step) if name == "step" => Some(*step),
@@ -138,11 +142,10 @@ impl Run {
         behind.points.retain(|point| point.step <= step);
         let ledger = Ledger::resume(folder.join("ledger.jsonl"))?;
         let notes = settled(step, &ledger).map_err(wrong)?;
-        let (before, key) = (plan.noise_multiplier, ground.key()?);
+        let key = ground.key()?;
         plan.first = if key.is_fixed() { 0 } else { step };
         let plan = plan.rest(&ground.config, &ground.model, step, &ledger, &key)?;
-        let more =
-            format!("noise was raised from multiplier {before} to {}, so that epsilon holds", plan.noise_multiplier);
+        behind.noises.extend((plan.noise_multiplier != before).then_some(plan.noise_multiplier));
         let fresh = super::start(&ground.config, &ground.model, &ground.root, &key)?;
         let mut run = ground.run(plan, fresh, key, ledger, Some(folder))?;
         // A rule that keeps examples' secrets to itself has lost them with the process.
@@ -153,7 +156,7 @@ impl Run {
         let there = run.trainer.weights.layout().clone();
         memory.load(&mut run.trainer, &there).map_err(wrong)?;
         run.warnings.extend(notes);
-        run.warnings.extend((plan.noise_multiplier != before).then_some(more));
+        run.warnings.extend(raised(&behind.noises));
         run.behind = behind;
         Ok(run)
     }
@@ -173,6 +176,15 @@ fn settled(step: u64, ledger: &Ledger) -> Result<Option<String>, String> {
         let more = charged - step;
         format!("{more} more rounds were charged than the {step} steps behind the checkpoint: the run was killed once, and steps that are made again are paid for again")
     }))
+}
+
+/// That steps had different noise, which whoever reads of one multiplier should know.
+fn raised(noises: &[f64]) -> Option<String> {
+    let [first, later @ ..] = noises else { return None };
+    let later: Vec<String> = later.iter().map(f64::to_string).collect();
+    let what =
+        || format!("noise was raised from multiplier {first} to {}, so that epsilon holds", later.join(", then to "));
+    (!later.is_empty()).then(what)
 }
 
 /// The points of a run so far; a last line that a crash cut short is not one.

@@ -46,6 +46,10 @@ pub trait PerExample: Send {
     }
     /// The definition: `[n, p]`, one example a row, in the parameter's layout.
     fn rows(&self) -> Tensor;
+    /// The same, where it is on a GPU and lies there so: sums of many such are taken in one go.
+    fn rows_there(&self) -> Option<&Tensor> {
+        None
+    }
     /// Squared norm of each row, `[n]`. May keep what it computed for `sum`.
     fn norms(&mut self) -> per_example::Squares;
     /// Adds the sum of `weights[i]` times row `i` to `out` `[p]`. A weight of exactly 0 adds nothing, whatever the row
@@ -293,11 +297,18 @@ impl Taps {
 
     /// As [`Taps::sum`], with the weights of each group in a tensor `[n]` on the gradients' device.
     pub fn sum_columns(&self, columns: &[Tensor], group_of: &[usize]) -> Grads {
-        let mut out = Grads::zeros(&self.layout);
+        let (mut out, mut rows) = (Grads::zeros(&self.layout), Vec::new());
         for (p, taps) in self.taps.iter().enumerate() {
-            for tap in taps {
-                tap.sum((&columns[group_of[p]]).into(), out.part_mut(p));
+            let weights = &columns[group_of[p]];
+            match taps.as_slice() {
+                [tap] if tap.rows_there().is_some() => {
+                    rows.extend(tap.rows_there().map(|g| (g, weights, self.layout.range(p).start)));
+                }
+                taps => taps.iter().for_each(|tap| tap.sum(weights.into(), out.part_mut(p))),
             }
+        }
+        if !rows.is_empty() {
+            per_example::rows_sums(&rows, out.all_mut());
         }
         out
     }

@@ -29,6 +29,7 @@ use std::{
     time::Duration,
 };
 use wire::{Wire, said};
+use zeroize::Zeroize;
 
 /// How long processes wait for each other at the start.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -123,6 +124,22 @@ impl World {
     /// If a process was lost.
     pub fn from_first(&self, mine: &[u8]) -> Result<Vec<u8>, DeviceError> {
         self.round(mine.to_vec(), |mut all| all.swap_remove(0))
+    }
+
+    /// Puts rank 0's secret in the place of everybody's; what the messages were in is wiped.
+    ///
+    /// # Errors
+    /// If a process was lost.
+    pub fn share(&self, secret: &mut [u8]) -> Result<(), DeviceError> {
+        // What the others have is of no use to anybody: it stays where it is.
+        let mine = if self.place.rank == 0 { secret.to_vec() } else { Vec::new() };
+        let mut answer = self.round(mine, |mut all| all.swap_remove(0))?;
+        let fits = answer.len() == secret.len();
+        if fits {
+            secret.copy_from_slice(&answer);
+        }
+        answer.zeroize();
+        if fits { Ok(()) } else { Err(failed("rank 0 does not follow the protocol")) }
     }
 
     /// Sums over all processes, in order of ranks.

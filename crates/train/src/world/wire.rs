@@ -14,6 +14,9 @@ const GREETING: Duration = Duration::from_secs(10);
 /// The longest message.
 const LONGEST: u64 = 1 << 40;
 
+/// The longest message that room is made for before it comes.
+const SHORT: u64 = 1 << 16;
+
 /// One end of a connection.
 pub(super) struct Wire {
     stream: TcpStream,
@@ -75,7 +78,8 @@ impl Wire {
         if length > LONGEST {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "this is not one of the run's processes"));
         }
-        let mut message = Vec::new();
+        // A short message never moves, so that whoever wipes it has wiped it.
+        let mut message = Vec::with_capacity(length.min(SHORT) as usize);
         (&mut self.stream).take(length).read_to_end(&mut message)?;
         if message.len() as u64 == length { Ok(message) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }

@@ -40,69 +40,82 @@ fn cancelling(a: &mut Tensor, b: &mut Tensor, rest: f32) {
     }
 }
 
+/// Positions, features before and behind.
+const SIZES: [(usize, usize, usize); 12] = [
+    (1, 37, 53),
+    (2, 37, 53),
+    (16, 128, 96),
+    (64, 256, 256),
+    (64, 24, 40),
+    (512, 64, 32),
+    (48, 37, 29),
+    (96, 200, 150),
+    (512, 256, 1040),
+    (128, 384, 640),
+    (200, 640, 512),
+    (400, 1024, 768),
+];
+
 #[test]
 fn sums_stay_within_reported_norms() {
     let Some(turn) = gpu() else { return };
     let device = Device::Cuda(turn.gpu);
     for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
         turn.gpu.set_precision(precision);
-        for (t, d, p) in [
-            (1, 37, 53),
-            (2, 37, 53),
-            (16, 128, 96),
-            (64, 256, 256),
-            (64, 24, 40),
-            (512, 64, 32),
-            (48, 37, 29),
-            (96, 200, 150),
-            (512, 256, 1040),
-            (128, 384, 640),
-            (200, 640, 512),
-            (400, 1024, 768),
-        ] {
-            for rest in [None, Some(0.0), Some(1e-6), Some(1e-4), Some(3e-3)] {
-                let (mut a, mut b) = (numbers(&[8, t, d], 1), numbers(&[8, t, p], 2));
-                if let Some(rest) = rest.filter(|_| t > 1) {
-                    cancelling(&mut a, &mut b, rest);
-                }
-                let (a, b) = (a.to(device), b.to(device));
-                let what = format!("{precision:?}, t {t}, d {d}, p {p}, rest {rest:?}");
-                try_all(&what, Left::Rows { a: &a }, &b, p * d, device);
-            }
-        }
-        // Where tensor cores, which cut sums off, lose most.
-        let (mut a, mut b) = (numbers(&[4, 512, 768], 1), numbers(&[4, 512, 1000], 2));
-        [&mut a, &mut b].into_iter().for_each(|x| x.data_mut().iter_mut().for_each(|x| *x = x.abs()));
-        let (a, b) = (a.to(device), b.to(device));
-        try_all(&format!("{precision:?}, all positive"), Left::Rows { a: &a }, &b, 768 * 1000, device);
-        // Numbers that are cut off most, and in the sum, after they were weighed, perhaps not: of one sign and of both.
-        let ones = |shape: &[usize], signs: u32, last: u32| {
-            let mut x = numbers(shape, 1);
-            let low = |x: &mut f32| *x = f32::from_bits((x.to_bits() & (signs | 0x00ff_e000)) | 0x3f00_0000 | last);
-            x.data_mut().iter_mut().for_each(low);
-            x.to(device)
-        };
-        for signs in [0, 1 << 31] {
-            for (last, other) in [(0x1fff, 0x1fff), (0x0fff, 0x1fff), (0x1000, 0x1000), (0x1fff, 0)] {
-                let (a, b) = (ones(&[3, 256, 1024], signs, last), ones(&[3, 256, 640], signs, other));
-                let what = format!("{precision:?}, cut off at {last:x}, {other:x}, signs {signs:x}");
-                try_all(&what, Left::Rows { a: &a }, &b, 1024 * 640, device);
-            }
-        }
+        SIZES.into_iter().for_each(|size| rows(precision, device, size));
+        cut_off(precision, device);
         tied(precision, device);
-        let window = Window { kernel: [3, 3], stride: [1, 1], padding: [1, 1] };
-        for sign in [false, true] {
-            let (x, mut b) = (numbers(&[6, 16, 16, 16], 1), numbers(&[6, 24, 16, 16], 2));
-            // Checkered gradients on a smooth image cancel.
-            if sign {
-                b.data_mut()
-                    .iter_mut()
-                    .enumerate()
-                    .for_each(|(k, b)| *b = if (k + k / 16) % 2 == 0 { 1.0 } else { -1.0 });
-            }
-            let (x, b) = (x.to(device), b.to(device));
-            try_all(&format!("{precision:?}, patches"), Left::Patches { x: &x, window }, &b, 16 * 9 * 24, device);
+        patches(precision, device);
+    }
+}
+
+/// Rows of all sizes, at random and cancelling.
+fn rows(precision: Precision, device: Device, (t, d, p): (usize, usize, usize)) {
+    for rest in [None, Some(0.0), Some(1e-6), Some(1e-4), Some(3e-3)] {
+        let (mut a, mut b) = (numbers(&[8, t, d], 1), numbers(&[8, t, p], 2));
+        if let Some(rest) = rest.filter(|_| t > 1) {
+            cancelling(&mut a, &mut b, rest);
         }
+        let (a, b) = (a.to(device), b.to(device));
+        let what = format!("{precision:?}, t {t}, d {d}, p {p}, rest {rest:?}");
+        try_all(&what, Left::Rows { a: &a }, &b, p * d, device);
+    }
+}
+
+/// Where tensor cores, which cut off factors and sums, lose most.
+fn cut_off(precision: Precision, device: Device) {
+    let (mut a, mut b) = (numbers(&[4, 512, 768], 1), numbers(&[4, 512, 1000], 2));
+    [&mut a, &mut b].into_iter().for_each(|x| x.data_mut().iter_mut().for_each(|x| *x = x.abs()));
+    let (a, b) = (a.to(device), b.to(device));
+    try_all(&format!("{precision:?}, all positive"), Left::Rows { a: &a }, &b, 768 * 1000, device);
+    // Numbers that are cut off most, and in the sum, after they were weighed, perhaps not: of one sign and of both.
+    let ones = |shape: &[usize], signs: u32, last: u32| {
+        let mut x = numbers(shape, 1);
+        let low = |x: &mut f32| *x = f32::from_bits((x.to_bits() & (signs | 0x00ff_e000)) | 0x3f00_0000 | last);
+        x.data_mut().iter_mut().for_each(low);
+        x.to(device)
+    };
+    for signs in [0, 1 << 31] {
+        for (last, other) in [(0x1fff, 0x1fff), (0x0fff, 0x1fff), (0x1000, 0x1000), (0x1fff, 0)] {
+            let (a, b) = (ones(&[3, 256, 1024], signs, last), ones(&[3, 256, 640], signs, other));
+            let what = format!("{precision:?}, cut off at {last:x}, {other:x}, signs {signs:x}");
+            try_all(&what, Left::Rows { a: &a }, &b, 1024 * 640, device);
+        }
+    }
+}
+
+/// Convolutions.
+fn patches(precision: Precision, device: Device) {
+    let window = Window { kernel: [3, 3], stride: [1, 1], padding: [1, 1] };
+    for checkered in [false, true] {
+        let (x, mut b) = (numbers(&[6, 16, 16, 16], 1), numbers(&[6, 24, 16, 16], 2));
+        // Checkered gradients on a smooth image cancel.
+        if checkered {
+            let sign = |(k, b): (usize, &mut f32)| *b = if (k + k / 16) % 2 == 0 { 1.0 } else { -1.0 };
+            b.data_mut().iter_mut().enumerate().for_each(sign);
+        }
+        let (x, b) = (x.to(device), b.to(device));
+        try_all(&format!("{precision:?}, patches"), Left::Patches { x: &x, window }, &b, 16 * 9 * 24, device);
     }
 }
 

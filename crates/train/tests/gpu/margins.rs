@@ -131,7 +131,21 @@ fn weighed_factors_between_two_numbers() {
                 let odd = |width| rows([2, t, width], |s, _, x| x.signum() * number(s));
                 let same = |width| rows([2, t, width], |_, _, _| 1.0);
                 let lean = |width| rows([2, t, width], |s, _, _| number(s));
-                let pairs = [[odd(d), plain(p)], [plain(d), odd(p)], [lean(d), same(p)], [same(d), lean(p)]];
+                // All are rounded to one side, and rows are at right angles: what is left of their sum is what rounding adds.
+                let walsh = |width| {
+                    rows(
+                        [2, t, width],
+                        |s, j, _| if (s & (j % 15 + 1)).count_ones().is_multiple_of(2) { up } else { -1.0 },
+                    )
+                };
+                let pairs = [
+                    [odd(d), plain(p)],
+                    [plain(d), odd(p)],
+                    [lean(d), same(p)],
+                    [same(d), lean(p)],
+                    [walsh(d), same(p)],
+                    [same(d), walsh(p)],
+                ];
                 for (which, pair) in pairs.into_iter().enumerate() {
                     let what = format!("{precision:?}, t {t}, d {d}, p {p}, {kind}, {which}");
                     most = most.max(largest(&what, pair, weight, device));

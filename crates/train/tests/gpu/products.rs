@@ -281,6 +281,26 @@ fn products_of_rounded_factors() {
     }
 }
 
+/// Of few examples (whose sums are taken in one launch) and of many, side by side; what lies between them stays as it is.
+#[test]
+fn rows_of_several_parameters() {
+    let few: Vec<f32> = (0..5).map(|i| i as f32 * 0.3).collect();
+    let many: Vec<f32> = (0..70).map(|i| (i % 5) as f32 * 0.3).collect();
+    twins("sums of several", 2e-6, |device| {
+        let all = [(5, 700, 3), (5, 1, 703), (70, 40, 710), (5, 256, 800), (5, 0, 900)];
+        let weights = [&few, &many].map(|w| Tensor::new([w.len()], w.clone()).to(device));
+        let mut gradients: Vec<Tensor> = all.iter().map(|(n, p, first)| numbers(&[*n, *p], *first as u64)).collect();
+        // Of weight 0.
+        gradients[0].data_mut()[2] = f32::NAN;
+        let gradients: Vec<Tensor> = gradients.into_iter().map(|g| g.to(device)).collect();
+        let items: Vec<(&Tensor, &Tensor, usize)> =
+            gradients.iter().zip(all).map(|(g, (n, _, first))| (g, &weights[usize::from(n == 70)], first)).collect();
+        let mut sum = numbers(&[1100], 9).to(device);
+        each::rows_sums(&items, (&mut sum).into());
+        vec![sum]
+    });
+}
+
 fn products(left: Left, b: &Tensor, size: usize, device: Device) -> Vec<Tensor> {
     let weights = [0.5, 0.0, -1.25, 1.0];
     let (norms, kept) = each::product_norms_kept(left, b);

@@ -1,9 +1,9 @@
 //! Convolutions on a GPU: by our own kernel or by cuDNN, whichever is faster for a shape; by products with unfolded images
-//! where there is neither.
+//! where there is neither. Images in bf16 are cuDNN's in f32: its kernels for such rows of channels are up to a hundred times slower.
 
 use super::super::activation::{Activation, shift_channels};
 use super::super::unfold;
-use super::strips::Strips;
+use super::octets::Octets;
 use super::tensor_cores::Tiles;
 use crate::cuda::blas::{Matrix, Product};
 use crate::cuda::dnn::{Data, Pass, Shape};
@@ -17,20 +17,20 @@ fn shape(input: &[usize], outputs: usize, window: Window) -> Shape {
 
 /// Our own kernel for a shape.
 enum Own {
-    Strips(Strips),
+    Octets(Octets),
     Tiles(Tiles),
 }
 
 impl Own {
     /// The faster of those that fit.
     fn of(gpu: &Gpu, shape: Shape, activation: Option<Activation>) -> Option<Self> {
-        let strips = Strips::of(gpu, shape, activation).map(Own::Strips);
-        strips.or_else(|| Tiles::of(gpu, shape, activation).map(Own::Tiles))
+        let octets = Octets::of(gpu, shape, activation).map(Own::Octets);
+        octets.or_else(|| Tiles::of(gpu, shape, activation).map(Own::Tiles))
     }
 
     fn run(&self, gpu: &'static Gpu, data: Data, shift: Option<&Tensor>, turned: bool) {
         match self {
-            Own::Strips(strips) => strips.run(gpu, data, shift, turned),
+            Own::Octets(octets) => octets.run(gpu, data, shift, turned),
             Own::Tiles(tiles) => tiles.run(gpu, data, shift, turned),
         }
     }
@@ -55,41 +55,51 @@ pub(super) fn forward(
         y.clear();
         return shift_channels(gpu, y, b, activation);
     }
-    let (x, shape) = (x.as_dtype(dtype), shape(x.shape(), o, window));
-    let data = |w: &Tensor| Data { x: x.at(), w: w.at(), y: y.at() };
-    // cuDNN has its weights of the images' type.
-    let theirs =
-        || gpu.dnn().map_or(f32::INFINITY, |dnn| dnn.time(gpu, shape, Pass::Forward, data(&w.as_dtype(dtype))));
-    if let Some(own) = Own::of(gpu, shape, activation)
-        && gpu.prefers((shape, false), || own.run(gpu, data(w), b, false), theirs)
-    {
-        own.run(gpu, data(w), b, false);
-        return y;
+    let shape = shape(x.shape(), o, window);
+    if let Some(own) = Own::of(gpu, shape, activation) {
+        let x = x.as_dtype(dtype);
+        let ours = || own.run(gpu, Data { x: x.at(), w: w.address(), y: y.at() }, b, false);
+        let theirs = || {
+            let (x, y) = (x.as_dtype(Dtype::F32), Tensor::unfilled_on(y.device(), y.shape()));
+            let data = Data { x: x.address(), w: w.address(), y: y.address() };
+            gpu.dnn().map_or(f32::INFINITY, |dnn| dnn.time(gpu, shape, Pass::Forward, data))
+        };
+        if gpu.prefers((shape, false), ours, theirs) {
+            ours();
+            return y;
+        }
     }
-    match gpu.dnn().filter(|_| theirs().is_finite()) {
-        Some(dnn) => dnn.run(gpu, shape, Pass::Forward, data(&w.as_dtype(dtype))),
-        None => y = unfolded(gpu, &x, w, window, y.shape()).as_dtype(dtype),
+    let y = by_library(gpu, x, w, shape, y.shape());
+    shift_channels(gpu, y, b, activation).as_dtype(dtype)
+}
+
+/// By cuDNN, or by products with unfolded images, of f32.
+fn by_library(gpu: &'static Gpu, x: &Tensor, w: &Tensor, shape: Shape, output: &[usize]) -> Tensor {
+    let (x, y) = (x.as_dtype(Dtype::F32), Tensor::unfilled_on(x.device(), output));
+    match gpu.dnn() {
+        Some(dnn) => dnn.run(gpu, shape, Pass::Forward, Data { x: x.address(), w: w.address(), y: y.address() }),
+        None => unfolded(gpu, &x, w, shape.window, &y),
     }
-    shift_channels(gpu, y, b, activation)
+    y
 }
 
 /// By products with unfolded images, of f32.
-fn unfolded(gpu: &'static Gpu, x: &Tensor, w: &Tensor, window: Window, output: &[usize]) -> Tensor {
-    let (y, o) = (Tensor::unfilled_on(x.device(), output), w.rows());
+fn unfolded(gpu: &'static Gpu, x: &Tensor, w: &Tensor, window: Window, y: &Tensor) {
+    let o = w.rows();
     unfold::each_part(gpu, x, window, |first, images, cols, [d, t]| {
         let out = Matrix::new(y.address() + (4 * first * o * t) as u64, t).every(o * t);
         let how = Product { batch: images, ..Product::new(gpu, o, t, d) };
         gpu.blas().product(gpu, out, Matrix::new(w.address(), d), Matrix::new(cols, t).every(d * t), &how);
     });
-    y
 }
 
 /// The convolution that the input gradient of one with stride 1 is (see [`super::turn_round`]).
-fn turned_shape(input: &[usize], outputs: usize, window: Window) -> Option<Shape> {
-    let (Window { kernel: [kh, kw], padding: [ph, pw], stride }, (oh, ow)) = (window, window.fit(input[2], input[3]));
+fn turned_shape(shape: Shape) -> Option<Shape> {
+    let Shape { input: [c, h, w], outputs, window, .. } = shape;
+    let (Window { kernel: [kh, kw], padding: [ph, pw], stride }, (oh, ow)) = (window, window.fit(h, w));
     let turned = || Window { kernel: [kh, kw], stride, padding: [kh - 1 - ph, kw - 1 - pw] };
     let fits = stride == [1, 1] && ph < kh && pw < kw;
-    fits.then(|| Shape { n: input[0], input: [outputs, oh, ow], outputs: input[1], window: turned() })
+    fits.then(|| Shape { input: [outputs, oh, ow], outputs: c, window: turned(), ..shape })
 }
 
 /// Its weights.
@@ -108,57 +118,59 @@ pub(super) fn backward(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, input: &[usiz
         dx.clear();
         return dx;
     }
-    let dy = dy.as_dtype(dtype);
-    let (straight, turned) = (shape(input, w.rows(), window), turned_shape(input, w.rows(), window));
-    // The turned convolution leads from dy to dx.
-    let back = |weights: &Tensor| Data { x: dy.at(), w: weights.at(), y: dx.at() };
-    let by_dnn = |run: bool| {
-        let (rounded, turned) =
-            (w.as_dtype(dtype), turned.map(|shape| (shape, turned_weights(gpu, w).as_dtype(dtype))));
-        by_dnn(gpu, (straight, Data { x: dx.at(), w: rounded.at(), y: dy.at() }), turned, run)
+    let (straight, plain) = (shape(input, w.rows(), window), || dy.as_dtype(Dtype::F32));
+    let own = match turned_shape(straight) {
+        Some(turned) => Own::of(gpu, turned, None),
+        None => Octets::of_gradient(gpu, straight).map(Own::Octets),
     };
-    if let Some((shape, own)) = turned.and_then(|shape| Some((shape, Own::of(gpu, shape, None)?))) {
-        let ours = || own.run(gpu, back(w), None, true);
-        if gpu.prefers((shape, true), ours, || by_dnn(false).unwrap_or(f32::INFINITY)) {
+    if let Some(own) = own {
+        let from = dy.as_dtype(dtype);
+        let ours = || own.run(gpu, Data { x: from.at(), w: w.address(), y: dx.at() }, None, true);
+        let theirs = || {
+            let to = Tensor::unfilled_on(dy.device(), input);
+            by_dnn(gpu, straight, [&plain(), w, &to], false).unwrap_or(f32::INFINITY)
+        };
+        if gpu.prefers((straight, true), ours, theirs) {
             ours();
             return dx;
         }
     }
-    if by_dnn(true).is_none() {
-        return folded(gpu, &dy, w, input, window).as_dtype(dtype);
+    let made = if dtype == Dtype::F32 { dx } else { Tensor::unfilled_on(dy.device(), input) };
+    if by_dnn(gpu, straight, [&plain(), w, &made], true).is_none() {
+        folded(gpu, &plain(), w, &made, window);
     }
-    dx
+    made.as_dtype(dtype)
 }
 
 /// By products that are folded, of f32.
-fn folded(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, input: &[usize], window: Window) -> Tensor {
-    let dx = Tensor::unfilled_on(dy.device(), input);
-    unfold::fold_parts(gpu, &dx, window, |first, images, cols, [d, t]| {
+fn folded(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, dx: &Tensor, window: Window) {
+    unfold::fold_parts(gpu, dx, window, |first, images, cols, [d, t]| {
         let o = w.rows();
         let from = Matrix::new(dy.address() + (4 * first * o * t) as u64, t).every(o * t);
         let how = Product { batch: images, ..Product::new(gpu, d, t, o) };
         gpu.blas().product(gpu, Matrix::new(cols, t).every(d * t), Matrix::new(w.address(), d).t(), from, &how);
     });
-    dx
 }
 
-/// The time of cuDNN's input gradient, straight or as a turned convolution, whichever is faster, and that carried out if it is
-/// to `run`; none where cuDNN has neither.
-fn by_dnn(gpu: &'static Gpu, (shape, data): (Shape, Data), turned: Option<(Shape, Tensor)>, run: bool) -> Option<f32> {
+/// The time of cuDNN's input gradient `dx`, straight or as a turned convolution, whichever is faster, and that carried out if it is
+/// to `run`; none without cuDNN.
+fn by_dnn(gpu: &'static Gpu, shape: Shape, [dy, w, dx]: [&Tensor; 3], run: bool) -> Option<f32> {
     let dnn = gpu.dnn()?;
+    let data = Data { x: dx.address(), w: w.address(), y: dy.address() };
     let time = dnn.time(gpu, shape, Pass::Input, data);
-    if let Some((shape, weights)) = turned {
+    if let Some(turned) = turned_shape(shape) {
+        let weights = turned_weights(gpu, w);
         let forward = Data { x: data.y, w: weights.address(), y: data.x };
-        let other = dnn.time(gpu, shape, Pass::Forward, forward);
+        let other = dnn.time(gpu, turned, Pass::Forward, forward);
         if other < time {
             if run {
-                dnn.run(gpu, shape, Pass::Forward, forward);
+                dnn.run(gpu, turned, Pass::Forward, forward);
             }
             return Some(other);
         }
     }
-    if run && time.is_finite() {
+    if run {
         dnn.run(gpu, shape, Pass::Input, data);
     }
-    Some(time).filter(|time| time.is_finite())
+    Some(time)
 }

@@ -80,6 +80,27 @@ pub(super) fn rows_sum(gpu: &'static Gpu, g: &Tensor, weights: u64, out: u64, ta
     gpu.launch_as(g.dtype(), kernel, grid, arguments![g.at(), weights, out, n, p, taps]);
 }
 
+/// See [`super::rows_sums`]: those of few rows in one launch, whose blocks are told of their columns by a table.
+pub(super) fn rows_sums(gpu: &'static Gpu, all: &[(&Tensor, &Tensor, usize)], out: u64) {
+    let mut pieces = Vec::new();
+    for (g, weights, first) in all {
+        let ((n, p), to) = ((g.rows(), g.row_len()), out + 4 * *first as u64);
+        if n > FEW || g.dtype() != Dtype::F32 {
+            rows_sum(gpu, g, weights.address(), to, 1);
+            continue;
+        }
+        for column in (0..p).step_by(THREADS as usize) {
+            let (columns, skipped) = ((p - column).min(THREADS as usize), 4 * column as u64);
+            let size = n as u64 | (columns as u64) << 32;
+            pieces.extend([g.at() + skipped, weights.address(), to + skipped, size, p as u64]);
+        }
+    }
+    if !pieces.is_empty() {
+        let table = gpu.constant(&pieces);
+        gpu.launch("sum_pieces", Grid::blocks(pieces.len() / 5, 1, THREADS), arguments![&*table]);
+    }
+}
+
 /// Each of `n` rows `[taps, len]` at `x` as `[len, taps]`, to `y`.
 pub(super) fn taps_last(gpu: &'static Gpu, x: u64, y: u64, [n, len, taps]: [usize; 3]) {
     gpu.launch("taps_last", Grid::over(n * len * taps), arguments![x, y, n, len, taps]);
@@ -106,15 +127,16 @@ const MOVING: usize = 2_700;
 const ROOM: usize = 5;
 
 impl Way {
-    /// By cost, from shapes alone: `t^2 (p + d)` multiplications for Gram matrices against `t p d` for the gradients, which
-    /// are kept where 8 bytes a number (written, read) take less than `2 t` operations.
-    fn of(factors: &Factors) -> Self {
+    /// By cost, from shapes and precision alone: `t^2 (p + d)` multiplications for Gram matrices against `t p d` for the gradients, which
+    /// are kept where 8 bytes a number (written, read) take less than `2 t` operations. Products of bf16 are twice as quick, and memory is not.
+    fn of(gpu: &Gpu, factors: &Factors) -> Self {
         let &Factors { t, d, p, a, b, window, .. } = factors;
         let quicker = 2 * t * MOVING > 8 * MAKING;
+        let quick = if gpu.precision() == Precision::Bf16 { 2 } else { 1 };
         let roomy = 2 * p * d <= ROOM * (a.row_len() + b.row_len());
         match window {
             None if t == 1 => Way::Outer,
-            None if t * (p + d) < p * d => Way::Grams,
+            None if t * (p + d) < p * d * quick => Way::Grams,
             _ if quicker && roomy => Way::Kept,
             _ => Way::Twice,
         }
@@ -129,8 +151,8 @@ pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, keep: bool) -> (Squa
         gpu.clear(out.at(), 8 * n);
         return (Squares::Device(out), None);
     }
-    let keep = keep && Way::of(factors) == Way::Kept;
-    let squares = match (Way::of(factors), window) {
+    let keep = keep && Way::of(gpu, factors) == Way::Kept;
+    let squares = match (Way::of(gpu, factors), window) {
         (Way::Outer, _) => Squares::Rows(factors.a.clone(), Some(factors.b.clone())),
         (Way::Grams, _) => match operands(gpu, factors) {
             [a, b] if grams::fits(gpu, (&a, &b)) => Squares::Grams(a, b),
@@ -285,7 +307,7 @@ pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: Part, out: u64)
     }
     weights.on(gpu, |weights| match window {
         Some(window) => tiles::sum(gpu, factors, window, weights, out),
-        None if matches!(Way::of(factors), Way::Outer | Way::Grams) => weighed_sum(gpu, factors, weights, out),
+        None if matches!(Way::of(gpu, factors), Way::Outer | Way::Grams) => weighed_sum(gpu, factors, weights, out),
         None => products::sum(gpu, &operands(gpu, factors), weights, out),
     });
 }
@@ -303,7 +325,7 @@ fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
     let narrow = narrow.as_dtype(wide.rows_dtype());
     let (scaled, wide) = (Tensor::unfilled_as(narrow.dtype(), narrow.device(), narrow.shape()), Matrix::of(wide));
     let stretch = THREADS as usize * 16 / narrow.dtype().bytes();
-    let pieces = narrow.row_len().div_ceil(stretch).clamp(64.min((t * wide.row).div_ceil(stretch)), 4096);
+    let pieces = narrow.row_len().div_ceil(4 * stretch).clamp(64.min((t * wide.row).div_ceil(stretch)), 4096);
     let round = t > 1 && gpu.precision() == Precision::Tf32;
     let list = arguments![narrow.at(), weights, scaled.at(), narrow.row_len(), wide.at, t * wide.row, round];
     gpu.launch_as(narrow.dtype(), "weigh_rows", Grid::blocks(n, pieces, THREADS), list);

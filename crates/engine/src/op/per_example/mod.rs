@@ -35,7 +35,7 @@ pub use factors::{Left, product_rows};
 pub use kept::Kept;
 pub use norms::{materialises, product_norms, product_norms_kept, product_squares_kept};
 pub(crate) use rows::block_squares;
-pub use rows::{rows_dot, rows_norms, rows_squares, rows_sum};
+pub use rows::{rows_dot, rows_norms, rows_squares, rows_sum, rows_sums};
 pub use scatter::{scatter_dot, scatter_norms, scatter_rows, scatter_squares, scatter_sum};
 pub use squares::{Numbers, Squares};
 pub use sum::product_sum;

@@ -9,8 +9,8 @@
 //! were squared. Factors that are stored in bf16 are multiplied as they are; one that is not is rounded to nearest, which is
 //! the same each time, and both kernels read the rounded numbers. Nothing is rounded to bf16 after that: accumulators and
 //! what is kept of them are f32.
-//! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`,
-//! `gradients_of_many_positions_are_kept`.
+//! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `sums_of_rounded_images_stay_within_reported_norms`,
+//! `products_of_examples`, `gradients_of_many_positions_are_kept`, `gradients_of_rounded_images`.
 
 use super::factors::Factors;
 use super::kept::Kept;

@@ -33,6 +33,8 @@ const DEAR: f64 = 1.5e4;
 const FIRST: f64 = 4096.0;
 /// The most attempts.
 const TRIES: usize = 4;
+/// The greatest moment of one loss that is asked for, as the power of e.
+const LARGEST: f64 = 600.0;
 
 /// What is asked: pairs with how often each was, and unsampled Gaussians merged.
 #[derive(Clone, Debug)]
@@ -125,18 +127,22 @@ impl Question {
 
     /// Whether a direction surely costs no more than epsilon: by its greatest loss, or a moment bound.
     pub(super) fn less(&self, mirrored: bool, plan: &Plan, epsilon: f64, delta: f64) -> bool {
-        if self.most(mirrored) <= epsilon {
-            return true;
-        }
-        let tilt = plan.best_tilt(epsilon);
+        self.most(mirrored) <= epsilon || self.moment(mirrored, plan, epsilon).is_some_and(|most| most <= delta)
+    }
+
+    /// A bound on delta of one direction by a moment, and what cutting off losses may have hidden.
+    pub(super) fn moment(&self, mirrored: bool, plan: &Plan, epsilon: f64) -> Option<f64> {
+        // Beyond all that a cut loss has no tilt is too large, and moments leave the range of doubles.
+        let least = self.pairs.iter().map(|(_, count)| *count).fold(f64::INFINITY, f64::min);
+        let tilt = plan.best_tilt(epsilon, LARGEST * least);
         let moment = |(pair, count): &(Pair, f64)| {
             let nodes = Nodes::new(*pair, mirrored, self.tail, (tilt, 0.0), (tilt, 1e-12))?;
             Some((count * (nodes.log_moment(tilt) + 1e-12), count * pair.outside(self.tail)))
         };
-        let Some(parts) = self.pairs.iter().map(moment).collect::<Option<Vec<_>>>() else { return false };
+        let parts = self.pairs.iter().map(moment).collect::<Option<Vec<_>>>()?;
         let (log, infinite) = parts.iter().fold((0.0, 0.0), |(log, infinite), part| (log + part.0, infinite + part.1));
         let normal = 0.5 * self.gaussian * tilt * (tilt + 1.0);
-        (log + normal - tilt * epsilon + 1e-9).exp() + infinite <= delta
+        Some((log + normal - tilt * epsilon + 1e-9).exp() + infinite)
     }
 
     /// The greatest loss of all in one direction.

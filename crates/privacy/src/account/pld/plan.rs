@@ -208,9 +208,9 @@ impl Plan {
         (k.value - s * epsilon).exp() / (s * (s + 1.0) * width).max(1.0)
     }
 
-    /// The tilt whose moment bound is best at this epsilon.
-    pub(super) fn best_tilt(&self, epsilon: f64) -> f64 {
-        self.solve(|_, k| k.mean < epsilon).tilt
+    /// The tilt whose moment bound is best at this epsilon, of those whose `K` is not above `most`.
+    pub(super) fn best_tilt(&self, epsilon: f64, most: f64) -> f64 {
+        self.solve(|_, k| k.mean < epsilon && k.value < most).tilt
     }
 
     /// Halves between tilts; `more` says that a tilt is too small.

@@ -157,6 +157,31 @@ fn the_curve_goes_on_where_deltas_are_tiny() {
     }
 }
 
+/// Far out no line tells delta from nothing: what is vouched for then is still hardly more than if nobody were hidden by sampling,
+/// which a formula tells in every digit. A moment is some tilt squared above that, and cutting off losses costs up to 1e-250. The
+/// truth of one round is the formula's at another epsilon (Balle, Barthe & Gaboardi 2018, Theorem 2), which it is not below.
+#[test]
+fn deltas_next_to_nothing_are_no_more_than_without_sampling() {
+    let runs = [(1.0, 0.5, 1), (1.0, 0.9, 1), (2.0, 0.5, 30), (1.0, 0.99, 10), (0.7, 0.3, 100), (4.0, 0.9, 1000)];
+    for (z, rate, steps) in runs {
+        let releases = vec![Event::Gaussian { noise_multiplier: z }];
+        let round = Event::Round { sampling: Sampling::Poisson { rate }, releases };
+        let mu = (steps as f64).sqrt() / z;
+        let out = |power: f64| 0.5 * mu * mu + mu * (2.0 * power).sqrt();
+        let epsilons = [100.0, 300.0, 400.0, 430.0, 440.0, 480.0, 560.0, 640.0, 720.0, 1000.0].map(out);
+        let ledger = add_remove(vec![(round, steps)]);
+        for epsilon in epsilons {
+            // Alone: in a curve, what is enough nearer is enough.
+            let delta = Pld::default().deltas(&ledger, &[epsilon]).unwrap()[0];
+            let hidden = gaussian::delta(mu, epsilon);
+            assert!(delta <= (1e4 * hidden).max(1e-240), "{z} {rate} {steps}, {epsilon}: {delta} {hidden}");
+            let inside = epsilon + ((1.0 - (1.0 - rate) * (-epsilon).exp()) / rate).ln();
+            let truth = if steps == 1 { rate * gaussian::delta(mu, inside) } else { 0.0 };
+            assert!(delta >= 0.999 * truth, "{z} {rate}, {epsilon}: {delta} {truth}");
+        }
+    }
+}
+
 /// A sum this far from zero is outside every window that a grid has room for: what is claimed is still not below its mean,
 /// which half of it exceeds.
 #[test]

@@ -7,7 +7,7 @@
 //! Argument: (1) The divergence of order `a` of one round is computed exactly, to about `1e-12`: see [`divergence`].
 //! (2) Divergences of one order add under adaptive composition (Mironov 2017, Proposition 1). (3) Every order `a > 1`
 //! gives a valid epsilon by `epsilon = r + ln((a - 1)/a) - (ln delta + ln a)/(a - 1)` (Canonne, Kamath & Steinke 2020,
-//! Proposition 12), so that the search for the best order can only be loose, never wrong. (4) If
+//! Proposition 12), and the delta that solves it, so that the search for the best order can only be loose, never wrong. (4) If
 //! `delta^2 > 1 - e^-r` for the divergence of any order, which is at least the Kullback-Leibler divergence, then
 //! the total variation distance is below delta (Bretagnolle & Huber 1979) and epsilon is 0.
 //!
@@ -137,10 +137,23 @@ impl Accountant for Rdp {
         } else if curve.unhidden().is_infinite() {
             Price::bound(f64::INFINITY)
         } else {
-            let (order, epsilon) = best_order(curve, delta);
+            let (order, epsilon) = best_order(curve, |divergence, order| convert(divergence, order, delta));
             Price::bound(epsilon.max(0.0)).note(format!("at the order {order:.4}"))
         };
         curve.notes.iter().fold(price, |price, note| price.note(*note))
+    }
+
+    fn delta(&self, curve: &RdpCurve, epsilon: f64) -> f64 {
+        if curve.is_free() {
+            return 0.0;
+        }
+        if curve.unhidden().is_infinite() {
+            return 1.0;
+        }
+        let (_, log) = best_order(curve, |divergence, order| log_delta(divergence, order, epsilon));
+        // Argument (4), with the margin of `hidden`; no delta is so small that it is none, or smaller for a rounding.
+        let total_variation = (-(-curve.divergence(LEAST_ORDER)).exp_m1()).sqrt() * (1.0 + 1e-6);
+        (log.max(-700.0).exp() * (1.0 + 1e-9)).min(total_variation).min(1.0)
     }
 }
 
@@ -200,6 +213,11 @@ fn hidden(curve: &RdpCurve, delta: f64) -> bool {
 /// What the divergence of this order says epsilon is (Canonne, Kamath & Steinke 2020, Proposition 12).
 pub(crate) fn convert(divergence: f64, order: f64, delta: f64) -> f64 {
     divergence + (-1.0 / order).ln_1p() - (delta.ln() + order.ln()) / (order - 1.0)
+}
+
+/// What the divergence of this order says the logarithm of delta is: the same solved for delta.
+fn log_delta(divergence: f64, order: f64, epsilon: f64) -> f64 {
+    (order - 1.0) * (divergence - epsilon + (-1.0 / order).ln_1p()) - order.ln()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! The search for the best Rényi order. Every order gives a valid epsilon, so that it can only be loose, never wrong.
+//! The search for the best Rényi order. Every order gives a valid epsilon at a delta, and a valid delta at an epsilon, so that it can
+//! only be loose, never wrong.
 
-use super::{RdpCurve, convert};
+use super::RdpCurve;
 
 /// The search runs over orders `1 + e^x`; at its ends no useful epsilon is found any more.
 pub(super) const LEAST_ORDER: f64 = 1.0 + 1e-6;
@@ -12,19 +13,18 @@ const WALK: usize = 64;
 /// Every so many of them is asked first, so that most others are known not to win.
 const FIRST: usize = 8;
 
-/// The best order and its epsilon: a coarse search, in which orders that cannot win are not integrated, and then a
-/// fine one between the neighbours of the winner.
-pub(super) fn best_order(curve: &RdpCurve, delta: f64) -> (f64, f64) {
+/// The best order and what it says, which is the least that `cost` makes of a divergence and its order, and grows with the first:
+/// a coarse search, in which orders that cannot win are not integrated, and then a fine one between the neighbours of the winner.
+pub(super) fn best_order(curve: &RdpCurve, cost: impl Fn(f64, f64) -> f64) -> (f64, f64) {
     let order = |x: f64| 1.0 + x.exp();
-    let epsilon = |x: f64| convert(curve.divergence(order(x)), order(x), delta);
-    let best = coarse(curve, delta);
-    let (x, value) = least(epsilon, best.0 - STEP, best.0 + STEP);
+    let best = coarse(curve, &cost);
+    let (x, value) = least(|x| cost(curve.divergence(order(x)), order(x)), best.0 - STEP, best.0 + STEP);
     let found = if value < best.1 { (order(x), value) } else { (order(best.0), best.1) };
     // Between integers some moments are chords: the least is often at a corner (the first is at 2), or where the chords end.
     let starts = std::iter::once(found.0.max(2.0)).chain(curve.ends()).filter(|order| curve.kinked() && *order >= 2.0);
     starts.fold(found, |found, start| {
-        let hopeless = convert(curve.at_least(start), start, delta) > found.1;
-        if hopeless { found } else { lesser(found, corner(curve, delta, start)) }
+        let hopeless = cost(curve.at_least(start), start) > found.1;
+        if hopeless { found } else { lesser(found, corner(curve, &cost, start)) }
     })
 }
 
@@ -33,8 +33,8 @@ fn lesser(one: (f64, f64), other: (f64, f64)) -> (f64, f64) {
 }
 
 /// The best whole order downhill from here, and what is between it and its neighbours, where nothing is kinked.
-fn corner(curve: &RdpCurve, delta: f64, start: f64) -> (f64, f64) {
-    let at = |order: f64| (order, convert(curve.divergence(order), order, delta));
+fn corner(curve: &RdpCurve, cost: impl Fn(f64, f64) -> f64, start: f64) -> (f64, f64) {
+    let at = |order: f64| (order, cost(curve.divergence(order), order));
     let mut best = lesser(at(start.floor()), at(start.ceil()));
     for side in [-1.0, 1.0] {
         for _ in 0..WALK {
@@ -51,8 +51,8 @@ fn corner(curve: &RdpCurve, delta: f64, start: f64) -> (f64, f64) {
     })
 }
 
-/// The best of the orders of a grid, as `ln(order - 1)`, and its epsilon.
-fn coarse(curve: &RdpCurve, delta: f64) -> (f64, f64) {
+/// The best of the orders of a grid, as `ln(order - 1)`, and what it says.
+fn coarse(curve: &RdpCurve, cost: impl Fn(f64, f64) -> f64) -> (f64, f64) {
     let (from, to) = ((LEAST_ORDER - 1.0).ln(), (GREATEST_ORDER - 1.0).ln());
     let steps = ((to - from) / STEP).ceil() as usize;
     let mut best = (from, f64::INFINITY);
@@ -61,11 +61,11 @@ fn coarse(curve: &RdpCurve, delta: f64) -> (f64, f64) {
         let mut below = 0.0_f64;
         for x in (start..=steps).step_by(every).map(|k| from + k as f64 * STEP) {
             let order = 1.0 + x.exp();
-            if convert(below.max(curve.at_least(order)), order, delta) > best.1 {
+            if cost(below.max(curve.at_least(order)), order) > best.1 {
                 continue;
             }
             let divergence = curve.divergence(order);
-            let value = convert(divergence, order, delta);
+            let value = cost(divergence, order);
             below = divergence * (1.0 - 1e-9);
             if value < best.1 {
                 best = (x, value);
@@ -151,6 +151,7 @@ mod tests {
     /// Orders that were left out for being hopeless were.
     #[test]
     fn nothing_better_is_left_out() {
+        use super::super::{convert, log_delta};
         use crate::account::{Accountant, Curve, Rdp};
         use crate::{Event, Neighbouring, Sampling};
         let round = |rate, releases| Event::Round { sampling: Sampling::Poisson { rate }, releases };
@@ -164,7 +165,10 @@ mod tests {
         ] {
             for neighbouring in [Neighbouring::AddRemove, Neighbouring::ReplaceOne] {
                 let curve = Rdp.price(&event, neighbouring).unwrap().times(count);
-                let (order, found) = best_order(&curve, 1e-6);
+                let (order, found) = best_order(&curve, |divergence, order| convert(divergence, order, 1e-6));
+                let (_, delta) = best_order(&curve, |divergence, order| log_delta(divergence, order, found));
+                // Two ways to one pair.
+                assert!((delta - 1e-6_f64.ln()).abs() < 1e-6, "{event:?} {neighbouring}: {delta}");
                 for k in 0..400 {
                     let order = 1.0 + 1e-6 * (0.075 * f64::from(k)).exp();
                     let other = convert(curve.divergence(order), order, 1e-6);

@@ -5,17 +5,19 @@
 // some stages ahead. In the backward there are blocks that hold keys and blocks that hold queries: scores are made twice and
 // nothing is added across blocks, so gradients do not depend on the order of blocks.
 //
-// Rows are those of `heads.cuh`, products those of `fragments.cuh` or, of bf16 on Hopper, of `strips.cuh`.
+// Rows are those of `heads.cuh`, products those of `fragments.cuh` or, of bf16 on Hopper, of `teams.cuh`.
 
 #undef KERNEL
-#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, WIDTH <= 64 ? 2 : 1)
+#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
+// Blocks that a multiprocessor has registers for.
+#define BLOCKS (WIDTH > 64 ? 1 : WIDTH == 32 && WARPGROUPS ? 3 : 2)
 // Rows that stream past at a time, forward and backward.
 #define SEEN 64
 #define SHARED (WARPGROUPS ? 64 : 32)
 // Queries, of those, that keys are multiplied with at a time: what registers have room for.
 #define BESIDE (WIDTH > 64 ? SHARED : 32)
-// Threads that share a query's inner product: 8 bytes of bf16 each.
-#define LANES (sizeof(number) == 2 ? 16 : 32)
+// Threads that share a query's inner product.
+#define LANES (sizeof(number) == 2 ? 8 : 32)
 // Bytes of a stage of two tiles of N rows.
 #define PAIR(N) (2 * TILE(N) * (int)sizeof(number))
 
@@ -99,6 +101,10 @@ KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__
     write_rows(out, scale[0], scale[1], y + (i64)(at / heads) * t * d + at % heads * HEAD, d, row, t);
 }
 
+__device__ __forceinline__ float inner(u32 a, u32 b) {
+    float2 x = unpack(a), y = unpack(b);
+    return fmaf(x.x, y.x, x.y * y.y);
+}
 // A lane's part of the inner product of two rows.
 __device__ __forceinline__ float inner(const float* a, const float* b, int lane) {
     float sum = 0.0f;
@@ -107,10 +113,10 @@ __device__ __forceinline__ float inner(const float* a, const float* b, int lane)
 }
 __device__ __forceinline__ float inner(const bf16* a, const bf16* b, int lane) {
     float sum = 0.0f;
-    if (HEAD % 4 == 0) {
-        for (int c = 4 * lane; c < HEAD; c += 4 * LANES) {
-            float4 x = load4(a + c), y = load4(b + c);
-            sum += x.x * y.x + x.y * y.y + (x.z * y.z + x.w * y.w);
+    if (HEAD % 8 == 0) {
+        for (int c = 8 * lane; c < HEAD; c += 8 * LANES) {
+            uint4 x = *(const uint4*)(a + c), y = *(const uint4*)(b + c);
+            sum += inner(x.x, y.x) + inner(x.y, y.y) + (inner(x.z, y.z) + inner(x.w, y.w));
         }
     } else {
         for (int c = lane; c < HEAD; c += LANES) sum = fmaf(a[c], b[c], sum);
@@ -121,15 +127,17 @@ __device__ __forceinline__ float inner(const bf16* a, const bf16* b, int lane) {
 // terms [n, heads, 2, t]: what the exponent of every query's weights is shifted by (in powers of two; infinite where it sees nobody), and
 // the inner product of its output and its gradient, which is the mean that softmax's gradient subtracts. LANES threads a query.
 KERNEL attention_terms(const number* __restrict__ dy, const number* __restrict__ y, const float* __restrict__ sums, int n, int t, int heads, float* __restrict__ terms) {
-    u32 at = THREAD / LANES, lane = threadIdx.x % LANES;
-    bool some = at < (u32)n * t * heads;
+    u32 at = THREAD / LANES, lane = threadIdx.x % LANES, count = (u32)n * t * heads;
+    // Threads beyond the last query help to add, and write nothing.
+    bool some = at < count;
+    u32 row = at / heads, head = row / t * heads + at % heads;
+    i64 place = (i64)head * 2 * t + row % t;
+    float top = some ? sums[place] : 0.0f, scale = some ? sums[place + t] : 0.0f;
     float mean = some ? inner(dy + (i64)at * HEAD, y + (i64)at * HEAD, lane) : 0.0f;
 #pragma unroll
     for (int step = LANES / 2; step > 0; step /= 2) mean += __shfl_xor_sync(0xffffffffu, mean, step);
     if (!some || lane != 0) return;
-    u32 row = at / heads, head = row / t * heads + at % heads;
-    i64 place = (i64)head * 2 * t + row % t;
-    terms[place] = sums[place] * LOG2E - log2f(sums[place + t]), terms[place + t] = mean;
+    terms[place] = top * LOG2E - log2f(scale), terms[place + t] = mean;
 }
 
 // The parts of dqkv that belong to ROWS keys and values of a head.
@@ -257,6 +265,8 @@ __device__ __forceinline__ void backward_queries(Share share, number* tiles, con
     write_rows(dq, SCALE, SCALE, dqkv + (i64)(at / heads) * t * 3 * d + at % heads * HEAD, 3 * d, row, t);
 }
 
+#undef BLOCKS
+#define BLOCKS (WIDTH > 64 ? 1 : 2)
 // dqkv [n, t, 3 d]. Two blocks for every ROWS positions of every head: one of keys and one of queries.
 KERNEL attention_backward(const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, number* __restrict__ dqkv) {
     extern __shared__ __align__(1024) number tiles[];

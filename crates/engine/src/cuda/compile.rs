@@ -38,7 +38,7 @@ macro_rules! programs {
 
 pub(crate) const PROGRAMS: &[Program] = programs![
     "activation",
-    "attention": "warpgroup" "heads" "fragments" "strips",
+    "attention": "warpgroup" "heads" "fragments" "teams",
     "convolution": "curves" "pixels",
     "cross_entropy",
     "elementwise": "columns",

@@ -2,7 +2,7 @@
 // parts; 1, TF32: the last 13 bits of factors are ignored) or of bf16 ones. Factors are rows in shared memory (`heads.cuh`).
 
 #if !WARPGROUPS
-// Products are made at once (on Hopper: `strips.cuh`).
+// Products are made at once (on Hopper: `teams.cuh`).
 __device__ __forceinline__ void start_products() {}
 __device__ __forceinline__ void end_products() {}
 template <int LEFT, class... C> __device__ __forceinline__ void need(C&...) {}
@@ -67,8 +67,8 @@ __device__ __forceinline__ void multiply_loaded(float* c, const u32* a, const u3
 }
 __device__ __forceinline__ void multiply_loaded(float* c, const u32* a, const u32* b, const bf16*) { mma_bf16(c, a, b); }
 
-// c = a b^T: 16 rows of a, in a tile of M, by 8 N rows of b, in one of R, both along their width. c[4 j + e] is row `group + 8 (e / 2)`, column
-// `8 j + 2 member + e % 2`.
+// c = a b^T: 16 rows of a, in a tile of M, by 8 N rows of b, in one of R, both along their width. c[4 j + e] is row
+// `group + 8 (e / 2)`, column `8 j + 2 member + e % 2`.
 template <int M, int R, int N> __device__ __forceinline__ void along(float (&c)[4 * N], const number* a, const number* b) {
     clear(c);
     int part = threadIdx.x % 32 / 8, row = threadIdx.x % 8;

@@ -97,7 +97,7 @@ fn fused_backward(gpu: &'static Gpu, [dy, qkv, y, sums]: [&Tensor; 4], sizes: Si
     let [dy, qkv, y] = [dy, qkv, y].map(|x| x.as_dtype(program.dtype));
     let gradient = Tensor::unfilled_as(program.dtype, qkv.device(), qkv.shape());
     let terms = Buffer::of(gpu, 2 * n * heads * t);
-    let lanes = if program.dtype == Dtype::Bf16 { 16 } else { 32 };
+    let lanes = if program.dtype == Dtype::Bf16 { 8 } else { 32 };
     let list = arguments![dy.at(), y.at(), sums, n, t, heads, &terms];
     gpu.launch_variant("attention_terms", &program.defines, Grid::over(lanes * n * t * heads), list);
     let list = arguments![dy.at(), qkv.at(), &terms, flags, n, t, heads, gradient.at()];

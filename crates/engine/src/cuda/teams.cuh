@@ -15,25 +15,20 @@ template <int NEXT> __device__ __forceinline__ u64 panel_at(u32 place, int numbe
 #define NAMES_48                                                                                                       \
     NAMES_32 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 
-// c (+)= a b^T, 16 deep, for `columns` rows at b, and c += a b for 16 rows of `columns` numbers at b, with a's fragments in registers.
-#define PRODUCTS(columns, numbers, names, n0, n1, n2, n3, n4, ...)                                                     \
-    __device__ __forceinline__ void rows_by_rows(float (&c)[numbers], u64 a, u64 b, int add) {                         \
-        asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " n2 ", 0;\n"                                                   \
-                     "wgmma.mma_async.sync.aligned.m64n" columns "k16.f32.bf16.bf16 {" names "}, " n0 ", " n1             \
-                     ", p, 1, 1, 0, 0;\n}\n"                                                                           \
-                     : __VA_ARGS__                                                                                     \
-                     : "l"(a), "l"(b), "r"(add));                                                                      \
-    }                                                                                                                  \
-    __device__ __forceinline__ void fragments_by_columns(float (&c)[numbers], const u32* a, u64 b) {                   \
+MULTIPLY(16, "32", NAMES_16, "%16", "%17", "%18", OF_16(c, 0))
+
+// c += a b for 16 rows of `columns` numbers at b, with a's fragments in registers.
+#define MULTIPLY_COLUMNS(numbers, columns, names, n0, n1, n2, n3, n4, ...)                                             \
+    __device__ __forceinline__ void multiply_columns(float (&c)[numbers], const u32* a, u64 b) {                       \
         asm volatile("wgmma.mma_async.sync.aligned.m64n" columns "k16.f32.bf16.bf16 {" names "}, {" n0 ", " n1 ", " n2    \
                      ", " n3 "}, " n4 ", 1, 1, 1, 1;\n"                                                                \
                      : __VA_ARGS__                                                                                     \
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                                            \
     }
-PRODUCTS("32", 16, NAMES_16, "%16", "%17", "%18", "%19", "%20", OF_16(c, 0))
-PRODUCTS("64", 32, NAMES_32, "%32", "%33", "%34", "%35", "%36", OF_32(c, 0))
-PRODUCTS("96", 48, NAMES_48, "%48", "%49", "%50", "%51", "%52", OF_32(c, 0), OF_16(c, 32))
-PRODUCTS("128", 64, NAMES_64, "%64", "%65", "%66", "%67", "%68", OF_32(c, 0), OF_32(c, 32))
+MULTIPLY_COLUMNS(16, "32", NAMES_16, "%16", "%17", "%18", "%19", "%20", OF_16(c, 0))
+MULTIPLY_COLUMNS(32, "64", NAMES_32, "%32", "%33", "%34", "%35", "%36", OF_32(c, 0))
+MULTIPLY_COLUMNS(48, "96", NAMES_48, "%48", "%49", "%50", "%51", "%52", OF_32(c, 0), OF_16(c, 32))
+MULTIPLY_COLUMNS(64, "128", NAMES_64, "%64", "%65", "%66", "%67", "%68", OF_32(c, 0), OF_32(c, 32))
 
 // Products are asked for in groups, which come in order.
 __device__ __forceinline__ void start_products() { begin_products(); }
@@ -45,14 +40,14 @@ template <int LEFT, class... C> __device__ __forceinline__ void need(C&... sums)
     (hold(sums), ...);
 }
 
-// Begins c = a b^T: 64 rows of a, in a tile of M, by 8 N rows of b, in one of R, both along their width. A thread has of its warp's 16 rows what
-// `fragments.cuh` gives it.
+// Begins c = a b^T: 64 rows of a, in a tile of M, by 8 N rows of b, in one of R, both along their width. A thread has of its warp's 16
+// rows what `fragments.cuh` gives it.
 template <int M, int R, int N> __device__ __forceinline__ void along(float (&c)[4 * N], const bf16* a, const bf16* b) {
     u32 left = place_of(a), right = place_of(b);
 #pragma unroll
     for (int at = 0; at < WIDTH; at += 16) {
         int panel = at / PANEL, inside = at % PANEL;
-        rows_by_rows(c, panel_at<8>(left, panel * M * PANEL + inside), panel_at<8>(right, panel * R * PANEL + inside), at > 0);
+        multiply(c, panel_at<8>(left, panel * M * PANEL + inside), panel_at<8>(right, panel * R * PANEL + inside), at > 0);
     }
 }
 
@@ -60,6 +55,6 @@ template <int M, int R, int N> __device__ __forceinline__ void along(float (&c)[
 template <int R, int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const Factor<N, bf16>& p, const bf16* b) {
     u32 right = place_of(b);
 #pragma unroll
-    for (int k = 0; k < N / 2; ++k) fragments_by_columns(o, p.x + 4 * k, panel_at<R * PANEL>(right, 16 * k * PANEL));
+    for (int k = 0; k < N / 2; ++k) multiply_columns(o, p.x + 4 * k, panel_at<R * PANEL>(right, 16 * k * PANEL));
 }
 #endif

@@ -286,6 +286,18 @@ impl Tensor {
         &self.data()[i * len..(i + 1) * len]
     }
 
+    /// Whether both are the same numbers in memory, under whatever shapes: a change of one would be seen in the other, and makes a copy
+    /// instead.
+    #[must_use]
+    pub fn is_shared_with(&self, other: &Tensor) -> bool {
+        match (&self.data, &other.data) {
+            (Storage::Host(a), Storage::Host(b)) => Arc::ptr_eq(a, b),
+            (Storage::Device(a), Storage::Device(b)) => Arc::ptr_eq(a, b),
+            (Storage::Rows(a), Storage::Rows(b)) => a.is_shared_with(b),
+            _ => false,
+        }
+    }
+
     /// The last dimension (1 for a tensor without dimensions).
     pub(crate) fn last(&self) -> usize {
         self.shape.last().copied().unwrap_or(1)

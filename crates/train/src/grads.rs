@@ -252,6 +252,11 @@ impl Grads {
         self.changing().part_mut(range)
     }
 
+    /// All parameters' numbers, one after the other, to change.
+    pub(crate) fn all_mut(&mut self) -> PartMut<'_> {
+        self.changing().into()
+    }
+
     /// The L2 norm, accumulated in f64.
     pub fn norm(&self) -> f64 {
         if self.by == 0.0 {

@@ -4,7 +4,7 @@
 __device__ __forceinline__ float forward(float x) { return x < 0.0f ? 0.0f : x; }
 __device__ __forceinline__ float backward(float y, float dy) { return y <= 0.0f ? 0.0f : dy; }
 #elif ACTIVATION == 2
-__device__ __forceinline__ float forward(float x) { return tanhf(x); }
+__device__ __forceinline__ float forward(float x) { return tanh_of(x); }
 __device__ __forceinline__ float backward(float y, float dy) { return dy * (1.0f - y * y); }
 #else
 __device__ __forceinline__ float forward(float x) { return x; }

@@ -23,6 +23,8 @@ pub struct Usage {
     pub peak: usize,
     /// Bytes taken from the driver.
     pub taken: usize,
+    /// Bytes of f32 numbers that were ever made of bf16 ones, for operations that ask for f32.
+    pub widened: usize,
 }
 
 /// Free and used blocks, by address.

@@ -2,243 +2,65 @@
 // op/attention.rs, whose masks and kept sums it has.
 //
 // A block of eight warps holds ROWS rows of one head, sixteen a warp, and streams the rows of the other side past them,
-// two stages ahead. The backward is two kernels, one that holds keys and one that holds queries: scores are made twice and
+// some stages ahead. In the backward there are blocks that hold keys and blocks that hold queries: scores are made twice and
 // nothing is added across blocks, so gradients do not depend on the order of blocks.
 //
-// WIDTH is the head's width, rounded up to a multiple of 32 (at most 128). PRECISION: 0 f32, as three TF32 products of high and
-// low parts; 1 TF32 (the last 13 bits of operands are ignored). Sums are in f32.
+// Rows are those of `heads.cuh`, products those of `fragments.cuh` or, of bf16 on Hopper, of `teams.cuh`.
 
-#define ROWS 128
-#define THREADS 256
 #undef KERNEL
 #define KERNEL extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
-// Beyond WIDTH, so that eight rows at one place do not share banks, nor every other of eight at eight places.
-#define PITCH (WIDTH + 4)
+// Blocks that a multiprocessor has registers for.
+#define BLOCKS (WIDTH > 64 ? 1 : WIDTH == 32 && WARPGROUPS ? 3 : 2)
 // Rows that stream past at a time, forward and backward.
 #define SEEN 64
-#ifndef SHARED
-#define SHARED 32
-#endif
-#ifndef BLOCKS
-#define BLOCKS (WIDTH <= 64 ? 2 : 1)
-#endif
-#define HIDDEN __int_as_float(0xff800000)  // minus infinity
-#define LOG2E 1.4426950408889634f
+#define SHARED (WARPGROUPS ? 64 : 32)
+// Queries, of those, that keys are multiplied with at a time: what registers have room for.
+#define BESIDE (WIDTH > 64 ? SHARED : 32)
+// Threads that share a query's inner product.
+#define LANES (sizeof(number) == 2 ? 8 : 32)
+// Bytes of a stage of two tiles of N rows.
+#define PAIR(N) (2 * TILE(N) * (int)sizeof(number))
 
-// One head of one example: where its rows are, and who looks at whom.
-struct Head {
-    int t, width, pitch;
-    const float *q, *k, *v;
-    const u32* present;
-    bool causal;
-    float scale;
-    __device__ bool visible(int query, int key) const {
-        return key < t && (!causal || key <= query) && (!present || present[key]);
-    }
+// A block's head and its ROWS rows, counted from the first or from the last: those first that see most.
+struct Share {
+    int head, from_start, from_end;
 };
-
-__device__ __forceinline__ Head head_of(const float* qkv, const u32* present, int t, int heads, int width, int causal, int at) {
-    int d = heads * width;
-    const float* q = qkv + (long long)(at / heads) * t * 3 * d + at % heads * width;
-    return {t, width, 3 * d, q, q + d, q + 2 * d, present ? present + (long long)(at / heads) * t : nullptr, causal != 0, 1.0f / sqrtf((float)width)};
-}
-
-__device__ __forceinline__ u32 shared_address(const void* p) { return (u32)__cvta_generic_to_shared(p); }
-__device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int LEFT> __device__ __forceinline__ void wait() { asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory"); }
-
-// Rows `from` .. `from + N` of a head, zeros for rows beyond t, columns beyond the width, and rows that are not present.
-template <int N>
-__device__ __forceinline__ void fill_rows(float* tile, const float* rows, int pitch, int from, int t, int width, const u32* present) {
-    bool wide = width % 4 == 0;
-    for (int at = threadIdx.x; at < N * (WIDTH / 4); at += THREADS) {
-        int row = from + at / (WIDTH / 4), col = at % (WIDTH / 4) * 4;
-        float* to = tile + at / (WIDTH / 4) * PITCH + col;
-        int left = row < t && (!present || present[row]) ? min(max(width - col, 0), 4) : 0;
-        const float* source = left > 0 ? rows + (long long)row * pitch + col : rows;
-        if (wide) {
-            asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(source), "r"(4 * left));
-        } else {
-#pragma unroll
-            for (int e = 0; e < 4; ++e)
-                asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to + e)),
-                             "l"(e < left ? source + e : rows), "r"(e < left ? 4 : 0));
-        }
-    }
-}
-
-__device__ __forceinline__ int group() { return threadIdx.x % 32 / 4; }
-__device__ __forceinline__ int member() { return threadIdx.x % 4; }
-
-__device__ __forceinline__ void mma(float* c, const u32* a, const u32* b) {
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-
-// An operand of N words, ready for the tensor cores: what the first part leaves goes into a second one.
-template <int N> struct Operand {
-    u32 high[N];
-#if PRECISION == 0
-    u32 low[N];
-#endif
-    __device__ __forceinline__ void set(int i, float x) {
-#if PRECISION == 0
-        high[i] = __float_as_uint(x) & 0xffffe000u;
-        // To nearest; what is not a number is so in the high part already.
-        low[i] = __float_as_uint(x - __uint_as_float(high[i])) + 0x1000u;
-#else
-        high[i] = __float_as_uint(x);
-#endif
-    }
-};
-
-__device__ __forceinline__ void multiply(float* c, const Operand<4>& a, const Operand<2>& b) {
-#if PRECISION == 0
-    mma(c, a.low, b.high), mma(c, a.high, b.low);
-#endif
-    mma(c, a.high, b.high);
-}
-
-// Four 8 x 4 parts of a tile: lane `l` names row `l % 8` of part `l / 8` and gets one word of every part.
-__device__ __forceinline__ void load_parts(u32* r, const float* from) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared_address(from)));
-}
-
-// c += a b^T: 16 rows of a by 8 N rows of b, both along their width. c[4 j + e] is row `group + 8 (e / 2)`, column
-// `8 j + 2 member + e % 2`.
-template <int N> __device__ __forceinline__ void along(float (&c)[4 * N], const float* a, const float* b) {
-    int part = threadIdx.x % 32 / 8, row = threadIdx.x % 8;
-    a += (part % 2 * 8 + row) * PITCH + part / 2 * 4, b += (part / 2 * 8 + row) * PITCH + part % 2 * 4;
-#pragma unroll
-    for (int at = 0; at < WIDTH; at += 8) {
-        u32 words[4];
-        load_parts(words, a + at);
-        Operand<4> x;
-#pragma unroll
-        for (int e = 0; e < 4; ++e) x.set(e, __uint_as_float(words[e]));
-#pragma unroll
-        for (int j = 0; j < N; j += 2) {
-            u32 pair[4];
-            load_parts(pair, b + 8 * j * PITCH + at);
-#pragma unroll
-            for (int s = 0; s < 2; ++s) {
-                Operand<2> y;
-                y.set(0, __uint_as_float(pair[2 * s])), y.set(1, __uint_as_float(pair[2 * s + 1]));
-                multiply(c + 4 * (j + s), x, y);
-            }
-        }
-    }
-}
-
-// o += p b: p as `along` leaves it, 8 N rows of b. o[4 j + e] is row `group + 8 (e / 2)`, column `8 j + 2 member + e % 2`.
-template <int N> __device__ __forceinline__ void across(float (&o)[WIDTH / 2], const float (&p)[4 * N], const float* b) {
-    b += 2 * member() * PITCH + group();
-#pragma unroll
-    for (int k = 0; k < N; ++k, b += 8 * PITCH) {
-        // A thread's two neighbouring rows of b take the places of rows four apart.
-        Operand<4> x;
-        x.set(0, p[4 * k]), x.set(1, p[4 * k + 2]), x.set(2, p[4 * k + 1]), x.set(3, p[4 * k + 3]);
-#pragma unroll
-        for (int j = 0; j < WIDTH / 8; ++j) {
-            Operand<2> y;
-            y.set(0, b[8 * j]), y.set(1, b[PITCH + 8 * j]);
-            multiply(o + 4 * j, x, y);
-        }
-    }
-}
-
-// Writes the warp's 16 rows of accumulators, times a factor for the upper and one for the lower eight.
-__device__ __forceinline__ void write_rows(const float (&o)[WIDTH / 2], float upper, float lower, float* to, int pitch, int row, int t, int width) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-        int at = row + group() + 8 * half;
-        if (at >= t) continue;
-        float factor = half ? lower : upper;
-        float* line = to + (long long)at * pitch + 2 * member();
-#pragma unroll
-        for (int j = 0; j < WIDTH / 8; ++j) {
-            int left = width - 8 * j - 2 * member();
-            float first = o[4 * j + 2 * half] * factor, second = o[4 * j + 2 * half + 1] * factor;
-            if (width % 2 == 0 && left >= 2) *(float2*)(line + 8 * j) = make_float2(first, second);
-            else if (left >= 1) {
-                line[8 * j] = first;
-                if (left >= 2) line[8 * j + 1] = second;
-            }
-        }
-    }
-}
-
-// 2^x, to two units in the last place.
-__device__ __forceinline__ float power(float x) {
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
-}
-
-template <int N> __device__ __forceinline__ void clear(float (&x)[N]) {
-#pragma unroll
-    for (int i = 0; i < N; ++i) x[i] = 0.0f;
-}
-
-// The exponential as the product with the values takes it, so that weights sum to one.
-__device__ __forceinline__ float weight(float x) { return PRECISION == 0 ? x : __uint_as_float(__float_as_uint(x) & 0xffffe000u); }
-
-__device__ __forceinline__ float quad_max(float x) {
-    x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
-    return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
-}
-__device__ __forceinline__ float quad_sum(float x) {
-    x += __shfl_xor_sync(0xffffffffu, x, 1);
-    return x + __shfl_xor_sync(0xffffffffu, x, 2);
-}
-
-// Streams tiles `first` .. `last` of N rows of two arrays past the block: `use(tile, one, other)`.
-template <int N, class Fill, class Use>
-__device__ __forceinline__ void stream(int first, int last, float* stages, const Fill& fill, const Use& use) {
-    if (first < last) fill(first, stages, stages + N * PITCH);
-    commit();
-    for (int tile = first; tile < last; ++tile) {
-        float* next = stages + (tile + 1 - first) % 2 * 2 * N * PITCH;
-        float* now = stages + (tile - first) % 2 * 2 * N * PITCH;
-        if (tile + 1 < last) fill(tile + 1, next, next + N * PITCH);
-        commit();
-        wait<1>();
-        __syncthreads();
-        use(tile, now, now + N * PITCH);
-        __syncthreads();
-    }
+__device__ __forceinline__ Share share_of(int block, int heads, int t) {
+    int part = block / heads;
+    return {block % heads, part * ROWS, (t + ROWS - 1) / ROWS * ROWS - ROWS - part * ROWS};
 }
 
 // y [n, t, d] and sums [n, heads, 2, t]: every query's largest score, and one over the sum of exponentials; 0 where it sees nobody.
 // One block for every ROWS queries of every head, the last queries (which see most) first.
-KERNEL attention_forward(const float* __restrict__ qkv, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, float* __restrict__ y, float* __restrict__ sums) {
-    extern __shared__ __align__(16) float tiles[];
-    int blocks = (t + ROWS - 1) / ROWS, at = blockIdx.x % (n * heads), first = (blocks - 1 - blockIdx.x / (n * heads)) * ROWS;
-    Head head = head_of(qkv, present, t, heads, width, causal, at);
-    float* mine = tiles + threadIdx.x / 32 * 16 * PITCH;
-    int row = first + threadIdx.x / 32 * 16, query[2] = {row + group(), row + group() + 8};
-    fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, width, nullptr);
+KERNEL attention_forward(const number* __restrict__ qkv, const u32* __restrict__ present, int n, int t, int heads, number* __restrict__ y, float* __restrict__ sums) {
+    extern __shared__ __align__(1024) number tiles[];
+    Share share = share_of(blockIdx.x, n * heads, t);
+    int at = share.head, first = share.from_end;
+    Head head = head_of(qkv, present, t, heads, at);
+    int row = first + turn(16), team = first + turn(TEAM), query[2] = {row + group(), row + group() + 8};
+    number* mine = tiles + STRIP(team - first);
+    fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, nullptr);
     float out[WIDTH / 2], top[2] = {HIDDEN, HIDDEN}, sum[2] = {0.0f, 0.0f};
     clear(out);
     // Scores are kept as products; powers of two of `unit` times them are the exponentials.
-    float unit = head.scale * LOG2E;
-    auto fill = [&](int tile, float* k, float* v) {
-        fill_rows<SEEN>(k, head.k, head.pitch, tile * SEEN, t, width, head.present);
-        fill_rows<SEEN>(v, head.v, head.pitch, tile * SEEN, t, width, head.present);
+    float unit = SCALE * LOG2E;
+    auto fill = [&](int tile, number* stage) {
+        fill_rows<SEEN>(stage, head.k, head.pitch, tile * SEEN, t, head.present);
+        fill_rows<SEEN>(stage + TILE(SEEN), head.v, head.pitch, tile * SEEN, t, head.present);
     };
-    int end = causal ? min(first + ROWS, t) : t;
-    stream<SEEN>(0, (end + SEEN - 1) / SEEN, tiles + ROWS * PITCH, fill, [&](int tile, const float* k, const float* v) {
-        if (causal && tile * SEEN > row + 15) return;
+    int end = CAUSAL ? min(first + ROWS, t) : t;
+    stream<PAIR(SEEN)>(0, (end + SEEN - 1) / SEEN, tiles + TILE(ROWS), fill, [&](int tile, const number* k) {
+        if (CAUSAL && tile * SEEN >= team + TEAM) return;
         float s[SEEN / 2];
-        clear(s);
-        along<SEEN / 8>(s, mine, k);
-        if (head.present || tile * SEEN + SEEN > (causal ? row + 1 : t)) {
+        start_products();
+        along<ROWS, SEEN, SEEN / 8>(s, mine, k);
+        end_products();
+        need<0>(s);
+        if (present || tile * SEEN + SEEN > (CAUSAL ? row + 1 : t)) {
+            Sight<SEEN> sight(head, tile * SEEN, query);
 #pragma unroll
             for (int e = 0; e < SEEN / 2; ++e)
-                if (!head.visible(query[e / 2 % 2], tile * SEEN + e / 4 * 8 + 2 * member() + e % 2)) s[e] = HIDDEN;
+                if (!sight.sees(e)) s[e] = HIDDEN;
         }
         float base[2];
 #pragma unroll
@@ -246,7 +68,7 @@ KERNEL attention_forward(const float* __restrict__ qkv, const u32* __restrict__ 
             float high = top[r];
 #pragma unroll
             for (int e = 2 * r; e < SEEN / 2; e += 4) high = fmaxf(high, fmaxf(s[e], s[e + 1]));
-            high = quad_max(high);
+            high = quad_reduce(high, [](float a, float b) { return fmaxf(a, b); });
             base[r] = high == HIDDEN ? 0.0f : high * unit;
             float shrink = power(top[r] * unit - base[r]);
             sum[r] *= shrink, top[r] = high;
@@ -258,117 +80,197 @@ KERNEL attention_forward(const float* __restrict__ qkv, const u32* __restrict__ 
             s[e] = weight(power(fmaf(s[e], unit, -base[e / 2 % 2])));
             sum[e / 2 % 2] += s[e];
         }
-        across<SEEN / 8>(out, s, v);
+        Factor<SEEN / 8, number> weights(s);
+        start_products();
+        across<SEEN, SEEN / 8>(out, weights, k + TILE(SEEN));
+        end_products();
+        need<0>(out);
     });
     float scale[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-        sum[r] = quad_sum(sum[r]);
+        sum[r] = quad_reduce(sum[r], [](float a, float b) { return a + b; });
         bool blind = sum[r] == 0.0f;
         scale[r] = blind ? 0.0f : 1.0f / sum[r];
         if (member() == 0 && query[r] < t) {
-            sums[(long long)at * 2 * t + query[r]] = blind ? 0.0f : top[r] * head.scale;
-            sums[((long long)at * 2 + 1) * t + query[r]] = scale[r];
+            sums[(i64)at * 2 * t + query[r]] = blind ? 0.0f : top[r] * SCALE;
+            sums[((i64)at * 2 + 1) * t + query[r]] = scale[r];
         }
     }
-    int d = heads * width;
-    write_rows(out, scale[0], scale[1], y + (long long)(at / heads) * t * d + at % heads * width, d, row, t, width);
+    int d = heads * HEAD;
+    write_rows(out, scale[0], scale[1], y + (i64)(at / heads) * t * d + at % heads * HEAD, d, row, t);
 }
 
-// terms [n, heads, t, 2]: what the exponent of every query's weights is shifted by (in powers of two; infinite where it sees nobody), and
-// the inner product of its output and its gradient, which is the mean that softmax's gradient subtracts. One warp a query.
-KERNEL attention_terms(const float* __restrict__ dy, const float* __restrict__ y, const float* __restrict__ sums, int n, int t, int heads, int width, float* __restrict__ terms) {
-    long long at = (blockIdx.x * (long long)blockDim.x + threadIdx.x) / 32;
-    if (at >= (long long)n * t * heads) return;
-    float mean = 0.0f;
-    for (int c = threadIdx.x % 32; c < width; c += 32) mean = fmaf(dy[at * width + c], y[at * width + c], mean);
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) mean += __shfl_xor_sync(0xffffffffu, mean, step);
-    if (threadIdx.x % 32 != 0) return;
-    long long row = at / heads, head = row / t * heads + at % heads, query = row % t;
-    const float* kept = sums + head * 2 * t + query;
-    ((float2*)terms)[head * t + query] = make_float2(kept[0] * LOG2E - log2f(kept[t]), mean);
+__device__ __forceinline__ float inner(u32 a, u32 b) {
+    float2 x = unpack(a), y = unpack(b);
+    return fmaf(x.x, y.x, x.y * y.y);
 }
-
-// The parts of dqkv [n, t, 3 d] that belong to keys and values. One block for every ROWS keys of every head.
-KERNEL attention_backward_keys(const float* __restrict__ dy, const float* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, float* __restrict__ dqkv) {
-    extern __shared__ __align__(16) float tiles[];
-    int at = blockIdx.x % (n * heads), first = blockIdx.x / (n * heads) * ROWS, d = heads * width;
-    Head head = head_of(qkv, present, t, heads, width, causal, at);
-    const float* outer = dy + (long long)(at / heads) * t * d + at % heads * width;
-    const float2* term = (const float2*)terms + (long long)at * t;
-    float unit = head.scale * LOG2E;
-    float *keys = tiles + threadIdx.x / 32 * 16 * PITCH, *values = keys + ROWS * PITCH;
-    int row = first + threadIdx.x / 32 * 16;
-    fill_rows<ROWS>(tiles, head.k, head.pitch, first, t, width, head.present);
-    fill_rows<ROWS>(tiles + ROWS * PITCH, head.v, head.pitch, first, t, width, head.present);
-    float dk[WIDTH / 2], dv[WIDTH / 2];
-    clear(dk), clear(dv);
-    auto fill = [&](int tile, float* q, float* g) {
-        fill_rows<SHARED>(q, head.q, head.pitch, tile * SHARED, t, width, nullptr);
-        fill_rows<SHARED>(g, outer, d, tile * SHARED, t, width, nullptr);
-    };
-    int begin = causal ? first / SHARED : 0;
-    stream<SHARED>(begin, (t + SHARED - 1) / SHARED, tiles + 2 * ROWS * PITCH, fill, [&](int tile, const float* q, const float* g) {
-        if (causal && tile * SHARED + SHARED <= row) return;
-        float p[SHARED / 2], ds[SHARED / 2];
-        clear(p), clear(ds);
-        along<SHARED / 8>(p, keys, q);
-        along<SHARED / 8>(ds, values, g);
-        bool some = head.present || row + 16 > t || (causal && row + 15 > tile * SHARED);
-#pragma unroll
-        for (int e = 0; e < SHARED / 2; ++e) {
-            int query = tile * SHARED + e / 4 * 8 + 2 * member() + e % 2, key = row + group() + 8 * (e / 2 % 2);
-            float2 its = query < t ? term[query] : make_float2(-HIDDEN, 0.0f);
-            p[e] = power(fmaf(p[e], unit, -its.x));
-            if (some && !head.visible(query, key)) p[e] = 0.0f;
-            ds[e] = p[e] * (ds[e] - its.y);
+// A lane's part of the inner product of two rows.
+__device__ __forceinline__ float inner(const float* a, const float* b, int lane) {
+    float sum = 0.0f;
+    for (int c = lane; c < HEAD; c += LANES) sum = fmaf(a[c], b[c], sum);
+    return sum;
+}
+__device__ __forceinline__ float inner(const bf16* a, const bf16* b, int lane) {
+    float sum = 0.0f;
+    if (HEAD % 8 == 0) {
+        for (int c = 8 * lane; c < HEAD; c += 8 * LANES) {
+            uint4 x = *(const uint4*)(a + c), y = *(const uint4*)(b + c);
+            sum += inner(x.x, y.x) + inner(x.y, y.y) + (inner(x.z, y.z) + inner(x.w, y.w));
         }
-        across<SHARED / 8>(dv, p, g);
-        across<SHARED / 8>(dk, ds, q);
-    });
-    float* to = dqkv + (long long)(at / heads) * t * 3 * d + at % heads * width;
-    write_rows(dk, head.scale, head.scale, to + d, 3 * d, row, t, width);
-    write_rows(dv, 1.0f, 1.0f, to + 2 * d, 3 * d, row, t, width);
+    } else {
+        for (int c = lane; c < HEAD; c += LANES) sum = fmaf(a[c], b[c], sum);
+    }
+    return sum;
 }
 
-// The part of dqkv [n, t, 3 d] that belongs to queries. One block for every ROWS queries of every head, the last first.
-KERNEL attention_backward_queries(const float* __restrict__ dy, const float* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, int width, int causal, float* __restrict__ dqkv) {
-    extern __shared__ __align__(16) float tiles[];
-    int blocks = (t + ROWS - 1) / ROWS, at = blockIdx.x % (n * heads), first = (blocks - 1 - blockIdx.x / (n * heads)) * ROWS, d = heads * width;
-    Head head = head_of(qkv, present, t, heads, width, causal, at);
-    const float* outer = dy + (long long)(at / heads) * t * d + at % heads * width;
-    float *queries = tiles + threadIdx.x / 32 * 16 * PITCH, *grads = queries + ROWS * PITCH;
-    int row = first + threadIdx.x / 32 * 16, query[2] = {row + group(), row + group() + 8};
-    fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, width, nullptr);
-    fill_rows<ROWS>(tiles + ROWS * PITCH, outer, d, first, t, width, nullptr);
-    float shift[2], mean[2], unit = head.scale * LOG2E;
+// terms [n, heads, 2, t]: what the exponent of every query's weights is shifted by (in powers of two; infinite where it sees nobody), and
+// the inner product of its output and its gradient, which is the mean that softmax's gradient subtracts. LANES threads a query.
+KERNEL attention_terms(const number* __restrict__ dy, const number* __restrict__ y, const float* __restrict__ sums, int n, int t, int heads, float* __restrict__ terms) {
+    u32 at = THREAD / LANES, lane = threadIdx.x % LANES, count = (u32)n * t * heads;
+    // Threads beyond the last query help to add, and write nothing.
+    bool some = at < count;
+    u32 row = at / heads, head = row / t * heads + at % heads;
+    i64 place = (i64)head * 2 * t + row % t;
+    float top = some ? sums[place] : 0.0f, scale = some ? sums[place + t] : 0.0f;
+    float mean = some ? inner(dy + (i64)at * HEAD, y + (i64)at * HEAD, lane) : 0.0f;
+#pragma unroll
+    for (int step = LANES / 2; step > 0; step /= 2) mean += __shfl_xor_sync(0xffffffffu, mean, step);
+    if (!some || lane != 0) return;
+    terms[place] = top * LOG2E - log2f(scale), terms[place + t] = mean;
+}
+
+// The parts of dqkv that belong to ROWS keys and values of a head.
+__device__ __forceinline__ void backward_keys(Share share, number* tiles, const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int t, int heads, number* __restrict__ dqkv) {
+    int at = share.head, first = share.from_start, d = heads * HEAD;
+    Head head = head_of(qkv, present, t, heads, at);
+    const number* outer = dy + (i64)(at / heads) * t * d + at % heads * HEAD;
+    const float* term = terms + (i64)at * 2 * t;
+    float unit = SCALE * LOG2E;
+    int row = first + turn(16), team = first + turn(TEAM), earliest[2];
+    number *keys = tiles + STRIP(team - first), *values = keys + TILE(ROWS);
+    // The first query that sees a key.
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-        float2 its = query[r] < t ? ((const float2*)terms)[(long long)at * t + query[r]] : make_float2(-HIDDEN, 0.0f);
-        shift[r] = its.x, mean[r] = its.y;
+        int key = row + group() + 8 * r;
+        earliest[r] = !head.has(key) ? 0x7fffffff : CAUSAL ? key : 0;
+    }
+    fill_rows<ROWS>(tiles, head.k, head.pitch, first, t, head.present);
+    fill_rows<ROWS>(tiles + TILE(ROWS), head.v, head.pitch, first, t, head.present);
+    float dk[WIDTH / 2], dv[WIDTH / 2];
+    clear(dk), clear(dv);
+    auto fill = [&](int tile, number* stage) {
+        fill_rows<SHARED>(stage, head.q, head.pitch, tile * SHARED, t, nullptr);
+        fill_rows<SHARED>(stage + TILE(SHARED), outer, d, tile * SHARED, t, nullptr);
+        // Rows of zeros beyond t add nothing, whatever their terms.
+        int query = tile * SHARED + threadIdx.x % SHARED;
+        if (threadIdx.x < 2 * SHARED) copy<4>((float*)(stage + 2 * TILE(SHARED)) + threadIdx.x, term + threadIdx.x / SHARED * t + query, query < t ? 4 : 0);
+    };
+    int begin = CAUSAL ? first / SHARED : 0;
+    stream<PAIR(SHARED) + 1024>(begin, (t + SHARED - 1) / SHARED, tiles + 2 * TILE(ROWS), fill, [&](int tile, const number* stage) {
+#pragma unroll 1
+        for (int part = 0; part < SHARED; part += BESIDE) {
+            const int from = tile * SHARED + part;
+            if (CAUSAL && from + BESIDE <= team) continue;
+            const number *q = stage + STRIP(part), *g = q + TILE(SHARED);
+            // For each pair of queries that are this thread's.
+            const float2* shift = (const float2*)(stage + 2 * TILE(SHARED)) + part / 2 + member();
+            const float2* mean = shift + SHARED / 2;
+            float p[BESIDE / 2], ds[BESIDE / 2];
+            start_products();
+            along<ROWS, SHARED, BESIDE / 8>(p, keys, q);
+            end_products();
+            along<ROWS, SHARED, BESIDE / 8>(ds, values, g);
+            end_products();
+            need<1>(p);
+#pragma unroll
+            for (int e = 0; e < BESIDE / 2; e += 4) {
+                float2 its = shift[e];
+                p[e] = power(fmaf(p[e], unit, -its.x)), p[e + 1] = power(fmaf(p[e + 1], unit, -its.y));
+                p[e + 2] = power(fmaf(p[e + 2], unit, -its.x)), p[e + 3] = power(fmaf(p[e + 3], unit, -its.y));
+            }
+            if (present || row + 16 > t || (CAUSAL && row + 15 > from)) {
+#pragma unroll
+                for (int e = 0; e < BESIDE / 2; ++e)
+                    if (from + 2 * member() + e / 4 * 8 + e % 2 < earliest[e / 2 % 2]) p[e] = 0.0f;
+            }
+            need<0>(ds);
+#pragma unroll
+            for (int e = 0; e < BESIDE / 2; e += 4) {
+                float2 its = mean[e];
+                ds[e] = p[e] * (ds[e] - its.x), ds[e + 1] = p[e + 1] * (ds[e + 1] - its.y);
+                ds[e + 2] = p[e + 2] * (ds[e + 2] - its.x), ds[e + 3] = p[e + 3] * (ds[e + 3] - its.y);
+            }
+            Factor<BESIDE / 8, number> weights(p), slopes(ds);
+            start_products();
+            across<SHARED, BESIDE / 8>(dv, weights, g);
+            across<SHARED, BESIDE / 8>(dk, slopes, q);
+            end_products();
+            need<0>(dv, dk);
+        }
+    });
+    number* to = dqkv + (i64)(at / heads) * t * 3 * d + at % heads * HEAD;
+    write_rows(dk, SCALE, SCALE, to + d, 3 * d, row, t);
+    write_rows(dv, 1.0f, 1.0f, to + 2 * d, 3 * d, row, t);
+}
+
+// The part of dqkv that belongs to ROWS queries of a head.
+__device__ __forceinline__ void backward_queries(Share share, number* tiles, const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int t, int heads, number* __restrict__ dqkv) {
+    int at = share.head, first = share.from_end, d = heads * HEAD;
+    Head head = head_of(qkv, present, t, heads, at);
+    const number* outer = dy + (i64)(at / heads) * t * d + at % heads * HEAD;
+    int row = first + turn(16), team = first + turn(TEAM), query[2] = {row + group(), row + group() + 8};
+    number *queries = tiles + STRIP(team - first), *grads = queries + TILE(ROWS);
+    fill_rows<ROWS>(tiles, head.q, head.pitch, first, t, nullptr);
+    fill_rows<ROWS>(tiles + TILE(ROWS), outer, d, first, t, nullptr);
+    float shift[2], mean[2], unit = SCALE * LOG2E;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        const float* term = terms + (i64)at * 2 * t + query[r];
+        shift[r] = query[r] < t ? term[0] : INFINITE, mean[r] = query[r] < t ? term[t] : 0.0f;
     }
     float dq[WIDTH / 2];
     clear(dq);
-    auto fill = [&](int tile, float* k, float* v) {
-        fill_rows<SHARED>(k, head.k, head.pitch, tile * SHARED, t, width, head.present);
-        fill_rows<SHARED>(v, head.v, head.pitch, tile * SHARED, t, width, head.present);
+    auto fill = [&](int tile, number* stage) {
+        fill_rows<SHARED>(stage, head.k, head.pitch, tile * SHARED, t, head.present);
+        fill_rows<SHARED>(stage + TILE(SHARED), head.v, head.pitch, tile * SHARED, t, head.present);
     };
-    int end = causal ? min(first + ROWS, t) : t;
-    stream<SHARED>(0, (end + SHARED - 1) / SHARED, tiles + 2 * ROWS * PITCH, fill, [&](int tile, const float* k, const float* v) {
-        if (causal && tile * SHARED > row + 15) return;
+    int end = CAUSAL ? min(first + ROWS, t) : t;
+    stream<PAIR(SHARED)>(0, (end + SHARED - 1) / SHARED, tiles + 2 * TILE(ROWS), fill, [&](int tile, const number* k) {
+        if (CAUSAL && tile * SHARED >= team + TEAM) return;
         float p[SHARED / 2], ds[SHARED / 2];
-        clear(p), clear(ds);
-        along<SHARED / 8>(p, queries, k);
-        along<SHARED / 8>(ds, grads, v);
-        bool some = head.present || tile * SHARED + SHARED > (causal ? row + 1 : t);
+        start_products();
+        along<ROWS, SHARED, SHARED / 8>(p, queries, k);
+        end_products();
+        along<ROWS, SHARED, SHARED / 8>(ds, grads, k + TILE(SHARED));
+        end_products();
+        need<1>(p);
 #pragma unroll
-        for (int e = 0; e < SHARED / 2; ++e) {
-            int r = e / 2 % 2;
-            ds[e] = power(fmaf(p[e], unit, -shift[r])) * (ds[e] - mean[r]);
-            if (some && !head.visible(query[r], tile * SHARED + e / 4 * 8 + 2 * member() + e % 2)) ds[e] = 0.0f;
+        for (int e = 0; e < SHARED / 2; ++e) p[e] = power(fmaf(p[e], unit, -shift[e / 2 % 2]));
+        need<0>(ds);
+#pragma unroll
+        for (int e = 0; e < SHARED / 2; ++e) ds[e] = p[e] * (ds[e] - mean[e / 2 % 2]);
+        if (present || tile * SHARED + SHARED > (CAUSAL ? row + 1 : t)) {
+            Sight<SHARED> sight(head, tile * SHARED, query);
+#pragma unroll
+            for (int e = 0; e < SHARED / 2; ++e)
+                if (!sight.sees(e)) ds[e] = 0.0f;
         }
-        across<SHARED / 8>(dq, ds, k);
+        Factor<SHARED / 8, number> slopes(ds);
+        start_products();
+        across<SHARED, SHARED / 8>(dq, slopes, k);
+        end_products();
+        need<0>(dq);
     });
-    write_rows(dq, head.scale, head.scale, dqkv + (long long)(at / heads) * t * 3 * d + at % heads * width, 3 * d, row, t, width);
+    write_rows(dq, SCALE, SCALE, dqkv + (i64)(at / heads) * t * 3 * d + at % heads * HEAD, 3 * d, row, t);
+}
+
+#undef BLOCKS
+#define BLOCKS (WIDTH > 64 ? 1 : 2)
+// dqkv [n, t, 3 d]. Two blocks for every ROWS positions of every head: one of keys and one of queries.
+KERNEL attention_backward(const number* __restrict__ dy, const number* __restrict__ qkv, const float* __restrict__ terms, const u32* __restrict__ present, int n, int t, int heads, number* __restrict__ dqkv) {
+    extern __shared__ __align__(1024) number tiles[];
+    Share share = share_of(blockIdx.x / 2, n * heads, t);
+    if (blockIdx.x % 2 == 0) backward_keys(share, tiles, dy, qkv, terms, present, t, heads, dqkv);
+    else backward_queries(share, tiles, dy, qkv, terms, present, t, heads, dqkv);
 }

@@ -47,13 +47,13 @@ __device__ __forceinline__ void see(const Boxed* matrix) {
 }
 // The box that begins at column `x`, row `y` of example `z`; to this block, or to the same place of all blocks of `mask`, whose
 // barriers in that place are told. What lies beyond the matrix becomes 0.
-__device__ __forceinline__ void copy_box(float* to, const Boxed* matrix, int x, int y, int z, u64* barrier) {
+__device__ __forceinline__ void copy_box(u32* to, const Boxed* matrix, int x, int y, int z, u64* barrier) {
     asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5}], [%2];" ::"r"(
                      shared_at(to)),
                  "l"(matrix), "r"(shared_at(barrier)), "r"(x), "r"(y), "r"(z)
                  : "memory");
 }
-__device__ __forceinline__ void copy_box(float* to, const Boxed* matrix, int x, int y, int z, u64* barrier, u32 mask) {
+__device__ __forceinline__ void copy_box(u32* to, const Boxed* matrix, int x, int y, int z, u64* barrier, u32 mask) {
     asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
                  "[%1, {%3, %4, %5}], [%2], %6;" ::"r"(shared_at(to)),
                  "l"(matrix), "r"(shared_at(barrier)), "r"(x), "r"(y), "r"(z), "h"((unsigned short)mask)

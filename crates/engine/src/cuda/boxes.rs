@@ -5,23 +5,29 @@ use std::ptr::from_mut;
 use cudarc::driver::sys::{self, CUtensorMap};
 
 use super::Gpu;
+use crate::Dtype;
 
-/// Rows of a box, and numbers of a row: 128 bytes, of which the tensor cores expect 16 at a time in other places.
-const BOX: [u32; 2] = [32, 128];
+/// Bytes of a box's row, of which the tensor cores expect 16 at a time in other places, and rows.
+const BOX: [usize; 2] = [128, 128];
 
 impl Gpu {
-    /// The words for a matrix `[n, t, width]` of f32 at `at`, a multiple of 16, whose rows are `row` numbers apart, a multiple of 4.
-    /// Boxes are 128 rows of 32 numbers; what lies beyond an example's rows or a row's numbers is 0.
-    pub(crate) fn boxed(&self, at: u64, row: usize, [n, t, width]: [usize; 3]) -> [u64; 16] {
+    /// The words for a matrix `[n, t, width]` at `at`, a multiple of 16, whose rows are `row` numbers apart, a multiple of 16 bytes.
+    /// Boxes are 128 rows of 128 bytes; what lies beyond an example's rows or a row's numbers is 0.
+    pub(crate) fn boxed(&self, (at, row, dtype): (u64, usize, Dtype), [n, t, width]: [usize; 3]) -> [u64; 16] {
         self.enter();
         let mut words = CUtensorMap { opaque: [0; 16] };
+        let kind = match dtype {
+            Dtype::F32 => sys::CUtensorMapDataType_enum::CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
+            Dtype::Bf16 => sys::CUtensorMapDataType_enum::CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+        };
         let sizes = [width, t, n].map(|size| size as u64);
-        let (strides, boxed) = ([row, t * row].map(|numbers| 4 * numbers as u64), [BOX[0], BOX[1], 1]);
+        let strides = [row, t * row].map(|numbers| (dtype.bytes() * numbers) as u64);
+        let boxed = [BOX[0] / dtype.bytes(), BOX[1], 1].map(|numbers| numbers as u32);
         // SAFETY: places for the answer and the sizes; addresses are only written down.
         let done = unsafe {
             sys::cuTensorMapEncodeTiled(
                 from_mut(&mut words),
-                sys::CUtensorMapDataType_enum::CU_TENSOR_MAP_DATA_TYPE_FLOAT32,
+                kind,
                 3,
                 at as *mut std::ffi::c_void,
                 sizes.as_ptr(),

@@ -17,6 +17,18 @@ struct bf16 {
 #define NUMBER float
 #endif
 typedef NUMBER number;
+// Whether results are about to lose two thirds of their digits.
+constexpr bool ROUNDED = sizeof(number) == 2;
+
+// To 2^-20 where that is more than will be kept.
+__device__ __forceinline__ float exp_of(float x) { return ROUNDED ? __expf(x) : expf(x); }
+// To 2^-11 where it will be rounded to 2^-8.
+__device__ __forceinline__ float tanh_of(float x) {
+    if (!ROUNDED) return tanhf(x);
+    float y;
+    asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
 
 // Four numbers at a multiple of their size.
 __device__ __forceinline__ float4 load4(const float* x) { return *(const float4*)x; }
@@ -69,24 +81,48 @@ __device__ __forceinline__ float block_max(float x) {
     return block_reduce(x, -INFINITE, [](float a, float b) { return b > a ? b : a; });
 }
 
-// `y[i] = f(x[i])`, four at a time.
+// As many numbers as 16 bytes hold, at a multiple of that.
+template <class T> struct Many {
+    static constexpr int COUNT = 16 / sizeof(T);
+    float4 of[COUNT / 4];
+};
+__device__ __forceinline__ Many<float> load_many(const float* x) { return {load4(x)}; }
+__device__ __forceinline__ void store_many(float* x, Many<float> v) { store4(x, v.of[0]); }
+__device__ __forceinline__ Many<bf16> load_many(const bf16* x) {
+    uint4 v = *(const uint4*)x;
+    float2 a = unpack(v.x), b = unpack(v.y), c = unpack(v.z), d = unpack(v.w);
+    return {make_float4(a.x, a.y, b.x, b.y), make_float4(c.x, c.y, d.x, d.y)};
+}
+__device__ __forceinline__ void store_many(bf16* x, Many<bf16> v) {
+    float4 a = v.of[0], b = v.of[1];
+    *(uint4*)x = make_uint4(pack(a.x, a.y), pack(a.z, a.w), pack(b.x, b.y), pack(b.z, b.w));
+}
+
+// `y[i] = f(x[i])`, 16 bytes of numbers a thread.
 template <class T, class F> __device__ __forceinline__ void map1(const T* x, T* y, i64 n, F f) {
-    i64 i = 4 * THREAD;
-    if (i + 3 < n) {
-        float4 v = load4(x + i);
-        v.x = f(v.x), v.y = f(v.y), v.z = f(v.z), v.w = f(v.w);
-        store4(y + i, v);
+    constexpr int COUNT = Many<T>::COUNT;
+    i64 i = COUNT * THREAD;
+    if (i + COUNT <= n) {
+        Many<T> all = load_many(x + i);
+#pragma unroll
+        for (float4& v : all.of) v.x = f(v.x), v.y = f(v.y), v.z = f(v.z), v.w = f(v.w);
+        store_many(y + i, all);
         return;
     }
     for (; i < n; ++i) y[i] = f(x[i]);
 }
-// `z[i] = f(x[i], y[i])`, four at a time.
+// `z[i] = f(x[i], y[i])`, 16 bytes of numbers a thread.
 template <class T, class F> __device__ __forceinline__ void map2(const T* x, const T* y, T* z, i64 n, F f) {
-    i64 i = 4 * THREAD;
-    if (i + 3 < n) {
-        float4 v = load4(x + i), w = load4(y + i);
-        v.x = f(v.x, w.x), v.y = f(v.y, w.y), v.z = f(v.z, w.z), v.w = f(v.w, w.w);
-        store4(z + i, v);
+    constexpr int COUNT = Many<T>::COUNT;
+    i64 i = COUNT * THREAD;
+    if (i + COUNT <= n) {
+        Many<T> all = load_many(x + i), others = load_many(y + i);
+#pragma unroll
+        for (int k = 0; k < COUNT / 4; ++k) {
+            float4 &v = all.of[k], w = others.of[k];
+            v.x = f(v.x, w.x), v.y = f(v.y, w.y), v.z = f(v.z, w.z), v.w = f(v.w, w.w);
+        }
+        store_many(z + i, all);
         return;
     }
     for (; i < n; ++i) z[i] = f(x[i], y[i]);

@@ -38,22 +38,24 @@ macro_rules! programs {
 
 pub(crate) const PROGRAMS: &[Program] = programs![
     "activation",
-    "attention",
-    "convolution": "pixels",
+    "attention": "warpgroup" "heads" "fragments" "teams",
+    "convolution": "curves" "pixels",
     "cross_entropy",
-    "elementwise",
+    "elementwise": "columns",
     "embedding",
     "flat",
-    "grams": "warpgroup" "boxes",
-    "group_norm",
+    "grams": "warpgroup" "boxes" "gram_norm",
+    "group_norm": "held",
+    "layer_norm": "held",
     "loss",
     "means",
     "noise",
-    "normalise",
+    "normalise": "columns",
     "norms_of_parts",
+    "octets": "curves" "pixels" "warpgroup",
     "patches_norms": "tile" "patches",
     "patches_sum": "tile" "patches" "weighted",
-    "per_example": "weigh",
+    "per_example": "weigh" "gram_norm",
     "pool",
     "product_norms": "tile",
     "product_sum": "tile" "weighted",
@@ -189,13 +191,21 @@ mod tests {
         ("activation", "ACTIVATION=0"),
         ("activation", "ACTIVATION=1"),
         ("activation", "ACTIVATION=2"),
-        ("attention", "WIDTH=64 PRECISION=0"),
-        ("attention", "WIDTH=32 PRECISION=1"),
-        ("attention", "WIDTH=128 PRECISION=1"),
+        ("attention", "HEAD=64 WIDTH=64 CAUSAL=1 PRECISION=0 WARPGROUPS=0"),
+        ("attention", "HEAD=30 WIDTH=32 CAUSAL=0 PRECISION=1 WARPGROUPS=0"),
+        ("attention", "HEAD=128 WIDTH=128 CAUSAL=1 PRECISION=1 WARPGROUPS=0"),
+        ("attention", "HEAD=64 WIDTH=64 CAUSAL=1 PRECISION=1 WARPGROUPS=1 NUMBER=bf16"),
+        ("attention", "HEAD=32 WIDTH=32 CAUSAL=0 PRECISION=1 WARPGROUPS=1 NUMBER=bf16"),
+        ("attention", "HEAD=81 WIDTH=96 CAUSAL=0 PRECISION=1 WARPGROUPS=1 NUMBER=bf16"),
         (
             "convolution",
             "IN_C=32 IN_H=32 IN_W=32 OUT_C=32 OUT_H=32 OUT_W=32 KH=3 KW=3 SH=1 SW=1 PH=1 PW=1 ROWS=8 IMAGES=1 MI=2 NI=8 \
              WARPS_M=1 WARPS_N=4 WARPS=4 DEEP=1 ALIGNED=1 ACTIVATION=2",
+        ),
+        (
+            "convolution",
+            "IN_C=128 IN_H=8 IN_W=8 OUT_C=128 OUT_H=8 OUT_W=8 KH=3 KW=3 SH=1 SW=1 PH=1 PW=1 ROWS=8 IMAGES=4 MI=4 NI=8 \
+             WARPS_M=1 WARPS_N=4 WARPS=4 DEEP=1 ALIGNED=1 ACTIVATION=0",
         ),
         (
             "convolution",
@@ -204,14 +214,24 @@ mod tests {
         ),
         ("grams", "WIDE=0 STAGES=6"),
         ("grams", "WIDE=1 STAGES=4"),
+        ("grams", "WIDE=0 STAGES=6 NUMBER=bf16"),
+        ("grams", "WIDE=1 STAGES=4 NUMBER=bf16"),
         ("group_norm", "FOURS=1 RELU=0"),
         ("group_norm", "FOURS=8 RELU=1"),
+        ("layer_norm", "FOURS=6"),
+        ("layer_norm", "FOURS=16"),
         ("product_norms", "ALONG=0 BK=32 STAGES=3 PRECISION=0 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=4"),
         ("product_norms", "ALONG=0 BK=32 STAGES=3 PRECISION=1 ALIGNED=1 WM=64 WN=64 WARPS_M=2 WARPS_N=2 BLOCKS=2"),
+        ("product_norms", "ALONG=0 BK=32 STAGES=3 PRECISION=2 ALIGNED=1 WM=64 WN=64 WARPS_M=2 WARPS_N=2 BLOCKS=2"),
+        ("product_norms", "ALONG=0 BK=32 STAGES=3 PRECISION=2 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=4"),
+        ("product_sum", "ALONG=0 BK=16 STAGES=3 PRECISION=2 ALIGNED=1 WM=64 WN=64 WARPS_M=4 WARPS_N=2 BLOCKS=1"),
+        ("product_sum", "ALONG=0 BK=32 STAGES=3 PRECISION=2 ALIGNED=0 WM=32 WN=64 WARPS_M=2 WARPS_N=2 BLOCKS=2"),
         ("product_sum", "ALONG=0 BK=16 STAGES=3 PRECISION=0 ALIGNED=1 WM=64 WN=32 WARPS_M=2 WARPS_N=4 BLOCKS=1"),
         ("product_sum", "ALONG=0 BK=16 STAGES=3 PRECISION=1 ALIGNED=1 WM=64 WN=64 WARPS_M=4 WARPS_N=2 BLOCKS=1"),
         ("patches_norms", "ALONG=1 LINE=32 STAGES=3 PRECISION=0 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=4"),
         ("patches_norms", "ALONG=1 LINE=32 STAGES=3 PRECISION=1 ALIGNED=1 WM=64 WN=64 WARPS_M=2 WARPS_N=2 BLOCKS=2"),
+        ("patches_norms", "ALONG=1 LINE=32 STAGES=3 PRECISION=2 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=4"),
+        ("patches_sum", "ALONG=1 LINE=16 STAGES=3 PRECISION=2 ALIGNED=1 WM=64 WN=64 WARPS_M=2 WARPS_N=2 BLOCKS=2"),
         ("patches_sum", "ALONG=1 LINE=32 STAGES=3 PRECISION=0 ALIGNED=0 WM=32 WN=32 WARPS_M=1 WARPS_N=4 BLOCKS=2"),
         ("patches_sum", "ALONG=1 LINE=16 STAGES=3 PRECISION=1 ALIGNED=1 WM=64 WN=64 WARPS_M=2 WARPS_N=2 BLOCKS=2"),
         (
@@ -238,6 +258,31 @@ mod tests {
             "stencil_sum",
             "IN_C=32 IN_H=8 IN_W=8 OUT_C=20 OUT_H=4 OUT_W=4 KH=1 KW=1 SH=2 SW=2 PH=0 PW=0 ROWS=4 MI=2 WARPS_M=1 WARPS_C=4 WARPS=4 \
              PRECISION=0 ALIGNED=1",
+        ),
+        (
+            "octets",
+            "IN_C=64 IN_H=32 IN_W=32 OUT_C=64 OUT_H=32 OUT_W=32 KH=3 KW=3 SH=1 SW=1 PH=1 PW=1 ROWS=8 IMAGES=1 WARPS=4 OCTETS=2 \
+             ALIGNED=0 ACTIVATION=2 NUMBER=bf16",
+        ),
+        (
+            "octets",
+            "IN_C=70 IN_H=16 IN_W=16 OUT_C=40 OUT_H=16 OUT_W=16 KH=2 KW=2 SH=1 SW=1 PH=0 PW=0 UP=2 CELLS_H=3 CELLS_W=3 BORDER_H=1 \
+             BORDER_W=1 ROWS=4 IMAGES=1 WARPS=4 OCTETS=2 ALIGNED=0 ACTIVATION=0 NUMBER=bf16",
+        ),
+        (
+            "octets",
+            "IN_C=70 IN_H=8 IN_W=8 OUT_C=40 OUT_H=8 OUT_W=8 KH=1 KW=1 SH=1 SW=1 PH=0 PW=0 UP=2 CELLS_H=1 CELLS_W=1 BORDER_H=0 \
+             BORDER_W=0 ROWS=8 IMAGES=1 WARPS=4 OCTETS=4 ALIGNED=0 ACTIVATION=0 NUMBER=bf16",
+        ),
+        (
+            "octets",
+            "IN_C=40 IN_H=15 IN_W=16 OUT_C=70 OUT_H=8 OUT_W=8 KH=3 KW=3 SH=2 SW=2 PH=1 PW=1 ROWS=8 IMAGES=4 WARPS=4 OCTETS=2 \
+             ALIGNED=0 ACTIVATION=1 NUMBER=bf16",
+        ),
+        (
+            "octets",
+            "IN_C=16 IN_H=16 IN_W=16 OUT_C=64 OUT_H=16 OUT_W=16 KH=1 KW=1 SH=1 SW=1 PH=0 PW=0 ROWS=16 IMAGES=1 WARPS=4 OCTETS=4 \
+             ALIGNED=0 ACTIVATION=0 NUMBER=bf16",
         ),
     ];
 

@@ -1,57 +1,117 @@
 // Convolutions by tensor cores, from images as pixels.cuh has them: y = f(w * x + shift), channels and rows as they lie.
 //
 // A warp makes 16 MI outputs by 8 NI positions; a block is WARPS_M by WARPS_N warps, which share ROWS rows of positions of
-// IMAGES images. The inner dimension is taps by channels, 8 DEEP of them at a time. Factors are TF32: weights to nearest,
-// of pixels the last 13 bits are ignored; sums are f32. ACTIVATION: 0 none, 1 max(x, 0), 2 tanh.
+// IMAGES images. The inner dimension is taps by channels, eight words of them DEEP times at a time: a word is a channel of f32, or
+// two neighbouring channels of bf16, which meet on their way to shared memory. Factors of f32 are TF32: weights to nearest, of
+// pixels the last 13 bits are ignored; factors of bf16 are as they lie, weights to nearest. Sums are f32.
 
 #define BM (16 * MI * WARPS_M)
 
-#if ACTIVATION == 1
-__device__ __forceinline__ float activation(float x) { return x < 0.0f ? 0.0f : x; }
-#elif ACTIVATION == 2
-__device__ __forceinline__ float activation(float x) { return tanhf(x); }
-#else
-__device__ __forceinline__ float activation(float x) { return x; }
-#endif
-
+constexpr int PER_WORD = 4 / sizeof(number), DEPTH = 8 * DEEP * PER_WORD;
+constexpr int LEFT = 4, LINE = line_of(LEFT, 0);
 // Four channels at eight places in 32 banks, where strides allow it.
 constexpr int X_PITCH = (LINES * LINE + 23) / 32 * 32 + 8, IMAGE = 8 * DEEP * X_PITCH;
 constexpr int PARTS = TAPS * 128, WEIGHTS = DEEP * BM / 16 * PARTS, STAGE = WEIGHTS + IMAGES * IMAGE;
 constexpr int PIECES = ROWS * SPAN / 8, COLUMNS = IMAGES * PIECES;
-constexpr int CHUNKS = (IN_C + 8 * DEEP - 1) / (8 * DEEP), DOWN = (OUT_C + BM - 1) / BM;
+constexpr int CHUNKS = (IN_C + DEPTH - 1) / DEPTH, DOWN = (OUT_C + BM - 1) / BM;
 
-// Weights in the order in which threads want them: parts of 16 outputs by 8 channels, `to` [chunks of 8, outputs / 16, taps,
-// 32, 4]; outputs and channels that are not there are zeros. `turned` weights [c, o, taps] are those of the input gradient
-// of a convolution with stride 1: both axes reversed. Thread by thread, one number each.
-KERNEL arrange_weights(const float* __restrict__ w, float* __restrict__ to, u32 turned) {
+// The weight of an output, a channel and a tap; zero where one is not there. `turned` weights [c, o, taps] are those of the input
+// gradient of a convolution with stride 1: both axes reversed.
+__device__ __forceinline__ float weight(const float* w, u32 turned, int output, int channel, int tap) {
+    if (output >= OUT_C || channel >= IN_C) return 0.0f;
+    return turned ? w[(channel * OUT_C + output) * TAPS + TAPS - 1 - tap] : w[(output * IN_C + channel) * TAPS + tap];
+}
+
+// Weights in the order in which threads want them: parts of 16 outputs by 8 words of channels, `to` [chunks of 8, outputs / 16,
+// taps, 32, 4]. Thread by thread, one word each.
+KERNEL arrange_weights(const float* __restrict__ w, u32* __restrict__ to, u32 turned) {
     int at = blockIdx.x * THREADS + threadIdx.x;
     if (at >= CHUNKS * DEEP * DOWN * BM * TAPS * 8) return;
     int e = at % 4, lane = at / 4 % 32, tap = at / 128 % TAPS, part = at / PARTS;
     int output = part % (DOWN * BM / 16) * 16 + lane / 4 + e % 2 * 8, channel = part / (DOWN * BM / 16) * 8 + lane % 4 + e / 2 * 4;
-    float x = 0.0f;
-    if (output < OUT_C && channel < IN_C)
-        x = turned ? w[(channel * OUT_C + output) * TAPS + TAPS - 1 - tap] : w[(output * IN_C + channel) * TAPS + tap];
-    u32 bits = __float_as_uint(x);
+    if (PER_WORD == 2) {
+        to[at] = pack(weight(w, turned, output, 2 * channel, tap), weight(w, turned, output, 2 * channel + 1, tap));
+        return;
+    }
+    u32 bits = __float_as_uint(weight(w, turned, output, channel, tap));
     if ((bits & 0x7f800000u) != 0x7f800000u) bits = bits + 0x1000u & ~0x1fffu;
-    to[at] = __uint_as_float(bits);
+    to[at] = bits;
 }
 
-__device__ __forceinline__ void fill(float* stage, const float* x, const float* weights, int n, int image, int m, int chunk, int first) {
+// The weights of a chunk, on their way to a stage.
+__device__ __forceinline__ void fill_weights(float* stage, const float* weights, int m, int chunk) {
     constexpr int FOURS = BM / 16 * PARTS / 4;
     float4* to = (float4*)stage;
     const float4* from = (const float4*)weights + (chunk * DEEP * DOWN + m) * FOURS;
 #pragma unroll
     for (int deep = 0; deep < DEEP; ++deep)
         for (int at = threadIdx.x; at < FOURS; at += THREADS) copy16(to + deep * FOURS + at, from + deep * DOWN * FOURS + at, 16);
-#pragma unroll
-    for (int i = 0; i < IMAGES; ++i) {
-        bool present = image + i < n;
-        const float* of = x + (long long)(present ? image + i : 0) * (IN_C * IN_H * IN_W);
-        fill_pixels<8 * DEEP, X_PITCH>(stage + WEIGHTS + i * IMAGE, of, chunk * 8 * DEEP, first, present);
-    }
 }
 
-// acc += w x for eight channels and all taps; `at` are the places of the warp's positions in `x`.
+// Where an image of the block's begins; the first one's place where it is not there.
+template <class T> __device__ __forceinline__ const T* image_at(const T* x, int n, int image) {
+    return x + (long long)(image < n ? image : 0) * (IN_C * IN_H * IN_W);
+}
+
+// Pixels of f32, which are copied behind the scenes.
+struct Copied {
+    __device__ __forceinline__ void fetch(float* stage, const float* x, int n, int image, int chunk, int first) {
+#pragma unroll
+        for (int i = 0; i < IMAGES; ++i)
+            fill_pixels<DEPTH, X_PITCH, LEFT, LINE>(stage + i * IMAGE, image_at(x, n, image + i), chunk * DEPTH, first, image + i < n);
+    }
+    __device__ __forceinline__ void store(float*) {}
+};
+
+// Pixels of bf16, held in registers until two channels' are put side by side.
+struct Paired {
+    static constexpr int FOURS = (IN_W + 3) / 4;
+    uint2 held[IMAGES][dealt<8 * DEEP, LINES * FOURS>()][2];
+
+    // Four pixels of a channel; zeros where they are not there.
+    __device__ __forceinline__ uint2 four(const bf16* from, int left) {
+        if (left <= 0) return make_uint2(0, 0);
+#if ALIGNED
+        return *(const uint2*)from;
+#else
+        u32 x[4];
+#pragma unroll
+        for (int e = 0; e < 4; ++e) x[e] = e < left ? from[e].bits : 0;
+        return make_uint2(x[0] | x[1] << 16, x[2] | x[3] << 16);
+#endif
+    }
+    __device__ __forceinline__ void fetch(float*, const bf16* x, int n, int image, int chunk, int first) {
+#pragma unroll
+        for (int i = 0; i < IMAGES; ++i) {
+            const bf16* pixels = image_at(x, n, image + i) + (chunk * DEPTH * IN_H + first * SH - PH) * IN_W;
+            deal<8 * DEEP, LINES * FOURS>([&](int pair, int place, int slot) {
+                int y = place / FOURS, col = 4 * (place % FOURS);
+                bool inside = image + i < n && (u32)(first * SH - PH + y) < (u32)IN_H;
+#pragma unroll
+                for (int e = 0; e < 2; ++e) {
+                    int channel = 2 * pair + e;
+                    bool there = inside && (IN_C % DEPTH == 0 || chunk * DEPTH + channel < IN_C);
+                    held[i][slot][e] = four(pixels + (channel * IN_H + y) * IN_W + col, there ? IN_W - col : 0);
+                }
+            });
+        }
+    }
+    __device__ __forceinline__ void store(float* stage) {
+#pragma unroll
+        for (int i = 0; i < IMAGES; ++i)
+            deal<8 * DEEP, LINES * FOURS>([&](int pair, int place, int slot) {
+                uint2 low = held[i][slot][0], high = held[i][slot][1];
+                uint4 both = make_uint4(__byte_perm(low.x, high.x, 0x5410), __byte_perm(low.x, high.x, 0x7632),
+                                        __byte_perm(low.y, high.y, 0x5410), __byte_perm(low.y, high.y, 0x7632));
+                *(uint4*)(stage + i * IMAGE + pair * X_PITCH + place / FOURS * LINE + LEFT + 4 * (place % FOURS)) = both;
+            });
+    }
+};
+
+template <class T> struct Pixels { typedef Copied way; };
+template <> struct Pixels<bf16> { typedef Paired way; };
+
+// acc += w x for eight words of channels and all taps; `at` are the places of the warp's positions in `x`.
 __device__ __forceinline__ void multiply(float (&acc)[MI][NI][4], const float* weights, const float* x, const int (&at)[NI]) {
 #pragma unroll
     for (int tap = 0; tap < TAPS; ++tap) {
@@ -71,8 +131,11 @@ __device__ __forceinline__ void multiply(float (&acc)[MI][NI][4], const float* w
     }
 }
 
+__device__ __forceinline__ void store2(float* to, float low, float high) { *(float2*)to = make_float2(low, high); }
+__device__ __forceinline__ void store2(bf16* to, float low, float high) { *(u32*)to = pack(low, high); }
+
 // Adds the shift, applies the activation and writes one warp's outputs.
-__device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const float* shift, float* y, int n, int image, int output,
+__device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const float* shift, number* y, int n, int image, int output,
                                        int column, int first) {
     int group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
 #pragma unroll
@@ -87,10 +150,10 @@ __device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const floa
                 int piece = (column + j) % PIECES, of = image + (column + j) / PIECES;
                 int row = first + 8 * piece / SPAN, col = 8 * piece % SPAN + 2 * member;
                 if (column + j >= COLUMNS || of >= n || row >= OUT_H) continue;
-                float* to = y + (((long long)of * OUT_C + o) * OUT_H + row) * OUT_W + col;
+                number* to = y + (((long long)of * OUT_C + o) * OUT_H + row) * OUT_W + col;
                 float low = activation(acc[i][j][2 * half] + s), high = activation(acc[i][j][2 * half + 1] + s);
                 if (OUT_W % 2 == 0) {
-                    if (col < OUT_W) *(float2*)to = make_float2(low, high);
+                    if (col < OUT_W) store2(to, low, high);
                 } else {
                     if (col < OUT_W) to[0] = low;
                     if (col + 1 < OUT_W) to[1] = high;
@@ -100,10 +163,10 @@ __device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const floa
 }
 
 // One block for every BM outputs of every ROWS rows of every IMAGES images; `weights` are arranged.
-KERNEL convolution(const float* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ shift, float* __restrict__ y,
+KERNEL convolution(const number* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ shift, number* __restrict__ y,
                    int n) {
     extern __shared__ __align__(16) float stages[];
-    int m = blockIdx.x % DOWN, first = blockIdx.x / DOWN % STEPS * ROWS, image = blockIdx.x / (DOWN * STEPS) * IMAGES;
+    int m = blockIdx.x % DOWN, first = blockIdx.x / DOWN % BANDS * ROWS, image = blockIdx.x / (DOWN * BANDS) * IMAGES;
     int warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
     int column = warp % WARPS_N * NI, output = warp / WARPS_N * 16 * MI;
     int at[NI];
@@ -115,10 +178,17 @@ KERNEL convolution(const float* __restrict__ x, const float* __restrict__ weight
     float acc[MI][NI][4] = {};
     clear_stages<IMAGES * IMAGE>(stages + WEIGHTS);
     clear_stages<IMAGES * IMAGE>(stages + STAGE + WEIGHTS);
-    fill(stages, x, weights, n, image, m, 0, first);
+    Pixels<number>::way pixels;
+    fill_weights(stages, weights, m, 0);
+    pixels.fetch(stages + WEIGHTS, x, n, image, 0, first);
     commit();
+    pixels.store(stages + WEIGHTS);
     for (int chunk = 0; chunk < CHUNKS; ++chunk) {
-        if (chunk + 1 < CHUNKS) fill(stages + (chunk + 1) % 2 * STAGE, x, weights, n, image, m, chunk + 1, first);
+        float* next = stages + (chunk + 1) % 2 * STAGE;
+        if (chunk + 1 < CHUNKS) {
+            fill_weights(next, weights, m, chunk + 1);
+            pixels.fetch(next + WEIGHTS, x, n, image, chunk + 1, first);
+        }
         commit();
         wait<1>();
         __syncthreads();
@@ -126,6 +196,7 @@ KERNEL convolution(const float* __restrict__ x, const float* __restrict__ weight
 #pragma unroll
         for (int deep = 0; deep < DEEP; ++deep)
             multiply(acc, stage + (deep * BM / 16 + output / 16) * PARTS + threadIdx.x % 32 * 4, stage + WEIGHTS + deep * 8 * X_PITCH, at);
+        if (chunk + 1 < CHUNKS) pixels.store(next + WEIGHTS);
         __syncthreads();
     }
     finish(acc, shift, y, n, image, m * BM + output, column, first);

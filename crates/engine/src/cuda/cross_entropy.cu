@@ -2,7 +2,7 @@
 
 // Adds a logit's share to the sum of exponentials below the largest so far.
 __device__ __forceinline__ void add_share(float& sum, float mine, float x, bool counts) {
-    if (counts && x != -INFINITE) sum += expf(x - mine);
+    if (counts && x != -INFINITE) sum += exp_of(x - mine);
 }
 
 // The loss of a row, and `weight` times its gradient, which may take the logits' place. The largest logit and the sum of
@@ -12,7 +12,7 @@ __device__ float row_loss(const number* z, number* g, int k, int label, float we
     float mine = -INFINITE, sum = 0.0f;
     int fours = in_fours(z) && in_fours(g) ? k / 4 : 0;
     auto climb = [&](float x) {
-        if (x > mine) sum *= expf(mine - x), mine = x;
+        if (x > mine) sum *= exp_of(mine - x), mine = x;
     };
     // One minus a probability near 1 would lose its digits: the others sum to it exactly, so the label is left out.
 #pragma unroll 2
@@ -27,9 +27,9 @@ __device__ float row_loss(const number* z, number* g, int k, int label, float we
         add_share(sum, mine, z[j], j != label);
     }
     float wanted = z[label], top = block_max(mine);
-    double others = block_sum(sum == 0.0f ? 0.0 : (double)sum * expf(mine - top)), all = others + expf(wanted - top);
+    double others = block_sum(sum == 0.0f ? 0.0 : (double)sum * exp_of(mine - top)), all = others + exp_of(wanted - top);
     float scale = weight / (float)all, own = -((float)(others / all) * weight);
-    auto slope = [&](int j, float x) { return j == label ? own : expf(x - top) * scale; };
+    auto slope = [&](int j, float x) { return j == label ? own : exp_of(x - top) * scale; };
 #pragma unroll 2
     for (int j = threadIdx.x; j < fours; j += blockDim.x) {
         float4 v = load4(z + 4 * j);

@@ -2,7 +2,7 @@
 
 // Ids from floats: anything but a whole number below `v` becomes 0, and its row NaN. Rows of id `padding` are 0 (none if
 // `padding` is negative); `present` (may be null) says which are not.
-KERNEL look_up(const float* x, const float* table, float* y, u32* ids, u32* present, int v, int d, i64 padding) {
+KERNEL look_up(const float* x, const float* table, number* y, u32* ids, u32* present, int v, int d, i64 padding) {
     i64 at = blockIdx.x;
     float token = x[at];
     bool valid = token >= 0.0f && token < (float)v && floorf(token) == token;
@@ -15,10 +15,12 @@ KERNEL look_up(const float* x, const float* table, float* y, u32* ids, u32* pres
     if (present) present[at] = !empty;
 }
 
-// Rows of id `padding` become 0.
-KERNEL silence_rows(float* dy, const u32* ids, int d, u32 padding) {
-    if (ids[blockIdx.x] != padding) return;
-    for (int j = threadIdx.x; j < d; j += blockDim.x) dy[(i64)blockIdx.x * d + j] = 0.0f;
+// Rows as they are, and of id `padding` 0.
+KERNEL silence_rows(const number* dy, number* dx, const u32* ids, int d, u32 padding) {
+    i64 first = (i64)blockIdx.x * d;
+    bool empty = ids[blockIdx.x] == padding;
+    if (dy == dx && !empty) return;
+    for (int j = threadIdx.x; j < d; j += blockDim.x) dx[first + j] = empty ? 0.0f : (float)dy[first + j];
 }
 
 // Rows of a table of floats.
@@ -34,9 +36,9 @@ KERNEL gather_bytes(const unsigned char* table, const float* values, const u32* 
     out[at] = values[j / plane * 256 + table[(i64)who[at / width] * width + j]];
 }
 // Rows of `from` columns with `to - from` zeros behind.
-KERNEL pad_rows(const float* x, float* y, i64 n, int from, int to) {
+KERNEL pad_rows(const number* x, number* y, i64 n, int from, int to) {
     i64 at = THREAD;
     if (at >= n) return;
     int j = at % to;
-    y[at] = j < from ? x[at / to * from + j] : 0.0f;
+    y[at] = j < from ? (float)x[at / to * from + j] : 0.0f;
 }

@@ -236,6 +236,11 @@ impl Gpu {
         usage.peak = usage.live;
     }
 
+    /// Counts [`Usage::widened`].
+    pub(super) fn count_widened(&self, bytes: usize) {
+        lock(&self.arena).usage.widened += bytes;
+    }
+
     /// Bytes that the driver could still give.
     #[must_use]
     pub fn available(&self) -> usize {

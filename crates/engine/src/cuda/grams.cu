@@ -1,6 +1,6 @@
 // Squared norms of many parameters' G_i = sum_t b_it a_it^T by Gram matrices: sum_st (a_is a_it) (b_is b_it), without writing a
 // Gram matrix. Linear maps whose gradients are larger than their Gram matrices, all in one launch: one map alone has too few
-// pieces for all multiprocessors. TF32, on Hopper's tensor cores; the twin of op/per_example/ghost.rs.
+// pieces for all multiprocessors. TF32 or bf16, on Hopper's tensor cores; the twin of op/per_example/ghost.rs.
 //
 // An example's matrices are cut into squares of SPAN rows and columns. A block makes a square on the diagonal, from one slab of SPAN rows, of
 // which each strip of 64 rows is multiplied with itself and those above it; WIDE: two blocks side by side make a square below
@@ -8,23 +8,24 @@
 // warpgroups multiply. A block makes its part of a a^T, puts it aside, makes that of b b^T and multiplies them.
 //
 // Tensor cores cut sums off at every step, which showed 2^-24 of the sum a step of eight where it shows most (all numbers
-// positive). After LONG numbers a sum is put aside, to which the next is added in f32, to nearest.
+// positive). After LONG numbers a sum is put aside, to which the next is added in f32, to nearest. What is allowed for that:
+// op/per_example/margins.rs.
 
 #define THREADS 256
 #define LONG 4096
 #define TURN (LONG / DEPTH)
-#define STRIP (64 * DEPTH)
+#define STRIP (64 * ROW_WORDS)
 #define NUMBERS (WIDE ? 128 : 64)
 #define CLUSTER (WIDE ? 2 : 1)
 #define SPAN (128 * CLUSTER)
-// Numbers of a stage: a square's columns, and below the diagonal 128 of its rows.
+// Words of a stage: a square's columns, and below the diagonal 128 of its rows.
 #define STAGE (WIDE ? 6 * STRIP : 2 * STRIP)
 
-// A parameter: its factors, their widths, rows of an example, its first part, and `gram_norms`'s slack.
+// A parameter: its factors, their widths, rows of an example, its first part, and what rounding may take from its norms.
 struct Map {
     Boxed a, b;
     i64 d, p, t, first;
-    double slack;
+    Margins margins;
 };
 
 // What a block makes next: a square of an example of a map, by its row and column of squares, and where the parts go.
@@ -38,28 +39,26 @@ __device__ __forceinline__ int parts_of(i64 t) {
     return 8 * CLUSTER * (squares * (squares + 1) / 2);
 }
 
-// Upper bounds of squared norms `[count, n]` from the pieces' parts, as `gram_norms` of per_example.cu.
-KERNEL norms_of_grams(const Map* __restrict__ maps, int count, i64 n, const double2* __restrict__ parts,
-                      double* __restrict__ out, double unit, double middle) {
+// Upper bounds of squared norms `[count, n]` from the pieces' parts.
+KERNEL norms_of_grams(const Map* __restrict__ maps, int count, i64 n, const double2* __restrict__ parts, double* __restrict__ out) {
     i64 at = THREAD;
     if (at >= count * n) return;
     const Map& map = maps[at / n];
     int each = parts_of(map.t);
-    const double2* part = parts + map.first + at % n * each;
-    double sum = 0.0, size = 0.0;
-    for (int k = 0; k < each; ++k) sum += part[k].x, size += part[k].y;
-    double square = sum + map.slack * size * size;
-    double norm = middle * sqrt(square < 0.0 ? 0.0 : square) + unit * size;
+    const double2* part = parts + 3 * (map.first + at % n * each);
+    Gram gram = {};
+    for (int k = 0; k < each; ++k) add_part(gram, part + 3 * k);
+    double norm = gram_norm(map.margins, gram);
     out[at] = norm * norm;
 }
 
 // Slabs on their way and read, round and round, and the barriers that tell of each that it is there and that it may be written.
 struct Ring {
-    float* stages;
+    u32* stages;
     u64 *there, *free;
     int stage;
     u32 parity;
-    __device__ __forceinline__ float* slab() { return stages + stage * STAGE; }
+    __device__ __forceinline__ u32* slab() { return stages + stage * STAGE; }
     __device__ __forceinline__ void next() {
         if (++stage == STAGES) stage = 0, parity ^= 1;
     }
@@ -78,10 +77,10 @@ __device__ __forceinline__ void copy_item(const Map& map, Item item, Ring& ring,
         const Boxed* matrix = factor ? &map.b : &map.a;
         int width = (int)(factor ? map.p : map.d);
         for (int x = 0; x < width; x += DEPTH, ring.next()) {
-            float* slab = ring.slab();
+            u32* slab = ring.slab();
             u64* there = ring.there + ring.stage;
             await(ring.free + ring.stage, ring.parity ^ 1);
-            arrive_expecting(there, 4 * DEPTH * (below ? SPAN + 128 : SPAN));
+            arrive_expecting(there, 4 * ROW_WORDS * (below ? SPAN + 128 : SPAN));
             if (!WIDE) {
                 copy_box(slab, matrix, x, 0, example, there);
                 continue;
@@ -92,7 +91,7 @@ __device__ __forceinline__ void copy_item(const Map& map, Item item, Ring& ring,
     }
 }
 
-// The products of the next `count` slabs, from 0: of 64 rows, `left` numbers behind the stage's first, with its first 2 N rows.
+// The products of the next `count` slabs, from 0: of 64 rows, `left` words behind the stage's first, with its first 2 N rows.
 template <int N> __device__ __forceinline__ void multiply_slabs(float (&acc)[N], Ring& ring, int left, int count) {
     int before = 0;
     for (int step = 0; step < count; ++step) {
@@ -100,7 +99,7 @@ template <int N> __device__ __forceinline__ void multiply_slabs(float (&acc)[N],
         u64 rows = slab_at(ring.slab() + left), columns = slab_at(ring.slab());
         begin_products();
 #pragma unroll
-        for (int k = 0; k < DEPTH / 8; ++k) multiply(acc, rows + 2 * k, columns + 2 * k, k + step > 0);
+        for (int k = 0; k < STEPS; ++k) multiply(acc, rows + 2 * k, columns + 2 * k, k + step > 0);
         commit_products();
         await_products<1>();
         if (step > 0) ring.release(before);
@@ -122,16 +121,16 @@ template <int N> __device__ __forceinline__ void put(float4* aside, float (&acc)
     }
 }
 
-// The sum of products of numbers put aside (two parts if `more`) with the accumulators, twice but for the last 64 columns where those are
-// on the diagonal, and of the roots of those on it. Sixteen products at a time are added in f32.
+// What numbers put aside (two parts if `more`) and the accumulators tell; all but the last 64 columns, where those are on the diagonal, count
+// twice. Sixteen products at a time are added in f32.
 template <int N>
-__device__ __forceinline__ double2 sums(const float (&acc)[N], const float4* aside, const float4* other, bool more, bool diagonal) {
+__device__ __forceinline__ Gram sums(const float (&acc)[N], const float4* aside, const float4* other, bool more, bool diagonal) {
     int lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
-    double sum = 0.0, size = 0.0;
+    Gram gram = {};
 #pragma unroll
     for (int e = 0; e < N; e += 16) {
         bool last = diagonal && e / 32 == N / 32 - 1;
-        float part = 0.0f;
+        float part = 0.0f, lefts = 0.0f, rights = 0.0f;
 #pragma unroll
         for (int i = e; i < e + 16; i += 4) {
             float4 x = aside[i / 4 * THREADS], y = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -139,20 +138,21 @@ __device__ __forceinline__ double2 sums(const float (&acc)[N], const float4* asi
             float left[4] = {x.x, x.y, x.z, x.w}, right[4] = {y.x, y.y, y.z, y.w};
 #pragma unroll
             for (int k = 0; k < 4; ++k) {
-                float product = left[k] * (right[k] + acc[i + k]);
-                part = fmaf(left[k], right[k] + acc[i + k], part);
-                if (last && row + k / 2 * 8 == i % 32 / 4 * 8 + lane % 4 * 2 + k % 2) size += sqrtf(fmaxf(product, 0.0f));
+                float whole = right[k] + acc[i + k];
+                part = fmaf(left[k], whole, part);
+                lefts = fmaf(left[k], left[k], lefts), rights = fmaf(whole, whole, rights);
+                if (last && row + k / 2 * 8 == i % 32 / 4 * 8 + lane % 4 * 2 + k % 2) add_diagonal(gram, left[k], whole);
             }
         }
-        sum += last ? part : 2.0 * part;
+        gram.sum += last ? part : 2.0 * part;
+        gram.squares_a += last ? lefts : 2.0 * lefts, gram.squares_b += last ? rights : 2.0 * rights;
     }
-    return make_double2(sum, size);
+    return gram;
 }
 
-// A warpgroup's part of an item: 64 rows, `left` numbers behind a stage's first, by its first 2 N: the sum of products of the two
-// factors', and of the roots of those on the diagonal. `aside` has room for two parts. `all` are registers for the largest part.
+// A warpgroup's part of an item: 64 rows, `left` words behind a stage's first, by its first 2 N. `aside` has room for two parts. `all` are registers for the largest part.
 template <int N>
-__device__ __forceinline__ double2 piece(float (&all)[NUMBERS], const Map& map, Ring& ring, int left, bool diagonal, float4* aside) {
+__device__ __forceinline__ Gram piece(float (&all)[NUMBERS], const Map& map, Ring& ring, int left, bool diagonal, float4* aside) {
     float(&acc)[N] = *(float(*)[N])all;
     float4* other = aside + NUMBERS / 4 * THREADS;
     int d = (int)((map.d + DEPTH - 1) / DEPTH), p = (int)((map.p + DEPTH - 1) / DEPTH);
@@ -168,7 +168,7 @@ __device__ __forceinline__ double2 piece(float (&all)[NUMBERS], const Map& map, 
 }
 
 // A warpgroup's part of an item: on the diagonal a short strip and a long one go to a block.
-__device__ __forceinline__ double2 part_of(float (&acc)[NUMBERS], const Map& map, Item item, Ring& ring, int rank, float4* aside) {
+__device__ __forceinline__ Gram part_of(float (&acc)[NUMBERS], const Map& map, Item item, Ring& ring, int rank, float4* aside) {
     int half = threadIdx.x / 128;
 #if WIDE
     bool diagonal = item.row == item.column;
@@ -188,9 +188,9 @@ __device__ __forceinline__ double2 part_of(float (&acc)[NUMBERS], const Map& map
 // parts[item.part, warp] for the items of each block, which are those from `starts[block]` on. `aside` has room for 2 times 160 numbers a thread.
 KERNEL grams(const Map* __restrict__ maps, const u64* __restrict__ starts, const Item* __restrict__ items, float4* __restrict__ aside,
              double2* __restrict__ parts) {
-    extern __shared__ float shared[];
+    extern __shared__ u32 shared[];
     __shared__ u64 barriers[2 * STAGES];
-    Ring ring = {(float*)(((u64)shared + 1023) / 1024 * 1024), barriers, barriers + STAGES, 0, 0};
+    Ring ring = {(u32*)(((u64)shared + 1023) / 1024 * 1024), barriers, barriers + STAGES, 0, 0};
     int rank = WIDE ? (int)rank_in_cluster() : 0;
     if (threadIdx.x == 0) {
         for (int k = 0; k < STAGES; ++k) start_barrier(ring.there + k, 1), start_barrier(ring.free + k, 2 * CLUSTER);
@@ -212,9 +212,9 @@ KERNEL grams(const Map* __restrict__ maps, const u64* __restrict__ starts, const
         float acc[NUMBERS] = {};
         aside += (i64)blockIdx.x * (NUMBERS / 2) * THREADS + threadIdx.x;
         for (u32 k = from; k < to; ++k) {
-            double2 mine = part_of(acc, maps[items[k].map], items[k], ring, rank, aside);
-            double sum = warp_sum(mine.x), size = warp_sum(mine.y);
-            if (threadIdx.x % 32 == 0) parts[8 * (CLUSTER * items[k].part + rank) + threadIdx.x / 32] = make_double2(sum, size);
+            Gram mine = part_of(acc, maps[items[k].map], items[k], ring, rank, aside);
+            mine = gathered(mine, [](double x) { return warp_sum(x); });
+            if (threadIdx.x % 32 == 0) put_part(mine, parts + 3 * (8 * (CLUSTER * items[k].part + rank) + threadIdx.x / 32));
         }
     }
     // Nobody leaves while the other block may still write here.

@@ -3,44 +3,6 @@
 //
 // RELU: negative outputs become 0 (NaN stays NaN), and gradients of those are left out.
 
-struct Channel {
-    float4 of[FOURS];
-};
-
-__device__ __forceinline__ void load(Channel& to, const float* from, int area) {
-#pragma unroll
-    for (int k = 0; k < FOURS; ++k) {
-        int at = 4 * ((threadIdx.x & 31) + 32 * k);
-        to.of[k] = at < area ? *(const float4*)(from + at) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    }
-}
-
-// `f` of every position that is there; what it returns is kept.
-template <class F> __device__ __forceinline__ void each(Channel& x, int area, F f) {
-#pragma unroll
-    for (int k = 0; k < FOURS; ++k) {
-        if (4 * ((int)(threadIdx.x & 31) + 32 * k) >= area) break;
-        float4& v = x.of[k];
-        v.x = f(v.x), v.y = f(v.y), v.z = f(v.z), v.w = f(v.w);
-    }
-}
-template <class F> __device__ __forceinline__ void each2(Channel& x, Channel& y, int area, F f) {
-#pragma unroll
-    for (int k = 0; k < FOURS; ++k) {
-        if (4 * ((int)(threadIdx.x & 31) + 32 * k) >= area) break;
-        float4 &v = x.of[k], &w = y.of[k];
-        f(v.x, w.x), f(v.y, w.y), f(v.z, w.z), f(v.w, w.w);
-    }
-}
-
-__device__ __forceinline__ void store(const Channel& from, float* to, int area) {
-#pragma unroll
-    for (int k = 0; k < FOURS; ++k) {
-        int at = 4 * ((threadIdx.x & 31) + 32 * k);
-        if (at < area) *(float4*)(to + at) = from.of[k];
-    }
-}
-
 // The sum over the block's warps, each of which has the same number in all lanes; in a fixed order.
 __device__ __forceinline__ float over_warps(float x) {
     __shared__ float parts[32];
@@ -54,17 +16,17 @@ __device__ __forceinline__ float over_warps(float x) {
 
 __device__ __forceinline__ float rectified(float y) { return RELU && y < 0.0f ? 0.0f : y; }
 
-KERNEL group_norm_whole(const float* x, const float* gamma, const float* beta, float eps, float* y, float* xhat, float* rstd,
+KERNEL group_norm_whole(const number* x, const float* gamma, const float* beta, float eps, number* y, number* xhat, float* rstd,
                         int groups, int area) {
     int channels = blockDim.x >> 5, own = threadIdx.x >> 5, len = channels * area;
     i64 at = (i64)blockIdx.x * len + own * area;
     int channel = blockIdx.x % groups * channels + own;
-    Channel v, out;
+    Held v, out;
     load(v, x + at, area);
     float sum = 0.0f, square = 0.0f;
-    each(v, area, [&](float a) { return sum += a, a; });
+    each(v, area, [&](float& a) { sum += a; });
     float mean = over_warps(warp_sum(sum)) / len;
-    each(v, area, [&](float a) { return square += (a - mean) * (a - mean), a - mean; });
+    each(v, area, [&](float& a) { a -= mean, square += a * a; });
     float by = 1.0f / sqrtf(over_warps(warp_sum(square)) / len + eps), scale = gamma[channel], shift = beta[channel];
     each2(v, out, area, [&](float& a, float& b) { a *= by, b = rectified(a * scale + shift); });
     store(v, xhat + at, area);
@@ -72,16 +34,17 @@ KERNEL group_norm_whole(const float* x, const float* gamma, const float* beta, f
     if (threadIdx.x == 0) rstd[blockIdx.x] = by;
 }
 
-// The input gradient `rstd (g - mean(g) - xhat mean(g xhat))` with `g = gamma dy`, and the example's own gradients of scale and
+// The input gradient `rstd (g - mean(g) - xhat mean(g xhat))` with `g = gamma dy`, and `before` added to it unless that is null; and the example's own gradients of scale and
 // shift, `[n, groups channels]`.
-KERNEL group_norm_whole_backward(const float* dy, const float* gamma, const float* beta, const float* xhat, const float* rstd,
-                                 float* dx, float* scales, float* shifts, int groups, int area) {
+KERNEL group_norm_whole_backward(const number* dy, const float* gamma, const float* beta, const number* xhat, const float* rstd,
+                                 const number* before, number* dx, float* scales, float* shifts, int groups, int area) {
     int channels = blockDim.x >> 5, own = threadIdx.x >> 5, len = channels * area;
     i64 at = (i64)blockIdx.x * len + own * area;
     int channel = blockIdx.x % groups * channels + own;
-    Channel g, h;
+    Held g, h;
     load(g, dy + at, area);
     load(h, xhat + at, area);
+    if (before) ask_for(before + at, area);
     float scale = gamma[channel], shift = beta[channel], sum = 0.0f, slope = 0.0f;
     each2(g, h, area, [&](float& a, float& b) {
         if (RELU && b * scale + shift <= 0.0f) a = 0.0f;
@@ -94,5 +57,6 @@ KERNEL group_norm_whole_backward(const float* dy, const float* gamma, const floa
     }
     float mean = over_warps(scale * sum) / len, along = over_warps(scale * slope) / len, by = rstd[blockIdx.x];
     each2(g, h, area, [&](float& a, float& b) { a = by * (a * scale - mean - b * along); });
+    if (before) add_row(g, before + at, area);
     store(g, dx + at, area);
 }

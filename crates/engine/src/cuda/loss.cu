@@ -1,6 +1,6 @@
 // Losses that are means over a row's outputs. A block makes a row.
 
-KERNEL squared_error_rows(const float* y, const float* t, float* losses, float* gradient, int k) {
+KERNEL squared_error_rows(const number* y, const float* t, float* losses, number* gradient, int k) {
     i64 first = (i64)blockIdx.x * k;
     double sum = 0.0;
     for (int j = threadIdx.x; j < k; j += blockDim.x) {
@@ -12,7 +12,7 @@ KERNEL squared_error_rows(const float* y, const float* t, float* losses, float* 
     if (threadIdx.x == 0) losses[blockIdx.x] = (float)(sum / k);
 }
 
-KERNEL sigmoid_rows(const float* logits, const float* targets, float* losses, float* gradient, int k) {
+KERNEL sigmoid_rows(const number* logits, const float* targets, float* losses, number* gradient, int k) {
     i64 first = (i64)blockIdx.x * k;
     double sum = 0.0;
     for (int j = threadIdx.x; j < k; j += blockDim.x) {

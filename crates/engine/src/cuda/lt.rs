@@ -1,4 +1,4 @@
-//! Products with a shift and a rectifier on the way out, by cuBLASLt.
+//! Products with a shift on the way out, and a rectifier or a sum that they are added to, by cuBLASLt.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -16,13 +16,15 @@ use crate::Dtype;
 /// What NVIDIA recommends for Hopper.
 const WORKSPACE: usize = 32 << 20;
 
-/// `y = x w^T + shift` for `x` `[m, k]` and `w` `[n, k]`, or the larger of that and 0. Rows are some elements apart.
+/// `y = x w^T + shift` for `x` `[m, k]` and `w` `[n, k]`, or the larger of that and 0, or added to a sum of
+/// `y`'s form. Rows are some elements apart.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Affine {
     pub(crate) size: [usize; 3],
     /// Elements from one row of `y`, `x` and `w` to the next.
     pub(crate) rows: [usize; 3],
     pub(crate) rectified: bool,
+    pub(crate) onto: bool,
     pub(crate) precision: Precision,
     /// Of everything, the shift too.
     pub(crate) dtype: Dtype,
@@ -68,23 +70,26 @@ impl Lt {
         Some(Self { handle: result::create_handle().ok()?, plans: Mutex::default() })
     }
 
-    /// Carries the product out, if the library can: whether it did. `at` are the addresses of `y`, `x`, `w` and the shift.
-    pub(crate) fn run(&self, gpu: &'static Gpu, affine: Affine, at: [u64; 4]) -> bool {
+    /// Carries the product out, if the library can: whether it did. `at` are the addresses of `y`, `x`, `w`, the shift and the sum.
+    pub(crate) fn run(&self, gpu: &'static Gpu, affine: Affine, at: [u64; 5]) -> bool {
         gpu.enter();
         let mut plans = lock(&self.plans);
         let plan = plans.entry(affine).or_insert_with(|| self.plan(affine, at[3]).ok());
         let Some(plan) = plan else { return false };
         let [m, n, k] = affine.size;
-        let name = move || format!("affine product {m} x {k} x {n}, rectified: {}", affine.rectified);
-        let Affine { size, rows, rectified, precision, dtype } = affine;
+        let Affine { size, rows, rectified, onto, precision, dtype } = affine;
+        let name = move || format!("affine product {m} x {k} x {n}, rectified: {rectified}, added: {onto}");
         let workspace = Buffer::new(gpu, plan.how.workspaceSize.max(1)).address();
-        let sizes = [2, usize::from(rectified), precision as usize, dtype as usize].into_iter().chain(size).chain(rows);
+        let sizes = [2, usize::from(rectified), usize::from(onto), precision as usize, dtype as usize]
+            .into_iter()
+            .chain(size)
+            .chain(rows);
         let words = sizes.map(|x| x as u64).chain(at).chain([workspace]);
         let (handle, plan) = (Handle(self.handle), *plan);
         gpu.call(
             || key(words),
             move || {
-                let done = gpu.timed_as(name, || carry_out(gpu, handle, &plan, at, workspace));
+                let done = gpu.timed_as(name, || carry_out(gpu, handle, &plan, (at, onto), workspace));
                 done.unwrap_or_else(|e| fail(format!("{gpu:?}: a product {m} x {k} x {n}: {e}")));
             },
         );
@@ -93,7 +98,7 @@ impl Lt {
 
     /// cuBLASLt stores by columns: it is asked for the transpose, `w x^T`, whose rows the shift belongs to.
     fn plan(&self, affine: Affine, shift: u64) -> Result<Plan, CublasError> {
-        let Affine { size: [m, n, k], rows: [y, x, w], rectified, precision, dtype } = affine;
+        let Affine { size: [m, n, k], rows: [y, x, w], rectified, precision, dtype, .. } = affine;
         let f32 = sys::cudaDataType_t::CUDA_R_32F;
         let (stored, precision) = match dtype {
             Dtype::F32 => (f32, precision),
@@ -132,10 +137,10 @@ fn carry_out(
     gpu: &Gpu,
     handle: Handle,
     plan: &Plan,
-    [y, x, w, shift]: [u64; 4],
+    ([y, x, w, shift, sum], onto): ([u64; 5], bool),
     workspace: u64,
 ) -> Result<(), CublasError> {
-    let (one, zero) = (1.0f32, 0.0f32);
+    let (one, old) = (1.0f32, f32::from(u8::from(onto)));
     let bias = sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_BIAS_POINTER;
     set(plan.product, bias, shift)?;
     // SAFETY: addresses are the callers' buffers, as large as the layouts say.
@@ -144,12 +149,12 @@ fn carry_out(
             handle.0,
             plan.product,
             (&raw const one).cast(),
-            (&raw const zero).cast(),
+            (&raw const old).cast(),
             w as *const c_void,
             plan.w,
             x as *const c_void,
             plan.x,
-            y as *const c_void,
+            sum as *const c_void,
             plan.y,
             y as *mut c_void,
             plan.y,

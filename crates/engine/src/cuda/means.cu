@@ -12,29 +12,36 @@ __device__ int counted(const u32* present, i64 i, int t) {
     return count;
 }
 
-// `[n, t, d]` to `[n, d]`. A thread makes a column.
-KERNEL mean_positions(const float* x, const u32* present, float* y, i64 n, int t, int d) {
-    i64 at = THREAD;
-    if (at >= n * d) return;
-    i64 i = at / d;
-    int count = counted(present, i, t);
+// `[n, t, d]` to `[n, d]`. A block makes 32 columns of an example, by eight stretches of positions.
+KERNEL mean_positions(const number* x, const u32* present, number* y, int t, int d) {
+    __shared__ float parts[8][32];
+    i64 i = blockIdx.x;
+    int own = threadIdx.x & 31, column = blockIdx.y * 32 + own, stretch = threadIdx.x >> 5, count = counted(present, i, t);
     float sum = 0.0f;
-    for (int s = 0; s < t; ++s) {
-        float by = share(present, i, t, s, count);
-        if (by > 0.0f) sum += x[(i * t + s) * d + at % d] * by;
+    if (column < d) {
+#pragma unroll 4
+        for (int s = stretch; s < t; s += 8) {
+            float by = share(present, i, t, s, count);
+            // Whatever an empty position holds is left out.
+            sum += by > 0.0f ? x[(i * t + s) * d + column] * by : 0.0f;
+        }
     }
-    y[at] = sum;
+    parts[stretch][own] = sum;
+    __syncthreads();
+    if (stretch != 0 || column >= d) return;
+    for (int k = 1; k < 8; ++k) sum += parts[k][own];
+    y[i * d + column] = sum;
 }
-KERNEL mean_positions_backward(const float* dy, const u32* present, float* dx, i64 n, int t, int d) {
-    i64 at = THREAD;
-    if (at >= n * t * d) return;
-    i64 i = at / ((i64)t * d);
-    float by = share(present, i, t, at / d % t, counted(present, i, t));
-    dx[at] = by > 0.0f ? dy[i * d + at % d] * by : 0.0f;
+// A block makes a position.
+KERNEL mean_positions_backward(const number* dy, const u32* present, number* dx, int t, int d) {
+    i64 i = blockIdx.x / t;
+    float by = share(present, i, t, blockIdx.x % t, counted(present, i, t));
+    dy += i * d, dx += (i64)blockIdx.x * d;
+    for (int j = threadIdx.x; j < d; j += blockDim.x) dx[j] = by > 0.0f ? dy[j] * by : 0.0f;
 }
 
 // `[rows, area]` to `[rows]`. A warp makes a mean.
-KERNEL mean_last(const float* x, float* y, i64 rows, int area) {
+KERNEL mean_last(const number* x, number* y, i64 rows, int area) {
     i64 row = THREAD >> 5;
     int lane = threadIdx.x & 31;
     if (row >= rows) return;
@@ -43,7 +50,7 @@ KERNEL mean_last(const float* x, float* y, i64 rows, int area) {
     sum = warp_sum(sum);
     if (lane == 0) y[row] = sum * (1.0f / area);
 }
-KERNEL mean_last_backward(const float* dy, float* dx, i64 n, int area) {
+KERNEL mean_last_backward(const number* dy, number* dx, i64 n, int area) {
     i64 at = THREAD;
     if (at < n) dx[at] = dy[at / area] * (1.0f / area);
 }

@@ -70,6 +70,17 @@ impl Buffer {
         Arc::get_mut(this).map(|own| own.rounded.take()).is_some()
     }
 
+    /// What [`Buffer::rounded`] made, if nobody shares either: for whoever is about to change both.
+    pub(crate) fn take_rounded(this: &mut Arc<Self>) -> Option<Arc<Buffer>> {
+        let mut rounded = Arc::get_mut(this)?.rounded.take()?;
+        Arc::get_mut(&mut rounded).is_some().then_some(rounded)
+    }
+
+    /// Leaves what [`Buffer::rounded`] is to be.
+    pub(crate) fn keep_rounded(&self, rounded: Arc<Buffer>) {
+        let _ = self.rounded.set(rounded);
+    }
+
     /// Its first `len` numbers, which are f32, rounded to bf16.
     pub(crate) fn rounded(&self, len: usize) -> Arc<Buffer> {
         let made = || {

@@ -163,9 +163,9 @@ KERNEL fill_words(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, u64 from, l
         if (first + k >= 0 && first + k < len) out[first + k] = x[2 * k] | (u64)x[2 * k + 1] << 32;
 }
 
-// Row `r` of `mask` is 0 where a word of the stream, from number `starts[r]` on, is below `below`, else `rest`. One thread for
+// Row `r` of `mask` is 0 where a word of the stream, from number `starts[r]` on, is below `below`, else 1. One thread for
 // each of the `width / 8 + 2` blocks that may have a part in a row.
-KERNEL flip_coins(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, const u64* __restrict__ starts, u64 below, float rest, long long rows, long long width, float* __restrict__ mask) {
+KERNEL flip_coins(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, const u64* __restrict__ starts, u64 below, long long rows, long long width, number* __restrict__ mask) {
     long long blocks = width / 8 + 2, thread = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (thread >= rows * blocks) return;
     long long row = thread / blocks;
@@ -175,6 +175,6 @@ KERNEL flip_coins(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, const u64* 
 #pragma unroll
     for (int k = 0; k < 8; ++k) {
         long long column = (long long)(8 * at + k - start);
-        if (column >= 0 && column < width) mask[row * width + column] = (x[2 * k] | (u64)x[2 * k + 1] << 32) < below ? 0.0f : rest;
+        if (column >= 0 && column < width) mask[row * width + column] = (x[2 * k] | (u64)x[2 * k + 1] << 32) < below ? 0.0f : 1.0f;
     }
 }

@@ -1,7 +1,8 @@
-// Layer, root-mean-square and group normalisation. A warp makes a row, a block a group.
+// Layer, root-mean-square and group normalisation of any size: layer_norm.cu and group_norm.cu hold what fits in registers. A warp
+// makes a row, a block a group.
 
 // `xhat = (x - mean) / sqrt(variance + eps)`, `y = gamma xhat + beta` for rows of `d`.
-KERNEL layer_norm_forward(const float* x, const float* gamma, const float* beta, float eps, float* y, float* xhat,
+KERNEL layer_norm_forward(const number* x, const float* gamma, const float* beta, float eps, number* y, number* xhat,
                           float* rstd, i64 rows, int d) {
     i64 row = THREAD >> 5;
     int lane = threadIdx.x & 31;
@@ -21,7 +22,7 @@ KERNEL layer_norm_forward(const float* x, const float* gamma, const float* beta,
 }
 
 // `dx = rstd (g - mean(g) - xhat mean(g xhat))` with `g = gamma dy`.
-KERNEL layer_norm_backward(const float* dy, const float* gamma, const float* xhat, const float* rstd, float* dx, i64 rows,
+KERNEL layer_norm_backward(const number* dy, const float* gamma, const number* xhat, const float* rstd, number* dx, i64 rows,
                            int d) {
     i64 row = THREAD >> 5;
     int lane = threadIdx.x & 31;
@@ -38,7 +39,7 @@ KERNEL layer_norm_backward(const float* dy, const float* gamma, const float* xha
 }
 
 // `y = gamma x / sqrt(mean(x^2) + eps)`.
-KERNEL rms_norm_forward(const float* x, const float* gamma, float eps, float* y, float* xhat, float* rstd, i64 rows, int d) {
+KERNEL rms_norm_forward(const number* x, const float* gamma, float eps, number* y, number* xhat, float* rstd, i64 rows, int d) {
     i64 row = THREAD >> 5;
     int lane = threadIdx.x & 31;
     if (row >= rows) return;
@@ -54,7 +55,7 @@ KERNEL rms_norm_forward(const float* x, const float* gamma, float eps, float* y,
     if (lane == 0) rstd[row] = scale;
 }
 
-KERNEL rms_norm_backward(const float* dy, const float* gamma, const float* xhat, const float* rstd, float* dx, i64 rows,
+KERNEL rms_norm_backward(const number* dy, const float* gamma, const number* xhat, const float* rstd, number* dx, i64 rows,
                          int d) {
     i64 row = THREAD >> 5;
     int lane = threadIdx.x & 31;
@@ -67,52 +68,83 @@ KERNEL rms_norm_backward(const float* dy, const float* gamma, const float* xhat,
     for (int j = lane; j < d; j += 32) dx[j] = scale * (dy[j] * gamma[j] - xhat[j] * slope);
 }
 
-// Every example's own gradients of scale and shift: sums over `t` positions of `dy xhat` and of `dy`, `[n, d]`. A null
-// `shift` is left out, and so is a null `scale`. Blocks of 32 columns by 8 stretches of positions.
-KERNEL column_sums(const float* dy, const float* xhat, float* scale, float* shift, int t, int d) {
-    __shared__ float parts[2][8][33];
-    int column = blockIdx.y * 32 + (threadIdx.x & 31), stretch = threadIdx.x >> 5;
-    i64 first = (i64)blockIdx.x * t * d;
-    float products = 0.0f, sums = 0.0f;
-    if (column < d) {
-#pragma unroll 8
-        for (int s = stretch; s < t; s += 8) {
-            i64 at = first + (i64)s * d + column;
-            float g = dy[at];
-            sums += g;
-            if (scale) products += g * xhat[at];
-        }
+// 16 bytes of a row's numbers of which `left` are left; WHOLE says that every row is made of such.
+template <bool WHOLE> __device__ __forceinline__ Many<number> some(const number* x, int left) {
+    if (WHOLE) return load_many(x);
+    Many<number> v = {};
+    float* of = (float*)v.of;
+#pragma unroll
+    for (int k = 0; k < v.COUNT; ++k) of[k] = k < left ? (float)x[k] : 0.0f;
+    return v;
+}
+__device__ __forceinline__ void add_products(Many<number>& sum, const Many<number>& v, const Many<number>& w) {
+#pragma unroll
+    for (int k = 0; k < v.COUNT / 4; ++k) {
+        float4& s = sum.of[k];
+        s.x += v.of[k].x * w.of[k].x, s.y += v.of[k].y * w.of[k].y;
+        s.z += v.of[k].z * w.of[k].z, s.w += v.of[k].w * w.of[k].w;
     }
-    parts[0][stretch][threadIdx.x & 31] = products;
-    parts[1][stretch][threadIdx.x & 31] = sums;
-    __syncthreads();
-    if (stretch > 1 || column >= d) return;
+}
+__device__ __forceinline__ float total(const Many<number>& x) {
     float sum = 0.0f;
-    for (int k = 0; k < 8; ++k) sum += parts[stretch][k][threadIdx.x & 31];
-    float* out = stretch == 0 ? scale : shift;
-    if (out) out[(i64)blockIdx.x * d + column] = sum;
+#pragma unroll
+    for (const float4& v : x.of) sum += (v.x + v.y) + (v.z + v.w);
+    return sum;
+}
+
+// Adds up `dy` and, with SCALED, `dy xhat`, of `count` places that are `step` apart. What is asked once for all places is no branch
+// between loads, so that many are on their way together.
+template <bool WHOLE, bool SCALED>
+__device__ __forceinline__ void add_up(const number* dy, const number* xhat, int count, i64 step, int left, Many<number>& products,
+                                       Many<number>& sums) {
+#pragma unroll 8
+    for (int k = 0; k < count; ++k) {
+        Many<number> g = some<WHOLE>(dy + k * step, left);
+        add_many(sums, g);
+        if (SCALED) add_products(products, g, some<WHOLE>(xhat + k * step, left));
+    }
+}
+__device__ __forceinline__ void add_up(bool whole, const number* dy, const number* xhat, int count, i64 step, int left,
+                                       Many<number>& products, Many<number>& sums) {
+    if (whole && xhat) add_up<true, true>(dy, xhat, count, step, left, products, sums);
+    else if (whole) add_up<true, false>(dy, xhat, count, step, left, products, sums);
+    else if (xhat) add_up<false, true>(dy, xhat, count, step, left, products, sums);
+    else add_up<false, false>(dy, xhat, count, step, left, products, sums);
+}
+
+// Every example's own gradients of scale and shift: sums over `t` positions of `dy xhat` and of `dy`, `[n, d]`. A null
+// `scale` is left out.
+KERNEL column_sums(const number* dy, const number* xhat, float* scale, float* shift, int t, int d) {
+    int column = blockIdx.y * COLUMNS + own_column(), count = (t - own_position() + POSITIONS - 1) / POSITIONS;
+    i64 first = ((i64)blockIdx.x * t + own_position()) * d + column, to = (i64)blockIdx.x * d + blockIdx.y * COLUMNS;
+    Many<number> products = {}, sums = {};
+    if (column < d && own_position() < t) {
+        bool whole = d % Many<number>::COUNT == 0;
+        add_up(whole, dy + first, xhat ? xhat + first : nullptr, count, (i64)d * POSITIONS, d - column, products, sums);
+    }
+    write_column_sums(sums, shift + to, d - blockIdx.y * COLUMNS);
+    if (scale) write_column_sums(products, scale + to, d - blockIdx.y * COLUMNS);
 }
 
 // The same for channels of `area` positions side by side, `[n, c, area]` to `[n, c]`. A warp makes a channel.
-KERNEL channel_sums(const float* dy, const float* xhat, float* scale, float* shift, i64 channels, int area) {
+KERNEL channel_sums(const number* dy, const number* xhat, float* scale, float* shift, i64 channels, int area) {
     i64 channel = THREAD >> 5;
-    int lane = threadIdx.x & 31;
     if (channel >= channels) return;
-    dy += channel * area;
-    if (scale) xhat += channel * area;
-    float products = 0.0f, sums = 0.0f;
-    for (int j = lane; j < area; j += 32) {
-        sums += dy[j];
-        if (scale) products += dy[j] * xhat[j];
-    }
-    products = warp_sum(products), sums = warp_sum(sums);
-    if (lane != 0) return;
-    if (scale) scale[channel] = products;
-    if (shift) shift[channel] = sums;
+    constexpr int COUNT = Many<number>::COUNT;
+    int own = COUNT * (threadIdx.x & 31), whole = area % COUNT == 0 ? (area - own + 32 * COUNT - 1) / (32 * COUNT) : 0;
+    i64 first = channel * area + own;
+    Many<number> products = {}, sums = {};
+    if (own < area) add_up(true, dy + first, xhat ? xhat + first : nullptr, whole, 32 * COUNT, 0, products, sums);
+    for (int j = own; whole == 0 && j < area; j += 32 * COUNT)
+        add_up(false, dy + channel * area + j, xhat ? xhat + channel * area + j : nullptr, 1, 0, area - j, products, sums);
+    float product = warp_sum(total(products)), sum = warp_sum(total(sums));
+    if ((threadIdx.x & 31) != 0) return;
+    if (scale) scale[channel] = product;
+    if (shift) shift[channel] = sum;
 }
 
 // A block makes one group of one example: `channels` channels of `area` positions.
-KERNEL group_norm_forward(const float* x, const float* gamma, const float* beta, float eps, float* y, float* xhat, float* rstd,
+KERNEL group_norm_forward(const number* x, const float* gamma, const float* beta, float eps, number* y, number* xhat, float* rstd,
                           int groups, int channels, int area) {
     int len = channels * area;
     i64 first = (i64)blockIdx.x * len;
@@ -132,7 +164,7 @@ KERNEL group_norm_forward(const float* x, const float* gamma, const float* beta,
     if (threadIdx.x == 0) rstd[blockIdx.x] = scale;
 }
 
-KERNEL group_norm_backward(const float* dy, const float* gamma, const float* xhat, const float* rstd, float* dx, int groups,
+KERNEL group_norm_backward(const number* dy, const float* gamma, const number* xhat, const float* rstd, number* dx, int groups,
                            int channels, int area) {
     int len = channels * area;
     i64 first = (i64)blockIdx.x * len;
@@ -149,10 +181,11 @@ KERNEL group_norm_backward(const float* dy, const float* gamma, const float* xha
         dx[j] = scale * (dy[j] * scales[j / area] - mean - xhat[j] * slope);
 }
 
-// `dy` becomes 0 where `gamma xhat + beta` is not positive (and not NaN), for `n` numbers of `channels` channels.
-KERNEL silence_negative(float* dy, const float* gamma, const float* beta, const float* xhat, i64 n, int channels, int area) {
+// `dx` is `dy`, but 0 where `gamma xhat + beta` is not positive (and not NaN), for `n` numbers of `channels` channels.
+KERNEL silence_negative(const number* dy, number* dx, const float* gamma, const float* beta, const number* xhat, i64 n, int channels,
+                        int area) {
     i64 i = THREAD;
     if (i >= n) return;
     int c = i / area % channels;
-    if (xhat[i] * gamma[c] + beta[c] <= 0.0f) dy[i] = 0.0f;
+    dx[i] = xhat[i] * gamma[c] + beta[c] <= 0.0f ? 0.0f : (float)dy[i];
 }

@@ -1,6 +1,7 @@
-//! How exact products are.
+//! How exact products are, and what is kept of activations.
 
-/// How products are made. Sums of products are f32 in every case.
+/// How products are made, and how activations and their gradients are stored. Sums of products are f32 in every case, and so are
+/// weights, their gradients, every example's own gradients of biases and normalisations, norms, losses and statistics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// Both factors f32.
@@ -8,7 +9,9 @@ pub enum Precision {
     F32,
     /// Factors rounded to 11 bits (TF32) on their way into the tensor cores.
     Tf32,
-    /// Factors rounded to 8 bits (bfloat16) on their way into the tensor cores.
+    /// Factors of 8 bits (bfloat16). Activations and their gradients are rounded once, to nearest, by the operation that makes them, and
+    /// stored so: the factors of a per-example gradient are the stored numbers themselves, whether it is measured or added up.
+    /// What an operation adds up on its way is f32. Data are rounded where the first operation takes them; ids of tokens are not.
     Bf16,
 }
 

@@ -45,6 +45,11 @@ impl Rows {
         Arc::get_mut(&mut self.buffer).is_none()
     }
 
+    /// Whether both are the same numbers in memory.
+    pub(crate) fn is_shared_with(&self, other: &Rows) -> bool {
+        Arc::ptr_eq(&self.buffer, &other.buffer)
+    }
+
     /// The `len` elements of rows of `width` as f32, one after the other.
     pub(crate) fn plain(&self, len: usize, width: usize) -> Arc<Buffer> {
         let copy = || {
@@ -73,6 +78,7 @@ pub(super) fn move_rows(gpu: &Gpu, dtype: Dtype, from: (u64, usize), to: (u64, u
 
 /// `n` numbers of bf16 as f32.
 fn widen(gpu: &Gpu, from: u64, to: u64, n: usize) {
+    gpu.count_widened(4 * n);
     gpu.launch("widen", Grid::over(n.div_ceil(8)), arguments![from, to, n]);
 }
 

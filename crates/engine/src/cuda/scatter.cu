@@ -1,28 +1,34 @@
 // Gradients whose rows are added at ids: embeddings. Nothing is added by atomics, so sums have one order.
 
-// Positions `s` from `at` on with the id of `at`, found in the order of their numbers, 1024 at a time.
+// Positions `s` from `at` on with the id of `at`, found in the order of their numbers, as many at a time as a block has threads.
 // The block leaves at once if an earlier position of the range has the same id.
 template <class F> __device__ void each_of_id(const u32* ids, i64 from, i64 at, i64 to, F add) {
     __shared__ int found[1024];
-    __shared__ int count;
+    __shared__ int counts[32];
     u32 id = ids[at];
-    bool earlier = false;
-    for (i64 s = from + threadIdx.x; s < at; s += blockDim.x) earlier |= ids[s] == id;
-    if (__syncthreads_or(earlier)) return;
-    for (i64 chunk = at; chunk < to; chunk += 1024) {
+    int seen = 0;
+#pragma unroll 8
+    for (i64 s = from + threadIdx.x; s < to; s += blockDim.x)
+        if (ids[s] == id) seen |= s < at ? 2 : s > at;
+    if (__syncthreads_or(seen & 2)) return;
+    // Most ids are there once.
+    if (!__syncthreads_or(seen)) {
+        if (threadIdx.x == 0) found[0] = 0;
         __syncthreads();
-        if (threadIdx.x == 0) count = 0;
+        add(at, found, 1);
+        return;
+    }
+    for (i64 chunk = at; chunk < to; chunk += blockDim.x) {
+        bool mine = chunk + threadIdx.x < to && ids[chunk + threadIdx.x] == id;
+        int count = __syncthreads_count(mine);
+        if (count == 0) continue;
+        u32 ballot = __ballot_sync(0xffffffffu, mine);
+        if (threadIdx.x % 32 == 0) counts[threadIdx.x / 32] = __popc(ballot);
         __syncthreads();
-        // One warp collects, so that the order is that of positions.
-        if (threadIdx.x < 32) {
-            for (i64 s = chunk + threadIdx.x; s - threadIdx.x < min(to, chunk + 1024); s += 32) {
-                bool mine = s < to && ids[s] == id;
-                u32 ballot = __ballot_sync(0xffffffffu, mine);
-                if (mine) found[count + __popc(ballot & ((1u << threadIdx.x) - 1))] = (int)(s - chunk);
-                __syncwarp();
-                if (threadIdx.x == 0) count += __popc(ballot);
-                __syncwarp();
-            }
+        if (mine) {
+            int before = __popc(ballot & ((1u << threadIdx.x % 32) - 1));
+            for (int warp = 0; warp < threadIdx.x / 32; ++warp) before += counts[warp];
+            found[before] = threadIdx.x;
         }
         __syncthreads();
         add(chunk, found, count);
@@ -30,7 +36,7 @@ template <class F> __device__ void each_of_id(const u32* ids, i64 from, i64 at, 
 }
 
 // Squared norms of each example's gradient in parts, `[n, t]`: that of the row of each position's id, at its first position.
-KERNEL scatter_norm_parts(const u32* ids, const float* b, double* parts, int t, int d) {
+KERNEL scatter_norm_parts(const u32* ids, const number* b, double* parts, int t, int d) {
     i64 at = blockIdx.x, first = at / t * t;
     if (threadIdx.x == 0) parts[at] = 0.0;
     double square = 0.0;
@@ -49,7 +55,7 @@ KERNEL scatter_norm_parts(const u32* ids, const float* b, double* parts, int t, 
 }
 
 // `out[id] += sum of weights[i] b[i, t]` over all positions of that id. Examples of weight 0 are left out.
-KERNEL scatter_sum(const u32* ids, const float* b, const float* weights, float* out, i64 positions, int t, int d) {
+KERNEL scatter_sum(const u32* ids, const number* b, const float* weights, float* out, i64 positions, int t, int d) {
     i64 at = blockIdx.x;
     for (int column = 0; column < d; column += blockDim.x) {
         int j = column + threadIdx.x;
@@ -68,7 +74,7 @@ KERNEL scatter_sum(const u32* ids, const float* b, const float* weights, float* 
 }
 
 // Every example's gradient multiplied out, into zeros `[n, v, d]`.
-KERNEL scatter_rows(const u32* ids, const float* b, float* rows, int t, int v, int d) {
+KERNEL scatter_rows(const u32* ids, const number* b, float* rows, int t, int v, int d) {
     i64 at = blockIdx.x, first = at / t * t;
     for (int column = 0; column < d; column += blockDim.x) {
         int j = column + threadIdx.x;
@@ -83,7 +89,7 @@ KERNEL scatter_rows(const u32* ids, const float* b, float* rows, int t, int v, i
 }
 
 // `<G_i, direction>`, `[n]`.
-KERNEL scatter_dot(const u32* ids, const float* b, const float* direction, double* out, int t, int d) {
+KERNEL scatter_dot(const u32* ids, const number* b, const float* direction, double* out, int t, int d) {
     i64 first = (i64)blockIdx.x * t;
     double sum = 0.0;
     for (i64 k = threadIdx.x; k < (i64)t * d; k += blockDim.x)

@@ -47,7 +47,7 @@ __device__ __forceinline__ void keep(const float (&acc)[ACCUMULATORS], float* to
 }
 
 // One block for every tile of every `each` examples.
-KERNEL stencil_norms(const float* __restrict__ x, const float* __restrict__ b, int n, int each, float* __restrict__ rows,
+KERNEL stencil_norms(const number* __restrict__ x, const number* __restrict__ b, int n, int each, float* __restrict__ rows,
               double* __restrict__ parts) {
     extern __shared__ __align__(16) float stages[];
     __shared__ double sums[THREADS / 32];

@@ -4,7 +4,7 @@
 // The weight meets an example's finished accumulators, in f32, and not its factors: what is added is the gradient that was
 // measured, times the weight, rounded once. Examples of weight 0 add nothing, not even what is not a number.
 
-KERNEL stencil_sum(const float* __restrict__ x, const float* __restrict__ b, const float* __restrict__ weights, int n,
+KERNEL stencil_sum(const number* __restrict__ x, const number* __restrict__ b, const float* __restrict__ weights, int n,
               int splits, float* __restrict__ parts) {
     extern __shared__ __align__(16) float stages[];
     int tile = blockIdx.x % TILES, split = blockIdx.x / TILES, m = tile / ACROSS * BM, k = tile % ACROSS * BC;

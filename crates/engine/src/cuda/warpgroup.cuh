@@ -1,13 +1,16 @@
 // Products of a warpgroup's 64 rows on Hopper's tensor cores, both factors read from shared memory.
 //
-// A slab is rows of 32 numbers (128 bytes); the eight 16-byte places of a row are permuted by the row's number, as the
-// tensor cores expect and the copy engine writes (`boxes.cuh`), so that reading a column of places does not meet in a bank. Numbers are f32,
+// A slab is rows of 128 bytes; the eight 16-byte places of a row are permuted by the row's number, as the
+// tensor cores expect and the copy engine writes (`boxes.cuh`), so that reading a column of places does not meet in a bank. Numbers are bf16, or f32,
 // of which the last 13 bits are ignored (TF32).
 
-#define DEPTH 32
+// Words and numbers of a slab's row, and products of 32 bytes of two rows, which are made in one go.
+#define ROW_WORDS 32
+#define DEPTH (128 / (int)sizeof(number))
+#define STEPS 4
 
 // How the tensor cores are told of a slab: its address, eight rows are 1024 bytes, places are permuted over 128 bytes.
-__device__ __forceinline__ u64 slab_at(const float* slab) {
+__device__ __forceinline__ u64 slab_at(const u32* slab) {
     u32 at = (u32)__cvta_generic_to_shared(slab);
     return (u64)((at & 0x3ffff) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62;
 }
@@ -28,21 +31,24 @@ __device__ __forceinline__ u64 slab_at(const float* slab) {
     NAMES_96 ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, "     \
     "%113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 
-// acc (+)= a b^T for 64 rows at `a` and `columns` rows at `b`, eight numbers deep; `add` is 0 for the first. A warp has 16 of the rows, as
+// acc (+)= a b^T for 64 rows at `a` and `columns` rows at `b`, 32 bytes deep; `add` is 0 for the first. A warp has 16 of the rows, as
 // every m64 product of this kind: number e of a thread is in row 16 warp + lane / 4 + e % 4 / 2 * 8, column
 // e / 4 * 8 + lane % 4 * 2 + e % 2.
-#define MULTIPLY(columns, numbers, names, a_name, b_name, add_name, ...)                                               \
+#define MULTIPLY_AS(kind, turned, columns, names, a_name, b_name, add_name, ...)                                       \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " add_name ", 0;\n"                                                 \
+                 "wgmma.mma_async.sync.aligned.m64n" columns kind " {" names "}, " a_name ", " b_name ", p, 1, 1" turned  \
+                 ";\n}\n"                                                                                               \
+                 : __VA_ARGS__                                                                                         \
+                 : "l"(a), "l"(b), "r"(add))
+#define MULTIPLY(numbers, ...)                                                                                         \
     __device__ __forceinline__ void multiply(float (&c)[numbers], u64 a, u64 b, int add) {                             \
-        asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " add_name ", 0;\n"                                             \
-                     "wgmma.mma_async.sync.aligned.m64n" columns "k8.f32.tf32.tf32 {" names "}, " a_name ", " b_name    \
-                     ", p, 1, 1;\n}\n"                                                                                 \
-                     : __VA_ARGS__                                                                                     \
-                     : "l"(a), "l"(b), "r"(add));                                                                      \
+        if constexpr (sizeof(number) == 2) MULTIPLY_AS("k16.f32.bf16.bf16", ", 0, 0", __VA_ARGS__);                     \
+        else MULTIPLY_AS("k8.f32.tf32.tf32", "", __VA_ARGS__);                                                         \
     }
-MULTIPLY("64", 32, NAMES_32, "%32", "%33", "%34", OF_32(c, 0))
-MULTIPLY("128", 64, NAMES_64, "%64", "%65", "%66", OF_32(c, 0), OF_32(c, 32))
-MULTIPLY("192", 96, NAMES_96, "%96", "%97", "%98", OF_32(c, 0), OF_32(c, 32), OF_32(c, 64))
-MULTIPLY("256", 128, NAMES_128, "%128", "%129", "%130", OF_32(c, 0), OF_32(c, 32), OF_32(c, 64), OF_32(c, 96))
+MULTIPLY(32, "64", NAMES_32, "%32", "%33", "%34", OF_32(c, 0))
+MULTIPLY(64, "128", NAMES_64, "%64", "%65", "%66", OF_32(c, 0), OF_32(c, 32))
+MULTIPLY(96, "192", NAMES_96, "%96", "%97", "%98", OF_32(c, 0), OF_32(c, 32), OF_32(c, 64))
+MULTIPLY(128, "256", NAMES_128, "%128", "%129", "%130", OF_32(c, 0), OF_32(c, 32), OF_32(c, 64), OF_32(c, 96))
 
 // Nothing that touches accumulators is moved across: they belong to the tensor cores meanwhile.
 template <int N> __device__ __forceinline__ void hold(float (&c)[N]) {

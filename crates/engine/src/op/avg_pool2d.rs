@@ -16,10 +16,11 @@ pub fn avg_pool2d(x: &Tensor, window: Window) -> Tensor {
     let &[n, c, h, w] = x.shape() else { panic!("avg_pool2d: input {x:?} is not [n, c, h, w]") };
     let (oh, ow) = window.fit(h, w);
     if let Some(gpu) = x.gpu() {
-        let y = Tensor::unfilled_on(x.device(), [n, c, oh, ow]);
+        let x = x.as_activations();
+        let y = Tensor::unfilled_as(x.dtype(), x.device(), [n, c, oh, ow]);
         let [_, _, _, _, kh, kw, sh, sw, ph, pw] = numbers(h, w, window);
-        let list = arguments![x, &y, y.len(), h, w, oh, ow, kh, kw, sh, sw, ph, pw];
-        gpu.launch("avg_pool_forward", Grid::over(y.len()), list);
+        let list = arguments![x.at(), y.at(), y.len(), h, w, oh, ow, kh, kw, sh, sw, ph, pw];
+        gpu.launch_as(x.dtype(), "avg_pool_forward", Grid::over(y.len()), list);
         return y;
     }
     let mut y = Tensor::unfilled([n, c, oh, ow]);
@@ -49,10 +50,10 @@ pub fn avg_pool2d_backward(dy: &Tensor, input_shape: &[usize], window: Window) -
     let (oh, ow) = window.fit(h, w);
     assert!(dy.shape() == [n, c, oh, ow], "avg_pool2d: gradient {dy:?} of {input_shape:?}");
     if let Some(gpu) = dy.gpu() {
-        let dx = Tensor::unfilled_on(dy.device(), input_shape);
+        let dx = Tensor::unfilled_as(dy.dtype(), dy.device(), input_shape);
         let [_, _, _, _, kh, kw, sh, sw, ph, pw] = numbers(h, w, window);
-        let list = arguments![dy, &dx, dx.len(), h, w, oh, ow, kh, kw, sh, sw, ph, pw];
-        gpu.launch("avg_pool_backward", Grid::over(dx.len()), list);
+        let list = arguments![dy.at(), dx.at(), dx.len(), h, w, oh, ow, kh, kw, sh, sw, ph, pw];
+        gpu.launch_as(dy.dtype(), "avg_pool_backward", Grid::over(dx.len()), list);
         return dx;
     }
     let mut dx = Tensor::zeros(input_shape);

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::each;
-use super::layer_norm::{add_rows, column_sums, warps};
+use super::layer_norm::{add_rows, alike, column_sums, warps};
 use crate::cuda::arguments;
 use crate::{Device, Tensor};
 
@@ -57,8 +57,9 @@ pub(super) fn channel_sums(dy: &Tensor, xhat: Option<&Tensor>) -> (Tensor, Tenso
     let (scale, shift) = (new(xhat.is_some()), new(true));
     if let Device::Cuda(gpu) = dy.device() {
         let area = dy.row_len().checked_div(c).unwrap_or(0);
-        let list = arguments![dy, xhat, xhat.map(|_| &scale), &shift, n * c, area];
-        gpu.launch("channel_sums", warps(n * c), list);
+        let (dtype, dy, xhat) = alike(dy, xhat);
+        let (at, wanted) = (xhat.as_ref().map_or(0, Tensor::at), xhat.as_ref().map(|_| &scale));
+        gpu.launch_as(dtype, "channel_sums", warps(n * c), arguments![dy.at(), at, wanted, &shift, n * c, area]);
     }
     (scale, shift)
 }

@@ -2,6 +2,7 @@
 //! products with patches unfolded in cache.
 
 mod gpu;
+mod octets;
 mod tensor_cores;
 
 use multiversion::multiversion;

@@ -3,8 +3,8 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use crate::Tensor;
 use crate::cuda::{Grid, arguments};
+use crate::{Dtype, Tensor};
 
 /// Elements in a block: 64 KiB, which stays in cache.
 const BLOCK: usize = 1 << 14;
@@ -24,7 +24,7 @@ pub(crate) fn change_by(y: &mut [f32], x: &[f32], kernel: impl Fn(&mut [f32], &[
 pub(crate) fn map(x: &Tensor, kernel: &'static str) -> Option<Tensor> {
     let gpu = x.gpu()?;
     let y = Tensor::unfilled_as(x.dtype(), x.device(), x.shape());
-    gpu.launch_as(x.dtype(), kernel, fours(x.len()), arguments![x.at(), y.at(), x.len()]);
+    gpu.launch_as(x.dtype(), kernel, many(x.dtype(), x.len()), arguments![x.at(), y.at(), x.len()]);
     Some(y)
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn map(x: &Tensor, kernel: &'static str) -> Option<Tensor> {
 pub(crate) fn map_in_place(x: Tensor, kernel: &'static str) -> Result<Tensor, Tensor> {
     let Some(gpu) = x.gpu() else { return Err(x) };
     let (from, y) = x.in_place();
-    gpu.launch_as(y.dtype(), kernel, fours(y.len()), arguments![from, y.at(), y.len()]);
+    gpu.launch_as(y.dtype(), kernel, many(y.dtype(), y.len()), arguments![from, y.at(), y.len()]);
     Ok(y)
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn zip_in_place(x: &Tensor, dy: Tensor, kernel: &'static str) -> Resu
     let Some(gpu) = dy.gpu() else { return Err(dy) };
     let (from, dx) = dy.in_place();
     let x = x.as_dtype(dx.dtype());
-    gpu.launch_as(dx.dtype(), kernel, fours(dx.len()), arguments![x.at(), from, dx.at(), dx.len()]);
+    gpu.launch_as(dx.dtype(), kernel, many(dx.dtype(), dx.len()), arguments![x.at(), from, dx.at(), dx.len()]);
     Ok(dx)
 }
 
@@ -51,9 +51,14 @@ pub fn in_vectors<F: FnOnce()>(f: F) {
     f();
 }
 
-/// A thread for every four elements.
+/// A thread for every four f32 numbers.
 pub(crate) fn fours(n: usize) -> Grid {
-    Grid::over(n.div_ceil(4))
+    many(Dtype::F32, n)
+}
+
+/// A thread for every 16 bytes of numbers.
+pub(crate) fn many(dtype: Dtype, n: usize) -> Grid {
+    Grid::over(n.div_ceil(16 / dtype.bytes()))
 }
 
 /// How many rows of `row` elements make a task worth starting: at least one.

@@ -3,7 +3,7 @@
 use crate::cuda::{Grid, arguments};
 use crate::memory::Indices;
 use crate::part::Part;
-use crate::{Gpu, Tensor};
+use crate::{Dtype, Gpu, Tensor};
 
 /// The rows of `table` `[v, d]` named by `ids` (row major, of shape `shape`, usually `[n, t]`): `[n, t, d]`.
 ///
@@ -60,14 +60,15 @@ pub fn look_up(x: &Tensor, table: &Tensor, padding: Option<u32>) -> LookedUp {
 
 fn look_up_on(gpu: &'static Gpu, x: &Tensor, table: &Tensor, padding: Option<u32>) -> LookedUp {
     let (&[v, d], count) = (table.shape(), x.len()) else { unreachable!("the table was checked") };
-    let rows = Tensor::unfilled_on(x.device(), [x.shape(), &[d]].concat());
+    let dtype = Dtype::of_activations(gpu);
+    let rows = Tensor::unfilled_as(dtype, x.device(), [x.shape(), &[d]].concat());
     let ids = Indices::unfilled_on(gpu, count);
     let present = padding.map(|_| Present(Flags::Device(Indices::unfilled_on(gpu, count))));
     let flags = present.as_ref().map_or(0, |present| present.address(gpu).1);
     ids.part().on(gpu, |ids| {
         let padding = padding.map_or(u64::MAX, u64::from);
-        let list = arguments![x, table, &rows, ids, flags, v, d, padding];
-        gpu.launch("look_up", Grid::blocks(count, 1, 128), list);
+        let list = arguments![x, table, rows.at(), ids, flags, v, d, padding];
+        gpu.launch_as(dtype, "look_up", Grid::blocks(count, 1, 128), list);
     });
     LookedUp { rows, ids, present }
 }
@@ -81,9 +82,12 @@ pub fn silence<'a>(mut dy: Tensor, ids: impl Into<Part<'a, u32>>, padding: u32) 
     let (ids, d) = (ids.into(), dy.last());
     assert!(ids.len() * d == dy.len(), "silence: {} ids, gradients {dy:?}", ids.len());
     if let Some(gpu) = dy.gpu() {
-        let (at, count) = (dy.address_mut(), ids.len());
-        ids.on(gpu, |ids| gpu.launch("silence_rows", Grid::blocks(count, 1, 128), arguments![at, ids, d, padding]));
-        return dy;
+        let (count, (from, dx)) = (ids.len(), dy.in_place());
+        ids.on(gpu, |ids| {
+            let list = arguments![from, dx.at(), ids, d, padding];
+            gpu.launch_as(dx.dtype(), "silence_rows", Grid::blocks(count, 1, 128), list);
+        });
+        return dx;
     }
     let rows = dy.data_mut().chunks_exact_mut(d.max(1)).zip(ids.host());
     rows.filter(|(_, id)| **id == padding).for_each(|(row, _)| row.fill(0.0));

@@ -180,14 +180,20 @@ pub fn walk_all(tensors: &mut [Tensor], step: &Tensor, by: f64, plus: Option<(&T
     let (starts, len) = starts(tensors);
     assert!(len == step.len(), "a step of {} elements for {len}", step.len());
     if let Some(gpu) = step.gpu() {
-        let rows = tensors.iter_mut().zip(&starts).flat_map(|(tensor, start)| [tensor.address_mut(), *start as u64]);
+        // Rounded forms that are there stay true.
+        let rounded: Vec<_> = tensors.iter_mut().map(Tensor::take_rounded).collect();
+        let places = tensors.iter_mut().zip(&starts).zip(&rounded);
+        let rows = places.flat_map(|((tensor, start), rounded)| {
+            [tensor.address_mut(), *start as u64, rounded.as_ref().map_or(0, |rounded| rounded.address())]
+        });
         let size = plus.map_or(0.0, |(_, size)| size);
         assert!(plus.is_none_or(|(plus, _)| plus.len() == len), "a term beside a step of {len} elements");
-        let table = gpu.constant(&rows.chain([0, len as u64]).collect::<Vec<u64>>());
+        let table = gpu.constant(&rows.chain([0, len as u64, 0]).collect::<Vec<u64>>());
         // Small models need all multiprocessors, large ones few searches in the table.
         let block: usize = if len < SMALL { 512 } else { 4096 };
         let list = arguments![&*table, tensors.len(), step, by, plus.map(|(plus, _)| plus), size, block, len];
-        return gpu.launch("walk_all", Grid::blocks(len.div_ceil(block), 1, 256), list);
+        gpu.launch("walk_all", Grid::blocks(len.div_ceil(block), 1, (block / 4).min(256) as u32), list);
+        return tensors.iter().zip(rounded).for_each(|(tensor, rounded)| tensor.keep_rounded(rounded));
     }
     assert!(plus.is_none(), "a term beside a step on the host");
     let (step, by) = (step.data(), by as f32);

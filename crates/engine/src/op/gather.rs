@@ -52,8 +52,8 @@ impl Table {
 pub fn pad_rows(x: &Tensor, rest: usize) -> Tensor {
     let (n, p) = (x.rows(), x.row_len());
     if let Some(gpu) = x.gpu() {
-        let y = Tensor::unfilled_on(x.device(), [n, p + rest]);
-        gpu.launch("pad_rows", Grid::over(y.len()), arguments![x, &y, y.len(), p, p + rest]);
+        let y = Tensor::unfilled_as(x.dtype(), x.device(), [n, p + rest]);
+        gpu.launch_as(x.dtype(), "pad_rows", Grid::over(y.len()), arguments![x.at(), y.at(), y.len(), p, p + rest]);
         return y;
     }
     let mut y = Tensor::zeros([n, p + rest]);

@@ -5,6 +5,8 @@ use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 use multiversion::multiversion;
 
 use super::each;
+use super::layer_norm::columns;
+use crate::cuda::arguments;
 use crate::{Tensor, math};
 
 /// sqrt(2 / pi).
@@ -54,6 +56,29 @@ pub fn gelu_backward(x: &Tensor, dy: Tensor, approximation: Approximation) -> Te
         each::change_by(dy.data_mut(), x.data(), kernel);
         dy
     })
+}
+
+/// As [`gelu_backward`] for `dy` `[n, t, d]`, and, where a GPU has them in the same pass, the sums of the result over positions,
+/// `[n, d]`.
+///
+/// # Panics
+/// If the shapes differ.
+#[must_use]
+pub fn gelu_backward_sums(x: &Tensor, dy: Tensor, approximation: Approximation) -> (Tensor, Option<Tensor>) {
+    let (dtype, shape) = (dy.dtype(), dy.shape().to_vec());
+    let (Some(gpu), &[n, t, d]) = (dy.gpu(), &shape[..]) else { return (gelu_backward(x, dy, approximation), None) };
+    if !d.is_multiple_of(16 / dtype.bytes()) {
+        return (gelu_backward(x, dy, approximation), None);
+    }
+    assert!(x.shape() == dy.shape(), "gelu: input {x:?}, gradient {dy:?}");
+    let kernel = match approximation {
+        Approximation::Erf => "gelu_erf_backward_sums",
+        Approximation::Tanh => "gelu_tanh_backward_sums",
+    };
+    let (x, sums) = (x.as_dtype(dtype), Tensor::unfilled_on(dy.device(), [n, d]));
+    let (from, dx) = dy.in_place();
+    gpu.launch_as(dtype, kernel, columns(dtype, n, d), arguments![x.at(), from, dx.at(), &sums, t, d]);
+    (dx, Some(sums))
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]

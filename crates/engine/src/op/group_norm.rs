@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use super::layer_norm::{Normalised, centre, normalise};
-use super::{bias_rows, bias_rows_channels, each, relu};
+use super::{add, bias_rows, bias_rows_channels, each, relu};
 use crate::cuda::{Grid, arguments};
-use crate::{Gpu, Tensor};
+use crate::{Dtype, Gpu, Tensor};
 
 /// `gamma xhat + beta` for `x` `[n, c, ..]`, where `xhat` is normalised over each of `groups` groups of channels and their
 /// positions; `gamma` and `beta` are `[c]`. With `rectified`, the larger of that and 0. The kept `rstd` is `[n, groups]`.
@@ -24,9 +24,10 @@ pub fn group_norm(
     let &[n, c, ..] = x.shape() else { panic!("group_norm: input {x:?} is not [n, c, ..]") };
     assert!(groups > 0 && c % groups == 0, "group_norm: input {x:?} in {groups} groups");
     assert!(gamma.shape() == [c] && beta.shape() == [c], "group_norm: input {x:?}, scale {gamma:?}, shift {beta:?}");
-    let new = |shape: &[usize]| Tensor::unfilled_on(x.device(), shape);
-    let mut kept = Normalised { xhat: new(x.shape()), rstd: Tensor::zeros_on(x.device(), [n, groups]) };
-    let mut y = new(x.shape());
+    let x = &if x.gpu().is_some() { x.as_activations() } else { x.clone() };
+    let new = || Tensor::unfilled_as(x.dtype(), x.device(), x.shape());
+    let mut kept = Normalised { xhat: new(), rstd: Tensor::zeros_on(x.device(), [n, groups]) };
+    let mut y = new();
     match x.gpu() {
         _ if x.is_empty() => return (y, kept),
         Some(gpu) => forward_on(gpu, x, [gamma, beta], eps, &y, &kept, rectified),
@@ -70,8 +71,8 @@ impl Whole {
         fits.then(|| Self { fours, grid: Grid::blocks(x.rows() * groups, 1, 32 * channels as u32), area })
     }
 
-    fn defines(&self, rectified: bool) -> String {
-        format!("FOURS={} RELU={}", self.fours, u8::from(rectified))
+    fn defines(&self, rectified: bool, dtype: Dtype) -> String {
+        format!("FOURS={} RELU={} {}", self.fours, u8::from(rectified), dtype.define())
     }
 }
 
@@ -86,12 +87,12 @@ fn forward_on(
 ) {
     let groups = kept.rstd.last();
     if let Some(whole) = Whole::of(x, groups) {
-        let list = arguments![x, gamma, beta, eps, y, &kept.xhat, &kept.rstd, groups, whole.area];
-        return gpu.launch_variant("group_norm_whole", &whole.defines(rectified), whole.grid, list);
+        let list = arguments![x.at(), gamma, beta, eps, y.at(), kept.xhat.at(), &kept.rstd, groups, whole.area];
+        return gpu.launch_variant("group_norm_whole", &whole.defines(rectified, x.dtype()), whole.grid, list);
     }
     let (c, area) = (x.shape()[1], x.row_len() / x.shape()[1]);
-    let list = arguments![x, gamma, beta, eps, y, &kept.xhat, &kept.rstd, groups, c / groups, area];
-    gpu.launch("group_norm_forward", Grid::blocks(x.rows() * groups, 1, 256), list);
+    let list = arguments![x.at(), gamma, beta, eps, y.at(), kept.xhat.at(), &kept.rstd, groups, c / groups, area];
+    gpu.launch_as(x.dtype(), "group_norm_forward", Grid::blocks(x.rows() * groups, 1, 256), list);
 }
 
 /// From `dy` `[n, c, ..]`: the input gradient, as for a layer norm over each group, and every example's own gradients of scale
@@ -107,20 +108,39 @@ pub fn group_norm_backward(
     kept: &Normalised,
     rectified: bool,
 ) -> (Tensor, Tensor, Tensor) {
+    group_norm_backward_onto(dy, [gamma, beta], kept, rectified, None)
+}
+
+/// As [`group_norm_backward`] for scale and shift, with the input gradient added to `sum`: in the same pass on a GPU.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[must_use]
+pub fn group_norm_backward_onto(
+    dy: Tensor,
+    [gamma, beta]: [&Tensor; 2],
+    kept: &Normalised,
+    rectified: bool,
+    sum: Option<&Tensor>,
+) -> (Tensor, Tensor, Tensor) {
     let fits = dy.shape() == kept.xhat.shape() && kept.rstd.shape().len() == 2;
     assert!(fits && gamma.shape() == &dy.shape()[1..2], "group_norm: gradient {dy:?}, scale {gamma:?}, kept {kept:?}");
     assert!(beta.shape() == gamma.shape(), "group_norm: scale {gamma:?}, shift {beta:?}");
+    assert!(sum.is_none_or(|sum| sum.shape() == dy.shape()), "group_norm: gradient {dy:?}, sum {sum:?}");
     let (n, c, groups) = (dy.rows(), dy.shape()[1], kept.rstd.last());
     if let (Some(gpu), Some(whole)) = (dy.gpu(), Whole::of(&dy, groups)) {
-        let new = |shape: &[usize]| Tensor::unfilled_on(dy.device(), shape);
-        let (dx, scale, shift) = (new(dy.shape()), new(&[n, c]), new(&[n, c]));
-        let list = arguments![&dy, gamma, beta, &kept.xhat, &kept.rstd, &dx, &scale, &shift, groups, whole.area];
-        gpu.launch_variant("group_norm_whole_backward", &whole.defines(rectified), whole.grid, list);
+        let dtype = kept.xhat.dtype();
+        let (dy, dx) = (dy.as_dtype(dtype), Tensor::unfilled_as(dtype, dy.device(), dy.shape()));
+        let [scale, shift] = [(); 2].map(|()| Tensor::unfilled_on(dy.device(), [n, c]));
+        let sum = sum.map(|sum| sum.as_dtype(dtype));
+        let (xhat, before, area) = (kept.xhat.at(), sum.as_ref().map_or(0, Tensor::at), whole.area);
+        let list = arguments![dy.at(), gamma, beta, xhat, &kept.rstd, before, dx.at(), &scale, &shift, groups, area];
+        gpu.launch_variant("group_norm_whole_backward", &whole.defines(rectified, dtype), whole.grid, list);
         return (dx, scale, shift);
     }
     let dy = if rectified { silence(dy, gamma, beta, &kept.xhat) } else { dy };
     let (scale, shift) = rows(&dy, &kept.xhat);
-    (input_gradient(&dy, gamma, kept), scale, shift)
+    (sum.into_iter().fold(input_gradient(&dy, gamma, kept), add), scale, shift)
 }
 
 /// The gradient where the output is positive (NaN where that is), else 0.
@@ -128,9 +148,11 @@ fn silence(mut dy: Tensor, gamma: &Tensor, beta: &Tensor, xhat: &Tensor) -> Tens
     let c = dy.shape()[1];
     let area = dy.row_len().checked_div(c).unwrap_or(0);
     if let Some(gpu) = dy.gpu() {
-        let (len, at) = (dy.len(), dy.address_mut());
-        gpu.launch("silence_negative", Grid::over(len), arguments![at, gamma, beta, xhat, len, c, area]);
-        return dy;
+        let (from, dx) = dy.in_place();
+        let xhat = xhat.as_dtype(dx.dtype());
+        let list = arguments![from, dx.at(), gamma, beta, xhat.at(), dx.len(), c, area];
+        gpu.launch_as(dx.dtype(), "silence_negative", Grid::over(dx.len()), list);
+        return dx;
     }
     let channels = dy.data_mut().par_chunks_mut(area.max(1)).zip(xhat.data().par_chunks(area.max(1))).enumerate();
     channels.for_each(|(channel, (dy, xhat))| {
@@ -142,15 +164,13 @@ fn silence(mut dy: Tensor, gamma: &Tensor, beta: &Tensor, xhat: &Tensor) -> Tens
 
 fn input_gradient(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Tensor {
     if let Some(gpu) = dy.gpu() {
-        let dx = Tensor::unfilled_on(dy.device(), dy.shape());
+        let dtype = kept.xhat.dtype();
+        let (dy, dx) = (dy.as_dtype(dtype), Tensor::unfilled_as(dtype, dy.device(), dy.shape()));
         let (groups, c) = (kept.rstd.last(), dy.shape()[1]);
         let area = dy.row_len().checked_div(c).unwrap_or(0);
-        let list = arguments![dy, gamma, &kept.xhat, &kept.rstd, &dx, groups, c / groups, area];
-        gpu.launch(
-            "group_norm_backward",
-            Grid::blocks(if dy.is_empty() { 0 } else { dy.rows() * groups }, 1, 256),
-            list,
-        );
+        let list = arguments![dy.at(), gamma, kept.xhat.at(), &kept.rstd, dx.at(), groups, c / groups, area];
+        let blocks = if dy.is_empty() { 0 } else { dy.rows() * groups };
+        gpu.launch_as(dtype, "group_norm_backward", Grid::blocks(blocks, 1, 256), list);
         return dx;
     }
     let mut dx = dy.clone();

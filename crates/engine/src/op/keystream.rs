@@ -7,7 +7,7 @@
 //! *Tests.* `streams_are_the_hosts` among the GPU tests of `secateur-train`: one for one.
 
 use crate::cuda::{Grid, arguments};
-use crate::{Device, Gpu, Tensor};
+use crate::{Device, Dtype, Gpu, Tensor};
 
 /// A stream's key and nonce, for as long as it is lent.
 #[derive(Clone, Copy)]
@@ -66,13 +66,14 @@ pub fn words(gpu: &'static Gpu, cipher: Cipher, from: u64, count: usize) -> Vec<
 }
 
 /// Coins for rows of `width` on a GPU: 0 where a word of the stream, for row `r` from number `starts[r]` on, is below
-/// `below`, else `rest`.
+/// `below`, else 1; of the type that activations have.
 #[must_use]
-pub fn coins(gpu: &'static Gpu, cipher: Cipher, starts: &[u64], width: usize, below: u64, rest: f32) -> Tensor {
-    let mask = Tensor::unfilled_on(Device::Cuda(gpu), [starts.len(), width]);
+pub fn coins(gpu: &'static Gpu, cipher: Cipher, starts: &[u64], width: usize, below: u64) -> Tensor {
+    let dtype = Dtype::of_activations(gpu);
+    let mask = Tensor::unfilled_as(dtype, Device::Cuda(gpu), [starts.len(), width]);
     let (starts_there, [a, b, c, d, nonce], rows) = (gpu.upload(starts), cipher.slots(), starts.len());
-    let list = arguments![a, b, c, d, nonce, &starts_there, below, rest, rows, width, &mask];
-    gpu.launch("flip_coins", Grid::over(rows * (width / 8 + 2)), list);
+    let list = arguments![a, b, c, d, nonce, &starts_there, below, rows, width, mask.at()];
+    gpu.launch_as(dtype, "flip_coins", Grid::over(rows * (width / 8 + 2)), list);
     mask
 }
 

@@ -3,9 +3,12 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::{each, lanes};
+use super::{add, each, lanes};
 use crate::cuda::{Grid, arguments};
-use crate::{Device, Tensor};
+use crate::{Device, Dtype, Gpu, Tensor};
+
+/// The longest row that a warp holds in its registers.
+const MOST_HELD: usize = 2048;
 
 /// What a normalisation's backward needs.
 #[derive(Clone, Debug)]
@@ -24,12 +27,10 @@ pub struct Normalised {
 pub fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, eps: f32) -> (Tensor, Normalised) {
     let d = x.last();
     assert!(gamma.shape() == [d] && beta.shape() == [d], "layer_norm: input {x:?}, scale {gamma:?}, shift {beta:?}");
-    let (mut y, mut kept) = unfilled(x);
     if let Some(gpu) = x.gpu() {
-        let list = arguments![x, gamma, beta, eps, &y, &kept.xhat, &kept.rstd, kept.rstd.len(), d];
-        gpu.launch("layer_norm_forward", warps(kept.rstd.len()), list);
-        return (y, kept);
+        return normalised_on(gpu, x, gamma, Some(beta), eps);
     }
+    let (mut y, mut kept) = unfilled(x);
     if x.is_empty() {
         kept.rstd.data_mut().fill(0.0);
         return (y, kept);
@@ -56,10 +57,7 @@ pub fn layer_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Te
     let d = dy.last();
     assert!(dy.shape() == kept.xhat.shape() && gamma.shape() == [d], "layer_norm: gradient {dy:?}, kept {kept:?}");
     if let Some(gpu) = dy.gpu() {
-        let dx = Tensor::unfilled_on(dy.device(), dy.shape());
-        let list = arguments![dy, gamma, &kept.xhat, &kept.rstd, &dx, kept.rstd.len(), d];
-        gpu.launch("layer_norm_backward", warps(kept.rstd.len()), list);
-        return dx;
+        return back_on(gpu, dy, gamma, kept, true, None);
     }
     let mut dx = Tensor::unfilled(dy.shape());
     if dx.is_empty() {
@@ -76,6 +74,18 @@ pub fn layer_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Te
         }
     });
     dx
+}
+
+/// As [`layer_norm_backward`], added to `sum`: in the same pass on a GPU.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[must_use]
+pub fn layer_norm_backward_onto(dy: &Tensor, gamma: &Tensor, kept: &Normalised, sum: &Tensor) -> Tensor {
+    match dy.gpu() {
+        Some(gpu) => back_on(gpu, dy, gamma, kept, true, Some(sum)),
+        None => add(layer_norm_backward(dy, gamma, kept), sum),
+    }
 }
 
 /// Every example's own gradients of scale and shift, each `[n, d]`: sums over the positions of `dy xhat` and of `dy`
@@ -106,8 +116,80 @@ pub fn layer_norm_rows(dy: &Tensor, xhat: &Tensor) -> (Tensor, Tensor) {
 /// Room for the output and for what is kept, for a normalisation of the last dimension.
 pub(super) fn unfilled(x: &Tensor) -> (Tensor, Normalised) {
     let leading = &x.shape()[..x.shape().len().saturating_sub(1)];
-    let new = |shape: &[usize]| Tensor::unfilled_on(x.device(), shape);
-    (new(x.shape()), Normalised { xhat: new(x.shape()), rstd: new(leading) })
+    let new = || Tensor::unfilled_as(x.dtype(), x.device(), x.shape());
+    (new(), Normalised { xhat: new(), rstd: Tensor::unfilled_on(x.device(), leading) })
+}
+
+/// [`layer_norm`] on a GPU, and without a shift [`super::rms_norm`].
+pub(super) fn normalised_on(
+    gpu: &'static Gpu,
+    x: &Tensor,
+    gamma: &Tensor,
+    beta: Option<&Tensor>,
+    eps: f32,
+) -> (Tensor, Normalised) {
+    let (x, d) = (x.as_activations(), x.last());
+    let (y, kept) = unfilled(&x);
+    let (dtype, rows) = (x.dtype(), kept.rstd.len());
+    if let Some(held) = held(d, &[Some(gamma), beta]) {
+        let list = arguments![x.at(), gamma, beta, eps, y.at(), kept.xhat.at(), &kept.rstd, rows, d];
+        gpu.launch_variant("norm_held", &held.defines(dtype), warps(rows), list);
+    } else if let Some(beta) = beta {
+        let list = arguments![x.at(), gamma, beta, eps, y.at(), kept.xhat.at(), &kept.rstd, rows, d];
+        gpu.launch_as(dtype, "layer_norm_forward", warps(rows), list);
+    } else {
+        let list = arguments![x.at(), gamma, eps, y.at(), kept.xhat.at(), &kept.rstd, rows, d];
+        gpu.launch_as(dtype, "rms_norm_forward", warps(rows), list);
+    }
+    (y, kept)
+}
+
+/// [`layer_norm_backward`] on a GPU, and [`super::rms_norm_backward`], which is not `centred`; added to `sum`.
+pub(super) fn back_on(
+    gpu: &'static Gpu,
+    dy: &Tensor,
+    gamma: &Tensor,
+    kept: &Normalised,
+    centred: bool,
+    sum: Option<&Tensor>,
+) -> Tensor {
+    let fits = dy.shape() == kept.xhat.shape() && gamma.shape() == [dy.last()];
+    assert!(
+        fits && sum.is_none_or(|sum| sum.shape() == dy.shape()),
+        "norm: gradient {dy:?}, kept {kept:?}, sum {sum:?}"
+    );
+    let (dtype, rows, d) = (kept.xhat.dtype(), kept.rstd.len(), dy.last());
+    let (dy, dx) = (dy.as_dtype(dtype), Tensor::unfilled_as(dtype, dy.device(), dy.shape()));
+    if let Some(held) = held(d, &[Some(gamma)]) {
+        let sum = sum.map(|sum| sum.as_dtype(dtype));
+        let before = sum.as_ref().map_or(0, Tensor::at);
+        let list = arguments![dy.at(), gamma, kept.xhat.at(), &kept.rstd, before, dx.at(), rows, d, centred];
+        gpu.launch_variant("norm_held_backward", &held.defines(dtype), warps(rows), list);
+        return dx;
+    }
+    let kernel = if centred { "layer_norm_backward" } else { "rms_norm_backward" };
+    gpu.launch_as(dtype, kernel, warps(rows), arguments![dy.at(), gamma, kept.xhat.at(), &kept.rstd, dx.at(), rows, d]);
+    sum.into_iter().fold(dx, add)
+}
+
+/// Kernels that hold rows in a warp's registers: how many fours of numbers a lane holds.
+pub(super) struct Held(pub(super) usize);
+
+impl Held {
+    pub(super) fn defines(&self, dtype: Dtype) -> String {
+        format!("FOURS={} {}", self.0, dtype.define())
+    }
+}
+
+/// Whether rows of `d` are held, beside parameters that are read four at a time.
+fn held(d: usize, parameters: &[Option<&Tensor>]) -> Option<Held> {
+    let aligned = parameters.iter().flatten().all(|of| of.address().is_multiple_of(16));
+    (aligned && d.is_multiple_of(4) && (4..=MOST_HELD).contains(&d)).then(|| Held(d.div_ceil(128)))
+}
+
+/// Blocks for sums over the positions of `n` examples, of `d` columns (`columns.cuh`).
+pub(super) fn columns(dtype: Dtype, n: usize, d: usize) -> Grid {
+    Grid::blocks(n, d.div_ceil(128 / dtype.bytes()), 512)
 }
 
 /// A warp for each of `rows`.
@@ -121,10 +203,19 @@ pub(super) fn column_sums(dy: &Tensor, xhat: Option<&Tensor>) -> (Tensor, Tensor
     let new = |wanted: bool| Tensor::unfilled_on(dy.device(), if wanted { [n, d] } else { [0, d] });
     let (scale, shift) = (new(xhat.is_some()), new(true));
     if let Device::Cuda(gpu) = dy.device() {
-        let list = arguments![dy, xhat, xhat.map(|_| &scale), &shift, dy.row_len().checked_div(d).unwrap_or(0), d];
-        gpu.launch("column_sums", Grid::blocks(n, d.div_ceil(32), 256), list);
+        let (dtype, dy, xhat) = alike(dy, xhat);
+        let (at, wanted, t) =
+            (xhat.as_ref().map_or(0, Tensor::at), xhat.as_ref().map(|_| &scale), dy.row_len().checked_div(d));
+        let list = arguments![dy.at(), at, wanted, &shift, t.unwrap_or(0), d];
+        gpu.launch_as(dtype, "column_sums", columns(dtype, n, d), list);
     }
     (scale, shift)
+}
+
+/// A gradient and what it is multiplied with, both as the latter is stored.
+pub(super) fn alike(dy: &Tensor, xhat: Option<&Tensor>) -> (Dtype, Tensor, Option<Tensor>) {
+    let dtype = xhat.unwrap_or(dy).dtype();
+    (dtype, dy.as_dtype(dtype), xhat.map(|xhat| xhat.as_dtype(dtype)))
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]

@@ -1,6 +1,7 @@
 //! Affine map of the last dimension.
 
 use super::activation::{Activation, shift_rows};
+use super::add;
 use crate::cuda::aligned::pitch;
 use crate::cuda::blas::{Matrix, Product};
 use crate::cuda::lt::Affine;
@@ -36,6 +37,19 @@ pub fn linear_then(x: &Tensor, w: &Tensor, b: Option<&Tensor>, activation: Optio
     activation.into_iter().fold(y, |y, activation| activation.forward(y))
 }
 
+/// As [`linear`], added to `sum` `[.., o]`: where a GPU's activations are bf16, in one pass and rounded once.
+///
+/// # Panics
+/// If the shapes do not fit.
+#[must_use]
+pub fn linear_onto(x: &Tensor, w: &Tensor, b: Option<&Tensor>, sum: &Tensor) -> Tensor {
+    let (o, i) = weight(w);
+    assert!(x.last() == i && sum.shape() == with_last(x.shape(), o), "linear: input {x:?}, weight {w:?}, sum {sum:?}");
+    let rounded = x.gpu().filter(|gpu| Dtype::of_activations(gpu) == Dtype::Bf16);
+    let at_once = rounded.zip(b).and_then(|(gpu, b)| affine(gpu, x, w, b, false, Some(sum)));
+    at_once.unwrap_or_else(|| add(linear(x, w, b), sum))
+}
+
 /// The input gradient `dy w`: `dy` is `[.., o]`, `w` is `[o, i]`; the result is `[.., i]`.
 ///
 /// # Panics
@@ -54,7 +68,7 @@ pub fn linear_backward(dy: &Tensor, w: &Tensor) -> Tensor {
 
 fn linear_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, activation: Option<Activation>) -> Tensor {
     let (o, i) = weight(w);
-    if let Some(y) = b.and_then(|b| affine(gpu, x, w, b, activation == Some(Activation::Relu))) {
+    if let Some(y) = b.and_then(|b| affine(gpu, x, w, b, activation == Some(Activation::Relu), None)) {
         let left = activation.filter(|activation| *activation != Activation::Relu);
         return left.into_iter().fold(y, |y, activation| activation.forward(y));
     }
@@ -65,26 +79,26 @@ fn linear_on(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: Option<&Tensor>, acti
     }
 }
 
-/// Rows of an activation as a factor of a product: of the type that activations have.
-fn factor(gpu: &Gpu, x: &Tensor) -> Tensor {
-    match (Dtype::of_activations(gpu), x.rows_at()) {
-        (Dtype::Bf16, (.., Dtype::F32)) => x.as_dtype(Dtype::Bf16),
-        (Dtype::F32, (.., Dtype::Bf16)) => x.as_dtype(Dtype::F32),
-        _ => x.clone(),
-    }
-}
-
-/// The product with its shift, and rectified, in one go: where the library has a kernel for that and rows are its own kind.
-fn affine(gpu: &'static Gpu, x: &Tensor, w: &Tensor, b: &Tensor, rectified: bool) -> Option<Tensor> {
+/// The product with its shift, and rectified or added to a sum, in one go: where the library has a kernel for that and rows are its own kind.
+fn affine(
+    gpu: &'static Gpu,
+    x: &Tensor,
+    w: &Tensor,
+    b: &Tensor,
+    rectified: bool,
+    sum: Option<&Tensor>,
+) -> Option<Tensor> {
     let ((o, i), m, dtype) = (weight(w), outer(x), Dtype::of_activations(gpu));
     if m * o * i == 0 || pitch(gpu, [m, o, i], dtype).is_some() {
         return None;
     }
     let y = Tensor::unfilled_as(dtype, x.device(), with_last(x.shape(), o));
-    let (x, w, b) = (factor(gpu, x), w.as_dtype(dtype), b.as_dtype(dtype));
+    let (x, w, b) = (x.rows_as(dtype), w.as_dtype(dtype), b.as_dtype(dtype));
     let (at, row, _) = x.rows_at();
-    let affine = Affine { size: [m, o, i], rows: [o, row, i], rectified, precision: gpu.precision(), dtype };
-    gpu.lt()?.run(gpu, affine, [y.at(), at, w.at(), b.at()]).then_some(y)
+    let sum = sum.map(|sum| sum.as_dtype(dtype));
+    let (onto, before) = (sum.is_some(), sum.as_ref().map_or(y.at(), Tensor::at));
+    let affine = Affine { size: [m, o, i], rows: [o, row, i], rectified, onto, precision: gpu.precision(), dtype };
+    gpu.lt()?.run(gpu, affine, [y.at(), at, w.at(), b.at(), before]).then_some(y)
 }
 
 /// The rows of `x`, of `inner`, times `w`, or its transpose, of `columns` columns.
@@ -94,7 +108,7 @@ fn times(gpu: &'static Gpu, x: &Tensor, w: &Tensor, turned: bool, [inner, column
         Some(pitch) => Tensor::rows_on(gpu, dtype, shape, pitch),
         None => Tensor::unfilled_as(dtype, x.device(), shape),
     };
-    let (x, w) = (factor(gpu, x), w.as_dtype(dtype));
+    let (x, w) = (x.rows_as(dtype), w.as_dtype(dtype));
     let how = Product::new(gpu, rows, columns, inner);
     let w = Matrix { turned, ..Matrix::of(&w) };
     gpu.blas().product(gpu, Matrix::of(&y), Matrix::of(&x), w, &how);

@@ -8,6 +8,7 @@ use super::unfold::numbers;
 use crate::cuda::{Grid, arguments};
 use crate::memory::Indices;
 use crate::part::Part;
+use crate::tensor::volume;
 use crate::{Gpu, Tensor, Window};
 
 /// Maxima of `x` `[n, c, h, w]`, `[n, c, h', w']`, and for each the index of its pixel in its plane (`h w` pixels).
@@ -19,12 +20,13 @@ use crate::{Gpu, Tensor, Window};
 /// If the window does not fit, or lies in the border altogether (padding beyond half the kernel).
 #[must_use]
 pub fn max_pool2d(x: &Tensor, window: Window) -> (Tensor, Indices) {
-    let (mut y, plane) = output(x, window);
+    let (shape, plane) = output(x, window);
     if let Some(gpu) = x.gpu() {
-        let argmax = Indices::unfilled_on(gpu, y.len());
-        argmax.part().on(gpu, |argmax| forward_on(gpu, x, &y, argmax, window));
+        let argmax = Indices::unfilled_on(gpu, volume(&shape));
+        let y = argmax.part().on(gpu, |argmax| forward_on(gpu, x, shape, argmax, window));
         return (y, argmax);
     }
+    let mut y = Tensor::unfilled(shape);
     let mut argmax = Indices::unfilled(y.len());
     let (from, to) = (plane.h * plane.w, plane.oh * plane.ow);
     let planes = each::rows_at_least(from.max(to));
@@ -41,11 +43,11 @@ pub fn max_pool2d(x: &Tensor, window: Window) -> (Tensor, Indices) {
 /// As [`max_pool2d`].
 #[must_use]
 pub fn max_pool2d_only(x: &Tensor, window: Window) -> Tensor {
-    let (mut y, plane) = output(x, window);
+    let (shape, plane) = output(x, window);
     if let Some(gpu) = x.gpu() {
-        forward_on(gpu, x, &y, 0, window);
-        return y;
+        return forward_on(gpu, x, shape, 0, window);
     }
+    let mut y = Tensor::unfilled(shape);
     let (from, to) = (plane.h * plane.w, plane.oh * plane.ow);
     let planes = each::rows_at_least(from.max(to));
     if !y.is_empty() {
@@ -72,17 +74,17 @@ pub fn max_pool2d_backward<'a>(
     assert!(dy.shape().len() == 4 && dy.shape()[..2] == [n, c], "max_pool2d: gradient {dy:?} of {input_shape:?}");
     assert!(dy.len() == argmax.len(), "max_pool2d: gradient {dy:?}, {} indices", argmax.len());
     if let Some(gpu) = dy.gpu() {
-        let dx = Tensor::unfilled_on(dy.device(), input_shape);
+        let dx = Tensor::unfilled_as(dy.dtype(), dy.device(), input_shape);
         let [_, _, oh, ow, kh, kw, sh, sw, ph, pw] = numbers(h, w, window);
         // Windows that tile the image: each writes its own pixels.
         let apart = window.kernel == window.stride && window.padding == [0, 0] && [h, w] == [oh * kh, ow * kw];
         argmax.on(gpu, |argmax| {
             if apart && dy.len() < 1 << 32 {
-                let list = arguments![dy, argmax, &dx, dy.len(), oh, ow, kh, kw];
-                return gpu.launch("max_pool_backward_apart", Grid::over(dy.len()), list);
+                let list = arguments![dy.at(), argmax, dx.at(), dy.len(), oh, ow, kh, kw];
+                return gpu.launch_as(dy.dtype(), "max_pool_backward_apart", Grid::over(dy.len()), list);
             }
-            let list = arguments![dy, argmax, &dx, dx.len(), h, w, oh, ow, kh, kw, sh, sw, ph, pw];
-            gpu.launch("max_pool_backward", Grid::over(dx.len()), list);
+            let list = arguments![dy.at(), argmax, dx.at(), dx.len(), h, w, oh, ow, kh, kw, sh, sw, ph, pw];
+            gpu.launch_as(dy.dtype(), "max_pool_backward", Grid::over(dx.len()), list);
         });
         return dx;
     }
@@ -105,18 +107,21 @@ pub fn max_pool2d_backward<'a>(
     dx
 }
 
-fn forward_on(gpu: &'static Gpu, x: &Tensor, y: &Tensor, argmax: u64, window: Window) {
+fn forward_on(gpu: &'static Gpu, x: &Tensor, shape: [usize; 4], argmax: u64, window: Window) -> Tensor {
+    let x = x.as_activations();
+    let y = Tensor::unfilled_as(x.dtype(), x.device(), shape);
     let [h, w, oh, ow, kh, kw, sh, sw, ph, pw] = numbers(x.shape()[2], x.shape()[3], window);
-    let list = arguments![x, y, argmax, y.len(), h, w, oh, ow, kh, kw, sh, sw, ph, pw];
-    gpu.launch("max_pool_forward", Grid::over(y.len()), list);
+    let list = arguments![x.at(), y.at(), argmax, y.len(), h, w, oh, ow, kh, kw, sh, sw, ph, pw];
+    gpu.launch_as(x.dtype(), "max_pool_forward", Grid::over(y.len()), list);
+    y
 }
 
-/// The output, unfilled, and the shape of a plane.
-fn output(x: &Tensor, window: Window) -> (Tensor, Plane) {
+/// The shapes of the output and of a plane.
+fn output(x: &Tensor, window: Window) -> ([usize; 4], Plane) {
     let &[n, c, h, w] = x.shape() else { panic!("max_pool2d: input {x:?} is not [n, c, h, w]") };
     let ((oh, ow), [kh, kw], [ph, pw]) = (window.fit(h, w), window.kernel, window.padding);
     assert!(2 * ph <= kh && 2 * pw <= kw, "max_pool2d: padding beyond half the kernel: {window:?}");
-    (Tensor::unfilled_on(x.device(), [n, c, oh, ow]), Plane { h, w, oh, ow, window })
+    ([n, c, oh, ow], Plane { h, w, oh, ow, window })
 }
 
 /// One plane of an image.

@@ -14,9 +14,10 @@ pub fn mean_squared_error(outputs: &Tensor, targets: &Tensor) -> (Tensor, Tensor
     let &[n, k] = outputs.shape() else { panic!("mean_squared_error: outputs {outputs:?} are not [n, k]") };
     assert!(targets.shape() == [n, k], "mean_squared_error: outputs {outputs:?}, targets {targets:?}");
     if let Some(gpu) = outputs.gpu() {
-        let (losses, gradient) =
-            (Tensor::unfilled_on(outputs.device(), [n]), Tensor::unfilled_on(outputs.device(), [n, k]));
-        gpu.launch("squared_error_rows", Grid::blocks(n, 1, 128), arguments![outputs, targets, &losses, &gradient, k]);
+        let (outputs, losses) = (outputs.as_activations(), Tensor::unfilled_on(outputs.device(), [n]));
+        let gradient = Tensor::unfilled_as(outputs.dtype(), outputs.device(), [n, k]);
+        let list = arguments![outputs.at(), targets, &losses, gradient.at(), k];
+        gpu.launch_as(outputs.dtype(), "squared_error_rows", Grid::blocks(n, 1, 128), list);
         return (losses, gradient);
     }
     let mut gradient = outputs.clone();

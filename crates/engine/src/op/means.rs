@@ -14,12 +14,15 @@ use crate::op::layer_norm::warps;
 pub fn mean_positions(x: &Tensor, present: Option<&Present>) -> Tensor {
     let &[n, t, d] = x.shape() else { panic!("mean_positions: {x:?} is not [n, t, d]") };
     check(n * t, present);
-    let mut y = Tensor::zeros_on(x.device(), [n, d]);
     if let Some(gpu) = x.gpu() {
+        let x = x.as_activations();
+        let y = Tensor::unfilled_as(x.dtype(), x.device(), [n, d]);
         let (_copy, flags) = present.map_or((None, 0), |present| present.address(gpu));
-        gpu.launch("mean_positions", Grid::over(n * d), arguments![x, flags, &y, n, t, d]);
+        let list = arguments![x.at(), flags, y.at(), t, d];
+        gpu.launch_as(x.dtype(), "mean_positions", Grid::blocks(n, d.div_ceil(32), 256), list);
         return y;
     }
+    let mut y = Tensor::zeros([n, d]);
     for (row, y) in y.data_mut().chunks_exact_mut(d.max(1)).enumerate() {
         let tokens = x.row(row).chunks_exact(d).zip(shares(present, row, t));
         for (token, share) in tokens.filter(|(_, share)| *share > 0.0) {
@@ -37,12 +40,14 @@ pub fn mean_positions(x: &Tensor, present: Option<&Present>) -> Tensor {
 pub fn mean_positions_backward(dy: &Tensor, t: usize, present: Option<&Present>) -> Tensor {
     let &[n, d] = dy.shape() else { panic!("mean_positions: gradient {dy:?} is not [n, d]") };
     check(n * t, present);
-    let mut dx = Tensor::zeros_on(dy.device(), [n, t, d]);
     if let Some(gpu) = dy.gpu() {
+        let dx = Tensor::unfilled_as(dy.dtype(), dy.device(), [n, t, d]);
         let (_copy, flags) = present.map_or((None, 0), |present| present.address(gpu));
-        gpu.launch("mean_positions_backward", Grid::over(n * t * d), arguments![dy, flags, &dx, n, t, d]);
+        let list = arguments![dy.at(), flags, dx.at(), t, d];
+        gpu.launch_as(dy.dtype(), "mean_positions_backward", Grid::blocks(n * t, 1, 128), list);
         return dx;
     }
+    let mut dx = Tensor::zeros([n, t, d]);
     for (row, dx) in dx.data_mut().chunks_exact_mut((t * d).max(1)).enumerate() {
         let tokens = dx.chunks_exact_mut(d).zip(shares(present, row, t));
         for (token, share) in tokens.filter(|(_, share)| *share > 0.0) {
@@ -74,8 +79,9 @@ pub fn mean_pixels(x: &Tensor) -> Tensor {
     let &[n, c, ..] = x.shape() else { panic!("mean_pixels: {x:?} is not [n, c, ..]") };
     let area = x.row_len().checked_div(c).unwrap_or(0).max(1);
     if let Some(gpu) = x.gpu() {
-        let y = Tensor::unfilled_on(x.device(), [n, c]);
-        gpu.launch("mean_last", warps(n * c), arguments![x, &y, n * c, area]);
+        let x = x.as_activations();
+        let y = Tensor::unfilled_as(x.dtype(), x.device(), [n, c]);
+        gpu.launch_as(x.dtype(), "mean_last", warps(n * c), arguments![x.at(), y.at(), n * c, area]);
         return y;
     }
     let share = 1.0 / area as f32;
@@ -90,11 +96,13 @@ pub fn mean_pixels(x: &Tensor) -> Tensor {
 pub fn mean_pixels_backward(dy: &Tensor, input: &[usize]) -> Tensor {
     assert!(dy.shape() == &input[..2], "mean_pixels: gradient {dy:?} of {input:?}");
     let area = input[2..].iter().product::<usize>().max(1);
-    let mut dx = Tensor::zeros_on(dy.device(), input);
     if let Some(gpu) = dy.gpu() {
-        gpu.launch("mean_last_backward", Grid::over(dx.len()), arguments![dy, &dx, dx.len(), area]);
+        let dx = Tensor::unfilled_as(dy.dtype(), dy.device(), input);
+        let list = arguments![dy.at(), dx.at(), dx.len(), area];
+        gpu.launch_as(dy.dtype(), "mean_last_backward", Grid::over(dx.len()), list);
         return dx;
     }
+    let mut dx = Tensor::zeros(input);
     let share = 1.0 / area as f32;
     dx.data_mut().chunks_exact_mut(area).zip(dy.data()).for_each(|(dx, dy)| dx.fill(dy * share));
     dx

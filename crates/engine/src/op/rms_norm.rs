@@ -3,10 +3,9 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::layer_norm::{Normalised, add_products, column_sums, unfilled, warps};
-use super::{each, lanes};
+use super::layer_norm::{Normalised, add_products, back_on, column_sums, normalised_on, unfilled};
+use super::{add, each, lanes};
 use crate::Tensor;
-use crate::cuda::arguments;
 
 /// `gamma xhat` with `xhat = x rstd`, `rstd = 1 / sqrt(mean(x^2) + eps)` over the last dimension `d` of `x` `[.., d]`.
 /// PyTorch's `RMSNorm`.
@@ -17,12 +16,10 @@ use crate::cuda::arguments;
 pub fn rms_norm(x: &Tensor, gamma: &Tensor, eps: f32) -> (Tensor, Normalised) {
     let d = x.last();
     assert!(gamma.shape() == [d], "rms_norm: input {x:?}, scale {gamma:?}");
-    let (mut y, mut kept) = unfilled(x);
     if let Some(gpu) = x.gpu() {
-        let list = arguments![x, gamma, eps, &y, &kept.xhat, &kept.rstd, kept.rstd.len(), d];
-        gpu.launch("rms_norm_forward", warps(kept.rstd.len()), list);
-        return (y, kept);
+        return normalised_on(gpu, x, gamma, None, eps);
     }
+    let (mut y, mut kept) = unfilled(x);
     if x.is_empty() {
         kept.rstd.data_mut().fill(0.0);
         return (y, kept);
@@ -43,10 +40,7 @@ pub fn rms_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Tens
     let d = dy.last();
     assert!(dy.shape() == kept.xhat.shape() && gamma.shape() == [d], "rms_norm: gradient {dy:?}, kept {kept:?}");
     if let Some(gpu) = dy.gpu() {
-        let dx = Tensor::unfilled_on(dy.device(), dy.shape());
-        let list = arguments![dy, gamma, &kept.xhat, &kept.rstd, &dx, kept.rstd.len(), d];
-        gpu.launch("rms_norm_backward", warps(kept.rstd.len()), list);
-        return dx;
+        return back_on(gpu, dy, gamma, kept, false, None);
     }
     let mut dx = Tensor::unfilled(dy.shape());
     if dx.is_empty() {
@@ -57,6 +51,18 @@ pub fn rms_norm_backward(dy: &Tensor, gamma: &Tensor, kept: &Normalised) -> Tens
     let outputs = dx.data_mut().par_chunks_mut(rows * d).zip(dy.data().par_chunks(rows * d));
     outputs.zip(inputs).for_each(|((dx, dy), (xhat, rstd))| backward(dy, gamma.data(), xhat, rstd, dx));
     dx
+}
+
+/// As [`rms_norm_backward`], added to `sum`: in the same pass on a GPU.
+///
+/// # Panics
+/// If the shapes do not fit each other.
+#[must_use]
+pub fn rms_norm_backward_onto(dy: &Tensor, gamma: &Tensor, kept: &Normalised, sum: &Tensor) -> Tensor {
+    match dy.gpu() {
+        Some(gpu) => back_on(gpu, dy, gamma, kept, false, Some(sum)),
+        None => add(rms_norm_backward(dy, gamma, kept), sum),
+    }
 }
 
 /// Every example's own gradient of the scale, `[n, d]`: the sum over the positions of `dy xhat` (both `[n, .., d]`).

@@ -14,9 +14,10 @@ pub fn sigmoid_cross_entropy(logits: &Tensor, targets: &Tensor) -> (Tensor, Tens
     let &[n, k] = logits.shape() else { panic!("sigmoid_cross_entropy: logits {logits:?} are not [n, k]") };
     assert!(targets.shape() == [n, k], "sigmoid_cross_entropy: logits {logits:?}, targets {targets:?}");
     if let Some(gpu) = logits.gpu() {
-        let (losses, gradient) =
-            (Tensor::unfilled_on(logits.device(), [n]), Tensor::unfilled_on(logits.device(), [n, k]));
-        gpu.launch("sigmoid_rows", Grid::blocks(n, 1, 128), arguments![logits, targets, &losses, &gradient, k]);
+        let (logits, losses) = (logits.as_activations(), Tensor::unfilled_on(logits.device(), [n]));
+        let gradient = Tensor::unfilled_as(logits.dtype(), logits.device(), [n, k]);
+        let list = arguments![logits.at(), targets, &losses, gradient.at(), k];
+        gpu.launch_as(logits.dtype(), "sigmoid_rows", Grid::blocks(n, 1, 128), list);
         return (losses, gradient);
     }
     let mut gradient = logits.clone();

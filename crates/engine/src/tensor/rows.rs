@@ -1,5 +1,7 @@
 //! Tensors on a GPU in other forms than f32 numbers one after the other.
 
+use std::sync::Arc;
+
 use super::{Storage, Tensor, volume};
 use crate::cuda::{Buffer, Rows};
 use crate::{Device, Dtype, Gpu};
@@ -34,6 +36,14 @@ impl Tensor {
         }
     }
 
+    /// The type of its numbers, as they lie at [`Tensor::rows_at`].
+    pub(crate) fn rows_dtype(&self) -> Dtype {
+        match &self.data {
+            Storage::Rows(rows) => rows.dtype(),
+            _ => Dtype::F32,
+        }
+    }
+
     /// The address of its numbers one after the other, of the type [`Tensor::dtype`].
     ///
     /// # Panics
@@ -56,17 +66,6 @@ impl Tensor {
         }
     }
 
-    /// The address of its rows as f32, and how many elements apart they are.
-    ///
-    /// # Panics
-    /// If they are on the host.
-    pub(crate) fn plain_rows_at(&self) -> (u64, usize) {
-        match self.rows_at() {
-            (at, row, Dtype::F32) => (at, row),
-            _ => (self.address(), self.last()),
-        }
-    }
-
     /// The same numbers, rounded to a type or made wide, one after the other; what is of it already is shared. The rounded
     /// form of f32 numbers is made once, as long as they do not change.
     pub(crate) fn as_dtype(&self, dtype: Dtype) -> Self {
@@ -83,6 +82,39 @@ impl Tensor {
                 Self { data: Storage::Rows(rounded), shape: self.shape.clone() }
             }
         }
+    }
+
+    /// The rounded form of f32 numbers that are about to change, if somebody made one and nobody looks at it any more: for
+    /// whoever changes both, and leaves it with [`Tensor::keep_rounded`].
+    pub(crate) fn take_rounded(&mut self) -> Option<Arc<Buffer>> {
+        match &mut self.data {
+            Storage::Device(buffer) => Buffer::take_rounded(buffer),
+            Storage::Host(_) | Storage::Rows(_) => None,
+        }
+    }
+
+    /// Leaves the rounded form of its numbers as they are now.
+    pub(crate) fn keep_rounded(&self, rounded: Option<Arc<Buffer>>) {
+        if let Storage::Device(buffer) = &self.data {
+            rounded.into_iter().for_each(|rounded| buffer.keep_rounded(rounded));
+        }
+    }
+
+    /// As activations on its GPU are: what began as f32 is rounded where those are bf16.
+    ///
+    /// # Panics
+    /// If they are on the host.
+    pub(crate) fn as_activations(&self) -> Self {
+        match self.gpu() {
+            Some(gpu) if self.dtype() == Dtype::F32 => self.as_dtype(Dtype::of_activations(gpu)),
+            Some(_) => self.clone(),
+            None => panic!("{self:?} is on the host"),
+        }
+    }
+
+    /// As [`Tensor::as_dtype`], for operations that ask for [`Tensor::rows_at`]: rows of that type stay as far apart as they are.
+    pub(crate) fn rows_as(&self, dtype: Dtype) -> Self {
+        if self.rows_dtype() == dtype { self.clone() } else { self.as_dtype(dtype) }
     }
 
     /// As f32, one element after the other.

@@ -71,7 +71,8 @@ pub struct TrainConfig {
     /// lot is shared out: `"cuda:0,1"`, `"cuda:all"`.
     #[serde(default = "cpu")]
     pub device: String,
-    /// How a GPU makes products: `"f32"`, or with factors rounded to 11 bits (`"tf32"`) or 8 bits (`"bf16"`).
+    /// How exact a GPU is: `"f32"`; `"tf32"`, products of factors rounded to 11 bits; `"bf16"`, of factors rounded to 8 bits, with
+    /// activations and their gradients kept in bf16, at half the memory. Weights, norms, sums and noise are f32 in every case.
     #[serde(default)]
     pub precision: Precision,
     /// Write a checkpoint every so many steps; without it, only a run that is stopped can be continued.
@@ -89,16 +90,16 @@ fn cpu() -> String {
     "cpu".into()
 }
 
-/// How a GPU makes products; the processor always makes them of f32 numbers.
+/// How exact a GPU is; the processor's numbers are always f32.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
-    /// Of f32 numbers.
+    /// Products of f32 numbers.
     #[default]
     F32,
-    /// Of numbers rounded to 11 bits.
+    /// Products of numbers rounded to 11 bits.
     Tf32,
-    /// Of numbers rounded to 8 bits.
+    /// Products of numbers rounded to 8 bits; activations and their gradients are kept so.
     Bf16,
 }
 

@@ -36,6 +36,16 @@ impl Build for Attention {
     }
 }
 
+impl Built {
+    /// What the heads see, before the last projection.
+    fn attend(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
+        let qkv = op::linear(&x, w.get(0), Some(w.get(1)));
+        let (a, attended) = op::attention(&qkv, self.how, keep.present().as_deref());
+        keep.push(|| (x, qkv, a.clone(), attended));
+        a
+    }
+}
+
 impl Layer for Built {
     fn parameters(&self) -> Vec<Parameter> {
         let d = self.output[1];
@@ -52,11 +62,12 @@ impl Layer for Built {
         &self.output
     }
     fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
-        let qkv = op::linear(&x, w.get(0), Some(w.get(1)));
-        let (a, attended) = op::attention(&qkv, self.how, keep.present().as_deref());
-        let y = op::linear(&a, w.get(2), Some(w.get(3)));
-        keep.push(|| (x, qkv, a, attended));
-        y
+        let a = self.attend(w, x, keep);
+        op::linear(&a, w.get(2), Some(w.get(3)))
+    }
+    fn forward_onto(&self, w: View, x: Tensor, sum: &Tensor, keep: &mut Keep) -> Tensor {
+        let a = self.attend(w, x, keep);
+        op::linear_onto(&a, w.get(2), Some(w.get(3)), sum)
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
         let (x, qkv, a, attended): (Tensor, Tensor, Tensor, op::Attended) = keep.pop();

@@ -32,15 +32,14 @@ impl Build for Dropout {
 }
 
 impl Built {
-    /// What each number is multiplied with; none where there are no coins.
+    /// 1 for each number that stays and 0 for the others; none where there are no coins.
     fn mask(&self, x: &Tensor, keep: &mut Keep) -> Option<Tensor> {
         let width = x.row_len();
         let (coins, layer) = keep.coins()?;
         let (stream, below) = (coins.stream(layer), (self.rate * 2f64.powi(64)) as u64);
-        let rest = (1.0 / (1.0 - self.rate)) as f32;
         if let Some(gpu) = x.device().gpu() {
             let starts: Vec<u64> = (0..x.rows()).map(|row| coins.at(layer, row, width)).collect();
-            let flip = |key: &[u8; 32], nonce| op::coins(gpu, Cipher { key, nonce }, &starts, width, below, rest);
+            let flip = |key: &[u8; 32], nonce| op::coins(gpu, Cipher { key, nonce }, &starts, width, below);
             return Some(stream.lend(flip).reshape(x.shape()));
         }
         let mut mask = Tensor::zeros(x.shape());
@@ -49,10 +48,15 @@ impl Built {
             || vec![0; width],
             |words, (row, mask)| {
                 stream.fill_words(coins.at(layer, row, width), words);
-                mask.iter_mut().zip(words).for_each(|(m, word)| *m = if *word < below { 0.0 } else { rest });
+                mask.iter_mut().zip(words).for_each(|(m, word)| *m = if *word < below { 0.0 } else { 1.0 });
             },
         );
         Some(mask)
+    }
+
+    /// What stays is larger by this.
+    fn rest(&self) -> f32 {
+        (1.0 / (1.0 - self.rate)) as f32
     }
 }
 
@@ -66,13 +70,13 @@ impl Layer for Built {
             return x;
         };
         // A dropped NaN stays one: an example that is not finite is left out as a whole.
-        let y = op::multiply(x, &mask);
+        let y = op::multiply(x, &mask, self.rest());
         keep.push(|| Some(mask));
         y
     }
     fn backward(&self, _: View, keep: &mut Keep, dy: Tensor, _: &mut Taps) -> Tensor {
         match keep.pop::<Option<Tensor>>() {
-            Some(mask) => op::multiply(dy, &mask),
+            Some(mask) => op::multiply(dy, &mask, self.rest()),
             None => dy,
         }
     }

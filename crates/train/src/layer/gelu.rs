@@ -48,7 +48,9 @@ impl Layer for Built {
         keep.push(|| x);
         y
     }
-    fn backward(&self, _: View, keep: &mut Keep, dy: Tensor, _: &mut Taps) -> Tensor {
-        op::gelu_backward(&keep.pop::<Tensor>(), dy, self.form)
+    fn backward(&self, _: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
+        let (dx, sums) = op::gelu_backward_sums(&keep.pop::<Tensor>(), dy, self.form);
+        sums.into_iter().for_each(|sums| taps.know_sums(&dx, sums));
+        dx
     }
 }

@@ -58,8 +58,17 @@ impl Layer for Built {
         y
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
-        let normalised: op::Normalised = keep.pop();
-        let (dx, scale, shift) = op::group_norm_backward(dy, w.get(0), w.get(1), &normalised, self.rectified);
+        self.back(w, keep, dy, None, taps)
+    }
+    fn backward_onto(&self, w: View, keep: &mut Keep, dy: Tensor, sum: &Tensor, taps: &mut Taps) -> Tensor {
+        self.back(w, keep, dy, Some(sum), taps)
+    }
+}
+
+impl Built {
+    fn back(&self, w: View, keep: &mut Keep, dy: Tensor, sum: Option<&Tensor>, taps: &mut Taps) -> Tensor {
+        let (normalised, affine): (op::Normalised, _) = (keep.pop(), [w.get(0), w.get(1)]);
+        let (dx, scale, shift) = op::group_norm_backward_onto(dy, affine, &normalised, self.rectified, sum);
         taps.leave(w.id(0), Rows::new(scale));
         taps.leave(w.id(1), Rows::new(shift));
         dx

@@ -30,6 +30,15 @@ impl Build for LayerNorm {
     }
 }
 
+/// Leaves the taps of scale and shift; returns what forward kept.
+fn leave(w: View, keep: &mut Keep, dy: &Tensor, taps: &mut Taps) -> op::Normalised {
+    let normalised: op::Normalised = keep.pop();
+    let (scale, shift) = op::layer_norm_rows(dy, &normalised.xhat);
+    taps.leave(w.id(0), Rows::new(scale));
+    taps.leave(w.id(1), Rows::new(shift));
+    normalised
+}
+
 impl Layer for Built {
     fn parameters(&self) -> Vec<Parameter> {
         vec![
@@ -46,10 +55,11 @@ impl Layer for Built {
         y
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
-        let normalised: op::Normalised = keep.pop();
-        let (scale, shift) = op::layer_norm_rows(&dy, &normalised.xhat);
-        taps.leave(w.id(0), Rows::new(scale));
-        taps.leave(w.id(1), Rows::new(shift));
+        let normalised = leave(w, keep, &dy, taps);
         op::layer_norm_backward(&dy, w.get(0), &normalised)
+    }
+    fn backward_onto(&self, w: View, keep: &mut Keep, dy: Tensor, sum: &Tensor, taps: &mut Taps) -> Tensor {
+        let normalised = leave(w, keep, &dy, taps);
+        op::layer_norm_backward_onto(&dy, w.get(0), &normalised, sum)
     }
 }

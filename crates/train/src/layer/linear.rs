@@ -63,6 +63,14 @@ impl Layer for Built {
         }
         y
     }
+    fn forward_onto(&self, w: View, x: Tensor, sum: &Tensor, keep: &mut Keep) -> Tensor {
+        if self.activation.is_some() {
+            return op::add(self.forward(w, x, keep), sum);
+        }
+        let y = op::linear_onto(&x, w.get(0), self.bias.then(|| w.get(1)), sum);
+        keep.push(|| x);
+        y
+    }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
         let (dy, squares) = match self.activation {
             Some(activation) => taps.slope(activation, &keep.pop(), dy),
@@ -95,7 +103,8 @@ fn leave_measured(taps: &mut Taps, weight: usize, bias: Option<usize>, x: Tensor
         }
         bias => {
             if let Some(bias) = bias {
-                taps.leave(bias, Rows::new(op::bias_rows_last(&b)));
+                let rows = taps.sums_over_positions(&b);
+                taps.leave(bias, Rows::new(rows));
             }
             taps.leave(weight, Product::new(Factor::Rows(a), b));
         }

@@ -15,7 +15,10 @@ mod shape;
 mod tests;
 
 use crate::{registry::registry, tap::Taps};
-use engine::{Tensor, op::Activation};
+use engine::{
+    Tensor,
+    op::{self, Activation},
+};
 pub use keep::{Coins, Keep};
 pub use shape::{Pair, ShapeError};
 
@@ -149,6 +152,14 @@ pub trait Layer: Send + Sync {
     /// `dy` is the gradient of each example's OWN loss with respect to this layer's output. Leaves a tap for every
     /// parameter and returns the gradient with respect to the input, or anything where `taps.input_wanted` is false.
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor;
+    /// As `forward`, added to `sum`, of the output's shape: for layers that can do both in one pass.
+    fn forward_onto(&self, w: View, x: Tensor, sum: &Tensor, keep: &mut Keep) -> Tensor {
+        op::add(self.forward(w, x, keep), sum)
+    }
+    /// As `backward` where the gradient with respect to the input is wanted, added to `sum`, of the input's shape.
+    fn backward_onto(&self, w: View, keep: &mut Keep, dy: Tensor, sum: &Tensor, taps: &mut Taps) -> Tensor {
+        op::add(self.backward(w, keep, dy, taps), sum)
+    }
 }
 
 /// What a layer's configuration can do: make the layer for a given shape of one example's input.

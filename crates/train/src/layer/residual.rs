@@ -55,11 +55,17 @@ impl Layer for Sum {
     }
     fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
         let (inside, shortcut) = self.parts(w);
+        if self.shortcut.is_empty() {
+            return self.inside.forward_onto(inside, x.clone(), &x, keep);
+        }
         let y = self.inside.forward(inside, x.clone(), keep);
         op::add(y, &self.shortcut.forward(shortcut, x, keep))
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
         let (inside, shortcut) = self.parts(w);
+        if self.shortcut.is_empty() && taps.input_wanted {
+            return self.inside.backward_onto(inside, keep, dy.clone(), &dy, taps);
+        }
         // The shortcut runs whole even where its result is not wanted: what lies under it on the stack is the inside's.
         let wanted = std::mem::replace(&mut taps.input_wanted, true);
         let short = self.shortcut.backward(shortcut, keep, dy.clone(), taps);

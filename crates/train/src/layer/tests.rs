@@ -198,10 +198,20 @@ fn the_number_of_threads_changes_nothing() {
     });
 }
 
-/// Products and convolutions by the instructions of other machines. (Tests that run beside this one may find themselves at
-/// any level, which must not matter to them.)
+/// Products and convolutions by the instructions of other machines: in a process of its own, since tests that run beside it compare
+/// bits.
 #[test]
 fn every_level_of_instructions_agrees() {
+    let own = std::env::current_exe().unwrap();
+    let alone = ["--exact", "layer::tests::every_level_agrees_here", "--ignored"];
+    let done = std::process::Command::new(own).args(alone).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
+#[ignore = "changes the level of the whole process: the test before starts it"]
+fn every_level_agrees_here() {
     use engine::Level;
     each(|what, model, weights| {
         let at = |level: Level| {

@@ -3,7 +3,7 @@ use crate::{
     layer::{Keep, Layer, LayerConfig, Parameter, ShapeError, View},
     tap::Taps,
 };
-use engine::Tensor;
+use engine::{Tensor, op};
 use std::ops::Range;
 
 /// A chain of layers; itself a layer.
@@ -37,6 +37,11 @@ impl Sequential {
         Sequential { layers, parts, first, output }
     }
 
+    /// Whether there are no layers.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
     /// Numbers that the layers put out for one example, altogether.
     pub(crate) fn numbers(&self) -> usize {
         self.layers.iter().map(|(_, layer)| layer.output().iter().product::<usize>()).sum()
@@ -53,6 +58,13 @@ impl Sequential {
             layers.push(built.map_err(|e| ShapeError(format!("{what}[{place}] ({}): {e}", config.name())))?);
         }
         Ok(Self::new(input, layers))
+    }
+}
+
+impl Sequential {
+    fn forward_of(&self, layers: Range<usize>, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
+        let parts = self.layers[layers.clone()].iter().zip(&self.parts[layers]);
+        parts.fold(x, |x, ((_, layer), part)| layer.forward(w.part(part.clone()), x, keep))
     }
 }
 
@@ -80,8 +92,7 @@ impl Layer for Sequential {
         &self.output
     }
     fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
-        let parts = self.layers.iter().zip(&self.parts);
-        parts.fold(x, |x, ((_, layer), part)| layer.forward(w.part(part.clone()), x, keep))
+        self.forward_of(0..self.layers.len(), w, x, keep)
     }
     fn backward(&self, w: View, keep: &mut Keep, mut dy: Tensor, taps: &mut Taps) -> Tensor {
         let wanted = taps.input_wanted;
@@ -93,6 +104,17 @@ impl Layer for Sequential {
         }
         taps.input_wanted = wanted;
         dy
+    }
+    fn forward_onto(&self, w: View, x: Tensor, sum: &Tensor, keep: &mut Keep) -> Tensor {
+        let Some((last, (_, layer))) = self.layers.iter().enumerate().next_back() else { return op::add(x, sum) };
+        let x = self.forward_of(0..last, w, x, keep);
+        layer.forward_onto(w.part(self.parts[last].clone()), x, sum, keep)
+    }
+    fn backward_onto(&self, w: View, keep: &mut Keep, dy: Tensor, sum: &Tensor, taps: &mut Taps) -> Tensor {
+        let Some((_, first)) = self.layers.first() else { return op::add(dy, sum) };
+        let parts = self.layers.iter().zip(&self.parts).skip(1).rev();
+        let dy = parts.fold(dy, |dy, ((_, layer), part)| layer.backward(w.part(part.clone()), keep, dy, taps));
+        first.backward_onto(w.part(self.parts[0].clone()), keep, dy, sum, taps)
     }
 }
 

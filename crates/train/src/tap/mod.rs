@@ -46,6 +46,10 @@ pub trait PerExample: Send {
     }
     /// The definition: `[n, p]`, one example a row, in the parameter's layout.
     fn rows(&self) -> Tensor;
+    /// The same, where it is on a GPU and lies there so: sums of many such are taken in one go.
+    fn rows_there(&self) -> Option<&Tensor> {
+        None
+    }
     /// Squared norm of each row, `[n]`. May keep what it computed for `sum`.
     fn norms(&mut self) -> per_example::Squares;
     /// Adds the sum of `weights[i]` times row `i` to `out` `[p]`. A weight of exactly 0 adds nothing, whatever the row
@@ -77,6 +81,8 @@ pub struct Taps {
     /// Squared norms that were taken as a parameter's only tap was left.
     early_squares: Vec<Option<per_example::Squares>>,
     early: bool,
+    /// The gradient that a layer handed on, and its sums over positions, if it came by them.
+    sums: Option<(Tensor, Tensor)>,
     /// The input of the layer that was last at work, and where its rows' squared norms go.
     input: Option<(Tensor, Squares)>,
     /// Each example's loss, `[n]`; where nobody said, all count as finite.
@@ -102,6 +108,7 @@ impl Taps {
             taps: parameters.iter().map(|_| Vec::new()).collect(),
             early_squares: parameters.iter().map(|_| None).collect(),
             early: false,
+            sums: None,
             input: None,
             losses: None,
             present: n,
@@ -145,6 +152,17 @@ impl Taps {
             self.input = Some((x.clone(), squares.clone()));
         }
         squares
+    }
+
+    /// Notes the sums over positions of a gradient `[n, t, d]` that is handed on to the layer before.
+    pub(crate) fn know_sums(&mut self, dx: &Tensor, sums: Tensor) {
+        self.sums = Some((dx.clone(), sums));
+    }
+
+    /// Every example's own sums over positions of `dy` `[n, t, d]`, `[n, d]`: those that are known, or made now.
+    pub(crate) fn sums_over_positions(&mut self, dy: &Tensor) -> Tensor {
+        let known = self.sums.take().filter(|(dx, _)| dx.shape() == dy.shape() && dx.is_shared_with(dy));
+        known.map_or_else(|| op::bias_rows_last(dy), |(_, sums)| sums)
     }
 
     /// Forgets norms: the gradients are about to be others.
@@ -235,7 +253,7 @@ impl Taps {
         let rows = rows.into_iter().map(|rows| rows.to(layout.device()));
         let taps = rows.map(|rows| vec![Box::new(Rows::new(rows)) as Box<dyn PerExample>]).collect();
         let early_squares = (0..layout.parameters().len()).map(|_| None).collect();
-        Taps { layout: layout.clone(), taps, early_squares, early: false, input: None, ..self }
+        Taps { layout: layout.clone(), taps, early_squares, early: false, sums: None, input: None, ..self }
     }
 
     /// The parameters that were tapped.
@@ -279,11 +297,18 @@ impl Taps {
 
     /// As [`Taps::sum`], with the weights of each group in a tensor `[n]` on the gradients' device.
     pub fn sum_columns(&self, columns: &[Tensor], group_of: &[usize]) -> Grads {
-        let mut out = Grads::zeros(&self.layout);
+        let (mut out, mut rows) = (Grads::zeros(&self.layout), Vec::new());
         for (p, taps) in self.taps.iter().enumerate() {
-            for tap in taps {
-                tap.sum((&columns[group_of[p]]).into(), out.part_mut(p));
+            let weights = &columns[group_of[p]];
+            match taps.as_slice() {
+                [tap] if tap.rows_there().is_some() => {
+                    rows.extend(tap.rows_there().map(|g| (g, weights, self.layout.range(p).start)));
+                }
+                taps => taps.iter().for_each(|tap| tap.sum(weights.into(), out.part_mut(p))),
             }
+        }
+        if !rows.is_empty() {
+            per_example::rows_sums(&rows, out.all_mut());
         }
         out
     }

@@ -36,6 +36,9 @@ impl PerExample for Rows {
     fn rows(&self) -> Tensor {
         Tensor::clone(&self.g)
     }
+    fn rows_there(&self) -> Option<&Tensor> {
+        (self.g.device() != Device::Cpu).then_some(&*self.g)
+    }
     fn norms(&mut self) -> op::Squares {
         match &self.squares {
             Some(squares) if self.g.device() == Device::Cpu => {

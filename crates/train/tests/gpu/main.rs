@@ -2,11 +2,15 @@
 //! which can be carried to a machine with a GPU; without one every test says so and passes.
 //!
 //! Products are f32 unless a test says otherwise. GPU tests run one after the other: they change the GPU's precision.
+mod attention;
 mod bounds;
+mod images;
+mod margins;
 mod models;
 mod operations;
 mod products;
 mod recorder;
+mod rounded;
 mod several;
 mod weights;
 

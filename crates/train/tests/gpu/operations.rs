@@ -37,7 +37,7 @@ fn elementwise() {
         ("gelu tanh", |x, dy| vec![op::gelu(&x, Approximation::Tanh), op::gelu_backward(&x, dy, Approximation::Tanh)]),
         ("silu", |x, dy| vec![op::silu(&x), op::silu_backward(&x, dy)]),
         ("add", |x, dy| vec![op::add(x, &dy)]),
-        ("multiply", |x, dy| vec![op::multiply(x, &dy)]),
+        ("multiply", |x, dy| vec![op::multiply(x, &dy, 1.25)]),
     ];
     for (name, work) in one {
         twins(name, 1e-6, |device| {
@@ -47,6 +47,16 @@ fn elementwise() {
             x.data_mut()[7] = -1e30;
             work(x.to(device), numbers(&odd, 2).to(device))
         });
+    }
+    for form in [Approximation::Erf, Approximation::Tanh] {
+        for shape in [[3, 130, 40], [2, 7, 11]] {
+            twins("gelu with sums", 3e-6, |device| {
+                let (x, dy) = (numbers(&shape, 1).to(device), numbers(&shape, 2).to(device));
+                let (dx, sums) = op::gelu_backward_sums(&x, dy, form);
+                let sums = sums.unwrap_or_else(|| op::bias_rows_last(&dx));
+                vec![dx, sums]
+            });
+        }
     }
     twins("rows", 1e-6, |device| {
         let x = numbers(&[4, 3, 5], 1).to(device);
@@ -98,7 +108,12 @@ fn products_and_convolutions() {
         let [x, w, b, dy] =
             [numbers(&[6, 5, 33], 1), numbers(&[21, 33], 2), numbers(&[21], 3), numbers(&[6, 5, 21], 4)]
                 .map(|t| t.to(device));
-        vec![op::linear(&x, &w, Some(&b)), op::linear(&x, &w, None), op::linear_backward(&dy, &w)]
+        vec![
+            op::linear(&x, &w, Some(&b)),
+            op::linear(&x, &w, None),
+            op::linear_backward(&dy, &w),
+            op::linear_onto(&x, &w, Some(&b), &dy),
+        ]
     });
     for window in WINDOWS {
         twins(&format!("conv2d {window:?}"), 3e-6, |device| {
@@ -155,17 +170,23 @@ fn pools_and_means() {
 
 #[test]
 fn normalisations() {
-    twins("layer and rms norm", 3e-6, |device| {
-        let [x, g, b, dy] = [numbers(&[4, 9, 70], 1), numbers(&[70], 2), numbers(&[70], 3), numbers(&[4, 9, 70], 4)]
-            .map(|t| t.to(device));
-        let (y, kept) = op::layer_norm(&x, &g, &b, 1e-5);
-        let (scale, shift) = op::layer_norm_rows(&dy, &kept.xhat);
-        let mut all = vec![y, op::layer_norm_backward(&dy, &g, &kept), scale, shift, kept.rstd];
-        let (y, kept) = op::rms_norm(&x, &g, 1e-5);
-        all.extend([y, op::rms_norm_backward(&dy, &g, &kept), op::rms_norm_rows(&dy, &kept.xhat)]);
-        all.extend([op::bias_rows_last(&dy), op::bias_rows_channels(&dy)]);
-        all
-    });
+    // Rows that a warp holds, one that is too long, and one that is not made of fours.
+    let norms = |d: usize| {
+        twins(&format!("layer and rms norm of {d}"), 3e-6, |device| {
+            let [x, g, b, dy] = [numbers(&[4, 9, d], 1), numbers(&[d], 2), numbers(&[d], 3), numbers(&[4, 9, d], 4)]
+                .map(|t| t.to(device));
+            let (y, kept) = op::layer_norm(&x, &g, &b, 1e-5);
+            let (scale, shift) = op::layer_norm_rows(&dy, &kept.xhat);
+            let onto = op::layer_norm_backward_onto(&dy, &g, &kept, &x);
+            let mut all = vec![y, op::layer_norm_backward(&dy, &g, &kept), onto, scale, shift, kept.rstd];
+            let (y, kept) = op::rms_norm(&x, &g, 1e-5);
+            all.extend([y, op::rms_norm_backward(&dy, &g, &kept), op::rms_norm_rows(&dy, &kept.xhat)]);
+            all.push(op::rms_norm_backward_onto(&dy, &g, &kept, &x));
+            all.extend([op::bias_rows_last(&dy), op::bias_rows_channels(&dy)]);
+            all
+        })
+    };
+    [4, 70, 72, 768, 2048, 2052].into_iter().for_each(norms);
     // Images that fit a block's registers, with lanes to spare and without, and images that do not.
     for (groups, [h, w]) in
         [(1, [5, 7]), (2, [5, 7]), (6, [5, 7]), (2, [6, 6]), (3, [16, 24]), (6, [32, 32]), (2, [40, 40])]
@@ -176,8 +197,9 @@ fn normalisations() {
                 let [x, g, b, dy] =
                     [numbers(&size, 1), numbers(&[6], 2), numbers(&[6], 3), numbers(&size, 4)].map(|t| t.to(device));
                 let (y, kept) = op::group_norm(&x, groups, &g, &b, 1e-5, rectified);
+                let onto = op::group_norm_backward_onto(dy.clone(), [&g, &b], &kept, rectified, Some(&x)).0;
                 let (dx, scale, shift) = op::group_norm_backward(dy, &g, &b, &kept, rectified);
-                vec![y, dx, scale, shift]
+                vec![y, dx, onto, scale, shift]
             });
         }
     }
@@ -276,11 +298,11 @@ fn streams_are_the_hosts() {
     }
     let stream = Key::from_seed(4).stream(Purpose::Dropout, 5, 1);
     let (starts, width) = ([0u64, 13, 1 << 50, 1003], 101);
-    let there = stream.lend(|key, nonce| op::coins(turn.gpu, Cipher { key, nonce }, &starts, width, u64::MAX / 3, 1.5));
+    let there = stream.lend(|key, nonce| op::coins(turn.gpu, Cipher { key, nonce }, &starts, width, u64::MAX / 3));
     for (row, start) in starts.into_iter().enumerate() {
         let mut words = vec![0; width];
         stream.fill_words(start, &mut words);
-        let coins: Vec<f32> = words.iter().map(|word| if *word < u64::MAX / 3 { 0.0 } else { 1.5 }).collect();
+        let coins: Vec<f32> = words.iter().map(|word| if *word < u64::MAX / 3 { 0.0 } else { 1.0 }).collect();
         assert_eq!(there.to_host().row(row), coins, "row {row}");
     }
 }

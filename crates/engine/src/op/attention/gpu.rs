@@ -1,12 +1,12 @@
-//! Attention on a GPU: fused for heads of up to 128 numbers; for wider ones by products and a softmax between them, one head
-//! of every example at a time.
+//! Attention on a GPU: fused for heads of up to 128 numbers; for wider ones by products and a softmax between them, of f32 numbers,
+//! one head of every example at a time.
 
 use super::{Attended, Sizes, scale};
 use crate::cuda::blas::{Matrix, Product};
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::op::Present;
 use crate::op::layer_norm::warps;
-use crate::{Gpu, Precision, Tensor};
+use crate::{Dtype, Gpu, Precision, Tensor};
 
 /// The addresses of one head's part of every example: of rows `row` elements apart, examples `t row` apart.
 fn head(at: u64, part: usize, row: usize, t: usize) -> Matrix {
@@ -40,38 +40,68 @@ impl Sizes {
 const WIDEST: usize = 128;
 /// Queries, or keys, that a block of threads holds.
 const ROWS: usize = 128;
+/// Keys that stream past queries, forward.
+const SEEN: usize = 64;
 
-/// What the fused program is compiled with, and its rounded width.
-fn variant(gpu: &Gpu, width: usize) -> (String, usize) {
-    let rounded = width.next_multiple_of(32);
-    (format!("WIDTH={rounded} PRECISION={}", u8::from(gpu.precision() != Precision::F32)), rounded)
+/// How the fused program is compiled.
+struct Fused {
+    defines: String,
+    dtype: Dtype,
+    /// Bytes of a row of shared memory.
+    row: usize,
+    /// Rows that stream past others, backward.
+    shared: usize,
 }
 
-/// Blocks of all heads, which share `lines` rows of memory.
-fn grid(sizes: Sizes, rounded: usize, lines: usize) -> Grid {
-    let blocks = Grid::blocks(sizes.n * sizes.heads * sizes.t.div_ceil(ROWS), 1, 256);
-    Grid { shared: (lines * (rounded + 4) * 4) as u32, ..blocks }
+impl Fused {
+    fn new(gpu: &Gpu, sizes: Sizes) -> Self {
+        let (dtype, precision) = (Dtype::of_activations(gpu), u8::from(gpu.precision() != Precision::F32));
+        // What products take at a time.
+        let width = sizes.width.next_multiple_of(if dtype == Dtype::Bf16 { 16 } else { 32 });
+        let warpgroups = dtype == Dtype::Bf16 && width % 32 == 0 && gpu.has_warpgroups();
+        let row = width * dtype.bytes() + if warpgroups { 0 } else { 16 };
+        let [causal, products] = [sizes.causal, warpgroups].map(u8::from);
+        let head = format!("HEAD={} WIDTH={width} CAUSAL={causal}", sizes.width);
+        let defines = format!("{head} PRECISION={precision} WARPGROUPS={products} {}", dtype.define());
+        Self { defines, dtype, row, shared: if warpgroups { 64 } else { 32 } }
+    }
+
+    /// Runs a kernel that has `sides` blocks of threads for each [`ROWS`] rows of every head, which share `lines` rows and `more` bytes.
+    fn launch(
+        &self,
+        gpu: &Gpu,
+        kernel: &'static str,
+        sizes: Sizes,
+        sides: usize,
+        [lines, more]: [usize; 2],
+        arguments: &[u64],
+    ) {
+        let blocks = Grid::blocks(sides * sizes.n * sizes.heads * sizes.t.div_ceil(ROWS), 1, 256);
+        let shared = (lines * self.row + more) as u32;
+        gpu.launch_variant(kernel, &self.defines, Grid { shared, ..blocks }, arguments);
+    }
 }
 
 fn fused(gpu: &'static Gpu, qkv: &Tensor, sizes: Sizes, flags: u64) -> (Tensor, Attended) {
-    let Sizes { n, t, heads, width, causal } = sizes;
-    let new = |shape: &[usize]| Tensor::unfilled_on(qkv.device(), shape);
-    let (y, sums, (defines, rounded)) = (new(&[n, t, heads * width]), new(&[n, heads, 2, t]), variant(gpu, width));
-    let list = arguments![qkv, flags, n, t, heads, width, causal, &y, &sums];
-    gpu.launch_variant("attention_forward", &defines, grid(sizes, rounded, ROWS + 4 * 64), list);
+    let (Sizes { n, t, heads, width, .. }, program) = (sizes, Fused::new(gpu, sizes));
+    let qkv = qkv.as_dtype(program.dtype);
+    let y = Tensor::unfilled_as(program.dtype, qkv.device(), [n, t, heads * width]);
+    let sums = Tensor::unfilled_on(qkv.device(), [n, heads, 2, t]);
+    let list = arguments![qkv.at(), flags, n, t, heads, y.at(), &sums];
+    program.launch(gpu, "attention_forward", sizes, 1, [ROWS + 4 * SEEN, 0], list);
     (y.clone(), Attended { sums, y: Some(y) })
 }
 
 fn fused_backward(gpu: &'static Gpu, [dy, qkv, y, sums]: [&Tensor; 4], sizes: Sizes, flags: u64) -> Tensor {
-    let Sizes { n, t, heads, width, causal } = sizes;
-    let gradient = Tensor::unfilled_on(qkv.device(), qkv.shape());
-    let (terms, (defines, rounded)) = (Buffer::of(gpu, 2 * n * heads * t), variant(gpu, width));
-    let list = arguments![dy, y, sums, n, t, heads, width, &terms];
-    gpu.launch_variant("attention_terms", &defines, Grid::over(32 * n * t * heads), list);
-    for kernel in ["attention_backward_keys", "attention_backward_queries"] {
-        let list = arguments![dy, qkv, &terms, flags, n, t, heads, width, causal, &gradient];
-        gpu.launch_variant(kernel, &defines, grid(sizes, rounded, 2 * ROWS + 4 * 32), list);
-    }
+    let (Sizes { n, t, heads, .. }, program) = (sizes, Fused::new(gpu, sizes));
+    let [dy, qkv, y] = [dy, qkv, y].map(|x| x.as_dtype(program.dtype));
+    let gradient = Tensor::unfilled_as(program.dtype, qkv.device(), qkv.shape());
+    let terms = Buffer::of(gpu, 2 * n * heads * t);
+    let lanes = if program.dtype == Dtype::Bf16 { 8 } else { 32 };
+    let list = arguments![dy.at(), y.at(), sums, n, t, heads, &terms];
+    gpu.launch_variant("attention_terms", &program.defines, Grid::over(lanes * n * t * heads), list);
+    let list = arguments![dy.at(), qkv.at(), &terms, flags, n, t, heads, gradient.at()];
+    program.launch(gpu, "attention_backward", sizes, 2, [2 * ROWS + 4 * program.shared, 2 * 1024], list);
     gradient
 }
 
@@ -99,7 +129,7 @@ pub(super) fn attention(
         gpu.launch("softmax_rows", warps(n * t), list);
         blas.product(gpu, head(y.address(), h * width, d, t), scores, v, &sizes.product(gpu, t, width, t, 1.0));
     }
-    (y, Attended { sums, y: None })
+    (y.as_dtype(Dtype::of_activations(gpu)), Attended { sums, y: None })
 }
 
 pub(super) fn attention_backward(
@@ -130,5 +160,5 @@ pub(super) fn attention_backward(
         blas.product(gpu, dk, ds.t(), q, &sizes.product(gpu, t, width, t, scale(width)));
         blas.product(gpu, dq, ds, k, &sizes.product(gpu, t, width, t, scale(width)));
     }
-    gradient
+    gradient.as_dtype(Dtype::of_activations(gpu))
 }

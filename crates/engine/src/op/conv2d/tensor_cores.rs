@@ -21,7 +21,7 @@ pub(super) struct Tiles {
     images: usize,
     threads: usize,
     shared: usize,
-    /// Elements of the arranged weights.
+    /// Words of the arranged weights.
     weights: usize,
 }
 
@@ -42,18 +42,20 @@ impl Tiles {
             17..=32 => 2,
             _ => 4,
         };
-        let deep = if kh * kw < 4 { 4 } else { 1 };
+        // Two channels of bf16 are a word.
+        let (dtype, per_word) = (Dtype::of_activations(gpu), 4 / Dtype::of_activations(gpu).bytes());
+        let deep = if kh * kw < 4 { 4 / per_word } else { 1 };
         let warps = (images * rows * span).div_ceil(8 * EIGHTS);
         let line = (4 + w.max(((span - 1) * sw + kw).saturating_sub(pw))).next_multiple_of(4);
         let pitch = (((rows - 1) * sh + kh) * line + 23) / 32 * 32 + 8;
-        let (block, chunks) = (16 * parts, c.div_ceil(8 * deep));
+        let (block, chunks) = (16 * parts, c.div_ceil(8 * deep * per_word));
         let shared = 8 * deep * (block * kh * kw * 8 + images * 8 * pitch);
         let aligned = u8::from(w.is_multiple_of(4) && ow.is_multiple_of(4));
         let defines = format!(
             "IN_C={c} IN_H={h} IN_W={w} OUT_C={o} OUT_H={oh} OUT_W={ow} KH={kh} KW={kw} SH={sh} SW={sw} PH={ph} PW={pw} \
              ROWS={rows} IMAGES={images} MI={parts} NI={EIGHTS} WARPS_M=1 WARPS_N={warps} WARPS={warps} DEEP={deep} \
              ALIGNED={aligned} {}",
-            defines(activation, Dtype::F32)
+            defines(activation, dtype)
         );
         let down = o.div_ceil(block);
         (warps <= 16 && shared <= SHARED).then(|| Self {
@@ -67,7 +69,7 @@ impl Tiles {
         })
     }
 
-    /// `y = f(w * x + shift)`; with `turned`, `w` is that of the convolution whose input gradient is wanted.
+    /// `y = f(w * x + shift)`, images of the type that activations have, weights of f32; with `turned`, `w` is that of the convolution whose input gradient is wanted.
     pub(super) fn run(&self, gpu: &'static Gpu, data: Data, shift: Option<&Tensor>, turned: bool) {
         let weights = Buffer::of(gpu, self.weights);
         let grid = |blocks: usize| Grid::blocks(blocks, 1, self.threads as u32);

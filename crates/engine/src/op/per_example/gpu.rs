@@ -11,35 +11,23 @@
 //!   summed in f32. How the factors were rounded does not matter.
 //! * One position (`t = 1`): norms and sums are true f32, whatever the precision.
 //! * Gram matrices: `n^2 = sum_ts (a_t a_s)(b_t b_s)` of the rounded factors. Their sum multiplies `w b` instead of `b` (or `w a`
-//!   instead of `a`), and `round(w b)` is not `w round(b)`; nor need a library round a number alike in two products. Each
-//!   term `t` of the sum is within a share of `|a_t| |b_t|` of its term in the matrices. Terms may cancel and
-//!   these errors do not: the bound is that share of `s = sum_t |a_t| |b_t|`, the roots of the matrices' diagonals. Rounding in
-//!   the accumulation of `n^2` is allowed for by [`slack`] `s^2`: in f32 sums are rounded to nearest; tensor cores cut off at
-//!   every step of eight products, which showed 2^-24 of a sum a step where it shows most (all numbers positive): 5.5e-6 of
-//!   the squared norm for 768 + 64 products, 2.3e-5 for 3072 + 64, by our kernel and by cuBLAS alike. What is reported is
-//!   `middle sqrt(n^2 + slack s^2) + unit s`, with two sets of [`margins`]:
-//!   * our own matrices (TF32, `grams.rs`) cut factors off, to `a'`, `b'`. In the sum one factor is rounded to nearest, by us, after
-//!     it was weighed: it is within `2^-10` of `m b'`, `m = 1 + 2^-11`, relative. The other is read by the library, which takes
-//!     it as it is, or the number of TF32 below or above: within `2^-11` of `m a'`. So terms are within
-//!     `m^2 1.5 2^-10 |a'| |b'|` (and less than `2^-19` for products of these shares) of `m^2` times theirs: `middle = m^2`.
-//!     For terms at right angles, with `t = 128`, that is 1.8 % above the norm; never below it;
-//!   * a library's matrices: each factor's rounding may move a term by [`Precision::unit`](crate::Precision::unit) in the matrices and in the
-//!     sum, so the share is `2 unit` for the one that is weighed; `middle = 1`. That the other is rounded alike in both is
-//!     taken for granted here.
+//!   instead of `a`), and `round(w b)` is not `w round(b)`; and sums of products are rounded. What is reported is an upper bound: `margins.rs`. Under
+//!   [`Precision::Bf16`](crate::Precision::Bf16) all factors are bf16 in memory, for more than one position: what is f32
+//!   is rounded by us, to nearest, before anything is made of it, and a number is rounded alike whenever that happens.
 //!
-//! *Tests.* `tests/gpu/bounds.rs`: `sums_stay_within_reported_norms`, with factors whose terms cancel, at each precision.
+//! *Tests.* `tests/gpu/bounds.rs`: `sums_stay_within_reported_norms`, with factors whose terms cancel, at each precision; `tests/gpu/margins.rs`.
 
 use super::factors::Factors;
+use super::grams::{self, LONG, PART};
 use super::kept::Kept;
+use super::margins::Margins;
 use super::squares::{Numbers, Squares};
-use super::{grams, products, tiles};
+use super::{products, tiles};
 use crate::cuda::blas::{Matrix, Product};
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::op::unfold;
-use crate::{Device, Gpu, Part, Precision, Tensor};
+use crate::{Device, Dtype, Gpu, Part, Precision, Tensor};
 
-/// Rounding to f32.
-const EPSILON: f64 = 1.0 / (1 << 24) as f64;
 /// Elements of Gram matrices that are held at a time.
 const GRAMS: usize = 1 << 26;
 /// So few rows are summed by one thread a column.
@@ -47,22 +35,11 @@ const FEW: usize = 64;
 /// Threads for each example's reductions.
 const THREADS: u32 = 256;
 
-/// What rounding may take from a sum of products of Gram matrices, relative to the square of the sum of its terms' sizes,
-/// when `numbers` products are added up for an element of one and of the other.
-pub(super) fn slack(gpu: &Gpu, numbers: usize) -> f64 {
-    if gpu.precision() == Precision::F32 { 2f64.powi(-21) } else { 2f64.powi(-17) + numbers as f64 * 2f64.powi(-27) }
-}
-
-/// What stands between the norm by Gram matrices and the norm that is reported, besides [`slack`]: the share of its size by
-/// which a term may move, and what it may move from; of our own matrices or of a library's.
-pub(super) fn margins(gpu: &Gpu, own: bool) -> [f64; 2] {
-    let (middle, share) = if own {
-        let middle = (1.0 + 2f64.powi(-11)).powi(2);
-        (middle, middle * (1.5 * 2f64.powi(-10) + 2f64.powi(-19)))
-    } else {
-        (1.0, 2.0 * gpu.precision().unit())
-    };
-    [share + 2.0 * EPSILON, middle]
+/// The factors of a linear map as products read them: rounded where products are made of rounded numbers, unless there is but one
+/// position.
+fn operands(gpu: &Gpu, factors: &Factors) -> [Tensor; 2] {
+    let dtype = if factors.t == 1 { Dtype::F32 } else { Dtype::of_activations(gpu) };
+    [factors.a, factors.b].map(|x| x.rows_as(dtype))
 }
 
 /// Pieces that a row of `len` is cut into, so that few long rows keep the GPU busy.
@@ -81,9 +58,11 @@ fn reduce(gpu: &'static Gpu, n: usize, pieces: usize, kernel: impl FnOnce(Grid, 
     out
 }
 
-/// Squared norms of `n` rows of `p` at `rows`.
-pub(super) fn rows_squares(gpu: &'static Gpu, rows: u64, n: usize, p: usize) -> Numbers {
-    reduce(gpu, n, pieces(p), |grid, parts| gpu.launch("square_rows", grid, arguments![rows, parts, p]))
+/// Squared norms of the rows of `g`.
+pub(super) fn rows_squares(gpu: &'static Gpu, g: &Tensor) -> Numbers {
+    let p = g.row_len();
+    let square = |grid, parts| gpu.launch_as(g.dtype(), "square_rows", grid, arguments![g.at(), parts, p]);
+    reduce(gpu, g.rows(), pieces(p), square)
 }
 
 /// Inner products of `n` rows of `p` at `rows` with rows at `other`, `stride` apart.
@@ -91,13 +70,35 @@ pub(super) fn rows_dots(gpu: &'static Gpu, rows: u64, other: u64, [n, p, stride]
     reduce(gpu, n, pieces(p), |grid, parts| gpu.launch("dot_rows", grid, arguments![rows, other, parts, p, stride]))
 }
 
-/// `out += sum_i weights[i] rows[i]`, where rows of `p` are `[taps, p / taps]` and `out` is `[p / taps, taps]`.
-pub(super) fn rows_sum(gpu: &'static Gpu, rows: u64, weights: u64, out: u64, [n, p, taps]: [usize; 3]) {
-    let list = arguments![rows, weights, out, n, p, taps];
-    if n <= FEW {
-        return gpu.launch("sum_few_rows", Grid::over(p), list);
+/// `out += sum_i weights[i] g[i]`, where rows of `g` are `[taps, p / taps]` and `out` is `[p / taps, taps]`.
+pub(super) fn rows_sum(gpu: &'static Gpu, g: &Tensor, weights: u64, out: u64, taps: usize) {
+    let (n, p) = (g.rows(), g.row_len());
+    let (kernel, grid) = match n {
+        ..=FEW => ("sum_few_rows", Grid::over(p)),
+        _ => ("sum_rows", Grid::blocks(p.div_ceil(32), 1, 1024)),
+    };
+    gpu.launch_as(g.dtype(), kernel, grid, arguments![g.at(), weights, out, n, p, taps]);
+}
+
+/// See [`super::rows_sums`]: those of few rows in one launch, whose blocks are told of their columns by a table.
+pub(super) fn rows_sums(gpu: &'static Gpu, all: &[(&Tensor, &Tensor, usize)], out: u64) {
+    let mut pieces = Vec::new();
+    for (g, weights, first) in all {
+        let ((n, p), to) = ((g.rows(), g.row_len()), out + 4 * *first as u64);
+        if n > FEW || g.dtype() != Dtype::F32 {
+            rows_sum(gpu, g, weights.address(), to, 1);
+            continue;
+        }
+        for column in (0..p).step_by(THREADS as usize) {
+            let (columns, skipped) = ((p - column).min(THREADS as usize), 4 * column as u64);
+            let size = n as u64 | (columns as u64) << 32;
+            pieces.extend([g.at() + skipped, weights.address(), to + skipped, size, p as u64]);
+        }
     }
-    gpu.launch("sum_rows", Grid::blocks(p.div_ceil(32), 1, 1024), list);
+    if !pieces.is_empty() {
+        let table = gpu.constant(&pieces);
+        gpu.launch("sum_pieces", Grid::blocks(pieces.len() / 5, 1, THREADS), arguments![&*table]);
+    }
 }
 
 /// Each of `n` rows `[taps, len]` at `x` as `[len, taps]`, to `y`.
@@ -126,15 +127,16 @@ const MOVING: usize = 2_700;
 const ROOM: usize = 5;
 
 impl Way {
-    /// By cost, from shapes alone: `t^2 (p + d)` multiplications for Gram matrices against `t p d` for the gradients, which
-    /// are kept where 8 bytes a number (written, read) take less than `2 t` operations.
-    fn of(factors: &Factors) -> Self {
+    /// By cost, from shapes and precision alone: `t^2 (p + d)` multiplications for Gram matrices against `t p d` for the gradients, which
+    /// are kept where 8 bytes a number (written, read) take less than `2 t` operations. Products of bf16 are twice as quick, and memory is not.
+    fn of(gpu: &Gpu, factors: &Factors) -> Self {
         let &Factors { t, d, p, a, b, window, .. } = factors;
         let quicker = 2 * t * MOVING > 8 * MAKING;
+        let quick = if gpu.precision() == Precision::Bf16 { 2 } else { 1 };
         let roomy = 2 * p * d <= ROOM * (a.row_len() + b.row_len());
         match window {
             None if t == 1 => Way::Outer,
-            None if t * (p + d) < p * d => Way::Grams,
+            None if t * (p + d) < p * d * quick => Way::Grams,
             _ if quicker && roomy => Way::Kept,
             _ => Way::Twice,
         }
@@ -143,84 +145,111 @@ impl Way {
 
 /// Squared norms, and gradients that were kept; none are unless they may be.
 pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, keep: bool) -> (Squares, Option<Kept>) {
-    let &Factors { n, t, d, p, a, b, window, .. } = factors;
+    let &Factors { n, t, d, p, window, .. } = factors;
     if n * t * d * p == 0 {
         let out = Numbers::new(gpu, n);
         gpu.clear(out.at(), 8 * n);
         return (Squares::Device(out), None);
     }
-    let keep = keep && Way::of(factors) == Way::Kept;
-    let squares = match (Way::of(factors), window) {
-        (Way::Outer, _) => Squares::Rows(a.clone(), Some(b.clone())),
-        (Way::Grams, _) if grams::fits(gpu, (a, b)) => Squares::Grams(a.clone(), b.clone()),
-        (Way::Grams, _) => Squares::Device(by_grams(gpu, factors, None)),
+    let keep = keep && Way::of(gpu, factors) == Way::Kept;
+    let squares = match (Way::of(gpu, factors), window) {
+        (Way::Outer, _) => Squares::Rows(factors.a.clone(), Some(factors.b.clone())),
+        (Way::Grams, _) => match operands(gpu, factors) {
+            [a, b] if grams::fits(gpu, (&a, &b)) => Squares::Grams(a, b),
+            [a, b] => Squares::Device(by_grams(gpu, [&a, &b], None)),
+        },
         (_, Some(window)) => {
             let rows = keep.then(|| Tensor::unfilled_on(Device::Cuda(gpu), [n, p * d]));
             return tiles::squares(gpu, factors, window, rows);
         }
         (_, None) if keep => {
             let rows = rows(gpu, factors);
-            let squares = rows_squares(gpu, rows.address(), n, p * d);
+            let squares = rows_squares(gpu, &rows);
             return (Squares::Device(squares), Some(Kept::new(rows, 1)));
         }
-        (_, None) => Squares::Device(products::squares(gpu, factors)),
+        (_, None) => Squares::Device(products::squares(gpu, &operands(gpu, factors))),
     };
     (squares, None)
 }
 
 /// What a table that is used twice adds to the Gram matrices of its product part.
-pub(super) struct Twice<'a> {
-    /// `e` `[n, t, d]`, the gradients by the embeddings.
-    pub(super) e: &'a Tensor,
+struct Twice<'a> {
+    /// `[n, t, d]`, the gradients by the embeddings.
+    e: &'a Tensor,
     /// The address of the ids.
-    pub(super) ids: u64,
+    ids: u64,
     /// Squared norms of the scattered part.
-    pub(super) scattered: Numbers,
+    scattered: Numbers,
 }
 
-/// Upper bounds of squared norms by Gram matrices, for as many examples at a time as memory is held for.
-pub(super) fn by_grams(gpu: &'static Gpu, factors: &Factors, twice: Option<&Twice>) -> Numbers {
-    let &Factors { n, t, d, p, a, b, .. } = factors;
+/// `[n, t, d]` of a matrix of rows.
+fn sizes(x: &Tensor) -> [usize; 3] {
+    [x.rows(), x.row_len() / x.last().max(1), x.last()]
+}
+
+/// Upper bounds of squared norms by Gram matrices of `[a, b]`, for as many examples at a time as memory is held for.
+fn by_grams(gpu: &'static Gpu, [a, b]: [&Tensor; 2], twice: Option<&Twice>) -> Numbers {
+    let ([n, t, d], p) = (sizes(a), b.last());
     let (out, most) = (Numbers::new(gpu, n), (GRAMS / (2 * t * t)).clamp(1, n.max(1)));
     let own = grams::fits(gpu, (a, b)).then(|| grams::of_one(gpu, (a, b)));
-    let slack = if own.is_some() { grams::margin(gpu, (a, b)) } else { slack(gpu, d + p) };
-    let [unit, middle] = margins(gpu, own.is_some());
+    let margins = Margins::of(gpu, (a.rows_dtype(), own.is_some()), long(gpu, [a, b]), [t, d, p]);
+    let margins = gpu.constant(&margins.words());
     for first in (0..n).step_by(most) {
         let batch = most.min(n - first);
-        let library = own.is_none().then(|| parts(gpu, factors, first, batch));
-        let (parts, pieces, skipped) = match (&own, &library) {
+        let library = own.is_none().then(|| parts(gpu, [a, b], first, batch));
+        let (made, pieces, skipped) = match (&own, &library) {
             (Some((parts, pieces)), _) => (parts, *pieces, first * pieces),
             (_, Some((parts, pieces))) => (parts, *pieces, 0),
             _ => unreachable!("parts are made one way or the other"),
         };
-        let (parts, to) = (parts.at() + 16 * skipped as u64, out.at() + 8 * first as u64);
+        let (parts, to) = (made.at() + (8 * PART * skipped) as u64, out.at() + 8 * first as u64);
         let Some(twice) = twice else {
-            let list = arguments![parts, to, batch, pieces, slack, unit, middle];
+            let list = arguments![parts, to, batch, pieces, &*margins];
             gpu.launch("gram_norms", Grid::over(batch), list);
             continue;
         };
-        let (crosses, scattered) =
-            (crosses(gpu, factors, twice, first, batch), twice.scattered.at() + 8 * first as u64);
-        let list = arguments![parts, crosses.at(), scattered, to, batch, pieces, slack, unit, middle];
+        let (crosses, scattered) = (crosses(gpu, [a, b], twice, first, batch), twice.scattered.at() + 8 * first as u64);
+        let list = arguments![parts, crosses.at(), scattered, to, batch, pieces, &*margins];
         gpu.launch("tied_norms", Grid::over(batch), list);
     }
     out
 }
 
-/// Rows of example `first` and those behind it.
-fn rows_from(x: &Tensor, t: usize, first: usize) -> Matrix {
-    let (at, row) = x.plain_rows_at();
-    Matrix::new(at + (4 * first * t * row) as u64, row).every(t * row)
+/// As [`by_grams`], of a table that is used twice: of `[h, r]`, its product's factors, and `e`, the gradients by the embeddings.
+pub(super) fn tied(gpu: &'static Gpu, factors: [&Tensor; 3], ids: u64, scattered: Numbers) -> Numbers {
+    let [h, r, e] = factors.map(|x| x.rows_as(Dtype::of_activations(gpu)));
+    by_grams(gpu, [&h, &r], Some(&Twice { e: &e, ids, scattered }))
 }
 
-/// The parts of `batch` examples' sums, by a library's Gram matrices, and how many an example has.
-fn parts(gpu: &'static Gpu, factors: &Factors, first: usize, batch: usize) -> (Numbers, usize) {
-    let &Factors { t, d, p, a, b, .. } = factors;
+/// Rows of example `first` and those behind it.
+fn rows_from(x: &Tensor, first: usize) -> Matrix {
+    let (rows, [_, t, _]) = (Matrix::of(x), sizes(x));
+    rows.from(first * t * rows.row).every(t * rows.row)
+}
+
+/// Numbers of a row whose products a library adds up at a time: all, where it would copy rows to add up some.
+fn long(gpu: &Gpu, factors: [&Tensor; 2]) -> usize {
+    let plain = gpu.precision() == Precision::F32 || factors.into_iter().all(grams::aligned);
+    if plain { LONG } else { usize::MAX }
+}
+
+/// Inner products of the rows of `x` with those of `y`, of `width` numbers, `t` of each for `batch` examples; `long` of them at a time.
+fn inner_products(gpu: &'static Gpu, to: Matrix, [x, y]: [Matrix; 2], [batch, t, width]: [usize; 3], long: usize) {
+    for from in (0..width).step_by(long) {
+        let beta = if from > 0 { 1.0 } else { 0.0 };
+        let how = Product { batch, beta, ..Product::new(gpu, t, t, long.min(width - from)) };
+        gpu.blas().product(gpu, to, x.from(from), y.from(from).t(), &how);
+    }
+}
+
+/// What a library's Gram matrices of `batch` examples tell, and how many parts an example has.
+fn parts(gpu: &'static Gpu, factors: [&Tensor; 2], first: usize, batch: usize) -> (Numbers, usize) {
+    let [_, t, _] = sizes(factors[0]);
     let (squares, pieces) = ([0; 2].map(|_| Buffer::of(gpu, batch * t * t)), pieces(t * t));
-    let parts = Numbers::new(gpu, 2 * batch * pieces);
-    for (square, (x, inner)) in squares.iter().zip([(a, d), (b, p)]) {
-        let (x, to) = (rows_from(x, t, first), Matrix::new(square.address(), t).every(t * t));
-        gpu.blas().product(gpu, to, x, x.t(), &Product { batch, ..Product::new(gpu, t, t, inner) });
+    let parts = Numbers::new(gpu, PART * batch * pieces);
+    for (square, factor) in squares.iter().zip(factors) {
+        let (x, to) = (rows_from(factor, first), Matrix::new(square.address(), t).every(t * t));
+        inner_products(gpu, to, [x, x], [batch, t, factor.last()], long(gpu, factors));
     }
     let list = arguments![&squares[0], &squares[1], parts.at(), t];
     gpu.launch("gram_parts", Grid::blocks(batch, pieces, THREADS), list);
@@ -228,15 +257,15 @@ fn parts(gpu: &'static Gpu, factors: &Factors, first: usize, batch: usize) -> (N
 }
 
 /// What the two uses of a table have in common, for `batch` examples.
-fn crosses(gpu: &'static Gpu, factors: &Factors, twice: &Twice, first: usize, batch: usize) -> Numbers {
-    let (&Factors { t, d, a, b, .. }, &Twice { e, ids, .. }) = (factors, twice);
+fn crosses(gpu: &'static Gpu, [h, r]: [&Tensor; 2], twice: &Twice, first: usize, batch: usize) -> Numbers {
+    let ([_, t, d], &Twice { e, ids, .. }) = (sizes(h), twice);
     let (cross, crosses) = (Buffer::of(gpu, batch * t * t), Numbers::new(gpu, 2 * batch));
-    let [a, b, e] = [a, b, e].map(|x| rows_from(x, t, first));
-    let to = Matrix::new(cross.address(), t).every(t * t);
-    gpu.blas().product(gpu, to, a, e.t(), &Product { batch, ..Product::new(gpu, t, t, d) });
+    let long = long(gpu, [h, e]);
+    let [h, r, e] = [h, r, e].map(|x| rows_from(x, first));
+    inner_products(gpu, Matrix::new(cross.address(), t).every(t * t), [h, e], [batch, t, d], long);
     let ids = ids + (4 * first * t) as u64;
-    let list = arguments![&cross, b.at, e.at, ids, crosses.at(), t, b.row, d];
-    gpu.launch("tied_parts", Grid::blocks(batch, 1, THREADS), list);
+    let list = arguments![&cross, r.at, e.at, ids, crosses.at(), t, r.row, d, e.row];
+    gpu.launch_as(e.dtype, "tied_parts", Grid::blocks(batch, 1, THREADS), list);
     crosses
 }
 
@@ -249,14 +278,15 @@ pub(super) fn rows(gpu: &'static Gpu, factors: &Factors) -> Tensor {
         return rows;
     }
     let to = |first: usize| Matrix::new(rows.address() + (4 * first * p * d) as u64, d).every(p * d);
-    let b = |first: usize| b.address() + (4 * first * t * p) as u64;
     match window {
         None => {
-            let (a, b) = (Matrix::new(a.address(), d).every(t * d), Matrix::new(b(0), p).every(t * p));
+            let [a, b] = operands(gpu, factors);
+            let (a, b) = (rows_from(&a, 0), rows_from(&b, 0));
             gpu.blas().product(gpu, to(0), b.t(), a, &Product { batch: n, ..exact(gpu, t, [p, d, t]) });
         }
         Some(window) => unfold::each_part(gpu, a, window, |first, images, cols, _| {
-            let (a, b) = (Matrix::new(cols, t).every(d * t), Matrix::new(b(first), t).every(p * t));
+            let b = b.address() + (4 * first * t * p) as u64;
+            let (a, b) = (Matrix::new(cols, t).every(d * t), Matrix::new(b, t).every(p * t));
             gpu.blas().product(gpu, to(first), b, a.t(), &Product { batch: images, ..exact(gpu, t, [p, d, t]) });
         }),
     }
@@ -277,22 +307,30 @@ pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: Part, out: u64)
     }
     weights.on(gpu, |weights| match window {
         Some(window) => tiles::sum(gpu, factors, window, weights, out),
-        None if matches!(Way::of(factors), Way::Outer | Way::Grams) => weighed_sum(gpu, factors, weights, out),
-        None => products::sum(gpu, factors, weights, out),
+        None if matches!(Way::of(gpu, factors), Way::Outer | Way::Grams) => weighed_sum(gpu, factors, weights, out),
+        None => products::sum(gpu, &operands(gpu, factors), weights, out),
     });
+}
+
+/// Whether `a` `[n, t, d]` meets the weights, and not `b` `[n, t, p]`: the narrower one.
+pub(super) fn weighs_left(d: usize, p: usize) -> bool {
+    d < p
 }
 
 /// As one product. The narrower factor is weighed; numbers that are not finite are taken out of the other where the weight is 0.
 fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
-    let &Factors { n, t, d, p, a, b, .. } = factors;
-    let (narrow, wide) = if d < p { (a, b) } else { (b, a) };
-    let (scaled, (at, row)) = (Buffer::of(gpu, narrow.len()), wide.plain_rows_at());
-    let pieces = narrow.row_len().div_ceil(1024).clamp(64.min((t * row).div_ceil(1024)), 4096);
+    let (&Factors { n, t, d, p, .. }, [a, b]) = (factors, operands(gpu, factors));
+    let left = weighs_left(d, p);
+    let (narrow, wide) = if left { (&a, &b) } else { (&b, &a) };
+    let narrow = narrow.as_dtype(wide.rows_dtype());
+    let (scaled, wide) = (Tensor::unfilled_as(narrow.dtype(), narrow.device(), narrow.shape()), Matrix::of(wide));
+    let stretch = THREADS as usize * 16 / narrow.dtype().bytes();
+    let pieces = narrow.row_len().div_ceil(4 * stretch).clamp(64.min((t * wide.row).div_ceil(stretch)), 4096);
     let round = t > 1 && gpu.precision() == Precision::Tf32;
-    let list = arguments![narrow, weights, &scaled, narrow.row_len(), at, t * row, round];
-    gpu.launch("weigh_rows", Grid::blocks(n, pieces, THREADS), list);
-    let (scaled, wide) = (Matrix::new(scaled.address(), narrow.last()), Matrix::new(at, row));
-    let (a, b) = if d < p { (scaled, wide) } else { (wide, scaled) };
+    let list = arguments![narrow.at(), weights, scaled.at(), narrow.row_len(), wide.at, t * wide.row, round];
+    gpu.launch_as(narrow.dtype(), "weigh_rows", Grid::blocks(n, pieces, THREADS), list);
+    let scaled = Matrix::of(&scaled);
+    let (a, b) = if left { (scaled, wide) } else { (wide, scaled) };
     let how = Product { beta: 1.0, ..exact(gpu, t, [p, d, n * t]) };
     gpu.blas().product(gpu, Matrix::new(out, d), b.t(), a, &how);
 }
@@ -300,7 +338,8 @@ fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
 /// `<G_i, v>` for every example, as `sum_t b_it^T V a_it`, in true f32.
 pub(super) fn dots(gpu: &'static Gpu, factors: &Factors, v: Part) -> Vec<f64> {
     let &Factors { n, t, d, p, a, b, window, .. } = factors;
-    let image = Buffer::of(gpu, n * t * p);
+    let (image, plain) = (Buffer::of(gpu, n * t * p), operands(gpu, factors));
+    let [a, b] = if window.is_some() { [a, b] } else { plain.each_ref() };
     let how = |m: usize, n: usize, k: usize| Product { precision: Precision::F32, ..Product::new(gpu, m, n, k) };
     v.on(gpu, |v| match window {
         None => {

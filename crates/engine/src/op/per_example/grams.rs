@@ -7,30 +7,44 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::gpu::slack;
+use super::margins::Margins;
 use super::squares::Numbers;
 use crate::cuda::{Buffer, Grid, arguments};
-use crate::{Gpu, Precision, Tensor};
+use crate::{Dtype, Gpu, Precision, Tensor};
 
-/// Bytes of 128 rows of 32 numbers.
-const SLAB: usize = 128 * 32 * 4;
-/// Numbers that are multiplied in one go.
-const DEPTH: usize = 32;
+/// Bytes of a row that are multiplied in one go.
+const DEPTH: usize = 128;
+/// Bytes of 128 such rows.
+const SLAB: usize = 128 * DEPTH;
 /// Threads that multiply.
 const THREADS: usize = 256;
+/// Numbers of a part of what matrices tell (`gram_norm.cuh`).
+pub(super) const PART: usize = 6;
 /// Numbers of a row whose products are added up at a time (`LONG` of `grams.cu`).
-const LONG: usize = 4096;
+pub(super) const LONG: usize = 4096;
 
 /// The factors `a` `[n, .., d]` and `b` `[n, .., p]` of a map.
 pub(super) type Map<'a> = (&'a Tensor, &'a Tensor);
 
-/// Whether the kernel takes these factors: rounded to TF32, on Hopper, with rows that begin at multiples of 16 bytes.
+/// Whether the kernel takes these factors: f32, of which TF32 is taken, or bf16, on Hopper.
 pub(super) fn fits(gpu: &Gpu, (a, b): Map) -> bool {
-    let aligned = |x: &Tensor| {
-        let (at, row) = x.plain_rows_at();
-        at.is_multiple_of(16) && row.is_multiple_of(4)
+    let wanted = match gpu.precision() {
+        Precision::F32 => return false,
+        Precision::Tf32 => Dtype::F32,
+        Precision::Bf16 => Dtype::Bf16,
     };
-    gpu.precision() == Precision::Tf32 && gpu.has_warpgroups() && aligned(a) && aligned(b)
+    gpu.has_warpgroups() && [a, b].into_iter().all(|x| x.rows_dtype() == wanted && aligned(x))
+}
+
+/// Whether rows begin at multiples of 16 bytes.
+pub(super) fn aligned(x: &Tensor) -> bool {
+    let (at, row, dtype) = x.rows_at();
+    at.is_multiple_of(16) && (row * dtype.bytes()).is_multiple_of(16)
+}
+
+/// The type of a map's numbers.
+fn dtype((a, _): Map) -> Dtype {
+    a.rows_dtype()
 }
 
 /// Positions of an example.
@@ -38,9 +52,9 @@ fn positions(x: &Tensor) -> usize {
     x.row_len() / x.last()
 }
 
-/// What rounding may take from the sum of products.
-pub(super) fn margin(gpu: &Gpu, (a, b): Map) -> f64 {
-    slack(gpu, a.last().min(LONG) + b.last().min(LONG))
+/// What rounding may take from a map's norms.
+pub(super) fn margins(gpu: &Gpu, map @ (a, b): Map) -> Margins {
+    Margins::of(gpu, (dtype(map), true), LONG, [positions(a), a.last(), b.last()])
 }
 
 /// How the program is compiled, and what follows from that.
@@ -79,6 +93,14 @@ impl Form {
         if maps.iter().any(|(a, _)| positions(a) > 128) { WIDE } else { NARROW }
     }
 
+    /// What the program is compiled with for these maps, whose numbers are of one type.
+    fn defines(self, maps: &[Map]) -> String {
+        let types = maps.iter().map(|map| dtype(*map).define());
+        let all =
+            types.reduce(|all, one| if all == one { all } else { panic!("Gram matrices of factors of two types") });
+        format!("{} {}", self.defines, all.unwrap_or_default())
+    }
+
     /// Squares along a side of an example's matrices.
     fn side(self, (a, _): Map) -> usize {
         positions(a).div_ceil(128 * self.cluster)
@@ -100,12 +122,11 @@ fn table(gpu: &Gpu, maps: &[Map], form: Form) -> (Vec<u64>, usize) {
     let (mut words, mut squares) = (Vec::with_capacity(48 * maps.len()), 0);
     for &(a, b) in maps {
         for x in [a, b] {
-            let (at, row) = x.plain_rows_at();
-            words.extend(gpu.boxed(at, row, [x.rows(), positions(x), x.last()]));
+            words.extend(gpu.boxed(x.rows_at(), [x.rows(), positions(x), x.last()]));
         }
         let numbers = [a.last(), b.last(), positions(a), squares * form.parts()].map(|number| number as u64);
         words.extend(numbers);
-        words.push(margin(gpu, (a, b)).to_bits());
+        words.extend(margins(gpu, (a, b)).words());
         words.resize(words.len().next_multiple_of(16), 0);
         squares += a.rows() * form.squares((a, b));
     }
@@ -114,7 +135,8 @@ fn table(gpu: &Gpu, maps: &[Map], form: Form) -> (Vec<u64>, usize) {
 
 /// All squares, those of the longest rows first: what they take, and how the kernel is told of them.
 fn squares_of(maps: &[Map], form: Form) -> Vec<(usize, [u64; 3])> {
-    let steps = |&(a, b): &Map| a.last().div_ceil(DEPTH) + b.last().div_ceil(DEPTH);
+    let steps =
+        |map: &Map| [map.0, map.1].map(|x| (x.last() * dtype(*map).bytes()).div_ceil(DEPTH)).iter().sum::<usize>();
     let (mut all, mut part) = (Vec::new(), 0);
     for (k, map) in maps.iter().enumerate() {
         for example in 0..map.0.rows() {
@@ -148,16 +170,16 @@ fn shares(maps: &[Map], form: Form, clusters: usize) -> [Vec<u64>; 2] {
     [std::iter::once(0).chain(ends).collect(), lists.concat()]
 }
 
-/// The sums of products and of sizes, map by map, in each example by example.
+/// What the matrices tell, map by map, in each example by example.
 fn parts(gpu: &'static Gpu, maps: &[Map], form: Form, table: &Buffer, squares: usize) -> Numbers {
     let clusters = (gpu.multiprocessors * form.fit / form.cluster).clamp(1, squares);
     let blocks = clusters * form.cluster;
-    let parts = Numbers::new(gpu, 2 * squares * form.parts());
+    let parts = Numbers::new(gpu, PART * squares * form.parts());
     let aside = Buffer::of(gpu, 2 * blocks * THREADS * form.numbers);
     let [starts, items] = shares(maps, form, clusters).map(|list| gpu.constant(&list));
     let grid = Grid { shared: form.shared as u32, ..Grid::blocks(blocks, 1, form.threads as u32) };
     let list = arguments![table, &*starts, &*items, &aside, parts.at()];
-    gpu.launch_variant("grams", form.defines, grid, list);
+    gpu.launch_variant("grams", &form.defines(maps), grid, list);
     parts
 }
 
@@ -168,11 +190,11 @@ pub(super) fn of_one(gpu: &'static Gpu, map: Map) -> (Numbers, usize) {
     (parts(gpu, &[map], form, &gpu.constant(&table), squares), form.squares(map) * form.parts())
 }
 
-/// Upper bounds of squared norms, `[maps, n]`; `unit` and `middle` are `gram_norms`'s.
+/// Upper bounds of squared norms, `[maps, n]`.
 ///
 /// # Panics
 /// If maps have other numbers of examples.
-pub(super) fn squares(gpu: &'static Gpu, maps: &[Map], n: usize, [unit, middle]: [f64; 2]) -> Numbers {
+pub(super) fn squares(gpu: &'static Gpu, maps: &[Map], n: usize) -> Numbers {
     assert!(maps.iter().all(|(a, _)| a.rows() == n), "norms of other than {n} examples");
     let out = Numbers::new(gpu, maps.len() * n);
     let form = Form::of(maps);
@@ -182,8 +204,8 @@ pub(super) fn squares(gpu: &'static Gpu, maps: &[Map], n: usize, [unit, middle]:
     }
     let table = gpu.constant(&table);
     let parts = parts(gpu, maps, form, &table, squares);
-    let list = arguments![&*table, maps.len(), n, parts.at(), out.at(), unit, middle];
-    gpu.launch_variant("norms_of_grams", form.defines, Grid::over(maps.len() * n), list);
+    let list = arguments![&*table, maps.len(), n, parts.at(), out.at()];
+    gpu.launch_variant("norms_of_grams", &form.defines(maps), Grid::over(maps.len() * n), list);
     out
 }
 

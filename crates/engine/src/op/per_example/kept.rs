@@ -37,8 +37,7 @@ impl Kept {
         let (n, p) = (self.rows.rows(), self.rows.row_len());
         assert!(weights.len() == n && out.len() == p, "{} weights, {} sums: {:?}", weights.len(), out.len(), self.rows);
         if let Some(gpu) = self.rows.gpu() {
-            let sum = |w, out| gpu::rows_sum(gpu, self.rows.address(), w, out, [n, p, self.taps]);
-            return weights.on(gpu, |w| out.on(gpu, |out| sum(w, out)));
+            return weights.on(gpu, |w| out.on(gpu, |out| gpu::rows_sum(gpu, &self.rows, w, out, self.taps)));
         }
         let mut lying = Tensor::zeros([p]);
         rows_sum(&self.rows, weights, &mut lying);

@@ -8,10 +8,9 @@
 //! weight. That a gradient is formed is decided by its shape alone, once for both.
 //! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`.
 
-use super::factors::Factors;
 use super::squares::Numbers;
 use crate::cuda::{Buffer, Grid, arguments};
-use crate::{Gpu, Precision};
+use crate::{Dtype, Gpu, Precision, Tensor};
 
 /// Multiprocessors to keep busy.
 const PROCESSORS: usize = 132;
@@ -24,6 +23,27 @@ struct Tile {
     blocks: usize,
     /// Positions that are in shared memory at a time.
     depth: usize,
+}
+
+/// How the kernels read a map's factors `[n, t, d]` and `[n, t, p]`, which are of one type.
+struct Map {
+    n: usize,
+    t: usize,
+    d: usize,
+    p: usize,
+    /// Where they begin, and how many numbers apart their rows are.
+    a: (u64, usize),
+    b: (u64, usize),
+    dtype: Dtype,
+}
+
+impl Map {
+    fn new([a, b]: &[Tensor; 2]) -> Self {
+        let ((from, lda, dtype), (other, ldb, _)) = (a.rows_at(), b.rows_at());
+        assert!(dtype == b.rows_dtype(), "gradients of factors of two types");
+        let (n, d) = (a.rows(), a.last());
+        Self { n, t: a.row_len() / d, d, p: b.last(), a: (from, lda), b: (other, ldb), dtype }
+    }
 }
 
 impl Tile {
@@ -51,51 +71,56 @@ impl Tile {
     }
 
     /// Tiles of one gradient.
-    fn count(&self, factors: &Factors) -> usize {
+    fn count(&self, map: &Map) -> usize {
         let [m, n] = self.size();
-        factors.p.div_ceil(m) * factors.d.div_ceil(n)
+        map.p.div_ceil(m) * map.d.div_ceil(n)
     }
 
-    fn defines(&self, gpu: &Gpu, [lda, ldb]: [usize; 2]) -> String {
+    fn defines(&self, gpu: &Gpu, map: &Map) -> String {
         let Self { warp: [wm, wn], warps: [warps_m, warps_n], blocks, depth } = self;
-        let aligned = u8::from(lda.is_multiple_of(4) && ldb.is_multiple_of(4));
-        let precision = u8::from(gpu.precision() != Precision::F32);
+        let aligned = u8::from([map.a.1, map.b.1].iter().all(|row| (row * map.dtype.bytes()).is_multiple_of(16)));
+        let precision = match map.dtype {
+            Dtype::F32 => u8::from(gpu.precision() != Precision::F32),
+            Dtype::Bf16 => 2,
+        };
         format!(
             "ALONG=0 STAGES=3 BK={depth} PRECISION={precision} ALIGNED={aligned} WM={wm} WN={wn} WARPS_M={warps_m} \
              WARPS_N={warps_n} BLOCKS={blocks}"
         )
     }
 
-    /// `blocks` blocks, which hold `more` numbers in shared memory besides three stages of factors.
-    fn grid(&self, blocks: usize, more: usize) -> Grid {
+    /// `blocks` blocks, which hold `more` numbers of f32 in shared memory besides three stages of factors.
+    fn grid(&self, map: &Map, blocks: usize, more: usize) -> Grid {
         let ([m, n], threads) = (self.size(), 32 * self.warps[0] * self.warps[1]);
-        let shared = 3 * self.depth * ((m + n) * 4 + 64) + 4 * more;
+        let shared = 3 * self.depth * (m + n + 16) * map.dtype.bytes() + 4 * more;
         Grid { shared: shared as u32, ..Grid::blocks(blocks, 1, threads as u32) }
     }
 }
 
 /// Squared norms of the gradients.
-pub(super) fn squares(gpu: &'static Gpu, factors: &Factors) -> Numbers {
-    let &Factors { n, t, d, p, a, b, .. } = factors;
-    let (tile, (a, lda), (b, ldb)) = (Tile::for_norms(p), a.plain_rows_at(), b.plain_rows_at());
-    let count = tile.count(factors);
+pub(super) fn squares(gpu: &'static Gpu, factors: &[Tensor; 2]) -> Numbers {
+    let map = Map::new(factors);
+    let Map { n, t, d, p, a: (a, lda), b: (b, ldb), .. } = map;
+    let tile = Tile::for_norms(p);
+    let count = tile.count(&map);
     let (parts, out, none) = (Numbers::new(gpu, n * count), Numbers::new(gpu, n), 0u64);
     let list = arguments![a, b, t, d, p, lda, ldb, none, none, parts.at()];
-    gpu.launch_variant("product_norms", &tile.defines(gpu, [lda, ldb]), tile.grid(n * count, 0), list);
+    gpu.launch_variant("product_norms", &tile.defines(gpu, &map), tile.grid(&map, n * count, 0), list);
     gpu.launch("norms_of_parts", Grid::over(32 * n), arguments![parts.at(), n, count, 0u32, none, out.at()]);
     out
 }
 
 /// `out += sum_i weights[i] G_i`.
-pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
-    let &Factors { n, t, d, p, a, b, .. } = factors;
+pub(super) fn sum(gpu: &'static Gpu, factors: &[Tensor; 2], weights: u64, out: u64) {
+    let map = Map::new(factors);
+    let Map { n, t, d, p, a: (a, lda), b: (b, ldb), .. } = map;
     let tile = Tile::for_sums(p, gpu.precision() == Precision::F32);
-    let ((a, lda), (b, ldb), count) = (a.plain_rows_at(), b.plain_rows_at(), tile.count(factors));
+    let count = tile.count(&map);
     let splits = (PROCESSORS * tile.blocks / count).clamp(1, n);
     let parts = Buffer::of(gpu, splits * p * d);
     let [rows, columns] = tile.size();
     let list = arguments![a, b, weights, n, t, d, p, lda, ldb, splits, &parts];
-    let grid = tile.grid(splits * count, rows * columns);
-    gpu.launch_variant("product_sum", &tile.defines(gpu, [lda, ldb]), grid, list);
+    let grid = tile.grid(&map, splits * count, rows * columns);
+    gpu.launch_variant("product_sum", &tile.defines(gpu, &map), grid, list);
     gpu.launch("sum_of_parts", Grid::over(p * d), arguments![&parts, splits, p * d, out]);
 }

@@ -27,7 +27,7 @@ pub fn rows_norms(g: &Tensor) -> Vec<f64> {
 #[must_use]
 pub fn rows_squares(g: &Tensor) -> Squares {
     match g.gpu() {
-        Some(gpu) if g.row_len() > LONG => Squares::Device(gpu::rows_squares(gpu, g.address(), g.rows(), g.row_len())),
+        Some(gpu) if g.row_len() > LONG => Squares::Device(gpu::rows_squares(gpu, g)),
         Some(_) => Squares::Rows(g.clone(), None),
         None => Squares::Host(squares(g.data(), g.rows(), g.row_len())),
     }
@@ -120,8 +120,7 @@ pub fn rows_sum<'a>(g: &Tensor, weights: impl Into<Part<'a>>, out: impl Into<Par
     let p = g.row_len();
     assert!(out.len() == p, "gradients of {p} elements into {}", out.len());
     if let Some(gpu) = g.gpu() {
-        let size = [g.rows(), p, 1];
-        return weights.on(gpu, |w| out.on(gpu, |out| gpu::rows_sum(gpu, g.address(), w, out, size)));
+        return weights.on(gpu, |w| out.on(gpu, |out| gpu::rows_sum(gpu, g, w, out, 1)));
     }
     let (g, weights, out) = (g.data(), weights.host(), out.host());
     let used: Vec<usize> = (0..weights.len()).filter(|&i| weights[i] != 0.0).collect();
@@ -135,6 +134,23 @@ pub fn rows_sum<'a>(g: &Tensor, weights: impl Into<Part<'a>>, out: impl Into<Par
             sum.iter_mut().zip(&*part).for_each(|(s, p)| *s += p);
         }
     });
+}
+
+/// As [`rows_sum`] for several gradients at once, each with its weights and the first of the elements of `out` that its sum is added
+/// to, which no two share. On a GPU one launch takes all that are of few examples.
+///
+/// # Panics
+/// As [`rows_sum`].
+pub fn rows_sums(all: &[(&Tensor, &Tensor, usize)], out: PartMut) {
+    let fits = all.iter().all(|(g, weights, first)| g.rows() == weights.len() && first + g.row_len() <= out.len());
+    assert!(fits, "gradients {all:?} into {}", out.len());
+    match all.iter().find_map(|(g, ..)| g.gpu()) {
+        Some(gpu) => out.on(gpu, |out| gpu::rows_sums(gpu, all, out)),
+        None => {
+            let out = out.host();
+            all.iter().for_each(|(g, weights, first)| rows_sum(g, *weights, &mut out[*first..first + g.row_len()]));
+        }
+    }
 }
 
 /// `part += sum_i weights[i] g[i p..]`, four rows at a time.

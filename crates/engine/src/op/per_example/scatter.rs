@@ -6,7 +6,7 @@ use super::squares::{Numbers, Squares};
 use super::{add_scaled, inner, square};
 use crate::cuda::{Grid, arguments};
 use crate::op::each;
-use crate::{Gpu, Part, PartMut, Tensor};
+use crate::{Dtype, Gpu, Part, PartMut, Tensor};
 
 /// Every example's gradient norm, squared: `ids` and `b` are `[n, t]` and `[n, t, d]`; rows of equal ids within an example
 /// are added before they are squared.
@@ -43,15 +43,21 @@ pub fn scatter_squares<'a>(ids: impl Into<Part<'a, u32>>, b: &Tensor) -> Squares
     Squares::Host((0..n).into_par_iter().map_init(Vec::new, norm).collect())
 }
 
-/// Threads for rows of `d`.
+/// Threads for rows of `d`; they look for ids together, too.
 fn threads(d: usize) -> u32 {
-    d.next_multiple_of(32).clamp(32, 1024) as u32
+    d.next_multiple_of(32).clamp(256, 1024) as u32
+}
+
+/// Rows as all that is made of them reads them: rounded where activations are.
+fn operand(gpu: &Gpu, b: &Tensor) -> Tensor {
+    b.as_dtype(Dtype::of_activations(gpu))
 }
 
 pub(super) fn squares_on(gpu: &'static Gpu, ids: u64, b: &Tensor) -> Numbers {
     let &[n, t, d] = b.shape() else { unreachable!("checked by `shape`") };
-    let (parts, out) = (Numbers::new(gpu, n * t), Numbers::new(gpu, n));
-    gpu.launch("scatter_norm_parts", Grid::blocks(n * t, 1, threads(d)), arguments![ids, b, parts.at(), t, d]);
+    let (parts, out, b) = (Numbers::new(gpu, n * t), Numbers::new(gpu, n), operand(gpu, b));
+    let list = arguments![ids, b.at(), parts.at(), t, d];
+    gpu.launch_as(b.dtype(), "scatter_norm_parts", Grid::blocks(n * t, 1, threads(d)), list);
     gpu.launch("sum_parts", Grid::over(n), arguments![parts.at(), out.at(), n, t]);
     out
 }
@@ -66,8 +72,9 @@ pub fn scatter_rows<'a>(ids: impl Into<Part<'a, u32>>, b: &Tensor, v: usize) -> 
     let [n, t, d] = shape(ids, b);
     if let Some(gpu) = b.gpu() {
         let rows = Tensor::zeros_on(b.device(), [n, v * d]);
-        let grid = Grid::blocks(n * t, 1, threads(d));
-        ids.on(gpu, |ids| gpu.launch("scatter_rows", grid, arguments![ids, b, &rows, t, v, d]));
+        let (grid, b) = (Grid::blocks(n * t, 1, threads(d)), operand(gpu, b));
+        let launch = |ids| gpu.launch_as(b.dtype(), "scatter_rows", grid, arguments![ids, b.at(), &rows, t, v, d]);
+        ids.on(gpu, launch);
         return rows;
     }
     let ids = ids.host();
@@ -98,8 +105,10 @@ pub fn scatter_sum<'a>(
     }
     assert!(out.len().is_multiple_of(d), "gradients {b:?} into {} elements", out.len());
     if let Some(gpu) = b.gpu() {
-        let grid = Grid::blocks(n * t, 1, threads(d));
-        let launch = |ids, w, out| gpu.launch("scatter_sum", grid, arguments![ids, b, w, out, n * t, t, d]);
+        let (grid, b) = (Grid::blocks(n * t, 1, threads(d)), operand(gpu, b));
+        let launch = |ids, w, out| {
+            gpu.launch_as(b.dtype(), "scatter_sum", grid, arguments![ids, b.at(), w, out, n * t, t, d]);
+        };
         return ids.on(gpu, |ids| weights.on(gpu, |w| out.on(gpu, |out| launch(ids, w, out))));
     }
     let (ids, weights, out) = (ids.host(), weights.host(), out.host());
@@ -127,8 +136,9 @@ pub fn scatter_dot<'a>(ids: impl Into<Part<'a, u32>>, b: &Tensor, direction: imp
     let (ids, direction) = (ids.into(), direction.into());
     let [n, t, d] = shape(ids, b);
     if let Some(gpu) = b.gpu() {
-        let out = Numbers::new(gpu, n);
-        let launch = |ids, v| gpu.launch("scatter_dot", Grid::blocks(n, 1, 256), arguments![ids, b, v, out.at(), t, d]);
+        let (out, b) = (Numbers::new(gpu, n), operand(gpu, b));
+        let list = |ids, v| [ids, b.at(), v, out.at(), t as u64, d as u64];
+        let launch = |ids, v| gpu.launch_as(b.dtype(), "scatter_dot", Grid::blocks(n, 1, 256), &list(ids, v));
         ids.on(gpu, |ids| direction.on(gpu, |v: u64| launch(ids, v)));
         return out.to_host();
     }

@@ -1,9 +1,9 @@
 //! Squared norms of examples: on the host, on a GPU, or not taken yet.
 
-use super::{gpu, grams};
+use super::grams;
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::op::Weighing;
-use crate::{Gpu, Tensor};
+use crate::{Dtype, Gpu, Tensor};
 
 /// Squared norms of examples, on the host or still on a GPU.
 pub enum Squares {
@@ -107,21 +107,21 @@ impl Squares {
     }
 
     /// What the kernel is told: addresses and lengths of rows, of other rows, of which there may be none. Squares that were
-    /// taken have the largest length of all.
-    fn entry(&self, n: usize) -> Option<[u64; 4]> {
+    /// taken have the largest length of all. And which rows are bf16.
+    fn entry(&self, n: usize) -> Option<[u64; 5]> {
         let rows = |g: &Tensor| {
             assert!(g.rows() == n, "gradients {g:?} of {n} examples");
-            [g.address(), g.row_len() as u64]
+            [g.at(), g.row_len() as u64, u64::from(g.dtype() == Dtype::Bf16)]
         };
         match self {
             Squares::Host(_) | Squares::Grams(..) => None,
             Squares::Device(numbers) => {
                 assert!(numbers.len == n, "{} norms of {n} examples", numbers.len);
-                Some([numbers.at(), u64::MAX, 0, 0])
+                Some([numbers.at(), u64::MAX, 0, 0, 0])
             }
             Squares::Rows(left, right) => {
-                let ([a, d], [b, p]) = (rows(left), right.as_ref().map_or([0, 0], rows));
-                Some([a, d, b, p])
+                let ([a, d, first], [b, p, second]) = (rows(left), right.as_ref().map_or([0; 3], rows));
+                Some([a, d, b, p, first + 2 * second])
             }
         }
     }
@@ -136,11 +136,12 @@ fn total_there(
     weighing: Option<&Weighing>,
 ) -> (Numbers, Vec<Tensor>) {
     let maps: Vec<grams::Map> = all.iter().filter_map(Squares::map).collect();
-    let by_grams = grams::squares(gpu, &maps, n, gpu::margins(gpu, true));
-    let mut next = (by_grams.at()..).step_by(8 * n.max(1)).map(|at| [at, u64::MAX, 0, 0]);
+    let by_grams = grams::squares(gpu, &maps, n);
+    let mut next = (by_grams.at()..).step_by(8 * n.max(1)).map(|at| [at, u64::MAX, 0, 0, 0]);
     let entry = |squares: &Squares| squares.map().and_then(|_| next.next()).or_else(|| squares.entry(n));
     let entries = all.iter().map(entry).zip(group_of).filter_map(|(entry, group)| Some((entry?, *group)));
-    let table: Vec<u64> = entries.flat_map(|([a, d, b, p], group)| [a, d, b, p, group as u64]).collect();
+    let table: Vec<u64> =
+        entries.flat_map(|([a, d, b, p, narrow], group)| [a, d, b, p, group as u64 | narrow << 32]).collect();
     let (count, table, out) = (table.len() / 5, gpu.constant(&table), Numbers::new(gpu, n * groups));
     let prepared = weighing.map(|weighing| weighing.prepare(gpu, n));
     let curves = prepared.as_ref().map_or(0, |(_, curves)| curves.address());

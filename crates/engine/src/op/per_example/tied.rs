@@ -4,9 +4,9 @@
 
 use rayon::prelude::*;
 
-use super::factors::{Factors, Left};
+use super::factors::Left;
 use super::ghost::CANCELLED;
-use super::gpu::{self, Twice};
+use super::gpu;
 use super::scatter::{by_id, check, scatter_rows, squares_on};
 use super::squares::{Numbers, Squares};
 use super::{add_scaled, product_rows, square};
@@ -68,13 +68,9 @@ pub fn tied_squares<'a>(ids: impl Into<Part<'a, u32>>, e: &Tensor, h: &Tensor, r
 fn squares_there(gpu: &'static Gpu, ids: Part<u32>, [e, h, r]: [&Tensor; 3], form: bool) -> Numbers {
     if form {
         let rows = add(scatter_rows(ids, e, r.last()), &product_rows(Left::Rows { a: h }, r));
-        return gpu::rows_squares(gpu, rows.address(), rows.rows(), rows.row_len());
+        return gpu::rows_squares(gpu, &rows);
     }
-    let factors = Factors::new(Left::Rows { a: h }, r);
-    ids.on(gpu, |ids| {
-        let scattered = squares_on(gpu, ids, e);
-        gpu::by_grams(gpu, &factors, Some(&Twice { e, ids, scattered }))
-    })
+    ids.on(gpu, |ids| gpu::tied(gpu, [h, r, e], ids, squares_on(gpu, ids, e)))
 }
 
 /// The norm of the gradient itself.

@@ -4,17 +4,20 @@
 //! # Why this is private
 //! *Claim.* What is summed is what was measured.
 //! *Argument.* Both kernels make an example's gradient by the same operations in the same order; one squares the
-//! accumulators, the other multiplies them, finished, by the weight. Which kernel and which tile is chosen here, by shape
-//! and precision alone, once for both. Gradients that are kept are the accumulators that were squared.
-//! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `products_of_examples`,
-//! `gradients_of_many_positions_are_kept`.
+//! accumulators, the other multiplies them, finished, by the weight. Which kernel and which tile is chosen here, by shape,
+//! precision and the types that factors are stored in alone, once for both. Gradients that are kept are the accumulators that
+//! were squared. Factors that are stored in bf16 are multiplied as they are; one that is not is rounded to nearest, which is
+//! the same each time, and both kernels read the rounded numbers. Nothing is rounded to bf16 after that: accumulators and
+//! what is kept of them are f32.
+//! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `sums_of_rounded_images_stay_within_reported_norms`,
+//! `products_of_examples`, `gradients_of_many_positions_are_kept`, `gradients_of_rounded_images`.
 
 use super::factors::Factors;
 use super::kept::Kept;
 use super::squares::{Numbers, Squares};
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::op::unfold::numbers;
-use crate::{Gpu, Precision, Tensor, Window};
+use crate::{Dtype, Gpu, Precision, Tensor, Window};
 
 /// Shared memory that a block may have.
 const SHARED: usize = 200 << 10;
@@ -43,6 +46,10 @@ enum Way {
 /// A convolution, as the kernels take it.
 struct Images<'a> {
     factors: &'a Factors<'a>,
+    /// The factors as they are multiplied: bf16 where one of them is stored so.
+    a: Tensor,
+    b: Tensor,
+    dtype: Dtype,
     c: usize,
     /// Height, width, positions, window.
     numbers: [usize; 10],
@@ -51,9 +58,17 @@ struct Images<'a> {
 
 impl<'a> Images<'a> {
     fn new(gpu: &Gpu, factors: &'a Factors<'a>, window: Window) -> Self {
-        let (c, h, w) = (factors.a.shape()[1], factors.a.shape()[2], factors.a.shape()[3]);
-        let precision = u8::from(gpu.precision() != Precision::F32);
-        Self { factors, c, numbers: numbers(h, w, window), precision }
+        let (&Factors { a, b, .. }, [_, c, h, w]) = (factors, [0, 1, 2, 3].map(|at| factors.a.shape()[at]));
+        let rounded = gpu.precision() == Precision::Bf16 && [a, b].iter().any(|x| x.dtype() == Dtype::Bf16);
+        let dtype = if rounded { Dtype::Bf16 } else { Dtype::F32 };
+        let (a, b) = (a.as_dtype(dtype), b.as_dtype(dtype));
+        let precision = if rounded { 2 } else { u8::from(gpu.precision() != Precision::F32) };
+        Self { factors, a, b, dtype, c, numbers: numbers(h, w, window), precision }
+    }
+
+    /// Numbers in a word of shared memory.
+    fn per_word(&self) -> usize {
+        4 / self.dtype.bytes()
     }
 
     /// The tile for norms or for sums.
@@ -77,17 +92,19 @@ impl<'a> Images<'a> {
         let (rows_of_b, channels, threads) = (16 * mi * warps_m, 8 * warps_c, 32 * warps_m * warps_c);
         let span = ow.next_multiple_of(8);
         let rows = (64 / span.max(1)).clamp(1, oh.max(1));
-        let lines = (rows - 1) * sh + kh;
-        let seen = (span.max(1) * sw - sw + kw).saturating_sub(pw);
-        let line = (4 + w.max(seen)).next_multiple_of(4);
+        let (lines, per_word) = ((rows - 1) * sh + kh, self.per_word());
+        let seen = (span.max(1) * sw - sw + kw + per_word - 1).saturating_sub(pw);
+        let line = (4 * per_word + w.max(seen)).next_multiple_of(4 * per_word);
         let aligned = u8::from(w.is_multiple_of(4) && ow.is_multiple_of(4));
         let defines = format!(
             "IN_C={c} IN_H={h} IN_W={w} OUT_C={p} OUT_H={oh} OUT_W={ow} KH={kh} KW={kw} SH={sh} SW={sw} PH={ph} PW={pw} \
-             ROWS={rows} MI={mi} WARPS_M={warps_m} WARPS_C={warps_c} WARPS={} PRECISION={} ALIGNED={aligned}",
+             ROWS={rows} MI={mi} WARPS_M={warps_m} WARPS_C={warps_c} WARPS={} PRECISION={} ALIGNED={aligned} {}",
             warps_m * warps_c,
-            self.precision
+            self.precision,
+            self.dtype.define()
         );
-        let shared = 8 * (rows_of_b * (rows * span + 4) + channels * ((lines * line) | 4));
+        let positions = (rows * span).next_multiple_of(8 * per_word) / per_word;
+        let shared = 8 * (rows_of_b * (positions + 4) + channels * ((lines * line / per_word) | 4));
         let count = p.div_ceil(rows_of_b) * c.div_ceil(channels);
         let blocks = (256 / threads).max(1);
         (Way::Stencil(rows), Tile { defines, threads, count, shared, blocks })
@@ -101,7 +118,7 @@ impl<'a> Images<'a> {
             _ => ([32, 32, 1, 4], if sums { 2 } else { 4 }, 32),
         };
         let (m, n) = (wm * warps_m, wn * warps_n);
-        let aligned = u8::from(t.is_multiple_of(4));
+        let aligned = u8::from(t.is_multiple_of(4 * self.per_word()));
         let defines = format!(
             "ALONG=1 LINE={line} STAGES=3 PRECISION={} ALIGNED={aligned} WM={wm} WN={wn} WARPS_M={warps_m} \
              WARPS_N={warps_n} BLOCKS={blocks}",
@@ -127,7 +144,8 @@ pub(super) fn squares(
 ) -> (Squares, Option<Kept>) {
     let images = Images::new(gpu, factors, window);
     let (way, tile) = images.tile(false);
-    let (&Factors { n, p, a, b, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
+    let (&Factors { n, p, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
+    let (a, b) = (images.a.at(), images.b.at());
     let (parts, out, none, c) = (Numbers::new(gpu, n * tile.count), Numbers::new(gpu, n), 0u64, images.c);
     let to = rows.as_ref();
     let taps = match way {
@@ -153,7 +171,8 @@ pub(super) fn squares(
 pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, window: Window, weights: u64, out: u64) {
     let images = Images::new(gpu, factors, window);
     let (way, tile) = images.tile(true);
-    let (&Factors { n, p, d, a, b, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
+    let (&Factors { n, p, d, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
+    let (a, b) = (images.a.at(), images.b.at());
     let splits = (PROCESSORS * tile.blocks / tile.count).clamp(1, n);
     let parts = Buffer::of(gpu, splits * p * d);
     let (grid, c) = (tile.grid(splits * tile.count), images.c);

@@ -11,12 +11,15 @@ struct Gram {
     double sum, size, squares_a, squares_b, trace_a, trace_b;
 };
 
-// A NaN stays one.
+// A sum of squares and products: rounding may leave less than nothing of it, which is nothing; minus infinity is what overflowed, and
+// infinite. A NaN stays one.
+__device__ __forceinline__ double at_least_nothing(double square) { return square < 0.0 && square > -INFINITE ? 0.0 : fabs(square); }
+
 __device__ __forceinline__ double gram_norm(const Margins& m, const Gram& g) {
     double a = sqrt(g.squares_a) + m.least, b = sqrt(g.squares_b) + m.least, off_a = m.off_a * g.trace_a, off_b = m.off_b * g.trace_b;
     double square = g.sum + fmin(m.slack * g.size * g.size, off_a * b + off_b * a + off_a * off_b + m.sums * a * b);
     double moved_a = fmin(g.size, sqrt(g.trace_a * (b + off_b))), moved_b = fmin(g.size, sqrt(g.trace_b * (a + off_a)));
-    return m.middle * sqrt(square < 0.0 ? 0.0 : square) + m.share_a * moved_a + m.share_b * moved_b + m.unit * g.size;
+    return m.middle * sqrt(at_least_nothing(square)) + m.share_a * moved_a + m.share_b * moved_b + m.unit * g.size;
 }
 
 // Parts of a Gram, three pairs of numbers each.

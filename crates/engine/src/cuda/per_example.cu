@@ -74,8 +74,8 @@ KERNEL tied_parts(const float* cross, const number* r, const number* e, const u3
     sum = block_sum(sum), size = block_sum(size);
     if (threadIdx.x == 0) parts[2 * i] = sum, parts[2 * i + 1] = size;
 }
-// As `gram_norms`, from the parts of the product, of the cross terms and the scattered squares, by sizes alone. What is scattered is not
-// rounded in the sum, but was in the cross terms.
+// As `gram_norms`, from the parts of the product, of the cross terms and the scattered squares, by sizes alone. All three are of the
+// numbers that the sum is made of, before it rounds any: `middle` is 1.
 KERNEL tied_norms(const double2* grams, const double* crosses, const double* scattered, double* out, i64 n, int pieces, const Margins* margins) {
     i64 i = THREAD;
     if (i >= n) return;
@@ -83,8 +83,7 @@ KERNEL tied_norms(const double2* grams, const double* crosses, const double* sca
     for (int k = 0; k < pieces; ++k) add_part(gram, grams + 3 * (i * pieces + k));
     const Margins& m = *margins;
     double all = gram.size + crosses[2 * i + 1], square = gram.sum + crosses[2 * i] + scattered[i] + m.slack * all * all;
-    double norm = m.middle * sqrt(square < 0.0 ? 0.0 : square) + (m.share_a + m.share_b + m.unit) * all;
-    norm += (m.middle - 1.0) * sqrt(scattered[i]);
+    double norm = m.middle * sqrt(at_least_nothing(square)) + (m.share_a + m.share_b + m.unit) * all;
     out[i] = norm * norm;
 }
 
@@ -166,7 +165,8 @@ __device__ __forceinline__ void weigh(const number* __restrict__ x, number* __re
 }
 
 // `y[i] = weights[i] x[i]` for rows of `len`, rounded to TF32 if `round`, and to what is stored; 0 where the weight is 0. There, numbers that are
-// not finite become 0 in the rows of `other` too: nothing times nothing is nothing. Blocks of 256 threads, for each row in stretches of 4 KiB.
+// not finite become 0 in the rows of `other` too: nothing times nothing is nothing. (Other forms that
+// `other` was copied to do not learn of it, nor need they: whoever reads them gives those rows the weight 0.) Blocks of 256 threads, for each row in stretches of 4 KiB.
 KERNEL weigh_rows(const number* __restrict__ x, const float* weights, number* __restrict__ y, i64 len, number* other, i64 other_len, int round) {
     float w = weights[blockIdx.x];
     i64 step = (i64)gridDim.y * 256 * EACH, first = ((i64)blockIdx.y * 256 + threadIdx.x) * EACH;

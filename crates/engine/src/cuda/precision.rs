@@ -1,7 +1,8 @@
 //! How exact products are, and what is kept of activations.
 
 /// How products are made, and how activations and their gradients are stored. Sums of products are f32 in every case, and so are
-/// weights, their gradients, every example's own gradients of biases and normalisations, norms, losses and statistics.
+/// weights, their gradients, every example's own gradients of biases and normalisations over several positions (with one position a bias's is
+/// that of its output), norms, losses and statistics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// Both factors f32.

@@ -20,7 +20,7 @@
 use super::factors::Factors;
 use super::grams::{self, LONG, PART};
 use super::kept::Kept;
-use super::margins::Margins;
+use super::margins::{Made, Margins};
 use super::squares::{Numbers, Squares};
 use super::{products, tiles};
 use crate::cuda::blas::{Matrix, Product};
@@ -32,6 +32,8 @@ use crate::{Device, Dtype, Gpu, Part, Precision, Tensor};
 const GRAMS: usize = 1 << 26;
 /// So few rows are summed by one thread a column.
 const FEW: usize = 64;
+/// Longer rows are worth a launch of their own.
+const TOGETHER: usize = 1 << 14;
 /// Threads for each example's reductions.
 const THREADS: u32 = 256;
 
@@ -85,7 +87,7 @@ pub(super) fn rows_sums(gpu: &'static Gpu, all: &[(&Tensor, &Tensor, usize)], ou
     let mut pieces = Vec::new();
     for (g, weights, first) in all {
         let ((n, p), to) = ((g.rows(), g.row_len()), out + 4 * *first as u64);
-        if n > FEW || g.dtype() != Dtype::F32 {
+        if n > FEW || p > TOGETHER || g.dtype() != Dtype::F32 {
             rows_sum(gpu, g, weights.address(), to, 1);
             continue;
         }
@@ -191,12 +193,18 @@ fn sizes(x: &Tensor) -> [usize; 3] {
 fn by_grams(gpu: &'static Gpu, [a, b]: [&Tensor; 2], twice: Option<&Twice>) -> Numbers {
     let ([n, t, d], p) = (sizes(a), b.last());
     let (out, most) = (Numbers::new(gpu, n), (GRAMS / (2 * t * t)).clamp(1, n.max(1)));
-    let own = grams::fits(gpu, (a, b)).then(|| grams::of_one(gpu, (a, b)));
-    let margins = Margins::of(gpu, (a.rows_dtype(), own.is_some()), long(gpu, [a, b]), [t, d, p]);
+    let made = match twice {
+        Some(_) if a.rows_dtype() == Dtype::F32 => Made::Exactly,
+        _ if grams::fits(gpu, (a, b)) => Made::Here,
+        _ => Made::There,
+    };
+    let own = (made == Made::Here).then(|| grams::of_one(gpu, (a, b)));
+    let precision = if made == Made::Exactly { Precision::F32 } else { gpu.precision() };
+    let margins = Margins::of(gpu, (a.rows_dtype(), made), long(precision, [a, b]), [t, d, p]);
     let margins = gpu.constant(&margins.words());
     for first in (0..n).step_by(most) {
         let batch = most.min(n - first);
-        let library = own.is_none().then(|| parts(gpu, [a, b], first, batch));
+        let library = own.is_none().then(|| parts(gpu, precision, [a, b], first, batch));
         let (made, pieces, skipped) = match (&own, &library) {
             (Some((parts, pieces)), _) => (parts, *pieces, first * pieces),
             (_, Some((parts, pieces))) => (parts, *pieces, 0),
@@ -208,16 +216,20 @@ fn by_grams(gpu: &'static Gpu, [a, b]: [&Tensor; 2], twice: Option<&Twice>) -> N
             gpu.launch("gram_norms", Grid::over(batch), list);
             continue;
         };
-        let (crosses, scattered) = (crosses(gpu, [a, b], twice, first, batch), twice.scattered.at() + 8 * first as u64);
+        let (crosses, scattered) =
+            (crosses(gpu, precision, [a, b], twice, first, batch), twice.scattered.at() + 8 * first as u64);
         let list = arguments![parts, crosses.at(), scattered, to, batch, pieces, &*margins];
         gpu.launch("tied_norms", Grid::over(batch), list);
     }
     out
 }
 
-/// As [`by_grams`], of a table that is used twice: of `[h, r]`, its product's factors, and `e`, the gradients by the embeddings.
+/// As [`by_grams`], of a table that is used twice: of `[h, r]`, its product's factors, and `e`, the gradients by the embeddings, as their
+/// sums read them.
 pub(super) fn tied(gpu: &'static Gpu, factors: [&Tensor; 3], ids: u64, scattered: Numbers) -> Numbers {
-    let [h, r, e] = factors.map(|x| x.rows_as(Dtype::of_activations(gpu)));
+    let ([_, t, _], [h, r, e], dtype) = (sizes(factors[0]), factors, Dtype::of_activations(gpu));
+    let of_product = if t == 1 { Dtype::F32 } else { dtype };
+    let ([h, r], e) = ([h, r].map(|x| x.rows_as(of_product)), e.rows_as(dtype).rows_as(of_product));
     by_grams(gpu, [&h, &r], Some(&Twice { e: &e, ids, scattered }))
 }
 
@@ -228,28 +240,40 @@ fn rows_from(x: &Tensor, first: usize) -> Matrix {
 }
 
 /// Numbers of a row whose products a library adds up at a time: all, where it would copy rows to add up some.
-fn long(gpu: &Gpu, factors: [&Tensor; 2]) -> usize {
-    let plain = gpu.precision() == Precision::F32 || factors.into_iter().all(grams::aligned);
+fn long(precision: Precision, factors: [&Tensor; 2]) -> usize {
+    let plain = precision == Precision::F32 || factors.into_iter().all(grams::aligned);
     if plain { LONG } else { usize::MAX }
 }
 
 /// Inner products of the rows of `x` with those of `y`, of `width` numbers, `t` of each for `batch` examples; `long` of them at a time.
-fn inner_products(gpu: &'static Gpu, to: Matrix, [x, y]: [Matrix; 2], [batch, t, width]: [usize; 3], long: usize) {
+fn inner_products(
+    gpu: &'static Gpu,
+    precision: Precision,
+    [to, x, y]: [Matrix; 3],
+    [batch, t, width]: [usize; 3],
+    long: usize,
+) {
     for from in (0..width).step_by(long) {
         let beta = if from > 0 { 1.0 } else { 0.0 };
-        let how = Product { batch, beta, ..Product::new(gpu, t, t, long.min(width - from)) };
+        let how = Product { batch, beta, precision, ..Product::new(gpu, t, t, long.min(width - from)) };
         gpu.blas().product(gpu, to, x.from(from), y.from(from).t(), &how);
     }
 }
 
 /// What a library's Gram matrices of `batch` examples tell, and how many parts an example has.
-fn parts(gpu: &'static Gpu, factors: [&Tensor; 2], first: usize, batch: usize) -> (Numbers, usize) {
+fn parts(
+    gpu: &'static Gpu,
+    precision: Precision,
+    factors: [&Tensor; 2],
+    first: usize,
+    batch: usize,
+) -> (Numbers, usize) {
     let [_, t, _] = sizes(factors[0]);
     let (squares, pieces) = ([0; 2].map(|_| Buffer::of(gpu, batch * t * t)), pieces(t * t));
     let parts = Numbers::new(gpu, PART * batch * pieces);
     for (square, factor) in squares.iter().zip(factors) {
         let (x, to) = (rows_from(factor, first), Matrix::new(square.address(), t).every(t * t));
-        inner_products(gpu, to, [x, x], [batch, t, factor.last()], long(gpu, factors));
+        inner_products(gpu, precision, [to, x, x], [batch, t, factor.last()], long(precision, factors));
     }
     let list = arguments![&squares[0], &squares[1], parts.at(), t];
     gpu.launch("gram_parts", Grid::blocks(batch, pieces, THREADS), list);
@@ -257,12 +281,20 @@ fn parts(gpu: &'static Gpu, factors: [&Tensor; 2], first: usize, batch: usize) -
 }
 
 /// What the two uses of a table have in common, for `batch` examples.
-fn crosses(gpu: &'static Gpu, [h, r]: [&Tensor; 2], twice: &Twice, first: usize, batch: usize) -> Numbers {
+fn crosses(
+    gpu: &'static Gpu,
+    precision: Precision,
+    [h, r]: [&Tensor; 2],
+    twice: &Twice,
+    first: usize,
+    batch: usize,
+) -> Numbers {
     let ([_, t, d], &Twice { e, ids, .. }) = (sizes(h), twice);
     let (cross, crosses) = (Buffer::of(gpu, batch * t * t), Numbers::new(gpu, 2 * batch));
-    let long = long(gpu, [h, e]);
+    let long = long(precision, [h, e]);
     let [h, r, e] = [h, r, e].map(|x| rows_from(x, first));
-    inner_products(gpu, Matrix::new(cross.address(), t).every(t * t), [h, e], [batch, t, d], long);
+    let to = Matrix::new(cross.address(), t).every(t * t);
+    inner_products(gpu, precision, [to, h, e], [batch, t, d], long);
     let ids = ids + (4 * first * t) as u64;
     let list = arguments![&cross, r.at, e.at, ids, crosses.at(), t, r.row, d, e.row];
     gpu.launch_as(e.dtype, "tied_parts", Grid::blocks(batch, 1, THREADS), list);

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::margins::Margins;
+use super::margins::{Made, Margins};
 use super::squares::Numbers;
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::{Dtype, Gpu, Precision, Tensor};
@@ -54,7 +54,7 @@ fn positions(x: &Tensor) -> usize {
 
 /// What rounding may take from a map's norms.
 pub(super) fn margins(gpu: &Gpu, map @ (a, b): Map) -> Margins {
-    Margins::of(gpu, (dtype(map), true), LONG, [positions(a), a.last(), b.last()])
+    Margins::of(gpu, (dtype(map), Made::Here), LONG, [positions(a), a.last(), b.last()])
 }
 
 /// How the program is compiled, and what follows from that.

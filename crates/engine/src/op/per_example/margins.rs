@@ -22,6 +22,11 @@
 //!   below `2^-36` of them: a part of [`lost`]. Squares of elements that vanish are below `2^-120`: `least`. What is weighed may then move by `2^-134`, a
 //!   term by `2^-134 sqrt(p) |a_t|`; but a row of `|a_t| >= 2^64` overflows its matrix, which makes the norm infinite and the
 //!   weight 0, so all such errors together are below `2^-70 t sqrt(p)`: nothing beside the margin of any bound.
+//! * *A table that is used twice* has three terms, of which the one across may take away nearly all of the others: `n^2` is the square of a
+//!   vector only if all three are of the same numbers. So f32 factors are multiplied exactly (`Made::Exactly`), whatever the precision, and
+//!   all that the sum rounds is in the shares; bf16 factors are exact anyway. With matrices of cut factors beside f32 numbers, what an
+//!   example added was up to 7.7 times what its norm allowed (worked out on a model of TF32, one term, nearly all of it taken away).
+//! * Sums of products of finite elements may overflow to minus infinity: such a norm is infinite, too, and the weight 0.
 //! * Diagonals, and so `s` and traces, were made of rounded sums as well: all shares are larger by four times the slack.
 //!
 //! *Tests.* `tests/gpu/margins.rs`, `tests/gpu/bounds.rs`.
@@ -47,15 +52,17 @@ pub(super) struct Margins {
 }
 
 impl Margins {
-    /// Of our own matrices (`grams.rs`) or of a library's, for factors that lie in memory as `dtype`; products of `long` numbers of a row are
-    /// added up at a time.
-    pub(super) fn of(gpu: &Gpu, (dtype, own): (Dtype, bool), long: usize, [t, d, p]: [usize; 3]) -> Self {
-        let off = |width: usize| width.min(long) as f64 * lost(gpu) + width.div_ceil(long) as f64 * EPSILON;
+    /// Of matrices `made` so, for factors that lie in memory as `dtype`; products of `long` numbers of a row are added up at a time.
+    pub(super) fn of(gpu: &Gpu, (dtype, made): (Dtype, Made), long: usize, [t, d, p]: [usize; 3]) -> Self {
+        let there = lost(gpu, if made == Made::Exactly { Precision::F32 } else { gpu.precision() });
+        // The last step of a row may be of few products, and loses what a whole one does.
+        let off =
+            |width: usize| width.min(long).next_multiple_of(16) as f64 * there + width.div_ceil(long) as f64 * EPSILON;
         let ([off_a, off_b], sums) = ([d, p].map(off), 18.0 * EPSILON);
         let slack = off_a + off_b + off_a * off_b + sums;
         let more = 1.0 + 4.0 * slack;
-        let Shares { middle, weighed, other } = Shares::of(gpu.precision(), dtype, own);
-        let both = middle * (weighed * other + t as f64 * lost(gpu));
+        let Shares { middle, weighed, other } = Shares::of(gpu.precision(), dtype, made);
+        let both = middle * (weighed * other + t as f64 * lost(gpu, gpu.precision()));
         let [weighed, other] = [weighed, other].map(|share| middle * share * more);
         let (share_a, share_b) = if weighs_left(d, p) { (weighed, other) } else { (other, weighed) };
         let [unit, slack, off_a, off_b, sums] = [both, slack, off_a, off_b, sums].map(|share| share * more);
@@ -69,6 +76,17 @@ impl Margins {
     }
 }
 
+/// How Gram matrices were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    /// By us (`grams.rs`).
+    Here,
+    /// By a library, in the GPU's precision.
+    There,
+    /// By a library, of the f32 numbers themselves, whatever the precision of other products.
+    Exactly,
+}
+
 /// How far factors of the sum are from `middle` times those of the matrices, together, and from the weight.
 struct Shares {
     middle: f64,
@@ -77,7 +95,7 @@ struct Shares {
 }
 
 impl Shares {
-    fn of(precision: Precision, dtype: Dtype, own: bool) -> Self {
+    fn of(precision: Precision, dtype: Dtype, made: Made) -> Self {
         let weight = 2.0 * EPSILON;
         match (dtype, precision) {
             // The factors are the numbers that lie in memory, whose products are exact in f32. What is weighed is rounded to f32 and then,
@@ -88,9 +106,13 @@ impl Shares {
             // Our own matrices cut factors off, to `a'`, `b'`. In the sum one factor is rounded to nearest, by us, after it was weighed: it is within
             // `2^-10` of `m b'`, `m = 1 + 2^-11`, relative. The other is read by the library, which takes it as it is, or the number of TF32
             // below or above: within `2^-11` of `m a'`.
-            (Dtype::F32, Precision::Tf32) if own => {
+            (Dtype::F32, Precision::Tf32) if made == Made::Here => {
                 let middle = (1.0 + 2f64.powi(-11)).powi(2);
                 Self { middle, weighed: 2f64.powi(-10) + weight, other: 2f64.powi(-11) }
+            }
+            // The sum's products may round either factor, to either side, the one that is weighed after that.
+            (Dtype::F32, _) if made == Made::Exactly => {
+                Self { middle: 1.0, weighed: precision.unit() + weight, other: precision.unit() }
             }
             // A library may round each number to either side, in the matrices and in the sum. That it rounds the factor that is not weighed
             // alike in both is taken for granted.
@@ -106,8 +128,8 @@ impl Shares {
 /// In f32 sums are rounded to nearest: `2^-24` for each addition. Tensor cores align what they add in one step (8 products of TF32 or 16 of bf16,
 /// and the sum so far) to the largest, cut each off there, towards 0, and then the sum at its 24 bits (Fasi et al. 2021, PeerJ Computer
 /// Science 7:e330): Hopper at `2^-25` of the largest, and those before up to two bits above, in steps of four.
-fn lost(gpu: &Gpu) -> f64 {
-    let aligned = match gpu.precision() {
+fn lost(gpu: &Gpu, precision: Precision) -> f64 {
+    let aligned = match precision {
         Precision::F32 => EPSILON,
         _ if gpu.has_warpgroups() => 1.5 * 2f64.powi(-25),
         _ => 1.5 * 2f64.powi(-23),

@@ -132,8 +132,8 @@ KERNEL fetch_words(const u32* from, u32* to, i64 n) {
     if (i < n) to[i] = from[i];
 }
 
-// Numbers of bf16 as f32, and back, eight to a thread.
-KERNEL widen(const bf16* from, float* to, i64 n) {
+// Numbers of one type as those of another, eight to a thread.
+template <class A, class B> __device__ __forceinline__ void convert(const A* from, B* to, i64 n) {
     i64 i = 8 * THREAD;
     if (i + 7 < n) {
         store4(to + i, load4(from + i)), store4(to + i + 4, load4(from + i + 4));
@@ -141,11 +141,5 @@ KERNEL widen(const bf16* from, float* to, i64 n) {
     }
     for (; i < n; ++i) to[i] = from[i];
 }
-KERNEL round_to_bf16(const float* from, bf16* to, i64 n) {
-    i64 i = 8 * THREAD;
-    if (i + 7 < n) {
-        store4(to + i, load4(from + i)), store4(to + i + 4, load4(from + i + 4));
-        return;
-    }
-    for (; i < n; ++i) to[i] = from[i];
-}
+KERNEL widen(const bf16* from, float* to, i64 n) { convert(from, to, n); }
+KERNEL round_to_bf16(const float* from, bf16* to, i64 n) { convert(from, to, n); }

@@ -72,16 +72,16 @@ impl Tensor {
         if self.dtype() == dtype && matches!(&self.data, Storage::Device(_)) == (dtype == Dtype::F32) {
             return self.clone();
         }
-        let mut plain = self.clone();
-        plain.close_up();
-        let Storage::Device(buffer) = &plain.data else { panic!("{self:?} is on the host") };
-        match dtype {
-            Dtype::F32 => plain,
-            Dtype::Bf16 => {
-                let rounded = Rows::new(buffer.rounded(self.len()), dtype, self.last());
-                Self { data: Storage::Rows(rounded), shape: self.shape.clone() }
-            }
-        }
+        let plain = match &self.data {
+            Storage::Host(_) => panic!("{self:?} is on the host"),
+            Storage::Device(buffer) => buffer.clone(),
+            Storage::Rows(rows) => rows.plain(self.len(), self.last()),
+        };
+        let data = match dtype {
+            Dtype::F32 => Storage::Device(plain),
+            Dtype::Bf16 => Storage::Rows(Rows::new(plain.rounded(self.len()), dtype, self.last())),
+        };
+        Self { data, shape: self.shape.clone() }
     }
 
     /// The rounded form of f32 numbers that are about to change, if somebody made one and nobody looks at it any more: for

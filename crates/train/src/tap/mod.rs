@@ -126,6 +126,8 @@ impl Taps {
 
     /// Leaves one tap for parameter `id`.
     pub fn leave(&mut self, id: usize, mut tap: impl PerExample + 'static) {
+        // Of a layer that had no use for them.
+        self.sums = None;
         let now = self.early && self.taps[id].is_empty() && tap.turn() == Turn::Now;
         self.early_squares[id] = now.then(|| tap.norms());
         self.taps[id].push(Box::new(tap));
@@ -300,11 +302,10 @@ impl Taps {
         let (mut out, mut rows) = (Grads::zeros(&self.layout), Vec::new());
         for (p, taps) in self.taps.iter().enumerate() {
             let weights = &columns[group_of[p]];
-            match taps.as_slice() {
-                [tap] if tap.rows_there().is_some() => {
-                    rows.extend(tap.rows_there().map(|g| (g, weights, self.layout.range(p).start)));
-                }
-                taps => taps.iter().for_each(|tap| tap.sum(weights.into(), out.part_mut(p))),
+            let there = if let [tap] = taps.as_slice() { tap.rows_there() } else { None };
+            match there {
+                Some(g) => rows.push((g, weights, self.layout.range(p).start)),
+                None => taps.iter().for_each(|tap| tap.sum(weights.into(), out.part_mut(p))),
             }
         }
         if !rows.is_empty() {

@@ -12,8 +12,8 @@ use engine::{
 /// Half a unit in the last of the eight places of the largest number, and a sixteenth of that for whatever else is rounded.
 const ROUNDED: f64 = 17.0 / 4096.0;
 
-/// Images `[n, c, h, w]`, output channels, kernel, stride, padding.
-const SIZES: [([usize; 4], usize, [usize; 3]); 17] = [
+/// Images `[n, c, h, w]`, output channels, kernel, stride, padding; from the tenth on what only the kernels of bf16 tell apart.
+pub(crate) const SIZES: [([usize; 4], usize, [usize; 3]); 17] = [
     ([3, 3, 32, 32], 16, [3, 1, 1]),
     ([2, 16, 16, 16], 64, [3, 1, 1]),
     ([5, 40, 8, 8], 70, [3, 1, 1]),

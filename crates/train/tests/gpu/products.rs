@@ -48,18 +48,7 @@ fn convolutions_on_tensor_cores() {
     let Some(turn) = gpu() else { return };
     turn.gpu.set_precision(engine::Precision::Tf32);
     turn.gpu.always_own_convolutions(true);
-    let sizes: [([usize; 4], usize, [usize; 3]); 9] = [
-        ([3, 3, 32, 32], 16, [3, 1, 1]),
-        ([2, 16, 16, 16], 64, [3, 1, 1]),
-        ([5, 40, 8, 8], 70, [3, 1, 1]),
-        ([9, 12, 4, 4], 33, [3, 1, 1]),
-        ([3, 64, 20, 12], 24, [3, 2, 1]),
-        ([4, 9, 13, 11], 20, [4, 2, 0]),
-        ([3, 37, 16, 16], 40, [1, 2, 0]),
-        ([2, 5, 9, 7], 8, [1, 1, 0]),
-        ([3, 4, 11, 40], 17, [5, 1, 2]),
-    ];
-    for (size @ [_, c, h, w], o, [k, s, p]) in sizes {
+    for (size @ [_, c, h, w], o, [k, s, p]) in crate::images::SIZES.into_iter().take(9) {
         let window = Window { kernel: [k, k], stride: [s, s], padding: [p, p] };
         for activation in [None, Some(op::Activation::Relu), Some(op::Activation::Tanh)] {
             crate::twins_on(&turn, &format!("{size:?} to {o}, {window:?}, {activation:?}"), 3e-3, |device| {

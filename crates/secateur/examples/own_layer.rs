@@ -35,7 +35,7 @@ impl Layer for Scale {
         // Example i's own gradient of the scale is dy_i * x_i: one row an example.
         let x: Tensor = keep.pop();
         let own = dy.data().iter().zip(x.data()).map(|(dy, x)| dy * x).collect();
-        taps.leave(w.id(0), Rows::new(Tensor::new(x.shape().to_vec(), own)));
+        taps.leave(w.id(0), || Rows::new(Tensor::new(x.shape().to_vec(), own)));
         times(&dy, w.get(0).data())
     }
 }

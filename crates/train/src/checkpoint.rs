@@ -5,19 +5,35 @@
 //! under `state/` (points as f32, numbers as f64, counts as u64), and what else is to be known as the file's metadata.
 use crate::{
     grads::{Grads, Layout},
-    model::Weights,
+    layer::Parameter,
+    model::{Lora, Stored, Weights},
     state::{Memory, Value},
 };
 use engine::Tensor;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-/// The weights as the bytes of a safetensors file. Weights are released numbers: free to store and publish.
+/// The plain model's weights as the bytes of a safetensors file, with what else is to be said `about` them. Weights are released numbers:
+/// free to store and publish. Adapters are added to their matrices.
 ///
 /// # Errors
 /// If the format cannot hold them.
-pub fn to_bytes(weights: &Weights) -> Result<Vec<u8>, String> {
-    serialize(named(weights, ""), HashMap::from([("format".to_owned(), "pt".to_owned())]))
+pub fn to_bytes(weights: &Weights, about: &[(&str, String)]) -> Result<Vec<u8>, String> {
+    serialize(named(weights.merged(), ""), said(about))
+}
+
+/// The adapters' factors by themselves, under the names that the `peft` library gives them inside a module.
+///
+/// # Errors
+/// If the format cannot hold them.
+pub fn adapters(weights: &Weights, lora: &Lora, about: &[(&str, String)]) -> Result<Vec<u8>, String> {
+    let settings = [("r", lora.rank.to_string()), ("lora_alpha", lora.alpha.unwrap_or(lora.rank as f64).to_string())];
+    serialize(named(weights.adapters(), ""), said(&[about, &settings].concat()))
+}
+
+fn said(about: &[(&str, String)]) -> HashMap<String, String> {
+    let format = ("format", "pt".to_owned());
+    about.iter().cloned().chain([format]).map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// One tensor to be written.
@@ -34,9 +50,8 @@ impl Item {
     }
 }
 
-fn named(weights: &Weights, prefix: &str) -> Vec<Item> {
-    let pairs = weights.layout().parameters().iter().zip(weights.tensors());
-    let item = |(p, t): (&crate::layer::Parameter, &Tensor)| {
+fn named<'a>(pairs: impl Iterator<Item = (&'a Parameter, &'a Tensor)>, prefix: &str) -> Vec<Item> {
+    let item = |(p, t): (&Parameter, &Tensor)| {
         let there = t.to_host();
         let words = there.data().iter().map(|x| x.to_le_bytes());
         Item::new(format!("{prefix}{}", p.name), Dtype::F32, p.shape.clone(), words)
@@ -84,7 +99,7 @@ impl Checkpoint {
     /// # Errors
     /// If the format cannot hold it.
     pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        let items = named(&self.weights, WEIGHTS).into_iter().chain(self.memory.iter().map(remembered));
+        let items = named(self.weights.all(), WEIGHTS).into_iter().chain(self.memory.iter().map(remembered));
         serialize(items.collect(), self.about.clone())
     }
 
@@ -93,9 +108,8 @@ impl Checkpoint {
     /// # Errors
     /// If the file cannot be read or is no checkpoint.
     pub fn about(path: &Path) -> Result<HashMap<String, String>, String> {
-        let bytes = load(path)?;
-        let (_, about) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(path, &e))?;
-        about.metadata().clone().ok_or_else(|| format!("{}: not a checkpoint", path.display()))
+        let about = about(path)?;
+        if about.is_empty() { Err(format!("{}: not a checkpoint", path.display())) } else { Ok(about) }
     }
 
     /// A checkpoint from its file, for a model of this layout.
@@ -150,6 +164,48 @@ fn load(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
+/// What a safetensors file says besides its numbers.
+///
+/// # Errors
+/// If the file cannot be read or is not safetensors.
+pub(crate) fn about(path: &Path) -> Result<HashMap<String, String>, String> {
+    let bytes = load(path)?;
+    let (_, about) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(path, &e))?;
+    Ok(about.metadata().clone().unwrap_or_default())
+}
+
+/// Named tensors from a safetensors file of whatever kinds of number: f32, f16 and bf16 are read.
+///
+/// # Errors
+/// If the file cannot be read or is not safetensors.
+pub(crate) fn read_any(path: &Path) -> Result<HashMap<String, Stored>, String> {
+    let bytes = load(path)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
+    Ok(file.iter().map(|(name, view)| (name.to_owned(), (view.shape().to_vec(), widened(&view)))).collect())
+}
+
+fn widened(view: &TensorView) -> Result<Tensor, String> {
+    let halves = |wide: fn(u16) -> f32| view.data().as_chunks::<2>().0.iter().map(|b| wide(u16::from_le_bytes(*b))).collect();
+    let numbers = match view.dtype() {
+        Dtype::F32 => view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        Dtype::F16 => halves(of_half),
+        Dtype::BF16 => halves(|b| f32::from_bits(u32::from(b) << 16)),
+        other => return Err(format!("{other:?}")),
+    };
+    Ok(Tensor::new(view.shape().to_vec(), numbers))
+}
+
+/// IEEE 754's half precision: one bit of sign, five of exponent, ten of fraction.
+fn of_half(half: u16) -> f32 {
+    let (sign, exponent, fraction) = (u32::from(half >> 15) << 31, u32::from(half >> 10) & 31, u32::from(half) & 1023);
+    match exponent {
+        // Below the least normal half all numbers are multiples of 2^-24.
+        0 => f32::from_bits(sign | (fraction as f32 * f32::from_bits(103 << 23)).to_bits()),
+        31 => f32::from_bits(sign | 255 << 23 | fraction << 13),
+        _ => f32::from_bits(sign | (exponent + 112) << 23 | fraction << 13),
+    }
+}
+
 /// Named tensors from a safetensors file of f32 numbers.
 ///
 /// # Errors
@@ -164,11 +220,27 @@ pub fn read(path: &Path) -> Result<HashMap<String, Tensor>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        grads::Layout,
-        layer::{Init, Parameter},
-    };
+    use crate::{grads::Layout, layer::Init};
     use privacy::Key;
+
+    /// The half-precision numbers of IEEE 754-2019, table 3.5, and by its definition all of them.
+    #[test]
+    fn halves_are_read_as_the_standard_says() {
+        let cases = [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0400, 2f32.powi(-14)), (0x0001, 2f32.powi(-24)), (0x3555, 0.333_251_95)];
+        cases.iter().for_each(|(half, number)| assert_eq!(of_half(*half), *number, "{half:#x}"));
+        for half in 0..=u16::MAX {
+            let (exponent, fraction) = (i32::from(half >> 10 & 31), f64::from(half & 1023) / 1024.0);
+            let size = match exponent {
+                0 => fraction * 2f64.powi(-14),
+                31 if fraction == 0.0 => f64::INFINITY,
+                31 => f64::NAN,
+                _ => (1.0 + fraction) * 2f64.powi(exponent - 15),
+            };
+            let (got, sign) = (f64::from(of_half(half)), half >> 15 == 1);
+            assert!(got.is_sign_negative() == sign || size.is_nan());
+            assert!(got.abs() == size || (got.is_nan() && size.is_nan()), "{half:#x}: {got}");
+        }
+    }
 
     fn weights() -> Weights {
         let parameters = vec![
@@ -182,7 +254,7 @@ mod tests {
     fn weights_come_back_as_they_went() {
         let (folder, before) = (tempfile::tempdir().unwrap(), weights());
         let path = folder.path().join("w.safetensors");
-        std::fs::write(&path, to_bytes(&before).unwrap()).unwrap();
+        std::fs::write(&path, to_bytes(&before, &[]).unwrap()).unwrap();
         let after = Weights::from_public(before.layout(), read(&path).unwrap()).unwrap();
         assert_eq!(before.tensors(), after.tensors());
     }
@@ -211,7 +283,7 @@ mod tests {
     fn a_damaged_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.safetensors");
-        std::fs::write(&path, &to_bytes(&weights()).unwrap()[..40]).unwrap();
+        std::fs::write(&path, &to_bytes(&weights(), &[]).unwrap()[..40]).unwrap();
         assert!(read(&path).err().unwrap().contains("w.safetensors"));
         assert!(read(&folder.path().join("absent")).err().unwrap().contains("absent"));
     }

@@ -2,84 +2,21 @@
 //!
 //! Gradients, steps and noise are all such points. One buffer keeps noise, sums and optimizers to single passes over
 //! memory; the [`Layout`] says which stretch belongs to which parameter.
+mod layout;
 mod numbers;
 mod sum;
 
-use crate::layer::Parameter;
 use engine::{Device, Part, PartMut, Tensor, op};
+pub use layout::{Adapter, How, Layout, Place};
 use numbers::Numbers;
 use rayon::prelude::*;
 use std::{
     borrow::Cow,
-    ops::Range,
     sync::{Arc, OnceLock},
 };
 
 /// Numbers that a thread works through at a time.
 pub(crate) const BLOCK: usize = 1 << 14;
-
-/// Which stretch of a flat buffer belongs to which parameter, and on which device such buffers are.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Layout {
-    parameters: Vec<Parameter>,
-    ranges: Vec<Range<usize>>,
-    device: Device,
-}
-
-impl Layout {
-    /// Lays `parameters` one after the other.
-    pub fn new(parameters: Vec<Parameter>) -> Arc<Self> {
-        let sizes: Vec<usize> = parameters.iter().map(Parameter::len).collect();
-        Self::with_sizes(parameters, &sizes)
-    }
-
-    /// The same parameters with no numbers in them: what a rehearsal runs on.
-    pub fn hollow(&self) -> Arc<Self> {
-        Self::with_sizes(self.parameters.clone(), &vec![0; self.parameters.len()])
-    }
-
-    fn with_sizes(parameters: Vec<Parameter>, sizes: &[usize]) -> Arc<Self> {
-        let mut at = 0;
-        let ranges = sizes
-            .iter()
-            .map(|n| {
-                at += n;
-                at - n..at
-            })
-            .collect();
-        Arc::new(Layout { parameters, ranges, device: Device::Cpu })
-    }
-
-    /// The same layout of buffers on `device`.
-    pub fn on(&self, device: Device) -> Arc<Self> {
-        Arc::new(Layout { device, ..self.clone() })
-    }
-
-    /// Where its buffers are.
-    pub fn device(&self) -> Device {
-        self.device
-    }
-
-    /// The parameters, in order.
-    pub fn parameters(&self) -> &[Parameter] {
-        &self.parameters
-    }
-
-    /// Where parameter `p` lies in a flat buffer.
-    pub fn range(&self, p: usize) -> Range<usize> {
-        self.ranges[p].clone()
-    }
-
-    /// How many numbers there are altogether.
-    pub fn len(&self) -> usize {
-        self.ranges.last().map_or(0, |r| r.end)
-    }
-
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
 
 /// A gradient, a step or noise: one number for each of the model's. Storage is recycled when it is dropped.
 ///
@@ -161,7 +98,7 @@ impl Grads {
 
     /// All zeros.
     pub fn zeros(layout: &Arc<Layout>) -> Self {
-        Grads::of(layout.clone(), Tensor::zeros_on(layout.device, [layout.len()]))
+        Grads::of(layout.clone(), Tensor::zeros_on(layout.device(), [layout.len()]))
     }
 
     /// Wraps a flat buffer.

@@ -1,6 +1,6 @@
 //! Points in parameter space.
 use super::{sum::at_least, *};
-use crate::layer::Init;
+use crate::layer::{Init, Parameter};
 use engine::op;
 use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Privatized, Sampler, Secret, Source, Sum};
 

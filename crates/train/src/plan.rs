@@ -62,10 +62,18 @@ impl Plan {
     /// # Errors
     /// If the lot is larger than the data, or if no noise meets the budget (says what could be met).
     pub fn new(config: &Config, model: &Arc<Model>, examples: usize) -> Result<Plan, PlanError> {
+        Plan::after(config, model, examples, &Ledger::new(config.privacy.neighbouring))
+    }
+
+    /// As [`Plan::new`], after what `paid` says was spent on the same data: epsilon is that of both together.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn after(config: &Config, model: &Arc<Model>, examples: usize, paid: &Ledger) -> Result<Plan, PlanError> {
         let plan = Plan::noiseless(config, examples)?;
         match config.privacy.mode {
             Mode::Ordinary => Ok(plan),
-            Mode::Private => plan.with_noise(config, model),
+            Mode::Private => plan.with_noise(config, model, paid),
         }
     }
 
@@ -86,23 +94,24 @@ impl Plan {
         Ok(Plan { examples, sample_rate, lot, steps, noise_multiplier: 0.0, epsilon: f64::INFINITY, first: 0 })
     }
 
-    fn with_noise(self, config: &Config, model: &Arc<Model>) -> Result<Plan, PlanError> {
+    fn with_noise(self, config: &Config, model: &Arc<Model>, paid: &Ledger) -> Result<Plan, PlanError> {
         let p = &config.privacy;
-        let price = |noise_multiplier: f64| Plan { noise_multiplier, ..self }.price(config, model);
+        let price = |noise_multiplier: f64| Plan { noise_multiplier, ..self }.price(config, model, paid);
         if let Some(noise_multiplier) = p.noise_multiplier {
             return Ok(Plan { noise_multiplier, epsilon: price(noise_multiplier)?, ..self });
         }
         let found = privacy::noise_multiplier(p.epsilon.unwrap_or(1.0), |z| shared(price(z)));
-        let found = found.map_err(|e| unmet(e, ""))?;
+        let before = if paid.entries().is_empty() { "" } else { "after what the run that model.weights comes from spent: " };
+        let found = found.map_err(|e| unmet(e, before))?;
         if found.epsilon == 0.0 {
             price(found.noise_multiplier)?;
         }
         Ok(Plan { noise_multiplier: found.noise_multiplier, epsilon: found.epsilon, ..self })
     }
 
-    /// What this plan costs.
-    fn price(&self, config: &Config, model: &Arc<Model>) -> Result<f64, PlanError> {
-        let ledger = self.rehearse(config, model)?;
+    /// What this plan costs, on top of what was paid.
+    fn price(&self, config: &Config, model: &Arc<Model>, paid: &Ledger) -> Result<f64, PlanError> {
+        let ledger = self.rehearse_on(config, model, 0, paid.imagine(), Arc::new(Key::from_seed(0)))?;
         spent(config, &ledger).map_err(PlanError::Price)
     }
 

@@ -23,7 +23,7 @@ use crate::{
     model::Weights,
     world::World,
 };
-use engine::{Device, DeviceError, Group};
+use engine::{Device, DeviceError, Group, op};
 use privacy::{Draw, Secret};
 use std::panic;
 
@@ -86,7 +86,8 @@ impl Team {
         self.shares = each.iter().sum::<f64>() as usize;
         self.before = each[..world.rank()].iter().sum::<f64>() as usize;
         let alike = "start all with the same seed and the same model.weights";
-        world.agree(("starting point", alike), &weights.point().norm().to_le_bytes())?;
+        let norms: Vec<u8> = weights.all().flat_map(|(_, tensor)| op::square(tensor).to_le_bytes()).collect();
+        world.agree(("starting point", alike), &norms)?;
         world.connect(weights.layout().device())?;
         self.world = Some(world);
         Ok(self)
@@ -153,9 +154,16 @@ impl Team {
         }
         std::thread::scope(|scope| {
             let work = &work;
-            let helpers = self.others.iter().zip(shares);
+            let helpers = self.others.iter_mut().zip(shares);
             let started: Vec<_> = helpers
-                .map(|(Member { weights, pool }, share)| scope.spawn(move || pool.install(|| work(weights, share))))
+                .map(|(Member { weights, pool }, share)| {
+                    scope.spawn(move || {
+                        pool.install(|| {
+                            weights.settle();
+                            work(weights, share)
+                        })
+                    })
+                })
                 .collect();
             let first = panic::catch_unwind(panic::AssertUnwindSafe(|| work(weights, own)));
             // All of them end before the first failure goes on its way.

@@ -264,7 +264,7 @@ impl Trainer {
     /// Weights to evaluate and to save: the last ones, or an average of released ones that a link keeps.
     pub fn shown(&self) -> Cow<'_, Weights> {
         let average = self.chain.iter().rev().find_map(|link| link.average());
-        average.map_or(Cow::Borrowed(&self.weights), |point| Cow::Owned(Weights::from_point(point)))
+        average.map_or(Cow::Borrowed(&self.weights), |point| Cow::Owned(self.weights.at(point)))
     }
 
     /// Where this step's gradients are taken: as the updates say, and around each of these places as the rule says.

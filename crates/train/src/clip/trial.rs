@@ -40,8 +40,8 @@ pub fn taps(rows: &[[f32; 3]]) -> Secret<Taps> {
 pub fn taps_of(rows: &[[f32; 3]], who: Vec<usize>) -> Secret<Taps> {
     let n = rows.len();
     let mut taps = Taps::new(n, &layout());
-    taps.leave(0, Rows::new(Tensor::new([n, 2], rows.iter().flat_map(|r| [r[0], r[1]]).collect())));
-    taps.leave(1, Rows::new(Tensor::new([n, 1], rows.iter().map(|r| r[2]).collect())));
+    taps.leave(0, || Rows::new(Tensor::new([n, 2], rows.iter().flat_map(|r| [r[0], r[1]]).collect())));
+    taps.leave(1, || Rows::new(Tensor::new([n, 1], rows.iter().map(|r| r[2]).collect())));
     taps.who = who;
     Secret::new(taps)
 }

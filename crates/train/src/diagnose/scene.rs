@@ -61,7 +61,7 @@ impl Scene<'_> {
 
     /// The mean gradient of the loss over the examples, at another point.
     pub fn gradient_at(&self, point: &Grads) -> Grads {
-        let weights = at(self.model.layout(), point);
+        let weights = self.weights.at(point);
         let mut sum = Grads::zeros(self.model.layout());
         for (_, batch) in self.chunks(&self.who) {
             let taps = self.model.taps(&weights, batch);
@@ -73,7 +73,7 @@ impl Scene<'_> {
 
     /// The mean loss over the examples, and the share of right answers where there are classes, at another point.
     pub fn loss_at(&self, point: &Grads) -> (f64, Option<f64>) {
-        let weights = at(self.model.layout(), point);
+        let weights = self.weights.at(point);
         let (mut loss, mut hits, mut classes) = (0.0, 0, false);
         for (_, batch) in self.chunks(&self.who) {
             let inputs = Tensor::new([&[batch.n], batch.shape.as_slice()].concat(), batch.inputs);
@@ -90,7 +90,7 @@ impl Scene<'_> {
     }
 }
 
-/// Weights at a point of parameter space, to be looked at and thrown away.
+/// Weights of a model that is trained whole, at a point of parameter space, to be looked at and thrown away.
 pub(crate) fn at(layout: &Arc<Layout>, point: &Grads) -> Weights {
     // In recycled storage, since many points may be looked at.
     let tensor = |p: usize| {

@@ -49,7 +49,7 @@ pub(super) fn setting(bound: f64, chunk: usize) -> Setting {
 /// A linear model without a bias, of inputs `[n, d]`.
 pub(super) fn model(d: usize, loss: Loss, targets: &Targets) -> Model {
     let linear: LayerConfig = toml::from_str("layer = \"linear\"\nfeatures = 1\nbias = false").unwrap();
-    let config = ModelConfig { loss: Some(loss), weights: None, layers: vec![linear] };
+    let config = ModelConfig { loss: Some(loss), layers: vec![linear], ..ModelConfig::default() };
     Model::build(&config, &[d], targets).unwrap()
 }
 

@@ -8,10 +8,11 @@ use crate::{
     checkpoint, clip,
     config::Config,
     data::{DataError, Examples},
-    model::{Model, ModelError, Weights},
+    model::{Model, ModelError, Patterns, Weights},
     plan::{Plan, PlanError},
     report::{self, followed::Glance},
 };
+use engine::Device;
 use privacy::{Key, KeyError, Ledger, LedgerError};
 use serde::Serialize;
 use std::{
@@ -222,7 +223,7 @@ pub(super) fn cheap(
     let setting = setting(config, model, plan, 0)?;
     let who = choose(public, CHEAPLY);
     // Looking is done on the processor, wherever the run is.
-    let weights = &super::scene::at(model.layout(), &weights.point());
+    let weights = &weights.clone().to(Device::Cpu);
     let scene = Scene { model, weights, other: None, examples: public, who, setting: &setting };
     let entries: Vec<_> = ALL.iter().filter(|e| CHEAP.contains(&e.name)).copied().collect();
     let visit = visit(&scene, &format!("step {step}"), Some(step), &entries);
@@ -272,9 +273,11 @@ fn points(
         _ => path.display().to_string(),
     };
     let read = |path: &PathBuf| {
-        let named = checkpoint::read(path).map_err(DiagnoseError::Ask)?;
+        let stored = checkpoint::read_any(path).map_err(DiagnoseError::Ask)?;
         let wrong = |e| DiagnoseError::Ask(format!("{}: {e}", path.display()));
-        Ok((name(path), None, Weights::from_public(model.layout(), named).map_err(wrong)?))
+        // Only adapters that the file has already added to their matrices may be missing: fresh ones add nothing.
+        let fitted = Weights::fitted(model.layout(), &Key::from_seed(0), stored, &Patterns::default());
+        Ok((name(path), None, fitted.map_err(wrong)?))
     };
     ask.checkpoints.iter().map(read).collect()
 }
@@ -309,7 +312,7 @@ fn train(
     let mut points = Vec::new();
     for step in 0..=last {
         if steps.contains(&step) || (steps.is_empty() && step == 0) {
-            let copy = super::scene::at(model.layout(), &trainer.weights.point());
+            let copy = trainer.weights.clone().to(Device::Cpu);
             points.push((format!("step {step}"), Some(step), copy));
         }
         if step < last {

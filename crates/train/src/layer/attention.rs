@@ -41,7 +41,7 @@ impl Built {
     fn attend(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
         let qkv = op::linear(&x, w.get(0), Some(w.get(1)));
         let (a, attended) = op::attention(&qkv, self.how, keep.present().as_deref());
-        keep.push(|| (x, qkv, a.clone(), attended));
+        keep.push(|| (linear::input(w, 0, x), qkv, linear::input(w, 2, a.clone()), attended));
         a
     }
 }
@@ -70,15 +70,19 @@ impl Layer for Built {
         op::linear_onto(&a, w.get(2), Some(w.get(3)), sum)
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
-        let (x, qkv, a, attended): (Tensor, Tensor, Tensor, op::Attended) = keep.pop();
+        let (x, qkv, a, attended): (Option<Tensor>, Tensor, Option<Tensor>, op::Attended) = keep.pop();
         let da = op::linear_backward(&dy, w.get(2));
-        linear::leave(taps, w.id(2), Some(w.id(3)), a, dy);
+        let n = dy.rows();
+        linear::leave(taps, w.id(2), w.id(3), a, dy);
+        if !(taps.input_wanted || w.part(0..2).is_trained()) {
+            return Tensor::zeros([n, 0]);
+        }
         let dqkv = op::attention_backward(&da, &qkv, &attended, self.how, keep.present().as_deref());
         let dx = match taps.input_wanted {
             true => op::linear_backward(&dqkv, w.get(0)),
-            false => Tensor::zeros([x.rows(), 0]),
+            false => Tensor::zeros([n, 0]),
         };
-        linear::leave(taps, w.id(0), Some(w.id(1)), x, dqkv);
+        linear::leave(taps, w.id(0), w.id(1), x, dqkv);
         dx
     }
 }

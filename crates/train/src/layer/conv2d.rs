@@ -78,33 +78,36 @@ impl Layer for Built {
     }
     fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
         let y = op::conv2d_then(&x, w.get(0), self.bias.then(|| w.get(1)), self.window, self.activation);
-        keep.push(|| x);
+        // Who trains no kernel has no use for the images, but for their size.
+        keep.push(|| if w.id(0).is_some() { x } else { Tensor::zeros([x.rows(), 0]) });
         if self.activation.is_some() {
             keep.push(|| y.clone());
         }
         y
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
+        let wanted = self.bias && w.id(1).is_some();
         let (dy, sums) = match self.activation.map(|activation| (activation, keep.pop::<Tensor>())) {
-            Some((activation, y)) if self.bias => activation.backward_channels(&y, dy),
+            Some((activation, y)) if wanted => activation.backward_channels(&y, dy),
             Some((activation, y)) => (activation.backward(&y, dy), Tensor::zeros([0])),
-            None if self.bias => {
+            None if wanted => {
                 let sums = op::bias_rows_channels(&dy);
                 (dy, sums)
             }
             None => (dy, Tensor::zeros([0])),
         };
         let x: Tensor = keep.pop();
+        let shape = [&[x.rows()], self.input.as_slice()].concat();
         let dx = match taps.input_wanted {
-            true => op::conv2d_backward(&dy, w.get(0), x.shape(), self.window),
+            true => op::conv2d_backward(&dy, w.get(0), &shape, self.window),
             false => Tensor::zeros([x.rows(), 0]),
         };
         let [o, h, width] = self.output;
         let b = dy.reshape([x.rows(), o, h * width]);
         if self.bias {
-            taps.leave(w.id(1), Rows::new(sums));
+            taps.leave(w.id(1), || Rows::new(sums));
         }
-        taps.leave(w.id(0), Product::new(Factor::Patches { x, window: self.window }, b));
+        taps.leave(w.id(0), || Product::new(Factor::Patches { x, window: self.window }, b));
         dx
     }
 }

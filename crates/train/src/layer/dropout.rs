@@ -85,7 +85,7 @@ impl Layer for Built {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layer::Coins;
+    use crate::{grads::Layout, layer::Coins, model::Weights};
     use privacy::Key;
     use std::sync::Arc;
 
@@ -95,7 +95,7 @@ mod tests {
 
     fn drop(rate: f64, keep: &mut Keep, rows: usize, width: usize) -> Tensor {
         let layer = Dropout { rate }.build(&[width]).unwrap();
-        layer.forward(View::new(&[], &[]), Tensor::new([rows, width], vec![1.0; rows * width]), keep)
+        layer.forward(Weights::public(&Layout::new(vec![]), &Key::from_seed(0)).view(), Tensor::new([rows, width], vec![1.0; rows * width]), keep)
     }
 
     #[test]
@@ -125,8 +125,9 @@ mod tests {
         let mut keep = coins(3, 1, &[5]);
         let y = drop(0.3, &mut keep, 1, 1000);
         let layer = Dropout { rate: 0.3 }.build(&[1000]).unwrap();
-        let mut taps = Taps::new(1, &crate::grads::Layout::new(vec![]));
-        let dx = layer.backward(View::new(&[], &[]), &mut keep, Tensor::new([1, 1000], vec![1.0; 1000]), &mut taps);
+        let nothing = Weights::public(&Layout::new(vec![]), &Key::from_seed(0));
+        let mut taps = Taps::new(1, nothing.layout());
+        let dx = layer.backward(nothing.view(), &mut keep, Tensor::new([1, 1000], vec![1.0; 1000]), &mut taps);
         assert_eq!(dx.data(), y.data());
     }
 }

@@ -79,8 +79,10 @@ impl Layer for Built {
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
         let (n, ids) = (dy.rows(), keep.pop::<Indices>());
-        let dy = silence(dy, &ids, self.table.padding);
-        taps.leave(w.id(0), Scatter::new(ids, dy, self.table.vocabulary));
+        taps.leave(w.id(0), || {
+            let dy = silence(dy, &ids, self.table.padding);
+            Scatter::new(ids, dy, self.table.vocabulary)
+        });
         Tensor::zeros([n, 0])
     }
 }

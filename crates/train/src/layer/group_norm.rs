@@ -69,8 +69,8 @@ impl Built {
     fn back(&self, w: View, keep: &mut Keep, dy: Tensor, sum: Option<&Tensor>, taps: &mut Taps) -> Tensor {
         let (normalised, affine): (op::Normalised, _) = (keep.pop(), [w.get(0), w.get(1)]);
         let (dx, scale, shift) = op::group_norm_backward_onto(dy, affine, &normalised, self.rectified, sum);
-        taps.leave(w.id(0), Rows::new(scale));
-        taps.leave(w.id(1), Rows::new(shift));
+        taps.leave(w.id(0), || Rows::new(scale));
+        taps.leave(w.id(1), || Rows::new(shift));
         dx
     }
 }

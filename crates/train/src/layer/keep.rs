@@ -31,7 +31,12 @@ impl Coins {
 
 /// One pass through a model: what forward leaves for backward (a stack, popped in the opposite order; kept in training
 /// only), which positions hold a token, and the coins of dropout.
+///
+/// Where no gradient will arrive, nothing is kept: below the lowest trained parameter.
 pub struct Keep {
+    /// Whether the layer now at work will be asked for the gradient with respect to its input, as `Taps::input_wanted` says in backward.
+    pub input_wanted: bool,
+    muted: bool,
     stack: Option<Vec<Box<dyn Any + Send>>>,
     present: Option<Arc<Present>>,
     coins: Option<Coins>,
@@ -41,7 +46,7 @@ pub struct Keep {
 impl Keep {
     /// Keeps what it is given; layers that need coins go without them (dropout does nothing).
     pub fn training() -> Self {
-        Keep { stack: Some(Vec::new()), present: None, coins: None, flippers: 0 }
+        Keep { input_wanted: true, muted: false, stack: Some(Vec::new()), present: None, coins: None, flippers: 0 }
     }
     /// Keeps what it is given, and hands out coins.
     pub fn with_coins(coins: Coins) -> Self {
@@ -53,11 +58,19 @@ impl Keep {
     }
     /// Whether a backward pass will follow.
     pub fn is_training(&self) -> bool {
-        self.stack.is_some()
+        self.stack.is_some() && !self.muted
+    }
+    /// Lets `work` go by without keeping anything of it, where no gradient will arrive.
+    pub(crate) fn muted<T>(&mut self, nothing_arrives: bool, work: impl FnOnce(&mut Keep) -> T) -> T {
+        let before = self.muted;
+        self.muted |= nothing_arrives;
+        let done = work(self);
+        self.muted = before;
+        done
     }
     /// Leaves something for backward; `value` is not called in evaluation.
     pub fn push<T: Any + Send>(&mut self, value: impl FnOnce() -> T) {
-        if let Some(stack) = &mut self.stack {
+        if let Some(stack) = self.stack.as_mut().filter(|_| !self.muted) {
             stack.push(Box::new(value()));
         }
     }

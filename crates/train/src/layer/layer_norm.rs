@@ -33,9 +33,14 @@ impl Build for LayerNorm {
 /// Leaves the taps of scale and shift; returns what forward kept.
 fn leave(w: View, keep: &mut Keep, dy: &Tensor, taps: &mut Taps) -> op::Normalised {
     let normalised: op::Normalised = keep.pop();
-    let (scale, shift) = op::layer_norm_rows(dy, &normalised.xhat);
-    taps.leave(w.id(0), Rows::new(scale));
-    taps.leave(w.id(1), Rows::new(shift));
+    match w.id(0) {
+        None => taps.leave(w.id(1), || Rows::new(op::bias_rows_last(dy))),
+        scale => {
+            let (of_scale, of_shift) = op::layer_norm_rows(dy, &normalised.xhat);
+            taps.leave(scale, || Rows::new(of_scale));
+            taps.leave(w.id(1), || Rows::new(of_shift));
+        }
+    }
     normalised
 }
 

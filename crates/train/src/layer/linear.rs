@@ -57,7 +57,7 @@ impl Layer for Built {
     }
     fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
         let y = op::linear_then(&x, w.get(0), self.bias.then(|| w.get(1)), self.activation);
-        keep.push(|| x);
+        keep.push(|| input(w, 0, x));
         if self.activation.is_some() {
             keep.push(|| y.clone());
         }
@@ -68,7 +68,7 @@ impl Layer for Built {
             return op::add(self.forward(w, x, keep), sum);
         }
         let y = op::linear_onto(&x, w.get(0), self.bias.then(|| w.get(1)), sum);
-        keep.push(|| x);
+        keep.push(|| input(w, 0, x));
         y
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
@@ -76,37 +76,49 @@ impl Layer for Built {
             Some(activation) => taps.slope(activation, &keep.pop(), dy),
             None => (dy, Squares::default()),
         };
-        let x: Tensor = keep.pop();
-        let n = x.rows();
-        let dx = if taps.input_wanted { op::linear_backward(&dy, w.get(0)) } else { Tensor::zeros([n, 0]) };
-        leave_measured(taps, w.id(0), self.bias.then(|| w.id(1)), x, (dy, squares));
+        let x: Option<Tensor> = keep.pop();
+        let dx = if taps.input_wanted { op::linear_backward(&dy, w.get(0)) } else { Tensor::zeros([dy.rows(), 0]) };
+        let bias = if self.bias { w.id(1) } else { None };
+        leave_measured(taps, w.id(0), bias, x, (dy, squares));
         dx
     }
 }
 
-/// Leaves the taps of an affine map of the last axis: inputs `x` `[n, .., i]`, gradients of its outputs `dy` `[n, .., o]`.
-pub(super) fn leave(taps: &mut Taps, weight: usize, bias: Option<usize>, x: Tensor, dy: Tensor) {
+/// What is kept of a map's input for backward: all of it, or, where the map's matrix (the layer's `k`-th parameter) is frozen, nothing.
+pub(super) fn input(w: View, k: usize, x: Tensor) -> Option<Tensor> {
+    w.id(k).is_some().then_some(x)
+}
+
+/// Leaves the taps of an affine map of the last axis: inputs `x` `[n, .., i]`, if they were kept, gradients of its outputs `dy` `[n, .., o]`.
+pub(super) fn leave(taps: &mut Taps, weight: Option<usize>, bias: Option<usize>, x: Option<Tensor>, dy: Tensor) {
     leave_measured(taps, weight, bias, x, (dy, Squares::default()));
 }
 
 /// As [`leave`], where the squared norms of the rows of `dy` may be known.
-fn leave_measured(taps: &mut Taps, weight: usize, bias: Option<usize>, x: Tensor, (dy, squares): (Tensor, Squares)) {
-    let last = |t: &Tensor| t.shape().last().copied().unwrap_or(1);
-    let (n, inputs, outputs) = (x.rows(), last(&x), last(&dy));
-    let steps = x.shape()[1..x.shape().len() - 1].iter().product::<usize>();
-    let of_x = taps.squares_of_input(&x);
-    let (a, b) = (x.reshape([n, steps, inputs]), Arc::new(dy.reshape([n, steps, outputs])));
+fn leave_measured(
+    taps: &mut Taps,
+    weight: Option<usize>,
+    bias: Option<usize>,
+    x: Option<Tensor>,
+    (dy, squares): (Tensor, Squares),
+) {
+    let (n, outputs) = (dy.rows(), dy.shape().last().copied().unwrap_or(1));
+    let steps = dy.shape()[1..dy.shape().len() - 1].iter().product::<usize>();
+    let of_x = x.as_ref().map(|x| taps.squares_of_input(x)).unwrap_or_default();
+    let b = Arc::new(dy.reshape([n, steps, outputs]));
     match bias {
-        Some(bias) if steps == 1 => {
-            taps.leave(bias, Rows::shared(b.clone(), squares.clone()));
-            taps.leave(weight, Product::of_one_position(a, b, [of_x, squares]));
+        Some(bias) if steps == 1 => taps.leave(bias, || Rows::shared(b.clone(), squares.clone())),
+        Some(bias) => {
+            let rows = taps.sums_over_positions(&b);
+            taps.leave(bias, || Rows::new(rows));
         }
-        bias => {
-            if let Some(bias) = bias {
-                let rows = taps.sums_over_positions(&b);
-                taps.leave(bias, Rows::new(rows));
-            }
-            taps.leave(weight, Product::new(Factor::Rows(a), b));
-        }
+        None => {}
     }
+    let Some(x) = x else { return };
+    let inputs = x.shape().last().copied().unwrap_or(1);
+    let a = x.reshape([n, steps, inputs]);
+    taps.leave(weight, || match bias {
+        Some(_) if steps == 1 => Product::of_one_position(a, b, [of_x, squares]),
+        _ => Product::new(Factor::Rows(a), b),
+    });
 }

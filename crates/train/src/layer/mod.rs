@@ -14,7 +14,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
-use crate::{registry::registry, tap::Taps};
+use crate::{grads::Place, model::Weights, registry::registry, tap::Taps};
 use engine::{
     Tensor,
     op::{self, Activation},
@@ -98,34 +98,43 @@ impl Parameter {
 /// The parameters of one layer, as it may see them: by its own numbering.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
-    tensors: &'a [Tensor],
-    ids: &'a [usize],
+    weights: &'a Weights,
+    places: &'a [Place],
 }
 
 impl<'a> View<'a> {
-    /// All of `tensors`, where the layers' `k`-th parameter is `tensors[ids[k]]`.
-    pub fn new(tensors: &'a [Tensor], ids: &'a [usize]) -> Self {
-        View { tensors, ids }
+    /// Of `weights`, those at `places`.
+    pub(crate) fn new(weights: &'a Weights, places: &'a [Place]) -> Self {
+        View { weights, places }
     }
     /// This layer's `k`-th parameter.
     pub fn get(&self, k: usize) -> &'a Tensor {
-        &self.tensors[self.ids[k]]
+        self.weights.tensor(self.places[k])
     }
     /// How many parameters the layer has.
     pub fn len(&self) -> usize {
-        self.ids.len()
+        self.places.len()
     }
     /// Whether the layer has none.
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.places.is_empty()
     }
-    /// The model-wide number of this layer's `k`-th parameter, under which taps are left.
-    pub fn id(&self, k: usize) -> usize {
-        self.ids[k]
+    /// The model-wide number of this layer's `k`-th parameter, under which its tap is left; none where nobody wants one, since the
+    /// parameter is frozen.
+    pub fn id(&self, k: usize) -> Option<usize> {
+        match self.places[k] {
+            Place::Trained(p) => Some(p),
+            Place::Adapted(a) => Some(self.weights.layout().parameters().len() + a),
+            Place::Frozen(_) => None,
+        }
+    }
+    /// Whether any of the layer's parameters has a gradient that is wanted.
+    pub fn is_trained(&self) -> bool {
+        (0..self.len()).any(|k| self.id(k).is_some())
     }
     /// The part that belongs to a layer inside this one.
     pub fn part(&self, range: std::ops::Range<usize>) -> View<'a> {
-        View { tensors: self.tensors, ids: &self.ids[range] }
+        View { weights: self.weights, places: &self.places[range] }
     }
 }
 
@@ -150,7 +159,7 @@ pub trait Layer: Send + Sync {
     /// `x` is `[n, ...]`; returns `[n, output...]`.
     fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor;
     /// `dy` is the gradient of each example's OWN loss with respect to this layer's output. Leaves a tap for every
-    /// parameter and returns the gradient with respect to the input, or anything where `taps.input_wanted` is false.
+    /// parameter (of a frozen one it is not taken) and returns the gradient with respect to the input, or anything where `taps.input_wanted` is false.
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor;
     /// As `forward`, added to `sum`, of the output's shape: for layers that can do both in one pass.
     fn forward_onto(&self, w: View, x: Tensor, sum: &Tensor, keep: &mut Keep) -> Tensor {

@@ -69,7 +69,8 @@ impl Layer for Built {
         if self.fixed.is_none() {
             let [tokens, features] = self.output;
             let rest = (self.length - tokens) * features;
-            taps.leave(w.id(0), Rows::padded(dy.clone().reshape([dy.rows(), tokens * features]), rest));
+            let rows = || dy.clone().reshape([dy.rows(), tokens * features]);
+            taps.leave(w.id(0), || Rows::padded(rows(), rest));
         }
         dy
     }

@@ -66,11 +66,8 @@ impl Layer for Sum {
         if self.shortcut.is_empty() && taps.input_wanted {
             return self.inside.backward_onto(inside, keep, dy.clone(), &dy, taps);
         }
-        // The shortcut runs whole even where its result is not wanted: what lies under it on the stack is the inside's.
-        let wanted = std::mem::replace(&mut taps.input_wanted, true);
         let short = self.shortcut.backward(shortcut, keep, dy.clone(), taps);
-        taps.input_wanted = wanted;
         let dx = self.inside.backward(inside, keep, dy, taps);
-        if wanted { op::add(dx, &short) } else { dx }
+        if taps.input_wanted { op::add(dx, &short) } else { dx }
     }
 }

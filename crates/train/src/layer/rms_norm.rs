@@ -40,12 +40,12 @@ impl Layer for Built {
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
         let normalised: op::Normalised = keep.pop();
-        taps.leave(w.id(0), Rows::new(op::rms_norm_rows(&dy, &normalised.xhat)));
+        taps.leave(w.id(0), || Rows::new(op::rms_norm_rows(&dy, &normalised.xhat)));
         op::rms_norm_backward(&dy, w.get(0), &normalised)
     }
     fn backward_onto(&self, w: View, keep: &mut Keep, dy: Tensor, sum: &Tensor, taps: &mut Taps) -> Tensor {
         let normalised: op::Normalised = keep.pop();
-        taps.leave(w.id(0), Rows::new(op::rms_norm_rows(&dy, &normalised.xhat)));
+        taps.leave(w.id(0), || Rows::new(op::rms_norm_rows(&dy, &normalised.xhat)));
         op::rms_norm_backward_onto(&dy, w.get(0), &normalised, sum)
     }
 }

@@ -97,7 +97,7 @@ fn model(layer: &str, shape: &[usize]) -> Model {
         toml::from_str("layer = \"flatten\"").unwrap(),
         toml::from_str("layer = \"linear\"\nfeatures = 3").unwrap(),
     ]);
-    let config = crate::model::ModelConfig { loss: Some(Loss::CrossEntropy), weights: None, layers };
+    let config = crate::model::ModelConfig { loss: Some(Loss::CrossEntropy), layers, ..Default::default() };
     Model::build(&config, shape, &classes(vec![])).unwrap_or_else(|e| panic!("{e}"))
 }
 

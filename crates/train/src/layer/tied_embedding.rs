@@ -67,7 +67,9 @@ impl Layer for Built {
     fn forward(&self, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
         let (e, ids) = embedding::look_up(&x, w.get(0), self.table.padding, keep);
         keep.push(|| ids);
+        let wanted = std::mem::replace(&mut keep.input_wanted, w.id(0).is_some());
         let h = self.inside.forward(w.part(1..w.len()), e, keep);
+        keep.input_wanted = wanted;
         let y = op::linear(&h, w.get(0), None);
         keep.push(|| h);
         y
@@ -75,13 +77,15 @@ impl Layer for Built {
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
         let h: Tensor = keep.pop();
         let dh = op::linear_backward(&dy, w.get(0));
-        let wanted = std::mem::replace(&mut taps.input_wanted, true);
+        let wanted = std::mem::replace(&mut taps.input_wanted, w.id(0).is_some());
         let e = self.inside.backward(w.part(1..w.len()), keep, dh, taps);
         taps.input_wanted = wanted;
         let ids: Indices = keep.pop();
-        let e = embedding::silence(e, &ids, self.table.padding);
-        let n = e.rows();
-        taps.leave(w.id(0), Tied::new(ids, e, h, dy));
+        let n = dy.rows();
+        taps.leave(w.id(0), || {
+            let e = embedding::silence(e, &ids, self.table.padding);
+            Tied::new(ids, e, h, dy)
+        });
         Tensor::zeros([n, 0])
     }
 }

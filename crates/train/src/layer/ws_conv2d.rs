@@ -80,13 +80,16 @@ impl Layer for Built {
         let ([o, h, width], n) = (self.output, x.rows());
         let b = dy.reshape([n, o, h * width]);
         if self.plain.bias {
-            taps.leave(w.id(2), Rows::new(op::bias_rows_channels(&b)));
+            taps.leave(w.id(2), || Rows::new(op::bias_rows_channels(&b)));
+        }
+        if w.id(0).is_none() && w.id(1).is_none() {
+            return dx;
         }
         // By the chain rule: each example's gradient by the standardised weights, taken back through standardisation.
         let mut rows = op::per_example::product_rows(Left::Patches { x: &x, window: self.window }, &b);
         let gains = op::standardise_rows(&mut rows, w.get(1), &kept, EPS);
-        taps.leave(w.id(0), Rows::new(rows));
-        taps.leave(w.id(1), Rows::new(gains));
+        taps.leave(w.id(0), || Rows::new(rows));
+        taps.leave(w.id(1), || Rows::new(gains));
         dx
     }
 }

@@ -1,7 +1,7 @@
 //! What every model is asked before it may train: is each parameter measured, and do examples stay apart?
 //!
 //! # Why this is private
-//! *Claim.* A model that passes has no parameter without a tap, and no layer through which one example changes another's
+//! *Claim.* A model that passes has no trained parameter without a tap, and no layer through which one example changes another's
 //! output (batch normalisation and its like), on the made-up inputs tried.
 //! *Argument.* A parameter without a tap would have no norm and no bound. A layer that mixes examples lets one person
 //! move everybody's gradient, which clipping each of them does not bound.
@@ -18,7 +18,13 @@ pub(super) fn every_parameter_is_tapped(model: &Model, targets: &Targets) -> Res
     let taps =
         model.taps(&weights, Batch { inputs: rows, n: 1, shape: model.input.clone(), targets: targets.made_up(1) });
     let missing: Vec<String> = taps.untapped().into_iter().map(str::to_owned).collect();
-    if missing.is_empty() { Ok(()) } else { Err(ModelError::Untapped(missing)) }
+    match missing.iter().find_map(|name| model.layout.adapted_by(name)) {
+        None if missing.is_empty() => Ok(()),
+        None => Err(ModelError::Untapped(missing)),
+        Some(whole) => Err(ModelError::Tuning(format!(
+            "model.lora.targets: `{whole}` is no matrix of a linear layer or a projection, which are what is adapted"
+        ))),
+    }
 }
 
 /// Disturbs one example of a few and looks at the others' outputs and gradients.
@@ -103,7 +109,7 @@ mod tests {
                 let (n, d) = (dy.rows(), self.output[0]);
                 let share = |i: usize, j: usize| (0..n).map(|k| dy.row(k)[j]).sum::<f32>() + i as f32;
                 let spread = || Tensor::new([n, d], (0..n * d).map(|k| share(k / d, k % d)).collect());
-                taps.leave(w.id(0), Rows::new(if own { dy.clone() } else { spread() }));
+                taps.leave(w.id(0), || Rows::new(if own { dy.clone() } else { spread() }));
             }
             dy
         }

@@ -1,32 +1,51 @@
 //! What layers are put together into: a model with named parameters, a loss, and a gradient for every example.
 mod check;
 mod loss;
+mod pattern;
 mod sequential;
+mod start;
+mod tuning;
 mod weights;
 
 use crate::{
     data::{Batch, Examples, Targets},
-    grads::Layout,
-    layer::{Coins, Keep, Layer, LayerConfig, ShapeError, View},
+    grads::{How, Layout},
+    layer::{Coins, Keep, Layer, LayerConfig, ShapeError},
     tap::Taps,
 };
 use engine::{Device, Tensor};
 pub use loss::Loss;
+pub use pattern::Patterns;
 pub use sequential::Sequential;
+pub use start::{Start, StartError, Stored};
+pub use tuning::Lora;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 pub use weights::Weights;
 
 /// What a user writes of a model: its layers in order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// The loss; by default the usual one for the targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<Loss>,
-    /// A safetensors file of PUBLIC weights to start from; by default fresh ones.
+    /// Weights to start from, and what they may have seen: `{ public = "file.safetensors" }`, or `{ run = "folder" }`, a Secateur run on the
+    /// same data, whose cost is carried on. By default fresh ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weights: Option<std::path::PathBuf>,
+    pub weights: Option<Start>,
+    /// The parameters that start fresh, whatever `weights` holds: `["head.*"]`.
+    #[serde(default, skip_serializing_if = "Patterns::is_empty")]
+    pub fresh: Patterns,
+    /// The parameters that are trained; by default all: `["*.bias", "head.*"]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trainable: Option<Patterns>,
+    /// The parameters that stay as they start: neither measured nor noised nor moved.
+    #[serde(default, skip_serializing_if = "Patterns::is_empty")]
+    pub frozen: Patterns,
+    /// What is trained beside frozen matrices.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Lora>,
     /// The layers.
     pub layers: Vec<LayerConfig>,
 }
@@ -51,6 +70,9 @@ pub enum ModelError {
     /// The loss cannot learn the targets.
     #[error("model.loss: {0}")]
     Loss(String),
+    /// What is to be trained makes no sense.
+    #[error("{0}")]
+    Tuning(String),
     /// There is nothing to train.
     #[error("the model has no parameters to train")]
     NoParameters,
@@ -73,7 +95,6 @@ pub struct Model {
     loss: Loss,
     input: Vec<usize>,
     layout: Arc<Layout>,
-    ids: Vec<usize>,
 }
 
 /// What evaluation adds up over public examples.
@@ -89,7 +110,8 @@ impl Model {
     /// Builds the configured layers for examples like `like`, and checks the result as [`Model::new`] does.
     pub fn build(config: &ModelConfig, input: &[usize], targets: &Targets) -> Result<Self, ModelError> {
         let network = Sequential::build("model.layers", input, &config.layers)?;
-        Model::of(network, input, config.loss.unwrap_or(Loss::usual(targets)), targets)
+        let how = tuning::resolve(config, &network.parameters()).map_err(ModelError::Tuning)?;
+        Model::of(network, &how, input, config.loss.unwrap_or(Loss::usual(targets)), targets)
     }
 
     /// Puts layers together, for examples of shape `input` and targets like `targets`.
@@ -103,13 +125,20 @@ impl Model {
         loss: Loss,
         targets: &Targets,
     ) -> Result<Self, ModelError> {
-        Model::of(Sequential::new(input, layers), input, loss, targets)
+        let network = Sequential::new(input, layers);
+        let how = vec![How::Train; network.parameters().len()];
+        Model::of(network, &how, input, loss, targets)
     }
 
-    fn of(network: Sequential, input: &[usize], loss: Loss, targets: &Targets) -> Result<Self, ModelError> {
-        let layout = Layout::new(network.parameters());
-        let ids = (0..layout.parameters().len()).collect();
-        let model = Model { network, loss, input: input.to_vec(), layout, ids };
+    fn of(
+        network: Sequential,
+        how: &[How],
+        input: &[usize],
+        loss: Loss,
+        targets: &Targets,
+    ) -> Result<Self, ModelError> {
+        let layout = Layout::split(network.parameters(), how);
+        let model = Model { network, loss, input: input.to_vec(), layout };
         model.fits(targets)?;
         check::every_parameter_is_tapped(&model, targets)?;
         check::examples_stay_apart(&model, targets)?;
@@ -149,7 +178,7 @@ impl Model {
     /// not so few that packing the weights and adding up gradients, once a piece, counts; the whole chunk of a model for
     /// which that is too many for the cache.
     pub(crate) fn piece(&self, chunk: usize, device: Device) -> usize {
-        let least = 4 * self.layout.len();
+        let least = 4 * self.layout.total();
         let fit = CACHED.max(least).div_ceil(self.network.numbers().max(1));
         let count = 1 << (chunk / fit.max(1)).max(1).ilog2();
         let heavy = least > 2 * CACHED;
@@ -157,31 +186,32 @@ impl Model {
     }
 
     fn run(&self, weights: &Weights, inputs: Tensor, keep: &mut Keep) -> Tensor {
-        self.network.forward(View::new(weights.tensors(), &self.ids), inputs, keep)
+        self.network.forward(weights.view(), inputs, keep)
     }
 
     /// Every example's gradient of its own loss: one forward, one backward of activations, nothing multiplied out.
     /// Nothing is dropped out.
     pub fn taps(&self, weights: &Weights, batch: Batch) -> Taps {
         let inputs = inputs(batch.inputs, batch.n, &batch.shape).to(weights.layout().device());
-        let taps = Taps::new(batch.n, weights.layout());
+        let taps = Taps::new(batch.n, weights.layout()).beside(weights.adapted());
         self.look(weights, inputs, &batch.targets, Keep::training(), taps)
     }
 
     /// As [`Model::taps`], with the coins of dropout, for inputs `[n, ..]` on the weights' device; `measured` where their norms
     /// will be asked for.
     pub fn taps_with(&self, weights: &Weights, x: Tensor, targets: &Targets, coins: Coins, measured: bool) -> Taps {
-        let taps = Taps::new(x.rows(), weights.layout());
+        let taps = Taps::new(x.rows(), weights.layout()).beside(weights.adapted());
         let taps = if measured { taps.measured() } else { taps };
         self.look(weights, x, targets, Keep::with_coins(coins), taps)
     }
 
     fn look(&self, weights: &Weights, inputs: Tensor, targets: &Targets, mut keep: Keep, mut taps: Taps) -> Taps {
+        keep.input_wanted = false;
         let outputs = self.run(weights, inputs, &mut keep);
         let (losses, dy) = self.loss.apply(outputs, targets);
         taps.losses = Some(losses);
         taps.input_wanted = false;
-        self.network.backward(View::new(weights.tensors(), &self.ids), &mut keep, dy, &mut taps);
+        self.network.backward(weights.view(), &mut keep, dy, &mut taps);
         taps
     }
 

@@ -10,8 +10,6 @@ use std::ops::Range;
 pub struct Sequential {
     layers: Vec<(String, Box<dyn Layer>)>,
     parts: Vec<Range<usize>>,
-    /// The first layer with parameters: before it nothing wants a gradient.
-    first: usize,
     output: Vec<usize>,
 }
 
@@ -32,9 +30,8 @@ impl Sequential {
                 Some(*at - count..*at)
             })
             .collect();
-        let first = parts.iter().position(|part| !part.is_empty()).unwrap_or(layers.len());
         let output = layers.last().map_or(input, |(_, layer)| layer.output()).to_vec();
-        Sequential { layers, parts, first, output }
+        Sequential { layers, parts, output }
     }
 
     /// Whether there are no layers.
@@ -63,8 +60,20 @@ impl Sequential {
 
 impl Sequential {
     fn forward_of(&self, layers: Range<usize>, w: View, x: Tensor, keep: &mut Keep) -> Tensor {
-        let parts = self.layers[layers.clone()].iter().zip(&self.parts[layers]);
-        parts.fold(x, |x, ((_, layer), part)| layer.forward(w.part(part.clone()), x, keep))
+        let (wanted, first) = (keep.input_wanted, self.first(w));
+        let x = layers.fold(x, |x, i| {
+            let (layer, part) = (&self.layers[i].1, w.part(self.parts[i].clone()));
+            keep.input_wanted = wanted || i > first;
+            keep.muted(!wanted && i < first, |keep| layer.forward(part, x, keep))
+        });
+        keep.input_wanted = wanted;
+        x
+    }
+
+    /// The first layer with something to train: before it nothing wants a gradient.
+    fn first(&self, w: View) -> usize {
+        let trained = |part: &Range<usize>| w.part(part.clone()).is_trained();
+        self.parts.iter().position(trained).unwrap_or(self.layers.len())
     }
 }
 
@@ -95,10 +104,10 @@ impl Layer for Sequential {
         self.forward_of(0..self.layers.len(), w, x, keep)
     }
     fn backward(&self, w: View, keep: &mut Keep, mut dy: Tensor, taps: &mut Taps) -> Tensor {
-        let wanted = taps.input_wanted;
+        let (wanted, first) = (taps.input_wanted, self.first(w));
         for (i, (_, layer)) in self.layers.iter().enumerate().rev() {
-            taps.input_wanted = wanted || i > self.first;
-            if taps.input_wanted || i == self.first {
+            taps.input_wanted = wanted || i > first;
+            if taps.input_wanted || i == first {
                 dy = layer.backward(w.part(self.parts[i].clone()), keep, dy, taps);
             }
         }
@@ -108,7 +117,12 @@ impl Layer for Sequential {
     fn forward_onto(&self, w: View, x: Tensor, sum: &Tensor, keep: &mut Keep) -> Tensor {
         let Some((last, (_, layer))) = self.layers.iter().enumerate().next_back() else { return op::add(x, sum) };
         let x = self.forward_of(0..last, w, x, keep);
-        layer.forward_onto(w.part(self.parts[last].clone()), x, sum, keep)
+        let (wanted, first) = (keep.input_wanted, self.first(w));
+        keep.input_wanted = wanted || last > first;
+        let part = w.part(self.parts[last].clone());
+        let y = keep.muted(!wanted && last < first, |keep| layer.forward_onto(part, x, sum, keep));
+        keep.input_wanted = wanted;
+        y
     }
     fn backward_onto(&self, w: View, keep: &mut Keep, dy: Tensor, sum: &Tensor, taps: &mut Taps) -> Tensor {
         let Some((_, first)) = self.layers.first() else { return op::add(dy, sum) };

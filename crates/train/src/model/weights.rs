@@ -1,7 +1,7 @@
 //! Weights, which move only by what was released.
 //!
 //! # Why this is private
-//! *Claim.* Weights are a function of public starting values and released numbers.
+//! *Claim.* Weights are a function of public starting values and released numbers; frozen ones are their starting values.
 //! *Argument.* The only way to change them is [`Weights::walk`], which takes a `Privatized` step; only the privacy
 //! crate's ledger makes those, and it charges for each. Raw gradients do not fit:
 //! ```compile_fail,E0308
@@ -14,11 +14,13 @@
 //!     w.tensors.clear();
 //! }
 //! ```
+//! A step has no number for a frozen parameter (`grads::Layout`), and an adapter's product is made of released factors and a frozen matrix.
 //! A team's other devices have copies of the leader's weights (`team.rs`), written by `Weights::storage`, inside this crate alone.
-//! [`Weights::public`], [`Weights::from_public`] and [`Weights::from_point`] are claims about where starting values came from; reports print them.
+//! [`Weights::public`], [`Weights::from_public`] and [`Weights::at`] are claims about where starting values came from; reports print them.
 use crate::{
-    grads::{Grads, Layout},
-    layer::{Init, Parameter},
+    grads::{Grads, Layout, Place},
+    layer::{Init, Parameter, View},
+    tap::Adapted,
 };
 use engine::{Device, Tensor, op};
 use privacy::{Key, Privatized, Purpose, Stream};
@@ -28,15 +30,34 @@ use std::{collections::HashMap, sync::Arc};
 #[derive(Clone)]
 pub struct Weights {
     layout: Arc<Layout>,
+    /// The trained ones, in the layout's order.
     tensors: Vec<Tensor>,
+    /// Those that never move.
+    frozen: Vec<Tensor>,
+    /// What trained factors and frozen matrices make together, made anew after each step.
+    adapted: Vec<Adapted>,
 }
 
 impl Weights {
     /// Fresh weights: each parameter by its own rule, from `key`'s stream for starting values.
     pub fn public(layout: &Arc<Layout>, key: &Key) -> Self {
-        let stream = key.stream(Purpose::Init, 0, 0);
-        let tensors = (0..layout.parameters().len()).map(|p| fresh(layout, p, &stream)).collect();
-        Weights { layout: layout.clone(), tensors }
+        Weights::begin(layout, key, HashMap::new())
+    }
+
+    /// Weights of which `named` ones come from somewhere public, and the others are fresh, as [`Weights::public`] makes them. Names that
+    /// the model does not have are not looked at.
+    ///
+    /// # Panics
+    /// If a tensor has another shape than its parameter.
+    pub(crate) fn begin(layout: &Arc<Layout>, key: &Key, mut named: HashMap<String, Tensor>) -> Self {
+        let (stream, mut at) = (key.stream(Purpose::Init, 0, 0), 0);
+        Weights::of(layout, |parameter| {
+            let made = named.remove(&parameter.name).unwrap_or_else(|| fresh(parameter, at, &stream));
+            assert_eq!(made.shape(), parameter.shape, "`{}`", parameter.name);
+            at += parameter.len() as u64;
+            Ok::<_, std::convert::Infallible>(made)
+        })
+        .unwrap_or_else(|never| match never {})
     }
 
     /// Weights from somewhere public, by name. Says which are missing, unknown, or of another shape.
@@ -47,36 +68,53 @@ impl Weights {
             let wrong = || format!("`{}` has shape {:?}, but the model wants {:?}", p.name, tensor.shape(), p.shape);
             if fits { Ok(tensor) } else { Err(wrong()) }
         };
-        let tensors = layout.parameters().iter().map(take).collect::<Result<_, _>>()?;
+        let weights = Weights::of(layout, take)?;
         match named.keys().min() {
             Some(name) => Err(format!("the model has no parameter `{name}`")),
-            None => Ok(Weights { layout: layout.clone(), tensors }),
+            None => Ok(weights),
         }
     }
 
-    /// Weights at a point, as public as the point is.
-    pub fn from_point(point: &Grads) -> Self {
-        let layout = point.layout().clone();
+    /// Every tensor by `make`, in the order of [`Layout::all`].
+    fn of<E>(layout: &Arc<Layout>, mut make: impl FnMut(&Parameter) -> Result<Tensor, E>) -> Result<Self, E> {
+        let empty = |count| vec![Tensor::zeros([0]); count];
+        let (mut tensors, mut frozen) = (empty(layout.parameters().len()), empty(layout.frozen().len()));
+        for place in layout.all() {
+            let made = make(layout.at(place))?;
+            match place {
+                Place::Trained(p) => tensors[p] = made,
+                Place::Frozen(f) => frozen[f] = made,
+                Place::Adapted(_) => unreachable!("made of others"),
+            }
+        }
+        Ok(Weights { layout: layout.clone(), tensors, frozen, adapted: Vec::new() }.settled())
+    }
+
+    /// The same weights with trained ones at a point, as public as the point is.
+    pub fn at(&self, point: &Grads) -> Self {
+        let layout = self.layout.on(point.layout().device());
+        // In recycled storage, since many points may be looked at.
         let tensor = |(p, parameter): (usize, &Parameter)| {
-            let numbers = point.part(p).to_vec();
-            let tensor =
-                if numbers.is_empty() { Tensor::zeros([0]) } else { Tensor::new(parameter.shape.clone(), numbers) };
+            let mut tensor = Tensor::zeros(parameter.shape.clone());
+            tensor.data_mut().copy_from_slice(point.parameter(p));
             tensor.to(layout.device())
         };
         let tensors = layout.parameters().iter().enumerate().map(tensor).collect();
-        Weights { layout, tensors }
+        let frozen = self.frozen.iter().map(|tensor| tensor.clone().to(layout.device())).collect();
+        Weights { layout, tensors, frozen, adapted: Vec::new() }.settled()
     }
 
     /// Weights with no numbers in them, for a rehearsal.
     pub fn hollow(layout: &Layout) -> Self {
         let tensors = layout.parameters().iter().map(|_| Tensor::zeros([0])).collect();
-        Weights { layout: layout.hollow(), tensors }
+        Weights { layout: layout.hollow(), tensors, frozen: Vec::new(), adapted: Vec::new() }
     }
 
     /// The same weights on `device`, where everything that is made of them will be.
     pub fn to(self, device: Device) -> Self {
-        let tensors = self.tensors.into_iter().map(|tensor| tensor.to(device)).collect();
-        Weights { layout: self.layout.on(device), tensors }
+        let [tensors, frozen] =
+            [self.tensors, self.frozen].map(|all| all.into_iter().map(|tensor| tensor.to(device)).collect());
+        Weights { layout: self.layout.on(device), tensors, frozen, adapted: Vec::new() }.settled()
     }
 
     /// The layout.
@@ -84,17 +122,66 @@ impl Weights {
         &self.layout
     }
 
-    /// One tensor a parameter, in the layout's order.
+    /// One tensor for each trained parameter, in the layout's order.
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
 
-    /// Where other devices' copies of these weights go: for a team, which writes its leader's into them and nothing else.
+    /// Every tensor that there is, trained or not, with its name: what a checkpoint holds.
+    pub fn all(&self) -> impl Iterator<Item = (&Parameter, &Tensor)> {
+        self.layout.all().map(|place| (self.layout.at(place), self.tensor(place)))
+    }
+
+    /// The plain model's tensors, adapters added to their matrices: what whoever knows nothing of adapters loads.
+    pub fn merged(&self) -> impl Iterator<Item = (&Parameter, &Tensor)> {
+        self.layout.places().iter().map(|place| (self.layout.at(*place), self.tensor(*place)))
+    }
+
+    /// The adapters' factors.
+    pub fn adapters(&self) -> impl Iterator<Item = (&Parameter, &Tensor)> {
+        let factors = self.layout.adapters().iter().flat_map(|adapter| [adapter.a, Place::Trained(adapter.b)]);
+        factors.map(|place| (self.layout.at(place), self.tensor(place)))
+    }
+
+    /// What a layer sees at a place.
+    pub(crate) fn tensor(&self, place: Place) -> &Tensor {
+        match place {
+            Place::Trained(p) => &self.tensors[p],
+            Place::Frozen(f) => &self.frozen[f],
+            Place::Adapted(a) => &self.adapted[a].weight,
+        }
+    }
+
+    /// The weights as layers see them.
+    pub fn view(&self) -> View<'_> {
+        View::new(self, self.layout.places())
+    }
+
+    /// What adapters need to take a gradient apart.
+    pub(crate) fn adapted(&self) -> &[Adapted] {
+        &self.adapted
+    }
+
+    /// Where other devices' copies of the trained weights go: for a team, which writes its leader's into them, settles, and nothing else.
     pub(crate) fn storage(&mut self) -> &mut [Tensor] {
         &mut self.tensors
     }
 
-    /// The weights as a point in parameter space.
+    /// After a change of trained weights: makes anew what is made of them.
+    pub(crate) fn settle(&mut self) {
+        let make = |adapter: &crate::grads::Adapter| {
+            let [weight, b] = [&self.frozen[adapter.weight], &self.tensors[adapter.b]];
+            Adapted::new(weight, self.tensor(adapter.a), b, *adapter)
+        };
+        self.adapted = self.layout.adapters().iter().map(make).collect();
+    }
+
+    fn settled(mut self) -> Self {
+        self.settle();
+        self
+    }
+
+    /// The weights as a point in parameter space: the trained ones.
     pub fn point(&self) -> Grads {
         let mut point = Grads::zeros(&self.layout);
         self.tensors.iter().enumerate().for_each(|(p, tensor)| op::copy(tensor, point.part_mut(p)));
@@ -109,7 +196,7 @@ impl Weights {
             tensor
         };
         let tensors = self.tensors.iter().enumerate().map(shifted).collect();
-        Weights { layout: self.layout.clone(), tensors }
+        Weights { tensors, adapted: Vec::new(), ..self.clone() }.settled()
     }
 
     /// Lets `change` have its way with starting values, which are public.
@@ -119,6 +206,7 @@ impl Weights {
         for (p, tensor) in self.tensors.iter_mut().enumerate() {
             *tensor = Tensor::new(tensor.shape(), point.parameter(p).to_vec()).to(self.layout.device());
         }
+        self.settle();
     }
 
     /// Takes one step.
@@ -132,26 +220,23 @@ impl Weights {
             &moved
         };
         step.walk(&mut self.tensors);
+        self.settle();
     }
 }
 
-fn fresh(layout: &Layout, p: usize, stream: &Stream) -> Tensor {
-    let (parameter, range) = (&layout.parameters()[p], layout.range(p));
-    let at = range.start as u64;
-    let numbers = match parameter.init {
-        Init::Constant(c) => vec![c; range.len()],
+/// A parameter by its own rule, from the words of `stream` at `at`: the same whatever is trained.
+fn fresh(parameter: &Parameter, at: u64, stream: &Stream) -> Tensor {
+    let mut numbers = vec![0.0; parameter.len()];
+    match parameter.init {
+        Init::Constant(c) => numbers.fill(c),
         Init::Uniform(bound) => {
-            let mut numbers = vec![0.0; range.len()];
             stream.fill_uniform(at, &mut numbers);
             numbers.iter_mut().for_each(|x| *x = (2.0 * *x - 1.0) * bound);
-            numbers
         }
         Init::Normal(std) => {
-            let mut numbers = vec![0.0; range.len()];
             stream.fill_normal(at, &mut numbers);
             numbers.iter_mut().for_each(|z| *z *= std);
-            numbers
         }
-    };
+    }
     Tensor::new(parameter.shape.clone(), numbers)
 }

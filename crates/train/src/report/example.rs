@@ -1,7 +1,7 @@
 //! Records for the tests of this folder: what four runs would have left.
 
 use super::{
-    Clip, Membership, Neighbouring, Noise, Point, Randomness, Record, Sampling, Statement, Steps, Summary, Test, UNIT,
+    Clip, Membership, Neighbouring, Noise, Point, Randomness, Record, Sampling, Starting, Statement, Steps, Summary, Test, UNIT,
 };
 
 const PLANNED: u64 = 2000;
@@ -131,6 +131,7 @@ fn statement() -> Statement {
         delta: 1e-5,
         membership: Some(membership()),
         randomness: Randomness::OperatingSystem,
+        starting_weights: Starting::default(),
         assumptions: ASSUMPTIONS.iter().map(|&text| text.into()).collect(),
         warnings: vec![],
         interrupted: false,

@@ -21,7 +21,7 @@ pub use self::membership::{Membership, Test};
 pub use self::page::html;
 pub(crate) use self::page::{banner, document, figures, heading, prose, section, text};
 pub use self::record::{Point, Record, Summary};
-pub use self::statement::{Clip, Neighbouring, Noise, Randomness, Sampling, Statement, Steps, UNIT};
+pub use self::statement::{Claim, Clip, Neighbouring, Noise, Randomness, Sampling, Starting, Statement, Steps, UNIT};
 pub use self::table::Table;
 pub(crate) use self::write::intended;
 pub use self::write::{FileError, read, write, write_atomically};

@@ -41,6 +41,9 @@ pub struct Statement {
     /// What an attacker can do at most, by all (epsilon, delta) pairs that the accountant proves; none where there is no bound.
     #[serde(default)]
     pub membership: Option<Membership>,
+    /// What the configuration claims of the weights that training started from.
+    #[serde(default)]
+    pub starting_weights: Starting,
     /// Where the draws and the noise came from.
     pub randomness: Randomness,
     /// What must be true for the guarantee to mean what it says.
@@ -118,6 +121,54 @@ impl Neighbouring {
     }
 }
 
+/// What was claimed of the weights that training started from. A claim: nothing here can check it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Starting {
+    /// Where they came from.
+    pub claim: Claim,
+    /// The file, or the folder of the run.
+    pub from: Option<String>,
+    /// Patterns over names of the parameters that started fresh all the same.
+    pub fresh: Vec<String>,
+    /// How many numbers stayed as they started.
+    pub frozen: u64,
+    /// What the run that they come from had spent on the same data, at this run's delta; part of this run's epsilon.
+    #[serde(with = "super::number::optional", default)]
+    pub epsilon_before: Option<f64>,
+}
+
+/// Where starting weights came from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Claim {
+    /// Drawn at random.
+    #[default]
+    Fresh,
+    /// A file of weights that do not depend on the training data, says whoever named it.
+    Public,
+    /// A run on the same data, the ledger of which was carried on.
+    Run,
+}
+
+impl Starting {
+    /// What must be true of them, in a sentence.
+    pub fn assumption(&self) -> String {
+        let (from, before) = (self.from.as_deref().unwrap_or_default(), self.epsilon_before.unwrap_or_default());
+        let start = match self.claim {
+            Claim::Fresh => "Training starts from random weights, which do not depend on the training data.".to_owned(),
+            Claim::Public => format!("The weights in {from}, which training starts from, are public: they do not depend on the training data."),
+            Claim::Run => format!(
+                "Training starts from the weights of the run in {from}, on the same data. What it spent (epsilon {before:.4} by itself) is in \
+                 this run's ledger and epsilon; other runs that start from it are not."
+            ),
+        };
+        match self.frozen {
+            0 => start,
+            n => format!("{start} {n} of the model's numbers stay as they start."),
+        }
+    }
+}
+
 /// Where the randomness of a run came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Randomness {
@@ -159,6 +210,7 @@ mod tests {
             "randomness",
             "sampling",
             "secateur_version",
+            "starting_weights",
             "steps",
             "unit_of_privacy",
             "warnings",

@@ -25,11 +25,15 @@ pub enum FolderError {
     },
 }
 
+/// What was trained beside frozen matrices, by itself.
+pub(super) const ADAPTERS: &str = "adapters.safetensors";
+
 /// What a run, and who looks closer at it, write besides the ledger.
-const RESULTS: [&str; 10] = [
+const RESULTS: [&str; 11] = [
     "metrics.jsonl",
     "followed.jsonl",
     "model.safetensors",
+    ADAPTERS,
     "config.toml",
     "privacy.json",
     "summary.json",
@@ -75,7 +79,7 @@ fn is_result(name: &str) -> bool {
 }
 
 /// Whether a process holds the lock of a ledger: its results will come here, beside whatever ledger is here by then.
-fn is_written(ledger: &Path) -> bool {
+pub(super) fn is_written(ledger: &Path) -> bool {
     File::open(ledger).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 

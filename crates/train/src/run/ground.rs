@@ -5,7 +5,6 @@ use super::{
     shelf::{Held, Shelf},
 };
 use crate::{
-    checkpoint,
     config::Config,
     model::{Model, Weights},
     plan::Plan,
@@ -93,15 +92,6 @@ impl Ground {
         let evaluation = data.evaluation.filter(|_| trainer.team.rank() == 0);
         let behind = Behind { noises: vec![plan.noise_multiplier], ..Behind::default() };
         let folder = folder.map(Path::to_owned);
-        Ok(Run { config, plan, warnings, notes, trainer, evaluation, folder, root, behind })
+        Ok(Run { config, plan, warnings, notes, trainer, evaluation, folder, root, behind, carried: None })
     }
-}
-
-/// Where training starts: fresh weights, or public ones from a file.
-pub(crate) fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
-    let Some(file) = &config.model.weights else { return Ok(Weights::public(model.layout(), key)) };
-    let path = root.join(file);
-    let named = checkpoint::read(&path).map_err(RunError::Weights)?;
-    let wrong = |e| RunError::Weights(format!("model.weights: {}: {e}", path.display()));
-    Weights::from_public(model.layout(), named).map_err(wrong)
 }

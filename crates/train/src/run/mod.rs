@@ -4,6 +4,7 @@ mod ground;
 mod record;
 mod resume;
 mod shelf;
+mod start;
 
 use crate::{
     checkpoint,
@@ -17,10 +18,11 @@ use crate::{
 };
 pub use folder::FolderError;
 use ground::Ground;
-pub(crate) use ground::start;
 use privacy::{KeyError, Ledger, LedgerError, Odometer};
 use resume::Behind;
 pub use shelf::Shelf;
+use start::Before;
+pub(crate) use start::start;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -147,6 +149,21 @@ pub struct Run {
     folder: Option<PathBuf>,
     root: PathBuf,
     behind: Behind,
+    carried: Option<Carried>,
+}
+
+/// What the run that the weights come from had spent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Carried {
+    rounds: u64,
+    epsilon: f64,
+}
+
+impl Carried {
+    fn of(config: &Config, paid: &Ledger) -> Result<Option<Carried>, RunError> {
+        let carried = || plan::spent(config, paid).map(|epsilon| Carried { rounds: paid.rounds(), epsilon });
+        (!paid.entries().is_empty()).then(carried).transpose().map_err(RunError::Price)
+    }
 }
 
 /// What a run leaves.
@@ -203,24 +220,29 @@ impl Run {
     }
 
     fn begin(ground: Ground, folder: Option<&Path>, force: bool) -> Result<Run, RunError> {
-        let plan = ground.settle(Plan::new(&ground.config, &ground.model, ground.data.declared)?)?;
         let key = ground.key()?;
+        let before = Before::look(&ground.config, &ground.root)?;
         let weights = start(&ground.config, &ground.model, &ground.root, &key)?;
-        let folder = folder.filter(|_| ground.rank() == 0);
         let neighbouring = ground.config.privacy.neighbouring;
+        let paid = before.ledger(neighbouring)?;
+        let plan = Plan::after(&ground.config, &ground.model, ground.data.declared, &paid)?;
+        let (plan, carried) = (ground.settle(plan)?, Carried::of(&ground.config, &paid)?);
+        let folder = folder.filter(|_| ground.rank() == 0);
         let ledger = match folder {
             Some(folder) => {
                 folder::claim(folder, force)?;
                 // The ledger's lock first: of two runs that begin at once, one has the folder.
-                let ledger = Ledger::create(folder.join("ledger.jsonl"), neighbouring)?;
+                let ledger = before.create(&folder.join("ledger.jsonl"), neighbouring)?;
                 let path = folder.join("config.toml");
                 let written = report::write_atomically(&path, ground.config.to_toml().as_bytes());
                 written.map_err(|source| RunError::Write { path, source })?;
                 ledger
             }
-            None => Ledger::new(neighbouring),
+            None => paid,
         };
-        ground.run(plan, weights, key, ledger, folder)
+        let mut run = ground.run(plan, weights, key, ledger, folder)?;
+        run.carried = carried;
+        Ok(run)
     }
 
     /// Trains, and writes the results.
@@ -281,8 +303,15 @@ impl Run {
         let record = record::record(&self, points.all, &progress, behind.training);
         if let Some(folder) = &self.folder {
             let path = folder.join("model.safetensors");
-            let bytes = checkpoint::to_bytes(&self.trainer.shown()).map_err(RunError::Weights)?;
+            let shown = self.trainer.shown();
+            let about = [(start::DATA, start::declared(&self.config)), (start::PRIVATE, self.is_private().to_string())];
+            let bytes = checkpoint::to_bytes(&shown, &about).map_err(RunError::Weights)?;
             report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
+            if let Some(lora) = &self.config.model.lora {
+                let path = folder.join(folder::ADAPTERS);
+                let bytes = checkpoint::adapters(&shown, lora, &about).map_err(RunError::Weights)?;
+                report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
+            }
             report::write(folder, &record)?;
             if progress.step == self.plan.steps {
                 resume::forget(folder)?;

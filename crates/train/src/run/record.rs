@@ -2,17 +2,17 @@
 use super::{Progress, Run};
 use crate::{
     config::{Config, Mode},
+    model::Start,
     plan::Plan,
-    report::{self, Clip, Membership, Noise, Point, Randomness, Record, Sampling, Statement, Steps, Summary},
+    report::{self, Claim, Clip, Membership, Noise, Point, Randomness, Record, Sampling, Starting, Statement, Steps, Summary},
 };
 use privacy::{Neighbouring, TradeOff, account};
 use std::time::Duration;
 
 /// What must be true for the guarantee to mean what it says.
-const ASSUMPTIONS: [&str; 9] = [
+const ASSUMPTIONS: [&str; 8] = [
     "Each row of the training data is one person; somebody with k rows is protected k times less (as a group).",
     "The evaluation data are public: scores on them are printed and not charged.",
-    "The weights that training starts from do not depend on the training data.",
     "The declared number of examples, ranges, categories and every other value of the configuration are public.",
     "The configuration was not chosen by looking at results on the same training data; the cost of such a search is not included.",
     "Only what this run writes is published, without its times, which depend on how many examples were drawn; nobody watches memory, timing or the number of chunks in a step.",
@@ -96,7 +96,8 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
             Some(_) => Randomness::FixedSeed,
             None => Randomness::OperatingSystem,
         },
-        assumptions: assumptions(config, plan, progress),
+        assumptions: assumptions(run, progress),
+        starting_weights: starting(run),
         warnings: run.warnings.clone(),
         interrupted: progress.step < plan.steps,
     }
@@ -110,9 +111,27 @@ fn membership(run: &Run, epsilon: f64) -> Option<Membership> {
     trade_off.ok().map(|trade_off| Membership::of(&trade_off))
 }
 
-fn assumptions(config: &Config, plan: &Plan, progress: &Progress) -> Vec<String> {
-    let file = config.model.weights.as_ref();
-    let start = file.map(|file| format!("Training starts from the weights in {}, declared public.", file.display()));
+/// What the configuration claims of the weights that training started from.
+fn starting(run: &Run) -> Starting {
+    let model = &run.config.model;
+    let (claim, from) = match &model.weights {
+        None => (Claim::Fresh, None),
+        Some(Start::Public(file)) => (Claim::Public, Some(file)),
+        Some(Start::Run(folder)) => (Claim::Run, Some(folder)),
+    };
+    let layout = run.trainer.model.layout();
+    let frozen = layout.total() - layout.len();
+    Starting {
+        claim,
+        from: from.map(|path| path.display().to_string()),
+        fresh: model.fresh.0.clone(),
+        frozen: frozen as u64,
+        epsilon_before: run.carried.map(|carried| carried.epsilon),
+    }
+}
+
+fn assumptions(run: &Run, progress: &Progress) -> Vec<String> {
+    let plan = &run.plan;
     // A price for each number of steps is none for a number that results chose (Rogers et al. 2016).
     let stopped = (progress.step < plan.steps && plan.epsilon.is_finite()).then(|| {
         format!(
@@ -121,7 +140,8 @@ fn assumptions(config: &Config, plan: &Plan, progress: &Progress) -> Vec<String>
             progress.step, plan.steps, plan.epsilon
         )
     });
-    ASSUMPTIONS.map(str::to_owned).into_iter().chain(start).chain(stopped).collect()
+    let all = ASSUMPTIONS.map(str::to_owned).into_iter().chain([starting(run).assumption()]);
+    all.chain(stopped).collect()
 }
 
 fn summary(run: &Run, progress: &Progress, training: Duration) -> Summary {

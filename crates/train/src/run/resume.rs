@@ -13,7 +13,7 @@
 //! it is never behind a checkpoint; one that is is refused.
 //! *Tests.* `tests/resume.rs`: a stop at any step changes nothing; a kill at any moment never under-reports; a changed
 //! configuration, another ledger and a finished run are refused.
-use super::{Ground, Run, RunError, Shelf};
+use super::{Carried, Ground, Run, RunError, Shelf};
 use crate::{
     checkpoint::Checkpoint,
     config::{Config, ConfigError},
@@ -32,6 +32,15 @@ use std::{
 
 /// The checkpoint's file in the folder of results.
 pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// What a checkpoint says of what the run that its weights come from had spent.
+const ROUNDS: &str = "carried.rounds";
+const EPSILON: &str = "carried.epsilon";
+
+fn carried(about: &HashMap<String, String>) -> Option<Carried> {
+    let (rounds, epsilon) = (about.get(ROUNDS)?.parse().ok()?, about.get(EPSILON)?.parse().ok()?);
+    Some(Carried { rounds, epsilon })
+}
 
 /// What a run has behind it.
 #[derive(Default)]
@@ -108,7 +117,10 @@ impl Run {
         let (path, mut plan) = (folder.join(CHECKPOINT), self.plan);
         let memory = Memory::save(&mut Whole(&mut self.trainer, Numbers(&mut plan, behind)));
         let said = [("config", self.config.to_toml()), ("root", self.root.display().to_string())];
-        let about = HashMap::from(said.map(|(key, value)| (key.to_owned(), value)));
+        let mut about = HashMap::from(said.map(|(key, value)| (key.to_owned(), value)));
+        for (key, value) in self.carried.iter().flat_map(|c| [(ROUNDS, c.rounds.to_string()), (EPSILON, c.epsilon.to_string())]) {
+            about.insert(key.to_owned(), value);
+        }
         let checkpoint = Checkpoint { weights: self.trainer.weights.clone(), memory, about };
         let bytes = checkpoint.to_bytes().map_err(RunError::Weights)?;
         report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })
@@ -126,7 +138,7 @@ impl Run {
         let path = folder.join(CHECKPOINT);
         let wrong = |what: String| RunError::Resume(format!("{}: {what}", path.display()));
         let layout = ground.model.layout().clone();
-        let Checkpoint { weights, mut memory, .. } = Checkpoint::read(&path, &layout).map_err(RunError::Resume)?;
+        let Checkpoint { weights, mut memory, about } = Checkpoint::read(&path, &layout).map_err(RunError::Resume)?;
         let mut plan = Plan::noiseless(&ground.config, ground.data.declared)?;
         let mut behind = Behind { points: points(folder)?, ..Behind::default() };
         memory.take("run").load(&mut Numbers(&mut plan, &mut behind), &layout).map_err(wrong)?;
@@ -141,7 +153,8 @@ impl Run {
             step.filter(|step| *step <= plan.steps).ok_or_else(|| wrong("it says no step of this run".into()))?;
         behind.points.retain(|point| point.step <= step);
         let ledger = Ledger::resume(folder.join("ledger.jsonl"))?;
-        let notes = settled(step, &ledger).map_err(wrong)?;
+        let carried = carried(&about);
+        let notes = settled(step + carried.map_or(0, |c| c.rounds), &ledger).map_err(wrong)?;
         let key = ground.key()?;
         plan.first = if key.is_fixed() { 0 } else { step };
         let plan = plan.rest(&ground.config, &ground.model, step, &ledger, &key)?;
@@ -157,7 +170,7 @@ impl Run {
         memory.load(&mut run.trainer, &there).map_err(wrong)?;
         run.warnings.extend(notes);
         run.warnings.extend(raised(&behind.noises));
-        run.behind = behind;
+        (run.behind, run.carried) = (behind, carried);
         Ok(run)
     }
 }
@@ -170,7 +183,7 @@ fn settled(step: u64, ledger: &Ledger) -> Result<Option<String>, String> {
     };
     let charged: u64 = ledger.entries().iter().map(steps).sum();
     if charged < step {
-        return Err(format!("made after {step} steps, but the ledger beside it knows of {charged} rounds"));
+        return Err(format!("made after {step} rounds, but the ledger beside it knows of {charged} rounds"));
     }
     Ok((charged > step).then(|| {
         let more = charged - step;

@@ -14,6 +14,7 @@
 //! are left: of the very taps that are summed, and whatever makes other gradients of them forgets such norms.
 //! *Tests.* `short_cuts_agree_with_rows`, `a_parameter_used_twice_is_measured_whole`, `a_silent_example_adds_nothing`,
 //! `norms_taken_on_the_way_are_those_taken_afterwards`, `norms_taken_early_are_forgotten_when_gradients_change`.
+mod adapted;
 mod blend;
 mod product;
 mod rows;
@@ -25,6 +26,7 @@ mod tests;
 mod tied;
 
 use crate::grads::{Grads, Layout};
+pub(crate) use adapted::Adapted;
 pub use blend::Blend;
 use engine::{
     Device, Part, PartMut, Tensor,
@@ -48,6 +50,10 @@ pub trait PerExample: Send {
     fn rows(&self) -> Tensor;
     /// The same, where it is on a GPU and lies there so: sums of many such are taken in one go.
     fn rows_there(&self) -> Option<&Tensor> {
+        None
+    }
+    /// The two sides of a product over positions, `[n, t, i]` and `[n, t, o]`, where the gradient is one.
+    fn factors(&self) -> Option<(&Tensor, &Arc<Tensor>)> {
         None
     }
     /// Squared norm of each row, `[n]`. May keep what it computed for `sum`.
@@ -81,6 +87,8 @@ pub struct Taps {
     /// Squared norms that were taken as a parameter's only tap was left.
     early_squares: Vec<Option<per_example::Squares>>,
     early: bool,
+    /// What takes gradients of adapted matrices apart.
+    adapted: Vec<Adapted>,
     /// The gradient that a layer handed on, and its sums over positions, if it came by them.
     sums: Option<(Tensor, Tensor)>,
     /// The input of the layer that was last at work, and where its rows' squared norms go.
@@ -108,6 +116,7 @@ impl Taps {
             taps: parameters.iter().map(|_| Vec::new()).collect(),
             early_squares: parameters.iter().map(|_| None).collect(),
             early: false,
+            adapted: Vec::new(),
             sums: None,
             input: None,
             losses: None,
@@ -117,6 +126,12 @@ impl Taps {
         }
     }
 
+    /// The same, of weights some of which are adapted.
+    pub(crate) fn beside(mut self, adapted: &[Adapted]) -> Self {
+        self.adapted = adapted.to_vec();
+        self
+    }
+
     /// On a processor, takes norms from now on as taps are left, while their factors are still in its caches: for whoever will
     /// ask for the norms of these very gradients.
     pub fn measured(mut self) -> Self {
@@ -124,10 +139,22 @@ impl Taps {
         self
     }
 
-    /// Leaves one tap for parameter `id`.
-    pub fn leave(&mut self, id: usize, mut tap: impl PerExample + 'static) {
+    /// Leaves one tap for parameter `id`, as [`View::id`](crate::layer::View::id) says it; of a frozen one, for which there is no number,
+    /// it is not even made.
+    pub fn leave<T: PerExample + 'static>(&mut self, id: impl Into<Option<usize>>, tap: impl FnOnce() -> T) {
         // Of a layer that had no use for them.
         self.sums = None;
+        let Some(id) = id.into() else { return };
+        match id.checked_sub(self.taps.len()) {
+            None => self.put(id, tap()),
+            Some(adapter) => {
+                let apart = self.adapted[adapter].taps(&tap());
+                apart.into_iter().for_each(|(id, tap)| self.put(id, tap));
+            }
+        }
+    }
+
+    fn put(&mut self, id: usize, mut tap: impl PerExample + 'static) {
         let now = self.early && self.taps[id].is_empty() && tap.turn() == Turn::Now;
         self.early_squares[id] = now.then(|| tap.norms());
         self.taps[id].push(Box::new(tap));

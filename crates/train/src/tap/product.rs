@@ -79,6 +79,12 @@ impl PerExample for Product {
             Held::Kept(kept) => kept.rows(),
         }
     }
+    fn factors(&self) -> Option<(&Tensor, &Arc<Tensor>)> {
+        match &self.held {
+            Held::Factors { a: Factor::Rows(a), b, .. } => Some((a, b)),
+            _ => None,
+        }
+    }
     fn norms(&mut self) -> op::Squares {
         let (a, b, kept) = match &mut self.held {
             Held::Factors { a, b, kept } => (a, b, kept),

@@ -30,8 +30,8 @@ fn a_parameter_used_twice_is_measured_whole() {
     let h = tensor(&[1, 3, 2], &[0.2, -0.1, 0.4, 0.3, -0.5, 0.6]);
     let r = tensor(&[1, 3, 5], &[0.1, 0.2, -0.7, 0.3, 0.1, -0.6, 0.2, 0.1, 0.1, 0.2, 0.05, 0.05, 0.1, -0.5, 0.3]);
     let mut taps = Taps::new(1, &layout(&[&[5, 2]]));
-    taps.leave(0, Scatter::new(vec![3, 1, 3], e, 5));
-    taps.leave(0, Product::new(Factor::Rows(h), r));
+    taps.leave(0, || Scatter::new(vec![3, 1, 3], e, 5));
+    taps.leave(0, || Product::new(Factor::Rows(h), r));
     let rows = taps.rows();
     assert!((taps.norms(&[0], 1)[0] - 6.85805).abs() < 1e-5);
     assert_eq!(taps.sum(&[1.0], &[0], 1).flat(), rows[0].data());
@@ -59,13 +59,13 @@ fn a_silent_example_adds_nothing() {
     let mut taps = Taps::new(2, &layout(&[&[2, 2], &[4, 1], &[3]]));
     taps.leave(
         0,
-        Product::new(
+        || Product::new(
             Factor::Rows(tensor(&[2, 1, 2], &[1.0, 2.0, nan, nan])),
             tensor(&[2, 1, 2], &[1.0, 1.0, nan, 1.0]),
         ),
     );
-    taps.leave(1, Scatter::new(vec![0, 3], tensor(&[2, 1, 1], &[5.0, f32::INFINITY]), 4));
-    taps.leave(2, Rows::new(tensor(&[2, 3], &[1.0, 2.0, 3.0, nan, 0.0, 0.0])));
+    taps.leave(1, || Scatter::new(vec![0, 3], tensor(&[2, 1, 1], &[5.0, f32::INFINITY]), 4));
+    taps.leave(2, || Rows::new(tensor(&[2, 3], &[1.0, 2.0, 3.0, nan, 0.0, 0.0])));
     let sum = taps.sum(&[1.0, 0.0], &[0, 0, 0], 1);
     assert_eq!(sum.flat(), [1.0, 2.0, 1.0, 2.0, 5.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0]);
     assert!(taps.norms(&[0, 0, 0], 1)[1].is_nan() || taps.norms(&[0, 0, 0], 1)[1].is_infinite());
@@ -75,7 +75,7 @@ fn a_silent_example_adds_nothing() {
 fn norms_are_taken_by_group() {
     let mut taps = Taps::new(1, &layout(&[&[2], &[1], &[1]]));
     for (p, numbers) in [&[3.0f32, 4.0][..], &[2.0], &[1.0]].into_iter().enumerate() {
-        taps.leave(p, Rows::new(tensor(&[1, numbers.len()], numbers)));
+        taps.leave(p, || Rows::new(tensor(&[1, numbers.len()], numbers)));
     }
     assert_eq!(taps.norms(&[0, 1, 0], 2), [26.0, 4.0]);
     assert_eq!(taps.sum(&[0.5, 2.0], &[0, 1, 0], 2).flat(), [1.5, 2.0, 4.0, 0.5]);
@@ -89,7 +89,7 @@ fn norms_taken_early_are_forgotten_when_gradients_change() {
     let rows = |numbers: [f32; 2]| Rows::new(tensor(&[1, 2], &numbers));
     let early = || {
         let mut taps = Taps::new(1, &layout).measured();
-        taps.leave(0, rows([3.0, 4.0]));
+        taps.leave(0, || rows([3.0, 4.0]));
         taps
     };
     let norm = |mut taps: Taps| taps.norms(&[0], 1)[0];
@@ -102,7 +102,7 @@ fn norms_taken_early_are_forgotten_when_gradients_change() {
     assert_eq!(norm(Taps::blended(vec![(2.0, early())])), 100.0);
     assert_eq!(norm(Taps::blended(vec![(1.0, early()), (1.0, early())])), 100.0);
     let mut twice = early();
-    twice.leave(0, rows([1.0, 0.0]));
+    twice.leave(0, || rows([1.0, 0.0]));
     assert_eq!(norm(twice), 32.0);
 }
 
@@ -126,7 +126,7 @@ fn squares_of_an_input_come_from_its_own_layer() {
 #[test]
 fn what_nobody_tapped_is_known() {
     let mut taps = Taps::new(0, &layout(&[&[2], &[1]]));
-    taps.leave(1, Rows::new(Tensor::zeros([0, 1])));
+    taps.leave(1, || Rows::new(Tensor::zeros([0, 1])));
     assert_eq!(taps.untapped(), ["p0"]);
 }
 
@@ -209,7 +209,7 @@ fn no_shift_or_scale_hides_an_examples_length() {
         let grads = |numbers: &[f32]| Grads::new(&layout(&[&[p, d]]), numbers.to_vec());
         let scaling = Arc::new(Scaling::new(grads(&scale), (case % 4 > 0).then(|| grads(&shift))));
         let mut taps = Taps::new(2, &layout(&[&[p, d]]));
-        taps.leave(0, Product::new(Factor::Rows(tensor(&[2, 1, d], &a)), tensor(&[2, 1, p], &b)));
+        taps.leave(0, || Product::new(Factor::Rows(tensor(&[2, 1, d], &a)), tensor(&[2, 1, p], &b)));
         let mut taps = taps.scaled(&scaling);
         let norms: Vec<f64> = taps.norms(&[0], 1).into_iter().map(f64::sqrt).collect();
         let weights = crate::clip::cap(&[1e300, 1e300], &norms, &[1.0]);

@@ -105,7 +105,7 @@ fn linear(loss: Loss, targets: &Targets) -> Result<Model, StudyError> {
     let other = |e: String| StudyError::Other(e);
     let layer =
         toml::from_str("layer = \"linear\"\nfeatures = 1").map_err(|e: toml::de::Error| other(e.to_string()))?;
-    let config = ModelConfig { loss: Some(loss), weights: None, layers: vec![layer] };
+    let config = ModelConfig { loss: Some(loss), layers: vec![layer], ..ModelConfig::default() };
     Model::build(&config, &[DIMENSION], targets).map_err(|e| other(e.to_string()))
 }
 

@@ -1,0 +1,141 @@
+//! The weights that a run starts from, and what they cost before.
+//!
+//! # Why this is private
+//! *Claim.* A run that starts from weights made from its own data pays for them: its ledger begins with theirs.
+//! *Argument.* `{ run = .. }` copies the earlier run's ledger, and this run's is the copy, continued: calibration, odometer and statement read
+//! one ledger, and adaptive composition is what accountants price (what is chosen in the second part may depend on what the first released).
+//! `{ public = .. }` is a claim. A file that Secateur wrote says which declaration of data it was trained on; where that is this run's own, the
+//! claim is refused: after ordinary training always, after a private one with the way to carry its ledger on.
+//! *Not seen.* The same rows under another declaration, and files of other programs.
+//! *Tests.* `tests/starting.rs`.
+use super::{RunError, folder};
+use crate::{
+    checkpoint,
+    config::{Config, Mode},
+    model::{Model, Start, Weights},
+};
+use privacy::{Event, Key, Ledger, Neighbouring};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What a run's weights say of themselves, in the file's metadata.
+pub(super) const DATA: &str = "secateur.data";
+pub(super) const PRIVATE: &str = "secateur.private";
+
+/// The data set of a configuration as it is declared, to be compared.
+pub(super) fn declared(config: &Config) -> String {
+    toml::to_string(&config.data).unwrap_or_default()
+}
+
+/// Where training starts: fresh weights, or those of a file.
+pub(crate) fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
+    let layout = model.layout();
+    let Some(path) = file(config, root) else {
+        let given =
+            |fits: bool| if fits { Ok(()) } else { Err("model.fresh: without model.weights all start fresh".into()) };
+        given(config.model.fresh.is_empty()).map_err(RunError::Weights)?;
+        return Ok(Weights::public(layout, key));
+    };
+    let wrong = |e: String| RunError::Weights(format!("model.weights: {}: {e}", path.display()));
+    let stored = checkpoint::read_any(&path).map_err(|e| RunError::Weights(format!("model.weights: {e}")))?;
+    config.model.check_fresh(layout, &stored).map_err(RunError::Weights)?;
+    Weights::fitted(layout, key, stored, &config.model.fresh).map_err(|e| wrong(e.to_string()))
+}
+
+fn file(config: &Config, root: &Path) -> Option<PathBuf> {
+    config.model.weights.as_ref().map(|start| match start {
+        Start::Public(file) => root.join(file),
+        Start::Run(folder) => root.join(folder).join("model.safetensors"),
+    })
+}
+
+/// What was spent on a run's own data before it begins, by the run that its weights come from.
+#[derive(Default)]
+pub(super) struct Before {
+    /// The earlier ledger, where there is one.
+    path: Option<PathBuf>,
+}
+
+impl Before {
+    /// Looks at what the configuration says of its weights.
+    ///
+    /// # Errors
+    /// If weights that are called public were made from the same data, or a run has no ledger that can be carried on.
+    pub(super) fn look(config: &Config, root: &Path) -> Result<Before, RunError> {
+        if config.privacy.mode == Mode::Ordinary {
+            return Ok(Before::default());
+        }
+        match &config.model.weights {
+            None => Ok(Before::default()),
+            Some(Start::Public(_)) => {
+                let path = file(config, root).unwrap_or_default();
+                refuse_own(config, &path).map(|()| Before::default()).map_err(RunError::Weights)
+            }
+            Some(Start::Run(folder)) => {
+                let path = carried(config, &root.join(folder)).map_err(RunError::Weights)?;
+                Ok(Before { path: Some(path) })
+            }
+        }
+    }
+
+    /// The earlier ledger, to price what comes on top; an empty one where there is none.
+    pub(super) fn ledger(&self, neighbouring: Neighbouring) -> Result<Ledger, RunError> {
+        Ok(self.path.as_ref().map_or_else(|| Ok(Ledger::new(neighbouring)), Ledger::read)?)
+    }
+
+    /// A ledger on disk that begins with the earlier one.
+    pub(super) fn create(&self, path: &Path, neighbouring: Neighbouring) -> Result<Ledger, RunError> {
+        let Some(earlier) = &self.path else { return Ok(Ledger::create(path, neighbouring)?) };
+        let bytes = fs::read(earlier);
+        let written = bytes.and_then(|bytes| crate::report::write_atomically(path, &bytes));
+        written.map_err(|source| RunError::Write { path: path.to_owned(), source })?;
+        Ok(Ledger::resume(path)?)
+    }
+}
+
+/// Refuses to call weights public that were made from the data of `config`.
+fn refuse_own(config: &Config, path: &Path) -> Result<(), String> {
+    let about = checkpoint::about(path).map_err(|e| format!("model.weights: {e}"))?;
+    if about.get(DATA) != Some(&declared(config)) {
+        return Ok(());
+    }
+    let (name, folder) = (path.display(), path.parent().unwrap_or(path).display());
+    Err(match about.get(PRIVATE).map(String::as_str) {
+        Some("true") => format!(
+            "model.weights: {name} is from a private run of Secateur on these same data ([data] is the same), so it is not public: say \
+             model.weights = {{ run = \"{folder}\" }}, the folder with its ledger.jsonl, and what it spent is carried on"
+        ),
+        _ => format!(
+            "model.weights: {name} is from ordinary training on these same data ([data] is the same): nothing that starts from it is \
+             private. Use weights that have not seen these data"
+        ),
+    })
+}
+
+/// The ledger of an earlier run, if this run can go on with it.
+fn carried(config: &Config, folder: &Path) -> Result<PathBuf, String> {
+    let wrong = |what: &str| Err(format!("model.weights: run = \"{}\": {what}", folder.display()));
+    let [settings, path] = ["config.toml", "ledger.jsonl"].map(|name| folder.join(name));
+    let text = fs::read_to_string(&settings).map_err(|e| format!("model.weights: {}: {e}", settings.display()))?;
+    let earlier =
+        Config::read(&settings.display().to_string(), &text, &[]).map_err(|e| format!("model.weights: {e}"))?;
+    if declared(&earlier) != declared(config) {
+        return wrong(
+            "this run was on other data ([data] differs). If its weights have not seen yours, they are public to you: { public = \
+             \"FOLDER/model.safetensors\" }",
+        );
+    }
+    if folder::is_written(&path) {
+        return wrong("this run is still at work");
+    }
+    let ledger = Ledger::read(&path).map_err(|e| format!("model.weights: {e}"))?;
+    if ledger.neighbouring() != config.privacy.neighbouring {
+        return wrong("its ledger is of another privacy.neighbouring, and the two cannot be added up");
+    }
+    if ledger.entries().iter().any(|(event, _)| matches!(event, Event::Revealed { .. })) {
+        return wrong("its ledger says that these data were shown as they are: nothing that starts from it is private");
+    }
+    Ok(path)
+}

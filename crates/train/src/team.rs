@@ -93,6 +93,14 @@ impl Team {
         Ok(self)
     }
 
+    /// Gives the other devices copies of other weights: frozen ones, too, which no step hands out.
+    pub(crate) fn follow(&mut self, weights: &Weights) {
+        for member in &mut self.others {
+            let device = member.weights.layout().device();
+            member.weights = weights.clone().to(device);
+        }
+    }
+
     /// Which process this is; 0 where there is one.
     pub fn rank(&self) -> usize {
         self.world.as_ref().map_or(0, World::rank)

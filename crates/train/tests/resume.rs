@@ -1,16 +1,16 @@
 //! Stop and continue: what a run's second life may and may not change.
 mod common;
+use common::place::{Place, Until};
 use privacy::{Event, Ledger};
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
-use tempfile::TempDir;
 use train::{
     clip::ClipConfig,
     config::Config,
     report::Point,
-    run::{Progress, Run, Watch},
+    run::Run,
 };
 
 const LINKS: [&str; 5] = [
@@ -20,75 +20,6 @@ const LINKS: [&str; 5] = [
     "[{update=\"disk\", gamma=0.5}, {update=\"sgd\", learning_rate=0.3}]",
     "[{update=\"sgld\", learning_rate=0.05, temperature=1e-3}]",
 ];
-
-/// A table of made-up people, and a run on it.
-struct Place {
-    top: TempDir,
-    set: Vec<String>,
-}
-
-impl Place {
-    fn new(set: &[&str]) -> Self {
-        let top = TempDir::new().unwrap();
-        let (inputs, labels) = common::rows(200);
-        let head = "a,b,c,d,e,f,y\n".to_owned();
-        let lines = inputs.chunks(common::WIDTH).zip(labels).map(|(x, y)| {
-            let cells: Vec<String> = x.iter().map(|x| format!("{:.4}", x.clamp(-4.0, 4.0))).collect();
-            format!("{},{}\n", cells.join(","), ["p", "q", "r"][y as usize])
-        });
-        let lines: Vec<String> = lines.collect();
-        fs::write(top.path().join("people.csv"), head.clone() + &lines.concat()).unwrap();
-        fs::write(top.path().join("public.csv"), head + &lines[..150].concat()).unwrap();
-        Place { top, set: set.iter().map(|s| (*s).to_owned()).collect() }
-    }
-
-    fn config(&self, more: &[&str]) -> Config {
-        let columns: String = "abcdef"
-            .chars()
-            .map(|c| format!("[[data.features]]\nname = \"{c}\"\nkind = \"numeric\"\nrange = [-4, 4]\n"))
-            .collect();
-        let text = format!(
-            r#"
-            title = "made up"
-            model = {{ layers = [{{ layer = "linear", features = 5 }}, {{ layer = "tanh" }}, {{ layer = "linear", features = 3 }}] }}
-            privacy = {{ epsilon = 2.0, delta = 1e-3 }}
-            train = {{ lot = 20, steps = 12, chunk = 7, evaluations = 4 }}
-            [data]
-            source = "csv"
-            train = "people.csv"
-            test = "public.csv"
-            examples = 200
-            {columns}
-            [data.target]
-            name = "y"
-            classes = ["p", "q", "r"]
-            "#
-        );
-        let set: Vec<String> = self.set.iter().cloned().chain(more.iter().map(|s| (*s).to_owned())).collect();
-        Config::read("test", &text, &set).unwrap()
-    }
-
-    fn folder(&self, name: &str) -> PathBuf {
-        self.top.path().join(name)
-    }
-
-    fn start(&self, name: &str) -> Run {
-        Run::prepare(self.config(&[]), self.top.path(), Some(&self.folder(name)), false).unwrap()
-    }
-
-    fn resume(&self, name: &str) -> Run {
-        Run::resume(&self.folder(name), None, None).unwrap()
-    }
-}
-
-/// Ends a run after so many steps.
-struct Until(u64);
-
-impl Watch for Until {
-    fn step(&mut self, progress: &Progress) -> bool {
-        progress.step < self.0
-    }
-}
 
 fn model(folder: &Path) -> Vec<u8> {
     fs::read(folder.join("model.safetensors")).unwrap()
@@ -146,6 +77,22 @@ fn with_a_seed_a_continued_run_is_the_straight_one_to_the_bit() {
             assert_eq!(points.last().unwrap().step, 12);
             assert!(!b.join("checkpoint.safetensors").exists());
         }
+    }
+}
+
+/// A checkpoint holds what is frozen, too, and adapters by themselves.
+#[test]
+fn a_run_that_trains_some_of_its_parameters_continues() {
+    let lora = "model.lora={rank=2, targets=[\"*.weight\"], freeze_a=true}";
+    for set in ["model.trainable=[\"*.bias\"]", lora] {
+        let place = Place::new(&["train.seed=4", set]);
+        place.start("straight").train(&mut ()).unwrap();
+        place.start("stopped").train(&mut Until(5)).unwrap();
+        place.resume("stopped").train(&mut ()).unwrap();
+        let [a, b] = ["straight", "stopped"].map(|name| place.folder(name));
+        assert_eq!((model(&a), ledger(&a)), (model(&b), ledger(&b)), "{set}");
+        let adapters = |folder: &Path| fs::read(folder.join("adapters.safetensors")).ok();
+        assert_eq!((adapters(&a), adapters(&a).is_some()), (adapters(&b), set == lora));
     }
 }
 

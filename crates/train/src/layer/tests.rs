@@ -1,5 +1,7 @@
 //! Every layer of the list, through the same questions: against one example at a time, against finite differences,
 //! against a disturbed neighbour.
+mod frozen;
+
 use super::{Coins, LayerConfig};
 use crate::{
     data::{Batch, Targets},

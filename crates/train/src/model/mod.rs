@@ -91,7 +91,7 @@ const CACHED: usize = 1 << 18;
 
 /// A network and its loss.
 pub struct Model {
-    network: Sequential,
+    network: Arc<Sequential>,
     loss: Loss,
     input: Vec<usize>,
     layout: Arc<Layout>,
@@ -109,7 +109,7 @@ pub struct Score {
 impl Model {
     /// Builds the configured layers for examples like `like`, and checks the result as [`Model::new`] does.
     pub fn build(config: &ModelConfig, input: &[usize], targets: &Targets) -> Result<Self, ModelError> {
-        let network = Sequential::build("model.layers", input, &config.layers)?;
+        let network = Arc::new(Sequential::build("model.layers", input, &config.layers)?);
         let how = tuning::resolve(config, &network.parameters()).map_err(ModelError::Tuning)?;
         Model::of(network, &how, input, config.loss.unwrap_or(Loss::usual(targets)), targets)
     }
@@ -125,13 +125,13 @@ impl Model {
         loss: Loss,
         targets: &Targets,
     ) -> Result<Self, ModelError> {
-        let network = Sequential::new(input, layers);
+        let network = Arc::new(Sequential::new(input, layers));
         let how = vec![How::Train; network.parameters().len()];
         Model::of(network, &how, input, loss, targets)
     }
 
     fn of(
-        network: Sequential,
+        network: Arc<Sequential>,
         how: &[How],
         input: &[usize],
         loss: Loss,
@@ -152,6 +152,13 @@ impl Model {
         }
         let (got, wanted) = (self.network.output(), self.loss.outputs(targets));
         if got == wanted { Ok(()) } else { Err(ModelError::Output { got: got.to_vec(), wanted }) }
+    }
+
+    /// The same network with another choice of what is trained.
+    #[cfg(test)]
+    pub(crate) fn with(&self, how: &[How]) -> Result<Self, ModelError> {
+        let targets = Targets::Classes { labels: vec![], names: ["a", "b", "c"].map(str::to_owned).into() };
+        Model::of(self.network.clone(), how, &self.input, self.loss, &targets)
     }
 
     /// The parameters.
@@ -205,7 +212,7 @@ impl Model {
         self.look(weights, x, targets, Keep::with_coins(coins), taps)
     }
 
-    fn look(&self, weights: &Weights, inputs: Tensor, targets: &Targets, mut keep: Keep, mut taps: Taps) -> Taps {
+    pub(crate) fn look(&self, weights: &Weights, inputs: Tensor, targets: &Targets, mut keep: Keep, mut taps: Taps) -> Taps {
         keep.input_wanted = false;
         let outputs = self.run(weights, inputs, &mut keep);
         let (losses, dy) = self.loss.apply(outputs, targets);

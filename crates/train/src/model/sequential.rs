@@ -189,4 +189,51 @@ mod tests {
         };
         assert_eq!(seen(&fused), seen(&plain));
     }
+
+    /// Passes everything on, and counts: what a forward might keep, and gradients that come by.
+    struct Counts([usize; 1], std::sync::Arc<[std::sync::atomic::AtomicUsize; 2]>);
+
+    impl Layer for Counts {
+        fn output(&self) -> &[usize] {
+            &self.0
+        }
+        fn forward(&self, _: View, x: Tensor, keep: &mut Keep) -> Tensor {
+            self.1[0].fetch_add(usize::from(keep.is_training()), std::sync::atomic::Ordering::Relaxed);
+            x
+        }
+        fn backward(&self, _: View, _: &mut Keep, dy: Tensor, _: &mut Taps) -> Tensor {
+            self.1[1].fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            dy
+        }
+    }
+
+    /// Of five places between four linear layers, those above the lowest trained layer keep and are gone back through; nothing below is.
+    #[test]
+    fn nothing_below_the_lowest_trained_parameter_is_kept_or_gone_back_through() {
+        use crate::{grads::How, layer::LayerConfig};
+        let targets = || Targets::Classes { labels: vec![2, 0], names: ["a", "b", "c"].map(str::to_owned).into() };
+        let linear: LayerConfig = toml::from_str("layer = \"linear\"\nfeatures = 3").unwrap();
+        for lowest in 0..4 {
+            let counts: Vec<std::sync::Arc<[std::sync::atomic::AtomicUsize; 2]>> = (0..5).map(|_| Default::default()).collect();
+            let layers = (0..9).map(|i| -> Box<dyn Layer> {
+                match i % 2 {
+                    0 => Box::new(Counts([3], counts[i / 2].clone())),
+                    _ => linear.get().build(&[3]).unwrap(),
+                }
+            });
+            let model = Model::new(&[3], layers.collect(), Loss::CrossEntropy, &targets()).unwrap();
+            let how: Vec<How> = (0..8).map(|p| if p / 2 == lowest { How::Train } else { How::Freeze }).collect();
+            let model = model.with(&how).unwrap();
+            let read = |k: usize| counts.iter().map(move |c| c[k].load(std::sync::atomic::Ordering::Relaxed)).collect::<Vec<_>>();
+            let before = [read(0), read(1)];
+            let batch = Batch { inputs: vec![0.5; 6], n: 2, shape: vec![3], targets: targets() };
+            let weights = Weights::public(model.layout(), &Key::from_seed(3));
+            drop(model.taps(&weights, batch));
+            for k in [0, 1] {
+                let news: Vec<usize> = read(k).iter().zip(&before[k]).map(|(a, b)| a - b).collect();
+                let wanted: Vec<usize> = (0..5).map(|place| usize::from(place > lowest)).collect();
+                assert_eq!(news, wanted, "lowest {lowest}, {k}");
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! A whole run: from a configuration to trained weights, with everything a reader of the result needs.
 mod folder;
 mod ground;
+mod points;
 mod record;
 mod resume;
 mod shelf;
@@ -18,6 +19,7 @@ use crate::{
 };
 pub use folder::FolderError;
 use ground::Ground;
+use points::Points;
 use privacy::{KeyError, Ledger, LedgerError, Odometer};
 use resume::Behind;
 pub use shelf::Shelf;
@@ -377,37 +379,5 @@ impl Run {
     /// Whether the run is private.
     pub fn is_private(&self) -> bool {
         self.config.privacy.mode == Mode::Private
-    }
-}
-
-/// The points of `metrics.jsonl`, written as they come.
-struct Points {
-    all: Vec<Point>,
-    file: Option<(PathBuf, std::fs::File)>,
-}
-
-impl Points {
-    /// Goes on after `all`.
-    fn new(folder: Option<&Path>, all: Vec<Point>) -> Result<Self, RunError> {
-        let open = |folder: &Path| {
-            let path = folder.join("metrics.jsonl");
-            let lines: Result<String, _> = all.iter().map(Point::to_line).collect();
-            let written =
-                lines.map_err(io::Error::from).and_then(|text| report::write_atomically(&path, text.as_bytes()));
-            let file = written.and_then(|()| std::fs::OpenOptions::new().append(true).open(&path));
-            file.map(|file| (path.clone(), file)).map_err(|source| RunError::Write { path, source })
-        };
-        let file = folder.map(open).transpose()?;
-        Ok(Points { all, file })
-    }
-
-    fn push(&mut self, point: Point) -> Result<(), RunError> {
-        if let Some((path, file)) = &mut self.file {
-            let written =
-                point.to_line().map_err(io::Error::from).and_then(|line| io::Write::write_all(file, line.as_bytes()));
-            written.map_err(|source| RunError::Write { path: path.clone(), source })?;
-        }
-        self.all.push(point);
-        Ok(())
     }
 }

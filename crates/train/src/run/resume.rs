@@ -166,6 +166,7 @@ impl Run {
             return Err(wrong("its clip rule remembers secrets of single examples, which are not stored".into()));
         }
         run.trainer.weights = weights.to(run.trainer.weights.layout().device());
+        run.trainer.team.follow(&run.trainer.weights);
         let there = run.trainer.weights.layout().clone();
         memory.load(&mut run.trainer, &there).map_err(wrong)?;
         run.warnings.extend(notes);

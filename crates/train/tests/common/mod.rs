@@ -1,5 +1,7 @@
 //! A small made-up problem that integration tests share.
 #![allow(dead_code, reason = "each test file uses its part")]
+pub mod place;
+
 use privacy::{Key, Ledger, Purpose};
 use std::sync::Arc;
 use train::{

@@ -1,0 +1,213 @@
+//! Where training starts: files that do not fit are told in full, claims are kept to, and what weights have cost is carried on.
+mod common;
+use common::place::{Place, Until};
+use privacy::{Event, Ledger};
+use safetensors::{Dtype, tensor::TensorView};
+use std::{fs, path::Path};
+use train::{
+    plan::spent,
+    report::{Claim, Statement},
+    run::{Run, RunError},
+};
+
+const FRESH: &str = "model.weights={public=\"start.safetensors\"}";
+
+/// Tensors by name, kind and shape, with the numbers 1, 2, 3, ... in them.
+fn write(path: &Path, tensors: &[(&str, Dtype, &[usize])]) {
+    let bytes = |kind: Dtype, shape: &[usize]| -> Vec<u8> {
+        let count: usize = shape.iter().product();
+        let number = |k: usize| (k + 1) as f32;
+        match kind {
+            Dtype::F32 => (0..count).flat_map(|k| number(k).to_le_bytes()).collect(),
+            Dtype::BF16 => (0..count).flat_map(|k| ((number(k).to_bits() >> 16) as u16).to_le_bytes()).collect(),
+            // Whole numbers up to 2048 are exact: exponent and fraction of f32, cut.
+            Dtype::F16 => (0..count)
+                .flat_map(|k| {
+                    let bits = number(k).to_bits();
+                    ((((bits >> 23) - 112) << 10 | (bits >> 13 & 1023)) as u16).to_le_bytes()
+                })
+                .collect(),
+            _ => vec![0; count * 8],
+        }
+    };
+    let data: Vec<(String, Dtype, Vec<usize>, Vec<u8>)> = tensors
+        .iter()
+        .map(|(name, kind, shape)| ((*name).to_owned(), *kind, shape.to_vec(), bytes(*kind, shape)))
+        .collect();
+    let view = |(name, kind, shape, bytes): &'_ (String, Dtype, Vec<usize>, Vec<u8>)| {
+        (name.clone(), (*kind, shape.clone(), bytes.clone()))
+    };
+    let owned: Vec<_> = data.iter().map(view).collect();
+    let views =
+        owned.iter().map(|(name, (kind, shape, bytes))| (name, TensorView::new(*kind, shape.clone(), bytes).unwrap()));
+    fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+/// What the model wants, with other kinds of numbers.
+fn fitting(path: &Path, kind: Dtype) {
+    write(
+        path,
+        &[("0.weight", kind, &[5, 6]), ("0.bias", kind, &[5]), ("2.weight", kind, &[3, 5]), ("2.bias", kind, &[3])],
+    );
+}
+
+fn prepare(place: &Place, name: &str, more: &[&str]) -> Result<Run, RunError> {
+    Run::prepare(place.config(more), place.top.path(), Some(&place.folder(name)), false)
+}
+
+fn error(place: &Place, more: &[&str]) -> String {
+    prepare(place, "refused", more).err().map(|e| e.to_string()).expect("this is refused")
+}
+
+fn statement(folder: &Path) -> Statement {
+    serde_json::from_str(&fs::read_to_string(folder.join("privacy.json")).unwrap()).unwrap()
+}
+
+fn ledger(folder: &Path) -> Ledger {
+    Ledger::read(folder.join("ledger.jsonl")).unwrap()
+}
+
+fn rounds(ledger: &Ledger) -> u64 {
+    ledger.entries().iter().filter(|(event, _)| matches!(event, Event::Round { .. })).map(|(_, n)| n).sum()
+}
+
+#[test]
+fn every_kind_of_number_is_read_and_the_claim_is_told() {
+    for kind in [Dtype::F32, Dtype::F16, Dtype::BF16] {
+        let place = Place::new(&["model.frozen=[\"0.*\"]"]);
+        fitting(&place.top.path().join("start.safetensors"), kind);
+        let outcome = prepare(&place, "run", &[FRESH]).unwrap().train(&mut ()).unwrap();
+        let frozen = outcome.weights.all().find(|(p, _)| p.name == "0.weight").unwrap().1.data().to_vec();
+        assert_eq!(frozen, (1..=30).map(|k| k as f32).collect::<Vec<_>>(), "{kind:?}");
+        let start = statement(&place.folder("run")).starting_weights;
+        assert_eq!((start.claim, start.from.as_deref(), start.frozen), (Claim::Public, Some("start.safetensors"), 35));
+        let page = fs::read_to_string(place.folder("run").join("report.html")).unwrap();
+        assert!(page.contains("The weights in start.safetensors, which training starts from, are public"));
+        assert!(
+            fs::read_to_string(place.folder("run").join("config.toml"))
+                .unwrap()
+                .contains("public = \"start.safetensors\"")
+        );
+    }
+}
+
+#[test]
+fn all_that_does_not_fit_is_named_before_anything_is_made() {
+    let place = Place::new(&[]);
+    let path = place.top.path().join("start.safetensors");
+    let f = Dtype::F32;
+    write(
+        &path,
+        &[("0.weight", f, &[6, 5]), ("0.bias", Dtype::I64, &[5]), ("2.weight", f, &[3, 5]), ("head.bias", f, &[3])],
+    );
+    let told = error(&place, &[FRESH]);
+    for what in [
+        "model.weights: ",
+        "start.safetensors: does not fit the model:",
+        "`0.weight` has shape [6, 5] in the file, and [5, 6] in the model",
+        "`0.bias` holds I64: F32, F16 and BF16 are read",
+        "`2.bias` [3] is not in the file",
+        "`head.bias` [3] is not in the model",
+        "model.fresh",
+    ] {
+        assert!(told.contains(what), "{what} in {told}");
+    }
+    assert!(!place.folder("refused").exists(), "nothing was made");
+    let fresh = "model.fresh=[\"0.*\", \"2.bias\", \"head.*\"]";
+    prepare(&place, "fine", &[FRESH, fresh]).unwrap();
+    let told = error(&place, &[FRESH, "model.fresh=[\"0.*\", \"2.bias\", \"heads.*\"]"]);
+    assert!(told.contains("model.fresh: \"heads.*\" matches none") && told.contains("`head.bias`"), "{told}");
+    assert!(error(&place, &["model.fresh=[\"0.*\"]"]).contains("without model.weights all start fresh"));
+    fs::write(&path, "not safetensors").unwrap();
+    assert!(error(&place, &[FRESH]).contains("no safetensors file"));
+    assert!(error(&place, &["model.weights={public=\"absent\"}"]).contains("absent"));
+}
+
+#[test]
+fn a_file_without_a_claim_is_refused() {
+    let place = Place::new(&[]);
+    let text = place.config(&[]).to_toml();
+    let set = ["model.weights=\"start.safetensors\"".to_owned()];
+    let told = train::config::Config::read("run.toml", &text, &set).unwrap_err().to_string();
+    assert!(told.contains("{ public = \"start.safetensors\" }") && told.contains("{ run = \"FOLDER\" }"), "{told}");
+}
+
+/// Weights from the same data are not public, whoever says so; those from other data are.
+#[test]
+fn weights_from_the_same_data_are_not_public() {
+    let place = Place::new(&[]);
+    prepare(&place, "ordinary", &["privacy.mode=ordinary"]).unwrap().train(&mut ()).unwrap();
+    prepare(&place, "private", &[]).unwrap().train(&mut ()).unwrap();
+    let public = |name: &str| format!("model.weights={{public=\"{name}/model.safetensors\"}}");
+    assert!(error(&place, &[&public("ordinary")]).contains("ordinary training on these same data"));
+    let told = error(&place, &[&public("private")]);
+    assert!(told.contains("so it is not public") && told.contains("{ run = \""), "{told}");
+    // Copied elsewhere it is still what it is.
+    fs::copy(place.folder("private").join("model.safetensors"), place.top.path().join("copy.safetensors")).unwrap();
+    assert!(error(&place, &["model.weights={public=\"copy.safetensors\"}"]).contains("not public"));
+    // The same numbers for whoever has other data, and for an ordinary run, which claims nothing.
+    fs::copy(place.top.path().join("people.csv"), place.top.path().join("others.csv")).unwrap();
+    prepare(&place, "other", &[&public("private"), "data.train=others.csv"]).unwrap();
+    prepare(&place, "baseline", &[&public("ordinary"), "privacy.mode=ordinary"]).unwrap();
+}
+
+/// Two phases, all parameters and then biases alone: the second one's epsilon is that of both.
+#[test]
+fn a_second_phase_pays_for_both() {
+    let place = Place::new(&[]);
+    prepare(&place, "first", &["privacy.epsilon=1"]).unwrap().train(&mut ()).unwrap();
+    let second = ["privacy.epsilon=2", "model.weights={run=\"first\"}", "model.trainable=[\"*.bias\"]"];
+    let run = prepare(&place, "second", &second).unwrap();
+    let planned = run.plan.epsilon;
+    let outcome = run.train(&mut ()).unwrap();
+    let (first, both) = (ledger(&place.folder("first")), ledger(&place.folder("second")));
+    assert_eq!((rounds(&first), rounds(&both)), (12, 24));
+    assert_eq!(both.entries()[..first.entries().len()], first.entries()[..], "the earlier ledger comes first");
+    // By an accountant of both ledgers together, from what is on disk.
+    let config = place.config(&second);
+    let total = spent(&config, &both).unwrap();
+    assert!(total <= 2.0 && total > 1.95, "{total}");
+    assert_eq!((total, outcome.record.statement.epsilon), (planned, planned));
+    let start = statement(&place.folder("second")).starting_weights;
+    assert_eq!(start.claim, Claim::Run);
+    assert_eq!(start.epsilon_before, Some(spent(&config, &first).unwrap()));
+    // What is frozen is what the first phase left.
+    let weight = |name: &str| {
+        let bytes = fs::read(place.folder(name).join("model.safetensors")).unwrap();
+        safetensors::SafeTensors::deserialize(&bytes).unwrap().tensor("0.weight").unwrap().data().to_vec()
+    };
+    assert_eq!(weight("first"), weight("second"));
+}
+
+/// Stopped and continued, the second phase neither pays for the first one twice nor takes its rounds for lost steps.
+#[test]
+fn a_second_phase_continues() {
+    let place = Place::new(&["train.seed=4"]);
+    prepare(&place, "first", &["privacy.epsilon=1"]).unwrap().train(&mut ()).unwrap();
+    let second = ["privacy.epsilon=2", "model.weights={run=\"first\"}"];
+    prepare(&place, "straight", &second).unwrap().train(&mut ()).unwrap();
+    prepare(&place, "stopped", &second).unwrap().train(&mut Until(5)).unwrap();
+    let run = place.resume("stopped");
+    assert!(!run.warnings.iter().any(|warning| warning.contains("killed")), "{:?}", run.warnings);
+    run.train(&mut ()).unwrap();
+    let [a, b] = ["straight", "stopped"].map(|name| place.folder(name));
+    assert_eq!(ledger(&a).entries(), ledger(&b).entries());
+    let model = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
+    assert_eq!(model(&a), model(&b));
+    assert_eq!(statement(&a).starting_weights, statement(&b).starting_weights);
+}
+
+#[test]
+fn a_run_that_cannot_be_carried_on_says_why() {
+    let place = Place::new(&[]);
+    prepare(&place, "first", &["privacy.epsilon=1"]).unwrap().train(&mut ()).unwrap();
+    prepare(&place, "ordinary", &["privacy.mode=ordinary"]).unwrap().train(&mut ()).unwrap();
+    let from = |name: &str| format!("model.weights={{run=\"{name}\"}}");
+    assert!(error(&place, &[&from("ordinary")]).contains("shown as they are"));
+    assert!(error(&place, &[&from("absent")]).contains("config.toml"));
+    assert!(error(&place, &[&from("first"), "privacy.neighbouring=replace-one"]).contains("privacy.neighbouring"));
+    fs::copy(place.top.path().join("people.csv"), place.top.path().join("others.csv")).unwrap();
+    assert!(error(&place, &[&from("first"), "data.train=others.csv"]).contains("on other data"));
+    let told = error(&place, &[&from("first"), "privacy.epsilon=0.9"]);
+    assert!(told.contains("after what the run that model.weights comes from spent"), "{told}");
+}

@@ -178,6 +178,13 @@ fn announce(run: &Run) {
     if run.step() > 0 {
         eprintln!("going on after step {}", run.step());
     }
+    let (trained, all) = run.numbers();
+    if trained < all {
+        eprintln!("{trained} of {all} numbers are trained");
+    }
+    if let Some(before) = run.epsilon_before() {
+        eprintln!("the weights come from a run on the same data, which spent epsilon {before:.4}: carried on");
+    }
     eprintln!("{} steps, sample rate {:.5}, {cost}", plan.steps, plan.sample_rate);
 }
 

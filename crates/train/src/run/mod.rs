@@ -371,6 +371,17 @@ impl Run {
         self.trainer.step
     }
 
+    /// How many numbers are trained, and how many there are.
+    pub fn numbers(&self) -> (usize, usize) {
+        let layout = self.trainer.model.layout();
+        (layout.len(), layout.total())
+    }
+
+    /// What the run that the weights come from had spent on the same data, which this run's epsilon includes.
+    pub fn epsilon_before(&self) -> Option<f64> {
+        self.carried.map(|carried| carried.epsilon)
+    }
+
     /// Which of several processes this is; 0 where there is one.
     pub fn rank(&self) -> usize {
         self.trainer.team.rank()

@@ -34,9 +34,10 @@ impl Adapted {
             op::scale(&mut factor, adapter.scale);
             factor
         };
-        let scaled_b = scaled(b);
-        let weight = op::add(op::linear_backward(&scaled_b, a), weight);
-        Adapted { weight, a: scaled(a), b: scaled_b, adapter }
+        // Added to a copy of the matrix: a GPU's product may be of fewer bits, and the sum is not.
+        let mut whole = weight.clone();
+        op::add_scaled(&mut whole, &op::linear_backward(b, a), adapter.scale);
+        Adapted { weight: whole, a: scaled(a), b: scaled(b), adapter }
     }
 
     /// The taps of the factors that are trained, and their numbers, of that of the whole matrix.

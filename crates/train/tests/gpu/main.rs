@@ -12,6 +12,7 @@ mod products;
 mod recorder;
 mod rounded;
 mod several;
+mod tuning;
 mod weights;
 
 use engine::{Device, Gpu, Precision, Tensor};

@@ -185,7 +185,8 @@ pub(crate) fn read_any(path: &Path) -> Result<HashMap<String, Stored>, String> {
 }
 
 fn widened(view: &TensorView) -> Result<Tensor, String> {
-    let halves = |wide: fn(u16) -> f32| view.data().as_chunks::<2>().0.iter().map(|b| wide(u16::from_le_bytes(*b))).collect();
+    let halves =
+        |wide: fn(u16) -> f32| view.data().as_chunks::<2>().0.iter().map(|b| wide(u16::from_le_bytes(*b))).collect();
     let numbers = match view.dtype() {
         Dtype::F32 => view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
         Dtype::F16 => halves(of_half),
@@ -226,7 +227,14 @@ mod tests {
     /// The half-precision numbers of IEEE 754-2019, table 3.5, and by its definition all of them.
     #[test]
     fn halves_are_read_as_the_standard_says() {
-        let cases = [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0400, 2f32.powi(-14)), (0x0001, 2f32.powi(-24)), (0x3555, 0.333_251_95)];
+        let cases = [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0x0400, 2f32.powi(-14)),
+            (0x0001, 2f32.powi(-24)),
+            (0x3555, 0.333_251_95),
+        ];
         cases.iter().for_each(|(half, number)| assert_eq!(of_half(*half), *number, "{half:#x}"));
         for half in 0..=u16::MAX {
             let (exponent, fraction) = (i32::from(half >> 10 & 31), f64::from(half & 1023) / 1024.0);

@@ -101,7 +101,8 @@ impl Plan {
             return Ok(Plan { noise_multiplier, epsilon: price(noise_multiplier)?, ..self });
         }
         let found = privacy::noise_multiplier(p.epsilon.unwrap_or(1.0), |z| shared(price(z)));
-        let before = if paid.entries().is_empty() { "" } else { "after what the run that model.weights comes from spent: " };
+        let before =
+            if paid.entries().is_empty() { "" } else { "after what the run that model.weights comes from spent: " };
         let found = found.map_err(|e| unmet(e, before))?;
         if found.epsilon == 0.0 {
             price(found.noise_multiplier)?;

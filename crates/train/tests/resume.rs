@@ -2,16 +2,8 @@
 mod common;
 use common::place::{Place, Until};
 use privacy::{Event, Ledger};
-use std::{
-    fs,
-    path::Path,
-};
-use train::{
-    clip::ClipConfig,
-    config::Config,
-    report::Point,
-    run::Run,
-};
+use std::{fs, path::Path};
+use train::{clip::ClipConfig, config::Config, report::Point, run::Run};
 
 const LINKS: [&str; 5] = [
     "[{update=\"sgd\", learning_rate={peak=0.3, schedule=\"cosine\"}, momentum=0.9}]",

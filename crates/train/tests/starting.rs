@@ -208,6 +208,11 @@ fn a_run_that_cannot_be_carried_on_says_why() {
     assert!(error(&place, &[&from("first"), "privacy.neighbouring=replace-one"]).contains("privacy.neighbouring"));
     fs::copy(place.top.path().join("people.csv"), place.top.path().join("others.csv")).unwrap();
     assert!(error(&place, &[&from("first"), "data.train=others.csv"]).contains("on other data"));
+    // Into its own folder, with force: nothing of it is touched.
+    let config = place.config(&[&from("first"), "privacy.epsilon=2"]);
+    let told = Run::prepare(config, place.top.path(), Some(&place.folder("first")), true).err().unwrap().to_string();
+    assert!(told.contains("choose another folder"), "{told}");
+    assert_eq!(rounds(&ledger(&place.folder("first"))), 12);
     let told = error(&place, &[&from("first"), "privacy.epsilon=0.9"]);
     assert!(told.contains("after what the run that model.weights comes from spent"), "{told}");
 }

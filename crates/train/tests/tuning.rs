@@ -127,7 +127,10 @@ fn every_rule_trains_some_of_the_parameters() {
     for entry in ClipConfig::ENTRIES {
         let rule = format!("clip={{rule=\"{}\"}}", entry.name);
         for set in [BITFIT, LORA] {
-            let Ok(config) = Config::read("test", &common::config(&[set]).to_toml(), std::slice::from_ref(&rule)) else { continue };
+            let Ok(config) = Config::read("test", &common::config(&[set]).to_toml(), std::slice::from_ref(&rule))
+            else {
+                continue;
+            };
             let plan = Plan::new(&config, &model(&config), 200);
             let Ok(plan) = plan else { continue };
             let run = train(&config, people(200), 200);

@@ -95,7 +95,11 @@ mod tests {
 
     fn drop(rate: f64, keep: &mut Keep, rows: usize, width: usize) -> Tensor {
         let layer = Dropout { rate }.build(&[width]).unwrap();
-        layer.forward(Weights::public(&Layout::new(vec![]), &Key::from_seed(0)).view(), Tensor::new([rows, width], vec![1.0; rows * width]), keep)
+        layer.forward(
+            Weights::public(&Layout::new(vec![]), &Key::from_seed(0)).view(),
+            Tensor::new([rows, width], vec![1.0; rows * width]),
+            keep,
+        )
     }
 
     #[test]

@@ -17,10 +17,10 @@ use engine::{Device, Tensor};
 pub use loss::Loss;
 pub use pattern::Patterns;
 pub use sequential::Sequential;
-pub use start::{Start, StartError, Stored};
-pub use tuning::Lora;
 use serde::{Deserialize, Serialize};
+pub use start::{Start, StartError, Stored};
 use std::sync::Arc;
+pub use tuning::Lora;
 pub use weights::Weights;
 
 /// What a user writes of a model: its layers in order.
@@ -212,7 +212,14 @@ impl Model {
         self.look(weights, x, targets, Keep::with_coins(coins), taps)
     }
 
-    pub(crate) fn look(&self, weights: &Weights, inputs: Tensor, targets: &Targets, mut keep: Keep, mut taps: Taps) -> Taps {
+    pub(crate) fn look(
+        &self,
+        weights: &Weights,
+        inputs: Tensor,
+        targets: &Targets,
+        mut keep: Keep,
+        mut taps: Taps,
+    ) -> Taps {
         keep.input_wanted = false;
         let outputs = self.run(weights, inputs, &mut keep);
         let (losses, dy) = self.loss.apply(outputs, targets);

@@ -214,7 +214,8 @@ mod tests {
         let targets = || Targets::Classes { labels: vec![2, 0], names: ["a", "b", "c"].map(str::to_owned).into() };
         let linear: LayerConfig = toml::from_str("layer = \"linear\"\nfeatures = 3").unwrap();
         for lowest in 0..4 {
-            let counts: Vec<std::sync::Arc<[std::sync::atomic::AtomicUsize; 2]>> = (0..5).map(|_| Default::default()).collect();
+            let counts: Vec<std::sync::Arc<[std::sync::atomic::AtomicUsize; 2]>> =
+                (0..5).map(|_| Default::default()).collect();
             let layers = (0..9).map(|i| -> Box<dyn Layer> {
                 match i % 2 {
                     0 => Box::new(Counts([3], counts[i / 2].clone())),
@@ -224,7 +225,9 @@ mod tests {
             let model = Model::new(&[3], layers.collect(), Loss::CrossEntropy, &targets()).unwrap();
             let how: Vec<How> = (0..8).map(|p| if p / 2 == lowest { How::Train } else { How::Freeze }).collect();
             let model = model.with(&how).unwrap();
-            let read = |k: usize| counts.iter().map(move |c| c[k].load(std::sync::atomic::Ordering::Relaxed)).collect::<Vec<_>>();
+            let read = |k: usize| {
+                counts.iter().map(move |c| c[k].load(std::sync::atomic::Ordering::Relaxed)).collect::<Vec<_>>()
+            };
             let before = [read(0), read(1)];
             let batch = Batch { inputs: vec![0.5; 6], n: 2, shape: vec![3], targets: targets() };
             let weights = Weights::public(model.layout(), &Key::from_seed(3));

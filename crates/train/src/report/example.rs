@@ -1,7 +1,8 @@
 //! Records for the tests of this folder: what four runs would have left.
 
 use super::{
-    Clip, Membership, Neighbouring, Noise, Point, Randomness, Record, Sampling, Starting, Statement, Steps, Summary, Test, UNIT,
+    Clip, Membership, Neighbouring, Noise, Point, Randomness, Record, Sampling, Starting, Statement, Steps, Summary,
+    Test, UNIT,
 };
 
 const PLANNED: u64 = 2000;

@@ -156,7 +156,9 @@ impl Starting {
         let (from, before) = (self.from.as_deref().unwrap_or_default(), self.epsilon_before.unwrap_or_default());
         let start = match self.claim {
             Claim::Fresh => "Training starts from random weights, which do not depend on the training data.".to_owned(),
-            Claim::Public => format!("The weights in {from}, which training starts from, are public: they do not depend on the training data."),
+            Claim::Public => format!(
+                "The weights in {from}, which training starts from, are public: they do not depend on the training data."
+            ),
             Claim::Run => format!(
                 "Training starts from the weights of the run in {from}, on the same data. What it spent (epsilon {before:.4} by itself) is in \
                  this run's ledger and epsilon; other runs that start from it are not."

@@ -232,6 +232,7 @@ impl Run {
         let folder = folder.filter(|_| ground.rank() == 0);
         let ledger = match folder {
             Some(folder) => {
+                before.keep_off(folder)?;
                 folder::claim(folder, force)?;
                 // The ledger's lock first: of two runs that begin at once, one has the folder.
                 let ledger = before.create(&folder.join("ledger.jsonl"), neighbouring)?;

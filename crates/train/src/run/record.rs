@@ -4,7 +4,9 @@ use crate::{
     config::{Config, Mode},
     model::Start,
     plan::Plan,
-    report::{self, Claim, Clip, Membership, Noise, Point, Randomness, Record, Sampling, Starting, Statement, Steps, Summary},
+    report::{
+        self, Claim, Clip, Membership, Noise, Point, Randomness, Record, Sampling, Starting, Statement, Steps, Summary,
+    },
 };
 use privacy::{Neighbouring, TradeOff, account};
 use std::time::Duration;

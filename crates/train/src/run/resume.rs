@@ -118,7 +118,9 @@ impl Run {
         let memory = Memory::save(&mut Whole(&mut self.trainer, Numbers(&mut plan, behind)));
         let said = [("config", self.config.to_toml()), ("root", self.root.display().to_string())];
         let mut about = HashMap::from(said.map(|(key, value)| (key.to_owned(), value)));
-        for (key, value) in self.carried.iter().flat_map(|c| [(ROUNDS, c.rounds.to_string()), (EPSILON, c.epsilon.to_string())]) {
+        for (key, value) in
+            self.carried.iter().flat_map(|c| [(ROUNDS, c.rounds.to_string()), (EPSILON, c.epsilon.to_string())])
+        {
             about.insert(key.to_owned(), value);
         }
         let checkpoint = Checkpoint { weights: self.trainer.weights.clone(), memory, about };

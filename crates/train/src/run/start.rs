@@ -38,6 +38,9 @@ pub(crate) fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> R
         given(config.model.fresh.is_empty()).map_err(RunError::Weights)?;
         return Ok(Weights::public(layout, key));
     };
+    if config.privacy.mode == Mode::Private && matches!(config.model.weights, Some(Start::Public(_))) {
+        refuse_own(config, &path).map_err(RunError::Weights)?;
+    }
     let wrong = |e: String| RunError::Weights(format!("model.weights: {}: {e}", path.display()));
     let stored = checkpoint::read_any(&path).map_err(|e| RunError::Weights(format!("model.weights: {e}")))?;
     config.model.check_fresh(layout, &stored).map_err(RunError::Weights)?;
@@ -62,17 +65,13 @@ impl Before {
     /// Looks at what the configuration says of its weights.
     ///
     /// # Errors
-    /// If weights that are called public were made from the same data, or a run has no ledger that can be carried on.
+    /// If they are those of a run that has no ledger that can be carried on.
     pub(super) fn look(config: &Config, root: &Path) -> Result<Before, RunError> {
         if config.privacy.mode == Mode::Ordinary {
             return Ok(Before::default());
         }
         match &config.model.weights {
-            None => Ok(Before::default()),
-            Some(Start::Public(_)) => {
-                let path = file(config, root).unwrap_or_default();
-                refuse_own(config, &path).map(|()| Before::default()).map_err(RunError::Weights)
-            }
+            None | Some(Start::Public(_)) => Ok(Before::default()),
             Some(Start::Run(folder)) => {
                 let path = carried(config, &root.join(folder)).map_err(RunError::Weights)?;
                 Ok(Before { path: Some(path) })
@@ -83,6 +82,21 @@ impl Before {
     /// The earlier ledger, to price what comes on top; an empty one where there is none.
     pub(super) fn ledger(&self, neighbouring: Neighbouring) -> Result<Ledger, RunError> {
         Ok(self.path.as_ref().map_or_else(|| Ok(Ledger::new(neighbouring)), Ledger::read)?)
+    }
+
+    /// Refuses to write into the folder of the run that the weights come from: its ledger and weights are still needed.
+    ///
+    /// # Errors
+    /// If it is that folder.
+    pub(super) fn keep_off(&self, folder: &Path) -> Result<(), RunError> {
+        let own = self.path.as_ref().and_then(|ledger| ledger.parent()).map(Path::canonicalize);
+        match (own, folder.canonicalize()) {
+            (Some(Ok(own)), Ok(folder)) if own == folder => Err(RunError::Weights(format!(
+                "model.weights: {} is where this run's results would go, too: choose another folder",
+                folder.display()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// A ledger on disk that begins with the earlier one.

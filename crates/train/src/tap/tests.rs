@@ -57,13 +57,9 @@ fn tied_tables_are_measured_whole() {
 fn a_silent_example_adds_nothing() {
     let nan = f32::NAN;
     let mut taps = Taps::new(2, &layout(&[&[2, 2], &[4, 1], &[3]]));
-    taps.leave(
-        0,
-        || Product::new(
-            Factor::Rows(tensor(&[2, 1, 2], &[1.0, 2.0, nan, nan])),
-            tensor(&[2, 1, 2], &[1.0, 1.0, nan, 1.0]),
-        ),
-    );
+    taps.leave(0, || {
+        Product::new(Factor::Rows(tensor(&[2, 1, 2], &[1.0, 2.0, nan, nan])), tensor(&[2, 1, 2], &[1.0, 1.0, nan, 1.0]))
+    });
     taps.leave(1, || Scatter::new(vec![0, 3], tensor(&[2, 1, 1], &[5.0, f32::INFINITY]), 4));
     taps.leave(2, || Rows::new(tensor(&[2, 3], &[1.0, 2.0, 3.0, nan, 0.0, 0.0])));
     let sum = taps.sum(&[1.0, 0.0], &[0, 0, 0], 1);

@@ -77,7 +77,19 @@ fn serialize(items: Vec<Item>, about: HashMap<String, String>) -> Result<Vec<u8>
         Ok((i.name.clone(), view))
     }
     let views = items.iter().map(view).collect::<Result<Vec<_>, String>>()?;
-    safetensors::serialize(views, Some(about)).map_err(|e| e.to_string())
+    sorted(safetensors::serialize(views, Some(about)).map_err(|e| e.to_string())?).map_err(|e| e.to_string())
+}
+
+/// The same file with its header in the order of names: what is said about tensors comes from a table without an order, and the same run
+/// leaves the same bytes.
+fn sorted(file: Vec<u8>) -> serde_json::Result<Vec<u8>> {
+    let (size, rest) = file.split_at(8);
+    let size = size.iter().rev().fold(0, |all, byte| all << 8 | usize::from(*byte));
+    let (header, numbers) = rest.split_at(size);
+    let header: std::collections::BTreeMap<String, serde_json::Value> = serde_json::from_slice(header)?;
+    let mut header = serde_json::to_vec(&header)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), numbers].concat())
 }
 
 const WEIGHTS: &str = "weights/";

@@ -73,6 +73,13 @@ impl Source for Idx {
         }
         Loaded::new(train, test, self.examples)
     }
+
+    /// Reads a file of images.
+    fn ask(&self, path: &Path) -> Result<Examples, DataError> {
+        self.check()?;
+        let (sizes, pixels) = array(path, file::read(path)?)?;
+        self.examples(Images { pixels, shape: shape(path, &sizes)?, labels: vec![0; sizes[0]] })
+    }
 }
 
 /// Images as they lie in a file, and their labels.

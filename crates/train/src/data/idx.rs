@@ -78,7 +78,10 @@ impl Source for Idx {
     fn ask(&self, path: &Path) -> Result<Examples, DataError> {
         self.check()?;
         let (sizes, pixels) = array(path, file::read(path)?)?;
-        self.examples(Images { pixels, shape: shape(path, &sizes)?, labels: vec![0; sizes[0]] })
+        let shape = shape(path, &sizes)?;
+        // By the bytes that are there, which a header of empty images is not held to.
+        let n = pixels.len().checked_div(shape.iter().product()).unwrap_or(0);
+        self.examples(Images { pixels, shape, labels: vec![0; n] })
     }
 }
 

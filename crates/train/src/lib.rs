@@ -16,6 +16,7 @@ pub mod mechanism;
 pub mod model;
 mod pieces;
 pub mod plan;
+pub mod predict;
 pub mod registry;
 pub mod report;
 pub mod run;

@@ -131,6 +131,16 @@ impl Examples {
         self.len() == other.len() && self.fingerprint() == other.fingerprint()
     }
 
+    /// The share of the examples that are of the commonest class, which is what always answering that class scores; none for
+    /// targets that are numbers or tokens, or without examples. As private as the examples.
+    pub fn commonest(&self) -> Option<f64> {
+        let Targets::Classes { labels, names } = &self.targets else { return None };
+        let mut counts = vec![0usize; names.len()];
+        labels.iter().for_each(|label| counts[*label as usize] += 1);
+        let most = counts.into_iter().max().filter(|most| *most > 0)?;
+        Some(most as f64 / labels.len() as f64)
+    }
+
     /// The shape of one example, such as `[1, 28, 28]` or `[149]`.
     pub fn shape(&self) -> &[usize] {
         &self.shape

@@ -10,6 +10,7 @@
 //!
 //! A new source is one file here, with a struct that implements [`Source`], and one word in the list below.
 
+mod date;
 mod encode;
 mod error;
 mod examples;
@@ -37,6 +38,18 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// A declaration that contradicts itself, absent or damaged files, rows that break the declaration.
     fn load(&self, root: &Path) -> Result<Loaded, DataError>;
+
+    /// The inputs in one more file, which is laid out like the training file and need not say what is to be predicted: the
+    /// examples' targets are made up.
+    ///
+    /// # Errors
+    /// As [`Source::load`].
+    fn ask(&self, path: &Path) -> Result<Examples, DataError>;
+
+    /// A number that a model puts out, in the unit of the file's own.
+    fn answer(&self, output: f64) -> f64 {
+        output
+    }
 }
 
 /// A data set that has been read.
@@ -101,6 +114,19 @@ impl DataConfig {
     /// See [`Source::load`].
     pub fn load(&self, root: &Path) -> Result<Loaded, DataError> {
         self.0.get().load(root)
+    }
+
+    /// The inputs in one more file, without targets.
+    ///
+    /// # Errors
+    /// See [`Source::ask`].
+    pub fn ask(&self, path: &Path) -> Result<Examples, DataError> {
+        self.0.get().ask(path)
+    }
+
+    /// A number that a model puts out, in the unit of the file's own.
+    pub fn answer(&self, output: f64) -> f64 {
+        self.0.get().answer(output)
     }
 }
 

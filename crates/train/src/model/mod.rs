@@ -194,18 +194,28 @@ impl Model {
     /// Mean loss and accuracy over PUBLIC examples.
     pub fn score(&self, weights: &Weights, examples: &Examples) -> Score {
         let (mut loss, mut hits, mut classes) = (0.0, 0, false);
-        for batch in examples.chunks(256) {
-            let inputs = inputs(batch.inputs, batch.n, &batch.shape).to(weights.layout().device());
-            let outputs = self.outputs(weights, inputs).to(Device::Cpu);
-            let (losses, _) = self.loss.apply(outputs.clone(), &batch.targets);
+        for (outputs, targets) in self.answers(weights, examples) {
+            let (losses, _) = self.loss.apply(outputs.clone(), &targets);
             loss += losses.data().iter().map(|l| f64::from(*l)).sum::<f64>();
-            if let Some(right) = self.loss.hits(&outputs, &batch.targets) {
+            if let Some(right) = self.loss.hits(&outputs, &targets) {
                 hits += right;
                 classes = true;
             }
         }
         let n = examples.len().max(1) as f64;
         Score { loss: loss / n, accuracy: classes.then(|| hits as f64 / n) }
+    }
+
+    /// Outputs `[n, k]` for all examples in order, some at a time and on the host, each with its targets.
+    pub fn answers<'a>(
+        &'a self,
+        weights: &'a Weights,
+        examples: &'a Examples,
+    ) -> impl Iterator<Item = (Tensor, Targets)> + 'a {
+        examples.chunks(256).map(|batch| {
+            let inputs = inputs(batch.inputs, batch.n, &batch.shape).to(weights.layout().device());
+            (self.outputs(weights, inputs).to(Device::Cpu), batch.targets)
+        })
     }
 }
 

@@ -103,6 +103,7 @@ fn summary() -> Summary {
         clip_rule: Some("abadi".into()),
         clip_bound: Some(0.5),
         test_accuracy: Some(0.9541),
+        commonest_class: Some(0.113),
         train_seconds: 93.4,
         private: true,
         evaluation_loss: Some(0.1702),

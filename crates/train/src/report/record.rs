@@ -106,6 +106,9 @@ pub struct Summary {
     /// Accuracy of the final model on the evaluation data, 0 to 1.
     #[serde(with = "super::number::optional", default)]
     pub test_accuracy: Option<f64>,
+    /// What always answering the evaluation data's commonest class would score, 0 to 1.
+    #[serde(with = "super::number::optional", default)]
+    pub commonest_class: Option<f64>,
     /// Seconds of training, evaluations included.
     #[serde(with = "super::number")]
     pub train_seconds: f64,
@@ -138,7 +141,7 @@ mod tests {
     fn summary_has_its_keys() {
         let value = serde_json::to_value(example::private().summary).unwrap();
         let keys = "epsilon delta accountant noise_multiplier sample_rate steps clip_rule clip_bound test_accuracy \
-                    train_seconds private evaluation_loss parameters seed interrupted examples model \
+                    commonest_class train_seconds private evaluation_loss parameters seed interrupted examples model \
                     optimizer";
         for key in keys.split_whitespace() {
             assert!(value.get(key).is_some(), "no {key}");

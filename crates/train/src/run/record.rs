@@ -136,6 +136,8 @@ fn summary(run: &Run, progress: &Progress, training: Duration) -> Summary {
         clip_rule: run.is_private().then(|| config.clip.name().into()),
         clip_bound: run.is_private().then(|| bound(run)),
         test_accuracy: progress.score.and_then(|s| s.accuracy),
+        // Of the evaluation data, which are public.
+        commonest_class: run.evaluation.as_ref().and_then(|public| public.commonest()),
         train_seconds: training.as_secs_f64(),
         private: run.is_private(),
         evaluation_loss: progress.score.map(|s| s.loss),

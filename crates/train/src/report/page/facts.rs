@@ -68,9 +68,15 @@ fn accuracy_note(record: &Record) -> String {
     match (record.summary.test_accuracy, record.summary.evaluation_loss) {
         (None, None) => "no evaluation data".to_owned(),
         (None, Some(loss)) => format!("loss {}", words::significant(loss, 3)),
-        (Some(_), Some(loss)) => format!("on the evaluation data; loss {}", words::significant(loss, 3)),
-        (Some(_), None) => "on the evaluation data".to_owned(),
+        (Some(_), Some(loss)) => format!("loss {}{}", words::significant(loss, 3), beside(record)),
+        (Some(_), None) => format!("on the evaluation data{}", beside(record)),
     }
+}
+
+/// What the accuracy is to be compared with.
+fn beside(record: &Record) -> String {
+    let share = record.summary.commonest_class;
+    share.map_or(String::new(), |share| format!("; the commonest class alone: {}", words::percent(share)))
 }
 
 fn pace(record: &Record) -> String {

@@ -1,5 +1,5 @@
 //! Token embedding, PyTorch's `nn.Embedding`.
-use super::{Build, Init, Keep, Layer, Parameter, ShapeError, View, shape};
+use super::{Build, Init, Keep, Layer, Parameter, ShapeError, Table, View, shape};
 use crate::tap::{Scatter, Taps};
 use engine::{Indices, Tensor, op};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,10 @@ impl Build for Embedding {
         };
         check("embedding", self.vocabulary, self.features, self.padding)?;
         Ok(Box::new(Built { table: *self, output: [tokens, self.features] }))
+    }
+
+    fn table(&self) -> Option<Table> {
+        Some(Table { vocabulary: self.vocabulary, padding: self.padding, tied: false })
     }
 }
 

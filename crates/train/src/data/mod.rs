@@ -21,7 +21,7 @@ mod targets;
 pub use error::DataError;
 pub use examples::{Batch, Examples};
 pub use targets::Targets;
-pub use text::Tokens;
+pub use text::{Tokens, tokenizer};
 
 use crate::{registry::registry, report::UNIT};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};

@@ -10,6 +10,7 @@ mod compare;
 mod completions;
 mod curve;
 mod diagnose;
+mod generate;
 mod number;
 mod plan;
 mod predict;
@@ -59,6 +60,8 @@ enum Verb {
     Bench(bench::Args),
     /// See what clipping does to a model's gradients: norms, angles, bias, symmetry, curvature
     Diagnose(diagnose::Args),
+    /// Write a text with the model of a run that learnt to write
+    Generate(generate::Args),
     /// Repeat a paper's experiments on clipping; write tables and figures
     Study(study::Args),
     /// Write a completion script for a shell
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Verb::Rules(args) => rules::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Diagnose(args) => diagnose::run(args),
+        Verb::Generate(args) => generate::run(args),
         Verb::Study(args) => study::run(args),
         Verb::Completions(args) => completions::run(args),
     };

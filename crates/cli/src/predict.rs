@@ -14,7 +14,7 @@ Examples:
   secateur predict --run runs/my-1 new.csv
   secateur predict --run runs/my-1 new.csv --out predictions.csv")]
 pub struct Args {
-    /// The rows to answer for: a table as in training (images: an IDX file, a CIFAR-10 batch)
+    /// The rows to answer for: a table or texts as in training (images: an IDX file, a CIFAR-10 batch)
     file: PathBuf,
     /// The folder of results of a run
     #[arg(long, value_name = "DIR")]
@@ -22,13 +22,17 @@ pub struct Args {
     /// Write the answers to this file [default: print them]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Where the path of a tokenizer's file starts [default: $SECATEUR_DATA, or else here]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Where to compute: cpu, cuda (the first GPU) or cuda:N
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: String,
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let answers = predict(&args.run, &args.file, &args.device)?;
+    let root = args.data_dir.or_else(|| std::env::var_os("SECATEUR_DATA").map(PathBuf::from)).unwrap_or_default();
+    let answers = predict(&args.run, &root, &args.file, &args.device)?;
     let table = answers.to_csv()?;
     let Some(out) = &args.out else {
         print!("{}", String::from_utf8_lossy(&table));

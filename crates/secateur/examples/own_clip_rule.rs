@@ -35,7 +35,7 @@ impl ClipRule for Smooth {
 fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::read("own_clip_rule", "", &[])?;
     let data = config.data.load(Path::new("."))?;
-    let model = Arc::new(Model::build(&config.model, data.train.shape(), &data.train.gather(&[]).targets)?);
+    let model = Arc::new(Model::of_data(&config.model, &data.train)?);
     let plan = Plan::new(&config, &model, data.declared)?;
 
     let key = Arc::new(Key::from_os()?);

@@ -9,6 +9,7 @@ pub mod config;
 pub mod data;
 pub mod diagnose;
 pub mod each;
+pub mod generate;
 pub mod grads;
 pub mod layer;
 pub mod look;

@@ -35,15 +35,15 @@ pub enum Answer {
 }
 
 /// What the model that a run left in `folder` says of the rows of `file`, which is laid out like the training file; answers may
-/// be missing from it. `device` is where to compute, such as `"cpu"` or `"cuda:1"`, at the run's precision.
+/// be missing from it. A tokenizer's file is looked for from `root`; `device` is where to compute, such as `"cpu"` or `"cuda:1"`, at the run's precision.
 ///
 /// # Errors
 /// A folder without a configuration or weights, or a file that is not what the configuration declares.
-pub fn predict(folder: &Path, file: &Path, device: &str) -> Result<Predictions, RunError> {
+pub fn predict(folder: &Path, root: &Path, file: &Path, device: &str) -> Result<Predictions, RunError> {
     let mut config = configuration(folder)?;
     device.clone_into(&mut config.train.device);
     let device = config.train.open_devices()?[0];
-    let rows = config.data.ask(file)?;
+    let rows = config.data.ask(root, file)?;
     let kind = rows.gather(&[]).targets;
     let model = Model::build(&config.model, rows.shape(), &kind)?;
     let weights = weights(folder, &model)?.to(device);

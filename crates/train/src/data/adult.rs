@@ -51,7 +51,7 @@ impl Source for Adult {
         Loaded::new(train, test, self.examples)
     }
 
-    fn ask(&self, path: &Path) -> Result<Examples, DataError> {
+    fn ask(&self, _: &Path, path: &Path) -> Result<Examples, DataError> {
         self.table()?.questions(path, &plain(&file::read(path)?))
     }
 }

@@ -48,7 +48,7 @@ impl Source for Cifar10 {
         Loaded::new(train, test, self.examples)
     }
 
-    fn ask(&self, path: &Path) -> Result<Examples, DataError> {
+    fn ask(&self, _: &Path, path: &Path) -> Result<Examples, DataError> {
         let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         take(path, &file::read(path)?, &mut pixels, &mut labels)?;
         labels.fill(0);

@@ -69,7 +69,7 @@ impl Source for Csv {
         Loaded::new(train, self.test.as_ref().map(read).transpose()?, self.examples)
     }
 
-    fn ask(&self, path: &Path) -> Result<Examples, DataError> {
+    fn ask(&self, _: &Path, path: &Path) -> Result<Examples, DataError> {
         self.questions(path, &file::read(path)?)
     }
 
@@ -110,23 +110,7 @@ impl Csv {
     }
 
     fn layout(&self) -> Result<Layout<'_>, DataError> {
-        let &[delimiter] = self.delimiter.as_bytes() else {
-            return Err(DataError::config("delimiter", "must be one ASCII character, such as \",\" or \"\\t\""));
-        };
-        if matches!(delimiter, b'"' | b'\r' | b'\n') {
-            return Err(DataError::config("delimiter", "cannot be a quote or a line end"));
-        }
-        let twice = (0..self.columns.len()).any(|i| self.columns[..i].contains(&self.columns[i]));
-        let problem = match (self.header, self.columns.is_empty()) {
-            (true, false) => "is for files without a header row: remove it, or set `header = false`",
-            (false, true) => "must list all columns in order, as `header = false` says that the file has no names",
-            _ if twice => "lists one name twice",
-            _ => "",
-        };
-        if !problem.is_empty() {
-            return Err(DataError::config("columns", problem));
-        }
-        Ok(Layout { delimiter, quoting: self.quoting, columns: (!self.header).then_some(&self.columns[..]) })
+        Layout::declared(&self.delimiter, self.quoting, self.header, &self.columns)
     }
 }
 

@@ -156,7 +156,8 @@ fn index(names: &[String]) -> HashMap<&[u8], usize> {
     names.iter().enumerate().map(|(i, name)| (name.trim_ascii().as_bytes(), i)).collect()
 }
 
-fn cell(row: &ByteRecord, at: usize) -> &[u8] {
+/// A cell without the space around it.
+pub(super) fn cell(row: &ByteRecord, at: usize) -> &[u8] {
     row.get(at).unwrap_or_default().trim_ascii()
 }
 

@@ -75,7 +75,7 @@ impl Source for Idx {
     }
 
     /// Reads a file of images.
-    fn ask(&self, path: &Path) -> Result<Examples, DataError> {
+    fn ask(&self, _: &Path, path: &Path) -> Result<Examples, DataError> {
         self.check()?;
         let (sizes, pixels) = array(path, file::read(path)?)?;
         let shape = shape(path, &sizes)?;

@@ -295,7 +295,8 @@ fn check_cross(f: &Cross, before: &[Feature]) -> Result<(), String> {
     f.of.iter().try_for_each(slotted)
 }
 
-fn check_target(target: &Target) -> Result<(), String> {
+/// Whether a target makes sense.
+pub(super) fn check_target(target: &Target) -> Result<(), String> {
     match (target.classes.is_empty(), target.range) {
         (false, None) => distinct(&target.classes, 2, "classes"),
         (true, Some(range)) => ascending("range", range).and_then(|()| ascending("scale", target.scale)),

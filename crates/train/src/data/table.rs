@@ -14,6 +14,34 @@ pub(super) struct Layout<'a> {
     pub columns: Option<&'a [String]>,
 }
 
+impl<'a> Layout<'a> {
+    /// The layout that the keys of a declaration describe, if they go together.
+    ///
+    /// # Errors
+    /// A delimiter that is none, and names of columns where they do not belong, are missing or come twice.
+    pub(super) fn declared(
+        delimiter: &str,
+        quoting: bool,
+        header: bool,
+        columns: &'a [String],
+    ) -> Result<Self, DataError> {
+        let &[delimiter] = delimiter.as_bytes() else {
+            return Err(DataError::config("delimiter", "must be one ASCII character, such as \",\" or \"\\t\""));
+        };
+        if matches!(delimiter, b'"' | b'\r' | b'\n') {
+            return Err(DataError::config("delimiter", "cannot be a quote or a line end"));
+        }
+        let twice = (0..columns.len()).any(|i| columns[..i].contains(&columns[i]));
+        let problem = match (header, columns.is_empty()) {
+            (true, false) => "is for files without a header row: remove it, or set `header = false`",
+            (false, true) => "must list all columns in order, as `header = false` says that the file has no names",
+            _ if twice => "lists one name twice",
+            _ => return Ok(Layout { delimiter, quoting, columns: (!header).then_some(columns) }),
+        };
+        Err(DataError::config("columns", problem))
+    }
+}
+
 /// A text file being read.
 pub(super) struct Table<'a> {
     path: &'a Path,

@@ -61,10 +61,11 @@ fn rows_to_predict_are_read_as_rows_to_train_on() {
                  United-States, <=50K.\n";
     std::fs::write(&path, adult).unwrap();
     let config = DataConfig::default();
-    let [asked, test] = [config.ask(&path).unwrap(), config.load(Path::new("")).unwrap().evaluation.unwrap()];
+    let [asked, test] =
+        [config.ask(Path::new(""), &path).unwrap(), config.load(Path::new("")).unwrap().evaluation.unwrap()];
     assert_eq!((asked.len(), asked.gather(&[0]).inputs), (1, test.gather(&[0]).inputs));
     std::fs::write(&path, [[9; 3073], [3; 3073]].concat()).unwrap();
-    let asked = DataConfig(Kind::Cifar10(Cifar10::default())).ask(&path).unwrap();
+    let asked = DataConfig(Kind::Cifar10(Cifar10::default())).ask(Path::new(""), &path).unwrap();
     let batch = asked.gather(&[1]);
     assert_eq!((asked.len(), batch.inputs[0]), (2, ((3.0 / 255.0 - 0.5) / 0.25) as f32));
     assert!(

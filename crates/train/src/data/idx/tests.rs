@@ -43,7 +43,7 @@ fn images_alone_are_read_to_be_predicted() {
     let path = folder.path().join("images");
     let ask = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        Idx { mean: 0.5, std: 0.5, ..config() }.ask(&path).map_err(|e| e.to_string())
+        Idx { mean: 0.5, std: 0.5, ..config() }.ask(Path::new(""), &path).map_err(|e| e.to_string())
     };
     let asked = ask(&idx(&[2, 1, 2], &[0, 255, 51, 102])).unwrap();
     assert_eq!((asked.len(), asked.gather(&[0, 1]).inputs), (2, vec![-1.0, 1.0, -0.6, -0.2]));

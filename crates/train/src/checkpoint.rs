@@ -6,10 +6,11 @@
 use crate::{
     grads::{Grads, Layout},
     layer::Parameter,
-    model::{Lora, Stored, Weights},
+    model::{Lora, Patterns, Stored, Weights},
     state::{Memory, Value},
 };
 use engine::Tensor;
+use privacy::Key;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::{collections::HashMap, path::Path, sync::Arc};
 
@@ -219,6 +220,16 @@ fn of_half(half: u16) -> f32 {
     }
 }
 
+/// The weights of a trained model, as a run leaves them: plain, with adapters already added to their matrices.
+///
+/// # Errors
+/// If the file cannot be read, or is of another model.
+pub(crate) fn trained(path: &Path, layout: &Arc<Layout>) -> Result<Weights, String> {
+    // Fresh adapters add nothing: their second factor is zero.
+    let fitted = Weights::fitted(layout, &Key::from_seed(0), read_any(path)?, &Patterns::default());
+    fitted.map_err(|e| format!("{}: {e}", path.display()))
+}
+
 /// Named tensors from a safetensors file of f32 numbers.
 ///
 /// # Errors
@@ -234,7 +245,6 @@ pub fn read(path: &Path) -> Result<HashMap<String, Tensor>, String> {
 mod tests {
     use super::*;
     use crate::{grads::Layout, layer::Init};
-    use privacy::Key;
 
     /// The half-precision numbers of IEEE 754-2019, table 3.5, and by its definition all of them.
     #[test]

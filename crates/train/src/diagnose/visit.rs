@@ -8,7 +8,7 @@ use crate::{
     checkpoint, clip,
     config::Config,
     data::{DataError, Examples},
-    model::{Model, ModelError, Patterns, Weights},
+    model::{Model, ModelError, Weights},
     plan::{Plan, PlanError},
     report::{self, followed::Glance},
 };
@@ -182,7 +182,7 @@ fn wanted(ask: &Ask) -> Result<Vec<super::Entry>, DiagnoseError> {
 pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, DiagnoseError> {
     let entries = wanted(ask)?;
     let loaded = config.data.load(root)?;
-    let model = Arc::new(Model::build(&config.model, loaded.train.shape(), &loaded.train.gather(&[]).targets)?);
+    let model = Arc::new(Model::of_data(&config.model, &loaded.train)?);
     let plan = Plan::new(config, &model, loaded.declared)?;
     let points = points(config, root, ask, &plan, &model)?;
     let (shown, standing) = examples(loaded, &ask.on, &ask.ledger, config.privacy.neighbouring)?;
@@ -273,11 +273,8 @@ fn points(
         _ => path.display().to_string(),
     };
     let read = |path: &PathBuf| {
-        let stored = checkpoint::read_any(path).map_err(DiagnoseError::Ask)?;
-        let wrong = |e| DiagnoseError::Ask(format!("{}: {e}", path.display()));
-        // Only adapters that the file has already added to their matrices may be missing: fresh ones add nothing.
-        let fitted = Weights::fitted(model.layout(), &Key::from_seed(0), stored, &Patterns::default());
-        Ok((name(path), None, fitted.map_err(wrong)?))
+        let weights = checkpoint::trained(path, model.layout()).map_err(DiagnoseError::Ask)?;
+        Ok((name(path), None, weights))
     };
     ask.checkpoints.iter().map(read).collect()
 }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::allowance::Allowance;
 use super::squares::{Numbers, Squares};
 use super::{add_scaled, inner, square};
 use crate::cuda::{Grid, arguments};
@@ -9,7 +10,7 @@ use crate::op::each;
 use crate::{Dtype, Gpu, Part, PartMut, Tensor};
 
 /// Every example's gradient norm, squared: `ids` and `b` are `[n, t]` and `[n, t, d]`; rows of equal ids within an example
-/// are added before they are squared.
+/// are added before they are squared. On a processor with what rounding may add to their sum (`per_example/allowance.rs`).
 ///
 /// # Panics
 /// If `ids` and `b` do not fit each other.
@@ -31,16 +32,29 @@ pub fn scatter_squares<'a>(ids: impl Into<Part<'a, u32>>, b: &Tensor) -> Squares
     }
     let ids = ids.host();
     let norm = |sum: &mut Vec<f32>, i: usize| {
+        let (mut square, mut allowance) = (0.0, Allowance::new(t, [0; 2]));
         let order = by_id(ids, i * t..(i + 1) * t);
-        let group = |group: &[usize]| {
-            sum.clear();
-            sum.resize(d, 0.0);
-            group.iter().for_each(|&row| add_scaled(sum, 1.0, &b.data()[row * d..(row + 1) * d]));
-            square(sum)
-        };
-        order.chunk_by(|&x, &y| ids[x] == ids[y]).map(group).sum()
+        for group in order.chunk_by(|&x, &y| ids[x] == ids[y]) {
+            square += together(group, b.data(), d, sum);
+            let several = group.iter().filter(|_| group.len() > 1);
+            several.for_each(|&row| allowance.row(length(b.data(), d, row)));
+        }
+        allowance.of_formed(square)
     };
     Squares::Host((0..n).into_par_iter().map_init(Vec::new, norm).collect())
+}
+
+/// The square of the sum of these rows of `d`.
+pub(super) fn together(group: &[usize], rows: &[f32], d: usize, sum: &mut Vec<f32>) -> f64 {
+    sum.clear();
+    sum.resize(d, 0.0);
+    group.iter().for_each(|&row| add_scaled(sum, 1.0, &rows[row * d..(row + 1) * d]));
+    square(sum)
+}
+
+/// The length of a row of `d`.
+pub(super) fn length(rows: &[f32], d: usize, row: usize) -> f64 {
+    square(&rows[row * d..(row + 1) * d]).sqrt()
 }
 
 /// Threads for rows of `d`; they look for ids together, too.

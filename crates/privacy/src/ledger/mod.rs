@@ -339,7 +339,7 @@ impl Ledger {
             line::push(&mut self.entries, self.fence, season, 1);
             self.season = Some(live);
         }
-        for live in &mut self.season {
+        if let Some(live) = &mut self.season {
             live.left -= 1;
             live.sampling.get_or_insert_with(|| open.sampling.clone());
         }

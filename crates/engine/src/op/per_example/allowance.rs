@@ -13,6 +13,7 @@
 //!   of `A` is within `(d + 2) 2^-24 |a_t| |a_s|`, and `2^-149` for each product that may have vanished. So the matrix of these errors is no longer (the root of the sum of squares)
 //!   than `e_A = (d + 2) 2^-24 tr A + 2^-149 d t`, and by Cauchy and Schwarz `n^2` is within `e_A |B| + e_B |A| + e_A e_B`, which is added. Factors of 1e-23 beside others of 1e10
 //!   are counted by that. Traces and diagonals are sums of such elements themselves: they are taken larger by four times as much.
+//! * *Rows that are added at one id* are a sum of such terms in each column ([`of_rows`]), also on a GPU.
 //! * Where that is much beside `n^2`, or the terms cancel, the gradient itself is formed.
 //! * *Factors longer than [`LONGEST`]* count as infinite, and their example as nobody: for several positions, since squares overflow in their matrix; for
 //!   one by [`outer`]. So a weight that is not larger than `1e19` never makes one of them infinite.
@@ -34,6 +35,12 @@ const LONGEST: f64 = (1u128 << 126) as f64;
 /// The squared norm of one outer product, from those of its sides.
 pub fn outer(a: f64, b: f64) -> f64 {
     if a.max(b) > LONGEST { f64::INFINITY } else { a * b }
+}
+
+/// How far rows at one id, up to `t` of them, may be from their sum when they are measured and when they are summed, together, in each column: of the sum of
+/// their sizes there. A single row is rounded as it is weighed, and no further.
+pub(super) fn of_rows(t: usize) -> f64 {
+    2.0 * (t as f64 + 3.0) * UNIT
 }
 
 /// What an example's Gram matrices tell, of `t` positions, `d` and `p` wide.

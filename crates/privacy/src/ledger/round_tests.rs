@@ -278,7 +278,7 @@ fn steps_that_are_left_out_hide_nobody() {
     let path = place.path().join("ledger");
     let mut ledger = Ledger::create(&path, Neighbouring::AddRemove).unwrap();
     let sampler = BallsInBins::new(100, 8, Key::from_seed(1)).unwrap();
-    let mut release = |ledger: &mut Ledger, step| {
+    let release = |ledger: &mut Ledger, step| {
         let mut noise = ScalarGaussian { noise_multiplier: 2.0 };
         ledger.open(&sampler.draw(step)).release(Secret::new(0.0).vouch(1.0), &mut noise).map(|_| ())
     };

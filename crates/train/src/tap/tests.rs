@@ -234,6 +234,9 @@ fn most_added(mut taps: Taps, n: usize, bound: f64) -> f64 {
     (0..n).map(|i| taps.sum(&alone(i), &[0], 1).norm() / bound).fold(0.0, f64::max)
 }
 
+/// A kind of gradient, and how it is left.
+type Kind<'a> = (&'a str, &'a dyn Fn(&mut Taps));
+
 /// Linear maps at several positions whose terms cancel but for a rest of the bound's size, in ever larger steps: every product is exact until a
 /// weight is multiplied in. In their own coordinates and in scaled ones, by factors, rows at ids and both.
 #[test]
@@ -252,7 +255,7 @@ fn terms_that_cancel_are_clipped_as_they_are_summed() {
         let (a, b) = (tensor(&[n, t, d], &a), tensor(&[n, t, p], &vec![1.0; n * t * p]));
         let ids: Vec<u32> = (0..n * t).map(|at| (at % t / 2 % 3) as u32).collect();
         let layout = layout(&[&[p, d]]);
-        let kinds: [(&str, &dyn Fn(&mut Taps)); 4] = [
+        let kinds: [Kind; 4] = [
             ("product", &|taps| taps.leave(0, Product::new(Factor::Rows(a.clone()), b.clone()))),
             ("rows at ids", &|taps| taps.leave(0, Scatter::new(ids.clone(), a.clone(), p))),
             ("tied", &|taps| taps.leave(0, Tied::new(ids.clone(), a.clone(), a.clone(), b.clone()))),

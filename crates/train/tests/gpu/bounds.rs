@@ -256,8 +256,9 @@ fn scaled_sums_stay_within_their_norms() {
                 let mut taps = taps.scaled(&scaling);
                 let norms: Vec<f64> = taps.norms(&[0], 1).into_iter().map(f64::sqrt).collect();
                 let weights = clip::cap(&vec![1e300; n], &norms, &[bound]);
-                for i in 0..n {
-                    let alone: Vec<f32> = (0..n).map(|j| if i == j { weights[i] } else { 0.0 }).collect();
+                for (i, weight) in weights.iter().enumerate() {
+                    let mut alone = vec![0.0; n];
+                    alone[i] = *weight;
                     let length = taps.sum(&alone, &[0], 1).norm();
                     let what = format!("{precision:?}, {t} of {d} and {p}, rest {rest:?}, example {i}");
                     assert!(length <= bound * (1.0 + MARGIN), "{what}: {length} of {bound}");

@@ -288,7 +288,10 @@ impl Trainer {
     pub fn deviation(&self) -> Option<f64> {
         let sensitivity = self.bound()? * (1.0 + clip::ROUNDING) * self.ledger.neighbouring().factor();
         match &self.method {
-            Method::Private { rule, noise, .. } => Some(noise.deviation(&**rule, sensitivity, self.step)),
+            // After the last step there is no noise any more.
+            Method::Private { rule, noise, .. } => {
+                Some(noise.deviation(&**rule, sensitivity, self.step.min(self.steps.saturating_sub(1))))
+            }
             Method::Ordinary => None,
         }
     }

@@ -66,7 +66,7 @@ fn outer_norms(squares: Option<&[Squares; 2]>, a: &Factor, b: &Tensor) -> Option
         return None;
     };
     let [a, b] = [(of_a, a), (of_b, b)].map(|(squares, rows)| squares.get_or_init(|| op::rows_norms(rows)));
-    Some(a.iter().zip(b).map(|(a, b)| a * b).collect())
+    Some(a.iter().zip(b).map(|(a, b)| op::outer(*a, *b)).collect())
 }
 
 impl PerExample for Product {

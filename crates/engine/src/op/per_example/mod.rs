@@ -11,6 +11,7 @@
 //! Sums are taken over blocks of examples that depend on shapes alone and are added in a fixed order, so they do not
 //! change with the number of threads.
 
+mod allowance;
 mod dot;
 mod factors;
 mod ghost;
@@ -30,6 +31,7 @@ mod weighted;
 
 use multiversion::multiversion;
 
+pub use allowance::outer;
 pub use dot::product_dot;
 pub use factors::{Left, product_rows};
 pub use kept::Kept;

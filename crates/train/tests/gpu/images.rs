@@ -71,7 +71,10 @@ fn convolutions_of_rounded_images() {
                 let w = rounded(&[o, c, kernel[0], kernel[0]], 2, 0.1).to(device);
                 let b = numbers(&[o], 3).to(device);
                 let (stored_x, stored_dy) = (stored(x.clone(), device), stored(dy.clone(), device));
+                let sums = [&stored_dy, &stored_x].map(|x| op::multiply(x.clone(), x, 0.5));
                 vec![
+                    op::conv2d_onto(&stored_x, &w, Some(&b), window, &sums[0]),
+                    op::conv2d_backward_onto(&stored_dy, &w, &sums[1], window),
                     op::conv2d_then(&stored_x, &w, Some(&b), window, activation),
                     op::conv2d_then(&x.to(device), &w, None, window, None),
                     op::conv2d_backward(&stored_dy, &w, &size, window),

@@ -4,10 +4,10 @@ use crate::{
     margins::rounded,
     numbers,
     operations::{WINDOWS, squares},
-    twins,
+    twins, wide,
 };
 use engine::{
-    Device, Tensor, Window,
+    Device, Precision, Tensor, Window,
     op::{
         self,
         per_example::{self as each, Left},
@@ -48,7 +48,7 @@ fn convolutions_on_tensor_cores() {
     let Some(turn) = gpu() else { return };
     turn.gpu.set_precision(engine::Precision::Tf32);
     turn.gpu.always_own_convolutions(true);
-    for (size @ [_, c, h, w], o, [k, s, p]) in crate::images::SIZES.into_iter().take(9) {
+    for (size @ [_, c, h, w], o, [k, s, p]) in crate::images::SIZES {
         let window = Window { kernel: [k, k], stride: [s, s], padding: [p, p] };
         for activation in [None, Some(op::Activation::Relu), Some(op::Activation::Tanh)] {
             crate::twins_on(&turn, &format!("{size:?} to {o}, {window:?}, {activation:?}"), 3e-3, |device| {
@@ -59,7 +59,17 @@ fn convolutions_on_tensor_cores() {
                 // Where tanh is not flat and rounding not larger than what it rounds.
                 op::scale(&mut k, 0.1);
                 let y = op::conv2d_then(&x, &k, Some(&b), window, activation);
-                vec![y, op::conv2d_then(&x, &k, None, window, None), op::conv2d_backward(&dy, &k, &size, window)]
+                let onto = [
+                    op::conv2d_onto(&x, &k, Some(&b), window, &dy),
+                    op::conv2d_backward_onto(&dy, &k, &x, window),
+                    op::add(op::conv2d(&x, &k, Some(&b), window), &dy),
+                    op::add(op::conv2d_backward(&dy, &k, &size, window), &x),
+                ];
+                // To the bit what two passes make.
+                assert!(wide(&onto[0]) == wide(&onto[2]) && wide(&onto[1]) == wide(&onto[3]) || device == Device::Cpu);
+                let [onto, back, ..] = onto;
+                let dx = op::conv2d_backward(&dy, &k, &size, window);
+                vec![y, op::conv2d_then(&x, &k, None, window, None), dx, onto, back]
             });
         }
     }
@@ -288,6 +298,30 @@ fn rows_of_several_parameters() {
         each::rows_sums(&items, (&mut sum).into());
         vec![sum]
     });
+}
+
+/// To the bit, in f32 and in bf16: columns that a block does not fill, and more rows than it has groups for.
+#[test]
+fn rows_of_several_parameters_are_added_up_as_one_by_one() {
+    let Some(turn) = gpu() else { return };
+    let device = Device::Cuda(turn.gpu);
+    for precision in [Precision::F32, Precision::Bf16] {
+        turn.gpu.set_precision(precision);
+        let stored =
+            |n: usize, p: usize| op::mean_pixels(&numbers(&[1, n * p, 1], p as u64).to(device)).reshape([n, p]);
+        for n in [3, 64, 65, 300] {
+            let weights = Tensor::new([n], (0..n).map(|i| (i % 7) as f32 * 0.4 - 0.8).collect()).to(device);
+            let all: Vec<Tensor> = [1, 31, 33, 64, 300, 20_000].into_iter().map(|p| stored(n, p)).collect();
+            let firsts = all.iter().scan(2, |at, g| Some(std::mem::replace(at, *at + g.row_len() + 3)));
+            let items: Vec<_> = all.iter().zip(firsts).map(|(g, first)| (g, &weights, first)).collect();
+            let (mut sum, mut wanted) = (numbers(&[21_000], 9).to(device), numbers(&[21_000], 9).to(device));
+            each::rows_sums(&items, (&mut sum).into());
+            for (g, weights, first) in items {
+                each::rows_sum(g, weights, wanted.part_mut(first..first + g.row_len()));
+            }
+            assert_eq!(wide(&sum), wide(&wanted), "{n} rows, {precision:?}");
+        }
+    }
 }
 
 fn products(left: Left, b: &Tensor, size: usize, device: Device) -> Vec<Tensor> {

@@ -79,6 +79,8 @@ impl<'a> Images<'a> {
             (_, ..=8, ..=16) => [1, 1, 1],
             (_, ..=8, _) => [2, 1, 1],
             (false, _, p) => [if p > 32 && kh * kw <= 9 { 4 } else { 2 }, 1, wide],
+            // Sums take as many registers again: two parts of so many taps would not stay there.
+            (true, _, p) if (10..=18).contains(&(kh * kw)) => [1, if p > 16 { 2 } else { 1 }, wide],
             (true, _, p) => [2, if p > 32 { 2 } else { 1 }, wide],
         };
         let (way, tile) = self.stencil([mi, warps_m, warps_c]);
@@ -146,7 +148,7 @@ pub(super) fn squares(
     let (way, tile) = images.tile(false);
     let (&Factors { n, p, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
     let (a, b) = (images.a.at(), images.b.at());
-    let (parts, out, none, c) = (Numbers::new(gpu, n * tile.count), Numbers::new(gpu, n), 0u64, images.c);
+    let (parts, c) = (Numbers::of_parts(gpu, n, tile.count), images.c);
     let to = rows.as_ref();
     let taps = match way {
         Way::Stencil(r) => {
@@ -162,9 +164,7 @@ pub(super) fn squares(
             1
         }
     };
-    let list = arguments![parts.at(), n, tile.count, 0u32, none, out.at()];
-    gpu.launch("norms_of_parts", Grid::over(32 * n), list);
-    (Squares::Device(out), rows.map(|rows| Kept::new(rows, taps)))
+    (Squares::Device(parts), rows.map(|rows| Kept::new(rows, taps)))
 }
 
 /// `out += sum_i weights[i] G_i` of a convolution's gradients.

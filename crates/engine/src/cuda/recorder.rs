@@ -32,7 +32,7 @@ const SHORTEST: usize = 4;
 /// for the next.
 const HEADS: [usize; 7] = [4, 8, 8, 16, 32, 64, 128];
 /// Graphs that are kept.
-const GRAPHS: usize = 32;
+const GRAPHS: usize = 96;
 /// Sections that are remembered to have been seen.
 const SEEN: usize = 64;
 /// Words that a library's call is told by.

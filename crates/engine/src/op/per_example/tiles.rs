@@ -21,6 +21,8 @@ use crate::{Dtype, Gpu, Precision, Tensor, Window};
 
 /// Shared memory that a block may have.
 const SHARED: usize = 200 << 10;
+/// Positions that are worth a partial sum.
+const POSITIONS: usize = 100;
 /// Multiprocessors to keep busy.
 const PROCESSORS: usize = 132;
 
@@ -171,9 +173,10 @@ pub(super) fn squares(
 pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, window: Window, weights: u64, out: u64) {
     let images = Images::new(gpu, factors, window);
     let (way, tile) = images.tile(true);
-    let (&Factors { n, p, d, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
+    let (&Factors { n, t, p, d, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
     let (a, b) = (images.a.at(), images.b.at());
-    let splits = (PROCESSORS * tile.blocks / tile.count).clamp(1, n);
+    // A range of few positions takes longer to write than to make.
+    let splits = (PROCESSORS * tile.blocks / tile.count).clamp(1, n.div_ceil(POSITIONS.div_ceil(t)));
     let parts = Buffer::of(gpu, splits * p * d);
     let (grid, c) = (tile.grid(splits * tile.count), images.c);
     match way {

@@ -48,30 +48,29 @@ fn convolutions_on_tensor_cores() {
     let Some(turn) = gpu() else { return };
     turn.gpu.set_precision(engine::Precision::Tf32);
     turn.gpu.always_own_convolutions(true);
-    for (size @ [_, c, h, w], o, [k, s, p]) in crate::images::SIZES {
+    for (at, (size @ [_, c, h, w], o, [k, s, p])) in crate::images::SIZES.into_iter().enumerate() {
         let window = Window { kernel: [k, k], stride: [s, s], padding: [p, p] };
-        for activation in [None, Some(op::Activation::Relu), Some(op::Activation::Tanh)] {
-            crate::twins_on(&turn, &format!("{size:?} to {o}, {window:?}, {activation:?}"), 3e-3, |device| {
-                let (oh, ow) = window.output(h, w).unwrap();
-                let [x, mut k, b, dy] =
-                    [numbers(&size, 1), numbers(&[o, c, k, k], 2), numbers(&[o], 3), numbers(&[size[0], o, oh, ow], 4)]
-                        .map(|t| t.to(device));
-                // Where tanh is not flat and rounding not larger than what it rounds.
-                op::scale(&mut k, 0.1);
-                let y = op::conv2d_then(&x, &k, Some(&b), window, activation);
-                let onto = [
-                    op::conv2d_onto(&x, &k, Some(&b), window, &dy),
-                    op::conv2d_backward_onto(&dy, &k, &x, window),
-                    op::add(op::conv2d(&x, &k, Some(&b), window), &dy),
-                    op::add(op::conv2d_backward(&dy, &k, &size, window), &x),
-                ];
-                // To the bit what two passes make.
-                assert!(wide(&onto[0]) == wide(&onto[2]) && wide(&onto[1]) == wide(&onto[3]) || device == Device::Cpu);
-                let [onto, back, ..] = onto;
-                let dx = op::conv2d_backward(&dy, &k, &size, window);
-                vec![y, op::conv2d_then(&x, &k, None, window, None), dx, onto, back]
-            });
-        }
+        let activation = [Some(op::Activation::Relu), Some(op::Activation::Tanh), None][at % 3];
+        crate::twins_on(&turn, &format!("{size:?} to {o}, {window:?}, {activation:?}"), 3e-3, |device| {
+            let (oh, ow) = window.output(h, w).unwrap();
+            let [x, mut k, b, dy] =
+                [numbers(&size, 1), numbers(&[o, c, k, k], 2), numbers(&[o], 3), numbers(&[size[0], o, oh, ow], 4)]
+                    .map(|t| t.to(device));
+            // Where tanh is not flat and rounding not larger than what it rounds.
+            op::scale(&mut k, 0.1);
+            let y = op::conv2d_then(&x, &k, Some(&b), window, activation);
+            let onto = [
+                op::conv2d_onto(&x, &k, Some(&b), window, &dy),
+                op::conv2d_backward_onto(&dy, &k, &x, window),
+                op::add(op::conv2d(&x, &k, Some(&b), window), &dy),
+                op::add(op::conv2d_backward(&dy, &k, &size, window), &x),
+            ];
+            // To the bit what two passes make.
+            assert!(wide(&onto[0]) == wide(&onto[2]) && wide(&onto[1]) == wide(&onto[3]) || device == Device::Cpu);
+            let [onto, back, ..] = onto;
+            let dx = op::conv2d_backward(&dy, &k, &size, window);
+            vec![y, op::conv2d_then(&x, &k, None, window, None), dx, onto, back]
+        });
     }
     turn.gpu.always_own_convolutions(false);
 }

@@ -107,6 +107,30 @@ KERNEL sum_rows(const number* g, const float* weights, float* out, int n, i64 p,
     for (int k = 1; k < 32; ++k) sum += parts[k][lane];
     out[column % (p / taps) * taps + column / (p / taps)] += sum;
 }
+// The same for gradients in bf16 of an even length, a word of two columns a lane: blocks of 64 columns.
+KERNEL sum_rows_in_pairs(const u32* g, const float* weights, float* out, int n, i64 p, int taps) {
+    __shared__ float2 parts[32][33];
+    int lane = threadIdx.x & 31, group = threadIdx.x >> 5;
+    i64 pair = (i64)blockIdx.x * 32 + lane, pairs = p / 2;
+    float2 sum = make_float2(0.0f, 0.0f);
+    if (pair < pairs) {
+#pragma unroll 8
+        for (int i = group; i < n; i += 32) {
+            float w = weights[i];
+            float2 x = unpack(g[i * pairs + pair]);
+            sum.x += w != 0.0f ? w * x.x : 0.0f, sum.y += w != 0.0f ? w * x.y : 0.0f;
+        }
+    }
+    parts[group][lane] = sum;
+    __syncthreads();
+    if (group > 1) return;
+    // Of the pair's two columns one a warp.
+    i64 column = 2 * pair + group;
+    if (pair >= pairs) return;
+    float all = 0.0f;
+    for (int k = 0; k < 32; ++k) all += group == 0 ? parts[k][lane].x : parts[k][lane].y;
+    out[column % (p / taps) * taps + column / (p / taps)] += all;
+}
 // The same for few rows: a column a thread.
 KERNEL sum_few_rows(const number* g, const float* weights, float* out, int n, i64 p, int taps) {
     i64 column = THREAD;

@@ -77,6 +77,13 @@ pub(super) fn rows_sum(gpu: &'static Gpu, g: &Tensor, weights: u64, out: u64, ta
     let (n, p) = (g.rows(), g.row_len());
     let (kernel, grid) = match n {
         ..=FEW => ("sum_few_rows", Grid::over(p)),
+        _ if g.dtype() == Dtype::Bf16 && p.is_multiple_of(2) && p > TOGETHER => {
+            return gpu.launch(
+                "sum_rows_in_pairs",
+                Grid::blocks(p.div_ceil(64), 1, 1024),
+                arguments![g.at(), weights, out, n, p, taps],
+            );
+        }
         _ => ("sum_rows", Grid::blocks(p.div_ceil(32), 1, 1024)),
     };
     gpu.launch_as(g.dtype(), kernel, grid, arguments![g.at(), weights, out, n, p, taps]);
@@ -164,10 +171,7 @@ pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, keep: bool) -> (Squa
             [a, b] if grams::fits(gpu, (&a, &b)) => Squares::Grams(a, b),
             [a, b] => Squares::Device(by_grams(gpu, [&a, &b], None)),
         },
-        (_, Some(window)) => {
-            let rows = keep.then(|| Tensor::unfilled_on(Device::Cuda(gpu), [n, p * d]));
-            return tiles::squares(gpu, factors, window, rows);
-        }
+        (_, Some(window)) => return tiles::squares(gpu, factors, window, keep),
         (_, None) if keep => {
             let rows = rows(gpu, factors);
             let squares = rows_squares(gpu, &rows);

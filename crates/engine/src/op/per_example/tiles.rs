@@ -7,8 +7,8 @@
 //! accumulators, the other multiplies them, finished, by the weight. Which kernel and which tile is chosen here, by shape,
 //! precision and the types that factors are stored in alone, once for both. Gradients that are kept are the accumulators that
 //! were squared. Factors that are stored in bf16 are multiplied as they are; one that is not is rounded to nearest, which is
-//! the same each time, and both kernels read the rounded numbers. Nothing is rounded to bf16 after that: accumulators and
-//! what is kept of them are f32.
+//! the same each time, and both kernels read the rounded numbers. Accumulators are f32. What is kept of those of bf16 factors may be
+//! rounded once more, to bf16; it is squared after that, and summed as it is kept.
 //! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `sums_of_rounded_images_stay_within_reported_norms`,
 //! `products_of_examples`, `gradients_of_many_positions_are_kept`, `gradients_of_rounded_images`.
 
@@ -17,7 +17,7 @@ use super::kept::Kept;
 use super::squares::{Numbers, Squares};
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::op::unfold::numbers;
-use crate::{Dtype, Gpu, Precision, Tensor, Window};
+use crate::{Device, Dtype, Gpu, Precision, Tensor, Window};
 
 /// Shared memory that a block may have.
 const SHARED: usize = 200 << 10;
@@ -139,19 +139,16 @@ impl Tile {
     }
 }
 
-/// Squared norms of a convolution's gradients, which are written to `rows` `[n, p d]` if there are any, to be kept.
-pub(super) fn squares(
-    gpu: &'static Gpu,
-    factors: &Factors,
-    window: Window,
-    rows: Option<Tensor>,
-) -> (Squares, Option<Kept>) {
+/// Squared norms of a convolution's gradients, and these, if they are to be kept: as they were squared.
+pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, window: Window, keep: bool) -> (Squares, Option<Kept>) {
     let images = Images::new(gpu, factors, window);
     let (way, tile) = images.tile(false);
-    let (&Factors { n, p, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
+    let (&Factors { n, p, d, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
+    let dtype = if matches!(way, Way::Stencil(_)) { images.dtype } else { Dtype::F32 };
+    let rows = keep.then(|| Tensor::unfilled_as(dtype, Device::Cuda(gpu), [n, p * d]));
     let (a, b) = (images.a.at(), images.b.at());
     let (parts, c) = (Numbers::of_parts(gpu, n, tile.count), images.c);
-    let to = rows.as_ref();
+    let to = rows.as_ref().map_or(0, Tensor::at);
     let taps = match way {
         Way::Stencil(r) => {
             // Small gradients are made several to a block, as long as there are enough blocks.

@@ -1,5 +1,4 @@
-// Convolutions by tensor cores, from images as pixels.cuh has them: y = f(w * x + shift) (+ onto, where there is that), channels and
-// rows as they lie.
+// Convolutions by tensor cores, from images as pixels.cuh has them: y = f(w * x + shift), channels and rows as they lie.
 //
 // A warp makes 16 MI outputs by 8 NI positions; a block is WARPS_M by WARPS_N warps, which share ROWS rows of positions of
 // IMAGES images. The inner dimension is taps by channels, eight words of them DEEP times at a time: a word is a channel of f32, or
@@ -198,8 +197,6 @@ __device__ __forceinline__ void multiply(float (&acc)[MI][NI][4], const float* w
 
 __device__ __forceinline__ void store2(float* to, float low, float high) { *(float2*)to = make_float2(low, high); }
 __device__ __forceinline__ void store2(bf16* to, float low, float high) { *(u32*)to = pack(low, high); }
-// What is stored in the place of x where that goes onto a sum: as if x had been stored first.
-__device__ __forceinline__ number added(number x, const number* onto, long long at) { return onto ? (number)(onto[at] + x) : x; }
 
 // The image and the row and column of a thread's first of two positions: of an eighth of the warp's; whether they are there.
 struct Spot {
@@ -215,7 +212,7 @@ struct Spot {
 #if UP == 1
 // Adds the shift, applies the activation and writes one warp's outputs.
 __device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const float* shift, number* y, int n, int image, int output,
-                                       int column, int first, const number* onto) {
+                                       int column, int first) {
     int group = threadIdx.x % 32 / 4;
 #pragma unroll
     for (int i = 0; i < MI; ++i)
@@ -229,13 +226,13 @@ __device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const floa
                 Spot spot(n, image, column + j, first);
                 if (!spot.there) continue;
                 int col = spot.col;
-                long long to = (((long long)spot.image * OUT_C + o) * OUT_H + spot.row) * OUT_W + col;
+                number* to = y + (((long long)spot.image * OUT_C + o) * OUT_H + spot.row) * OUT_W + col;
                 float low = activation(acc[i][j][2 * half] + s), high = activation(acc[i][j][2 * half + 1] + s);
                 if (OUT_W % 2 == 0) {
-                    if (col < OUT_W) store2(y + to, added(low, onto, to), added(high, onto, to + 1));
+                    if (col < OUT_W) store2(to, low, high);
                 } else {
-                    if (col < OUT_W) y[to] = added(low, onto, to);
-                    if (col + 1 < OUT_W) y[to + 1] = added(high, onto, to + 1);
+                    if (col < OUT_W) to[0] = low;
+                    if (col + 1 < OUT_W) to[1] = high;
                 }
             }
         }
@@ -243,7 +240,7 @@ __device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const floa
 #else
 // Writes the pixels of one warp's positions: four of a line at a time.
 __device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const float*, number* y, int n, int image, int output, int column,
-                                       int first, const number* onto) {
+                                       int first) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
         int o = output / BM * 16 + 8 * half + threadIdx.x % 32 / 4;
@@ -257,19 +254,16 @@ __device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const floa
             for (int a = 0; a < UP; ++a) {
                 int line = UP * spot.row + a;
                 if (line >= FULL_H) continue;
-                long long to = (((long long)spot.image * FULL_C + o) * FULL_H + line) * FULL_W + col;
+                number* to = y + (((long long)spot.image * FULL_C + o) * FULL_H + line) * FULL_W + col;
                 const float *left = acc[UP * a][j] + 2 * half, *right = acc[UP * a + 1][j] + 2 * half;
-                float four[4] = {left[0], right[0], left[1], right[1]};
-                if (onto) {
-#pragma unroll
-                    for (int e = 0; e < 4; ++e) four[e] = col + e < FULL_W ? (float)added(four[e], onto, to + e) : 0.0f;
-                }
+                float4 four = make_float4(left[0], right[0], left[1], right[1]);
                 if (FULL_W % 4 == 0) {
-                    if (col < FULL_W) store4(y + to, make_float4(four[0], four[1], four[2], four[3]));
+                    if (col < FULL_W) store4(to, four);
                 } else {
-#pragma unroll
-                    for (int e = 0; e < 4; ++e)
-                        if (col + e < FULL_W) y[to + e] = four[e];
+                    if (col < FULL_W) to[0] = four.x;
+                    if (col + 1 < FULL_W) to[1] = four.y;
+                    if (col + 2 < FULL_W) to[2] = four.z;
+                    if (col + 3 < FULL_W) to[3] = four.w;
                 }
             }
         }
@@ -278,8 +272,8 @@ __device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const floa
 #endif
 
 // One block for every BM outputs of every ROWS rows of every IMAGES images; `weights` are arranged.
-KERNEL convolution(const number* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ shift,
-                   const number* __restrict__ onto, number* __restrict__ y, int n) {
+KERNEL convolution(const number* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ shift, number* __restrict__ y,
+                   int n) {
     extern __shared__ __align__(16) float stages[];
     int m = blockIdx.x % DOWN, first = blockIdx.x / DOWN % BANDS * ROWS, image = blockIdx.x / (DOWN * BANDS) * IMAGES;
     int warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
@@ -314,5 +308,5 @@ KERNEL convolution(const number* __restrict__ x, const float* __restrict__ weigh
         if (chunk + 1 < CHUNKS) pixels.store(next + WEIGHTS);
         __syncthreads();
     }
-    finish(acc, shift, y, n, image, m * BM + output, column, first, onto);
+    finish(acc, shift, y, n, image, m * BM + output, column, first);
 }

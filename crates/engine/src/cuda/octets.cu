@@ -1,5 +1,4 @@
-// Convolutions of bf16 by Hopper's warpgroup products: y = f(w * x + shift) (+ onto, where there is
-// that), channels and rows as they lie.
+// Convolutions of bf16 by Hopper's warpgroup products: y = f(w * x + shift), channels and rows as they lie.
 //
 // In shared memory eight channels of a pixel lie side by side (16 bytes, a place), places of a line one after the other, OCTETS octets of
 // channels one after the other: a matrix of the tensor cores, eight positions by eight channels, is eight places wherever it begins, so
@@ -127,23 +126,17 @@ __device__ __forceinline__ uint4 turned(uint4 w) {
     return upper ? make_uint4(a, b, w.z, w.w) : make_uint4(w.x, w.y, a, b);
 }
 
-// Two numbers that are added to two others, which are rounded already.
-__device__ __forceinline__ u32 sum_of(u32 a, u32 b) {
-    float2 x = unpack(a), y = unpack(b);
-    return pack(x.x + y.x, x.y + y.y);
-}
-
 #if UP == 1
 // Adds the shift, applies the activation and writes; four eights that follow each other in memory at a time.
 __device__ __forceinline__ void finish(const Sums& acc, const float* shift, bf16* y, int n, int image, int output,
-                                       int first, const bf16* onto) {
+                                       int first) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
         int o = output + threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4 + 8 * half;
         float s = shift && o < OUT_C ? shift[o] : 0.0f;
 #pragma unroll
         for (int i = 0; i < IMAGES; ++i) {
-            long long to = (((long long)(image + i) * OUT_C + o) * OUT_H + first) * OUT_W;
+            bf16* to = y + (((long long)(image + i) * OUT_C + o) * OUT_H + first) * OUT_W;
 #pragma unroll
             for (int eight = 0; eight < ROWS * EIGHTS; eight += 4) {
                 u32 w[4];
@@ -153,13 +146,7 @@ __device__ __forceinline__ void finish(const Sums& acc, const float* shift, bf16
                     w[k] = pack(activation(from[0] + s), activation(from[1] + s));
                 }
                 uint4 whole = turned(make_uint4(w[0], w[1], w[2], w[3]));
-                if (o >= OUT_C || image + i >= n) continue;
-                long long at = to + 8 * (eight + threadIdx.x % 4);
-                if (onto) {
-                    uint4 old = *(const uint4*)(onto + at);
-                    whole = make_uint4(sum_of(whole.x, old.x), sum_of(whole.y, old.y), sum_of(whole.z, old.z), sum_of(whole.w, old.w));
-                }
-                *(uint4*)(y + at) = whole;
+                if (o < OUT_C && image + i < n) *(uint4*)(to + 8 * (eight + threadIdx.x % 4)) = whole;
             }
         }
     }
@@ -167,7 +154,7 @@ __device__ __forceinline__ void finish(const Sums& acc, const float* shift, bf16
 
 #else
 // Writes the pixels of positions: four of a line at a time.
-__device__ __forceinline__ void finish(const Sums& acc, const float*, bf16* y, int n, int image, int output, int first, const bf16* onto) {
+__device__ __forceinline__ void finish(const Sums& acc, const float*, bf16* y, int n, int image, int output, int first) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
         int o = output + threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4 + 8 * half;
@@ -175,16 +162,11 @@ __device__ __forceinline__ void finish(const Sums& acc, const float*, bf16* y, i
         for (int j = 0; j < STRIPS; ++j) {
             int of = image + j / EIGHTS, col = UP * (j % EIGHTS * 8 + threadIdx.x % 4 * 2);
             if (o >= OUT_C || of >= n) continue;
-            long long to = (((long long)of * OUT_C + o) * OUT_H + first) * UP * (OUT_W * UP) + col;
+            bf16* to = y + (((long long)of * OUT_C + o) * OUT_H + first) * UP * (OUT_W * UP) + col;
 #pragma unroll
             for (int line = 0; line < ROWS * UP; ++line) {
                 const float *left = acc[line % UP * UP * STRIPS + j] + line / UP * 4 + 2 * half, *right = acc[(line % UP * UP + 1) * STRIPS + j] + line / UP * 4 + 2 * half;
-                uint2 four = make_uint2(pack(left[0], right[0]), pack(left[1], right[1]));
-                if (onto) {
-                    uint2 old = *(const uint2*)(onto + to + line * OUT_W * UP);
-                    four = make_uint2(sum_of(four.x, old.x), sum_of(four.y, old.y));
-                }
-                *(uint2*)(y + to + line * OUT_W * UP) = four;
+                *(uint2*)(to + line * OUT_W * UP) = make_uint2(pack(left[0], right[0]), pack(left[1], right[1]));
             }
         }
     }
@@ -192,8 +174,8 @@ __device__ __forceinline__ void finish(const Sums& acc, const float*, bf16* y, i
 #endif
 
 // One block for every 64 outputs of every ROWS rows of every IMAGES images; `weights` are arranged, with two taps' room behind them.
-KERNEL convolve_octets(const bf16* __restrict__ x, const uint4* __restrict__ weights, const float* __restrict__ shift,
-                       const bf16* __restrict__ onto, bf16* __restrict__ y, int n) {
+KERNEL convolve_octets(const bf16* __restrict__ x, const uint4* __restrict__ weights, const float* __restrict__ shift, bf16* __restrict__ y,
+              int n) {
     extern __shared__ __align__(128) uint4 places[];
     int m = blockIdx.x % DOWN, first = blockIdx.x / DOWN % BANDS * ROWS, image = blockIdx.x / (DOWN * BANDS) * IMAGES;
     weights += (long long)m * (CHUNKS * TURNS * 128) + threadIdx.x;
@@ -232,5 +214,5 @@ KERNEL convolve_octets(const bf16* __restrict__ x, const uint4* __restrict__ wei
     }
 #pragma unroll
     for (int j = 0; j < UP * UP * STRIPS; ++j) hold(acc[j]);
-    finish(acc, shift, y, n, image, 64 * m, first, onto);
+    finish(acc, shift, y, n, image, 64 * m, first);
 }

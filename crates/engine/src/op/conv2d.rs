@@ -10,12 +10,10 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::activation::Activation;
-use super::add;
 use super::direct::Direct;
 use super::unfold::Unfolding;
 use crate::memory::Scratch;
 use crate::{Mat, Tensor, Threads, Window, product};
-use gpu::After;
 
 /// Images are unfolded together until they have this many positions, so that products are wide enough.
 const POSITIONS: usize = 256;
@@ -45,7 +43,7 @@ pub fn conv2d_then(
     assert!(b.is_none_or(|b| b.shape() == [o]), "conv2d: weight {w:?}, bias {b:?}");
     let (oh, ow) = window.fit(x.shape()[2], x.shape()[3]);
     if let Some(gpu) = x.gpu() {
-        return gpu::forward(gpu, x, w, window, After { shift: b, activation, onto: None });
+        return gpu::forward(gpu, x, w, b, window, activation);
     }
     let mut y = Tensor::unfilled([x.rows(), o, oh, ow]);
     let bias = b.map(Tensor::data);
@@ -58,47 +56,17 @@ pub fn conv2d_then(
     activation.into_iter().fold(y, |y, activation| activation.forward(y))
 }
 
-/// As [`conv2d`], added to `sum`: in the same pass on a GPU.
-///
-/// # Panics
-/// As [`conv2d`], or if `sum` has another shape than the result.
-#[must_use]
-pub fn conv2d_onto(x: &Tensor, w: &Tensor, b: Option<&Tensor>, window: Window, sum: &Tensor) -> Tensor {
-    let Some(gpu) = x.gpu() else { return add(conv2d(x, w, b, window), sum) };
-    let (o, _) = check(x.shape(), w, window);
-    let (oh, ow) = window.fit(x.shape()[2], x.shape()[3]);
-    assert!(b.is_none_or(|b| b.shape() == [o]), "conv2d: weight {w:?}, bias {b:?}");
-    assert!(sum.shape() == [x.rows(), o, oh, ow], "conv2d: input {x:?}, weight {w:?}, sum {sum:?}");
-    gpu::forward(gpu, x, w, window, After { shift: b, activation: None, onto: Some(sum.clone()) })
-}
-
 /// The input gradient: `dy` is `[n, o, h', w']`, `input_shape` is `[n, c, h, w]`, which is also the result's shape.
 ///
 /// # Panics
 /// If the shapes do not fit each other or the window.
 #[must_use]
 pub fn conv2d_backward(dy: &Tensor, w: &Tensor, input_shape: &[usize], window: Window) -> Tensor {
-    gradient(dy, w, input_shape, window, None)
-}
-
-/// As [`conv2d_backward`], added to `sum`, of the input's shape: in the same pass on a GPU.
-///
-/// # Panics
-/// As [`conv2d_backward`], or if `sum` has another shape.
-#[must_use]
-pub fn conv2d_backward_onto(dy: &Tensor, w: &Tensor, sum: &Tensor, window: Window) -> Tensor {
-    match dy.gpu() {
-        Some(_) => gradient(dy, w, sum.shape(), window, Some(sum)),
-        None => add(gradient(dy, w, sum.shape(), window, None), sum),
-    }
-}
-
-fn gradient(dy: &Tensor, w: &Tensor, input_shape: &[usize], window: Window, onto: Option<&Tensor>) -> Tensor {
     let (o, unfolding) = check(input_shape, w, window);
     let (oh, ow) = window.fit(input_shape[2], input_shape[3]);
     assert!(dy.shape() == [input_shape[0], o, oh, ow], "conv2d: gradient {dy:?} of input {input_shape:?}");
     if let Some(gpu) = dy.gpu() {
-        return gpu::backward(gpu, dy, w, input_shape, window, onto);
+        return gpu::backward(gpu, dy, w, input_shape, window);
     }
     let mut dx = Tensor::unfilled(input_shape);
     if dy.is_empty() {

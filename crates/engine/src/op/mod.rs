@@ -43,7 +43,7 @@ pub use activation::Activation;
 pub use attention::{Attended, Attention, attention, attention_backward};
 pub use avg_pool2d::{avg_pool2d, avg_pool2d_backward};
 pub use bias_rows::{bias_rows_channels, bias_rows_last};
-pub use conv2d::{conv2d, conv2d_backward, conv2d_backward_onto, conv2d_onto, conv2d_then};
+pub use conv2d::{conv2d, conv2d_backward, conv2d_then};
 pub use cross_entropy::{argmax_rows, cross_entropy, token_cross_entropy};
 pub use curve::{Curve, Weighing};
 pub use each::in_vectors;

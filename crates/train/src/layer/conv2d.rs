@@ -84,25 +84,7 @@ impl Layer for Built {
         }
         y
     }
-    fn forward_onto(&self, w: View, x: Tensor, sum: &Tensor, keep: &mut Keep) -> Tensor {
-        if self.activation.is_some() {
-            return op::add(self.forward(w, x, keep), sum);
-        }
-        let y = op::conv2d_onto(&x, w.get(0), self.bias.then(|| w.get(1)), self.window, sum);
-        keep.push(|| x);
-        y
-    }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
-        self.back(w, keep, dy, None, taps)
-    }
-    fn backward_onto(&self, w: View, keep: &mut Keep, dy: Tensor, sum: &Tensor, taps: &mut Taps) -> Tensor {
-        self.back(w, keep, dy, Some(sum), taps)
-    }
-}
-
-impl Built {
-    /// The input gradient, added to `sum`, if there is one.
-    fn back(&self, w: View, keep: &mut Keep, dy: Tensor, sum: Option<&Tensor>, taps: &mut Taps) -> Tensor {
         let (dy, sums) = match self.activation.map(|activation| (activation, keep.pop::<Tensor>())) {
             Some((activation, y)) if self.bias => activation.backward_channels(&y, dy),
             Some((activation, y)) => (activation.backward(&y, dy), Tensor::zeros([0])),
@@ -113,10 +95,9 @@ impl Built {
             None => (dy, Tensor::zeros([0])),
         };
         let x: Tensor = keep.pop();
-        let dx = match sum {
-            Some(sum) => op::conv2d_backward_onto(&dy, w.get(0), sum, self.window),
-            None if taps.input_wanted => op::conv2d_backward(&dy, w.get(0), x.shape(), self.window),
-            None => Tensor::zeros([x.rows(), 0]),
+        let dx = match taps.input_wanted {
+            true => op::conv2d_backward(&dy, w.get(0), x.shape(), self.window),
+            false => Tensor::zeros([x.rows(), 0]),
         };
         let [o, h, width] = self.output;
         let b = dy.reshape([x.rows(), o, h * width]);

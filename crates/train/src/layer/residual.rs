@@ -1,7 +1,7 @@
 //! A residual connection: what some layers make of their input, added to it (He et al. 2016, arXiv 1512.03385).
 use super::{Build, Keep, Layer, LayerConfig, Parameter, ShapeError, View};
 use crate::{model::Sequential, tap::Taps};
-use engine::Tensor;
+use engine::{Tensor, op};
 use serde::{Deserialize, Serialize};
 
 /// `{ layer = "residual", layers = [...], shortcut = [...] }`; without `shortcut` the input itself is added.
@@ -59,7 +59,7 @@ impl Layer for Sum {
             return self.inside.forward_onto(inside, x.clone(), &x, keep);
         }
         let y = self.inside.forward(inside, x.clone(), keep);
-        self.shortcut.forward_onto(shortcut, x, &y, keep)
+        op::add(y, &self.shortcut.forward(shortcut, x, keep))
     }
     fn backward(&self, w: View, keep: &mut Keep, dy: Tensor, taps: &mut Taps) -> Tensor {
         let (inside, shortcut) = self.parts(w);
@@ -70,9 +70,7 @@ impl Layer for Sum {
         let wanted = std::mem::replace(&mut taps.input_wanted, true);
         let short = self.shortcut.backward(shortcut, keep, dy.clone(), taps);
         taps.input_wanted = wanted;
-        match wanted {
-            true => self.inside.backward_onto(inside, keep, dy, &short, taps),
-            false => self.inside.backward(inside, keep, dy, taps),
-        }
+        let dx = self.inside.backward(inside, keep, dy, taps);
+        if wanted { op::add(dx, &short) } else { dx }
     }
 }

@@ -85,27 +85,6 @@ fn convolutions_of_rounded_images() {
     turn.gpu.always_own_convolutions(false);
 }
 
-/// Results that are added to a sum on the way out are, to the bit, those that are added afterwards.
-#[test]
-fn convolutions_of_rounded_images_onto_sums() {
-    let Some(turn) = gpu() else { return };
-    turn.gpu.set_precision(Precision::Bf16);
-    turn.gpu.always_own_convolutions(true);
-    let device = Device::Cuda(turn.gpu);
-    for (size @ [n, c, h, w], o, kernel) in SIZES {
-        let window = window(kernel);
-        let (oh, ow) = window.output(h, w).unwrap();
-        let [x, dy] = [(&size, 1), (&[n, o, oh, ow], 4)].map(|(s, seed)| stored(rounded(s, seed, 1.0), device));
-        let w = rounded(&[o, c, kernel[0], kernel[0]], 2, 0.1).to(device);
-        let apart = [op::conv2d(&x, &w, None, window), op::conv2d_backward(&dy, &w, &size, window)];
-        let [y, dx] = [op::conv2d_onto(&x, &w, None, window, &dy), op::conv2d_backward_onto(&dy, &w, &x, window)];
-        for (together, (apart, sum)) in [y, dx].iter().zip(apart.into_iter().zip([&dy, &x])) {
-            assert!(wide(together) == wide(&op::add(apart, sum)), "{size:?} to {o}, {window:?}");
-        }
-    }
-    turn.gpu.always_own_convolutions(false);
-}
-
 /// Factors are multiplied as they are stored, or rounded where only the other one is stored in bf16.
 #[test]
 fn gradients_of_rounded_images() {

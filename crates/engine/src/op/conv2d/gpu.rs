@@ -2,7 +2,6 @@
 //! where there is neither. Images in bf16 are cuDNN's in f32: its kernels for such rows of channels are up to a hundred times slower.
 
 use super::super::activation::{Activation, shift_channels};
-use super::super::add;
 use super::super::unfold;
 use super::octets::Octets;
 use super::tensor_cores::Tiles;
@@ -14,26 +13,6 @@ use crate::{Dtype, Gpu, Tensor, Window};
 /// The shape of a convolution in cuDNN's words.
 fn shape(input: &[usize], outputs: usize, window: Window) -> Shape {
     Shape { n: input[0], input: [input[1], input[2], input[3]], outputs, window }
-}
-
-/// What is done with a convolution's results on their way out: a shift for each channel, an activation, a sum that they are added to.
-#[derive(Default)]
-pub(super) struct After<'a> {
-    pub(super) shift: Option<&'a Tensor>,
-    pub(super) activation: Option<Activation>,
-    pub(super) onto: Option<Tensor>,
-}
-
-impl After<'_> {
-    /// The address of the sum, of the type of activations; 0 for none.
-    pub(super) fn onto(&self) -> u64 {
-        self.onto.as_ref().map_or(0, Tensor::at)
-    }
-
-    /// That sum, with `y` added to it.
-    fn added(&self, y: Tensor) -> Tensor {
-        self.onto.iter().fold(y, add)
-    }
 }
 
 /// Our own kernel for a shape.
@@ -54,16 +33,23 @@ impl Own {
         Octets::of_gradient(gpu, shape).map(Own::Octets).or_else(|| Tiles::of_gradient(gpu, shape).map(Own::Tiles))
     }
 
-    fn run(&self, gpu: &'static Gpu, data: Data, after: &After, turned: bool) {
+    fn run(&self, gpu: &'static Gpu, data: Data, shift: Option<&Tensor>, turned: bool) {
         match self {
-            Own::Octets(octets) => octets.run(gpu, data, after, turned),
-            Own::Tiles(tiles) => tiles.run(gpu, data, after, turned),
+            Own::Octets(octets) => octets.run(gpu, data, shift, turned),
+            Own::Tiles(tiles) => tiles.run(gpu, data, shift, turned),
         }
     }
 }
 
-/// See [`super::conv2d_then`] and [`super::conv2d_onto`].
-pub(super) fn forward(gpu: &'static Gpu, x: &Tensor, w: &Tensor, window: Window, mut after: After) -> Tensor {
+/// See [`super::conv2d_then`].
+pub(super) fn forward(
+    gpu: &'static Gpu,
+    x: &Tensor,
+    w: &Tensor,
+    b: Option<&Tensor>,
+    window: Window,
+    activation: Option<Activation>,
+) -> Tensor {
     let (n, o, (oh, ow)) = (x.rows(), w.rows(), window.fit(x.shape()[2], x.shape()[3]));
     let dtype = Dtype::of_activations(gpu);
     let mut y = Tensor::unfilled_as(dtype, x.device(), [n, o, oh, ow]);
@@ -72,13 +58,12 @@ pub(super) fn forward(gpu: &'static Gpu, x: &Tensor, w: &Tensor, window: Window,
     }
     if x.is_empty() {
         y.clear();
-        return after.added(shift_channels(gpu, y, after.shift, after.activation));
+        return shift_channels(gpu, y, b, activation);
     }
-    after.onto = after.onto.map(|onto| onto.as_dtype(dtype));
     let shape = shape(x.shape(), o, window);
-    if let Some(own) = Own::of(gpu, shape, after.activation) {
+    if let Some(own) = Own::of(gpu, shape, activation) {
         let x = x.as_dtype(dtype);
-        let ours = || own.run(gpu, Data { x: x.at(), w: w.address(), y: y.at() }, &after, false);
+        let ours = || own.run(gpu, Data { x: x.at(), w: w.address(), y: y.at() }, b, false);
         let theirs = || {
             let (x, y) = (x.as_dtype(Dtype::F32), Tensor::unfilled_on(y.device(), y.shape()));
             let data = Data { x: x.address(), w: w.address(), y: y.address() };
@@ -91,7 +76,7 @@ pub(super) fn forward(gpu: &'static Gpu, x: &Tensor, w: &Tensor, window: Window,
     }
     drop(y);
     let y = by_library(gpu, x, w, shape, [n, o, oh, ow]);
-    after.added(shift_channels(gpu, y, after.shift, after.activation).as_dtype(dtype))
+    shift_channels(gpu, y, b, activation).as_dtype(dtype)
 }
 
 /// By cuDNN, or by products with unfolded images, of f32.
@@ -131,22 +116,14 @@ fn turned_weights(gpu: &'static Gpu, w: &Tensor) -> Tensor {
     turned
 }
 
-/// See [`super::conv2d_backward`] and [`super::conv2d_backward_onto`].
-pub(super) fn backward(
-    gpu: &'static Gpu,
-    dy: &Tensor,
-    w: &Tensor,
-    input: &[usize],
-    window: Window,
-    onto: Option<&Tensor>,
-) -> Tensor {
+/// See [`super::conv2d_backward`].
+pub(super) fn backward(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, input: &[usize], window: Window) -> Tensor {
     let dtype = Dtype::of_activations(gpu);
     let mut dx = Tensor::unfilled_as(dtype, dy.device(), input);
     if dy.is_empty() || dx.is_empty() {
         dx.clear();
-        return onto.into_iter().fold(dx, add);
+        return dx;
     }
-    let after = After { onto: onto.map(|onto| onto.as_dtype(dtype)), ..After::default() };
     let (straight, plain) = (shape(input, w.rows(), window), || dy.as_dtype(Dtype::F32));
     let own = match turned_shape(straight) {
         Some(turned) => Own::of(gpu, turned, None),
@@ -154,7 +131,7 @@ pub(super) fn backward(
     };
     if let Some(own) = own {
         let from = dy.as_dtype(dtype);
-        let ours = || own.run(gpu, Data { x: from.at(), w: w.address(), y: dx.at() }, &after, true);
+        let ours = || own.run(gpu, Data { x: from.at(), w: w.address(), y: dx.at() }, None, true);
         let theirs = || {
             let to = Tensor::unfilled_on(dy.device(), input);
             by_dnn(gpu, straight, [&plain(), w, &to], false).unwrap_or(f32::INFINITY)
@@ -168,7 +145,7 @@ pub(super) fn backward(
     if by_dnn(gpu, straight, [&plain(), w, &made], true).is_none() {
         folded(gpu, &plain(), w, &made, window);
     }
-    after.added(made.as_dtype(dtype))
+    made.as_dtype(dtype)
 }
 
 /// By products that are folded, of f32.

@@ -2,11 +2,10 @@
 //! 2: how a shape is cut up.
 
 use super::super::activation::{Activation, defines};
-use super::gpu::After;
 use super::sight::Sight;
 use crate::cuda::dnn::{Data, Shape};
 use crate::cuda::{Buffer, Grid, arguments};
-use crate::{Dtype, Gpu, Window};
+use crate::{Dtype, Gpu, Tensor, Window};
 
 /// Numbers of a block for each output, the most that a warpgroup has registers for.
 const NUMBERS: usize = 256;
@@ -83,14 +82,14 @@ impl Octets {
     }
 
     /// As [`super::tensor_cores::Tiles::run`].
-    pub(super) fn run(&self, gpu: &'static Gpu, data: Data, after: &After, turned: bool) {
+    pub(super) fn run(&self, gpu: &'static Gpu, data: Data, shift: Option<&Tensor>, turned: bool) {
         // The kernel asks for two more cells' weights than there are.
         let weights = Buffer::of(gpu, self.weights + 2 * 4 * THREADS);
         let list = arguments![data.w, &weights, turned];
         let grid = |blocks: usize| Grid::blocks(blocks, 1, THREADS as u32);
         gpu.launch_variant("arrange_octets", &self.defines, grid(self.weights / THREADS), list);
         let grid = Grid { shared: self.shared as u32, ..grid(self.n.div_ceil(self.images) * self.blocks) };
-        let list = arguments![data.x, &weights, after.shift, after.onto(), data.y, self.n];
+        let list = arguments![data.x, &weights, shift, data.y, self.n];
         gpu.launch_variant("convolve_octets", &self.defines, grid, list);
     }
 }

@@ -2,11 +2,10 @@
 //! cut into tiles.
 
 use super::super::activation::{Activation, defines};
-use super::gpu::After;
 use super::sight::Sight;
 use crate::cuda::dnn::{Data, Shape};
 use crate::cuda::{Buffer, Grid, arguments};
-use crate::{Dtype, Gpu, Precision, Window};
+use crate::{Dtype, Gpu, Precision, Tensor, Window};
 
 /// Positions of a block.
 const POSITIONS: usize = 256;
@@ -89,14 +88,14 @@ impl Tiles {
         })
     }
 
-    /// `y = f(w * x + shift) + sum`, or an input gradient, images of the type that activations have, weights of f32; with `turned`, `w` is that of the convolution whose input gradient is wanted.
-    pub(super) fn run(&self, gpu: &'static Gpu, data: Data, after: &After, turned: bool) {
+    /// `y = f(w * x + shift)`, or an input gradient, images of the type that activations have, weights of f32; with `turned`, `w` is that of the convolution whose input gradient is wanted.
+    pub(super) fn run(&self, gpu: &'static Gpu, data: Data, shift: Option<&Tensor>, turned: bool) {
         let weights = Buffer::of(gpu, self.weights);
         let grid = |blocks: usize| Grid::blocks(blocks, 1, self.threads as u32);
         let list = arguments![data.w, &weights, turned];
         gpu.launch_variant("arrange_weights", &self.defines, grid(self.weights.div_ceil(self.threads)), list);
         let grid = Grid { shared: self.shared as u32, ..grid(self.n.div_ceil(self.images) * self.blocks) };
-        let list = arguments![data.x, &weights, after.shift, after.onto(), data.y, self.n];
+        let list = arguments![data.x, &weights, shift, data.y, self.n];
         gpu.launch_variant("convolution", &self.defines, grid, list);
     }
 }

@@ -1,6 +1,6 @@
 //! Products: linear maps, convolutions, and what is made of per-example gradients.
 use crate::{
-    Turn, gpu,
+    Turn, gap, gpu,
     margins::rounded,
     numbers,
     operations::{WINDOWS, squares},
@@ -314,10 +314,14 @@ fn rows_of_several_parameters_are_added_up_as_one_by_one() {
             let items: Vec<_> = all.iter().zip(firsts).map(|(g, first)| (g, &weights, first)).collect();
             let (mut sum, mut wanted) = (numbers(&[21_000], 9).to(device), numbers(&[21_000], 9).to(device));
             each::rows_sums(&items, (&mut sum).into());
+            let (mut here, by) = (numbers(&[21_000], 9), weights.to_host());
             for (g, weights, first) in items {
-                each::rows_sum(g, weights, wanted.part_mut(first..first + g.row_len()));
+                let columns = first..first + g.row_len();
+                each::rows_sum(g, weights, wanted.part_mut(columns.clone()));
+                each::rows_sum(&g.to_host(), &by, here.part_mut(columns));
             }
             assert_eq!(wide(&sum), wide(&wanted), "{n} rows, {precision:?}");
+            assert!(gap(&wide(&sum), &wide(&here)) < 5e-6, "{n} rows, {precision:?}");
         }
     }
 }

@@ -20,6 +20,10 @@ kernel:
 bench:
     cargo bench --workspace
 
+# Tokenizer files: what a default build leaves out
+tokenizers:
+    cargo test -p secateur-train --release --features tokenizers --lib tokenizer
+
 # The GPU against the processor (skipped without one): operations, layers, bounds, whole steps; and all kernels compile
 gpu:
     cargo test -p secateur-train --release --test gpu

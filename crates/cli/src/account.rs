@@ -19,7 +19,8 @@ Examples:
   secateur account --noise-multiplier 1.1 --sample-rate 0.01 --steps 1000 --delta 1e-5 --accountant all
   secateur account --phase z=1,q=0.01,steps=500 --phase z=2,q=0.02,steps=500 --delta 1e-6
   secateur account --ledger ledger.jsonl --delta 1e-5 --group 3 --trials geometric:10
-  secateur account --ledger ledger.jsonl --delta 1e-5 --curve what-it-means   writes what-it-means.svg and .csv")]
+  # writes what-it-means.svg and .csv
+  secateur account --ledger ledger.jsonl --delta 1e-5 --curve what-it-means")]
 pub struct Args {
     /// A ledger that a run left
     #[arg(long, value_name = "FILE",

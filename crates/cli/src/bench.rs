@@ -25,14 +25,20 @@ use train::{
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  secateur bench                                        all workloads, private and ordinary
-  secateur bench --workload W2,W3 --private             two of them, private only
-  secateur bench --workload W4 --batch 2,4,8 --plot batch.svg     how cost grows, with a picture
+  # all workloads, private and ordinary
+  secateur bench
+  # two of them, private only
+  secateur bench --workload W2,W3 --private
+  # how cost grows, with a picture
+  secateur bench --workload W4 --batch 2,4,8 --plot batch.svg
   secateur bench --workload W4 --length 64,128,256 --threads 1
   secateur bench --workload W1 --private --set clip.rule=auto-s
-  secateur bench --workload W2 --rule all               every clip rule beside flat clipping, in turns
-  secateur bench --device cuda --precision tf32         all workloads on the first GPU
-  secateur bench --device cuda:0,1 --workload W5 --batch 32     32 examples in a step, on two GPUs")]
+  # every clip rule beside flat clipping, in turns
+  secateur bench --workload W2 --rule all
+  # all workloads on the first GPU
+  secateur bench --device cuda --precision tf32
+  # 32 examples in a step, on two GPUs
+  secateur bench --device cuda:0,1 --workload W5 --batch 32")]
 pub struct Args {
     /// W1 to W6, or all
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "all", value_parser = named)]

@@ -11,10 +11,14 @@ use serde_json::json;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  secateur calibrate --epsilon 1 --delta 1e-5 --sample-rate 0.01 --steps 1000            the noise multiplier
-  secateur calibrate --epsilon 1 --delta 1e-5 --sample-rate 0.01 --noise-multiplier 2    the number of steps
-  secateur calibrate --epsilon 1 --delta 1e-5 --noise-multiplier 2 --steps 1000          the sample rate
-  secateur calibrate --epsilon 1 --noise-multiplier 2 --sample-rate 0.01 --steps 1000    delta")]
+  # the noise multiplier
+  secateur calibrate --epsilon 1 --delta 1e-5 --sample-rate 0.01 --steps 1000
+  # the number of steps
+  secateur calibrate --epsilon 1 --delta 1e-5 --sample-rate 0.01 --noise-multiplier 2
+  # the sample rate
+  secateur calibrate --epsilon 1 --delta 1e-5 --noise-multiplier 2 --steps 1000
+  # delta
+  secateur calibrate --epsilon 1 --noise-multiplier 2 --sample-rate 0.01 --steps 1000")]
 pub struct Args {
     /// The budget
     #[arg(long, value_name = "E", value_parser = number::epsilon, allow_negative_numbers = true)]

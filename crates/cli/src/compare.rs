@@ -2,12 +2,12 @@
 use crate::{
     Failure,
     price::{self, Format},
-    train::root,
+    train::{read, root},
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,7 +24,7 @@ use train::{
 #[command(after_help = "\
 Examples:
   secateur compare --rules flat,auto-s,psac
-  secateur compare configs/fashion-mnist.toml --data-dir data --rules flat,quantile:unit=0.1,auto-s --seeds 3 --out runs/rules
+  secateur compare configs/mnist.toml --data-dir data --rules flat,quantile:unit=0.1 --out runs/rules
   secateur compare --rules flat,auto-s --tune lr=0.01,0.02,0.05")]
 pub struct Args {
     /// A TOML file; without one, the Adult census
@@ -62,8 +62,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     bars.all.clear()?;
     let rows = rows.ok_or_else(|| Failure { code: 130, message: "interrupted: nothing was compared".into() })?;
     if let Some(out) = &args.out {
-        let title =
-            args.config.as_deref().and_then(Path::file_stem).map_or("Adult census".into(), |s| s.to_string_lossy());
+        let title = read(args.config.as_deref(), &args.set)?.title;
         fs::create_dir_all(out).map_err(|e| format!("--out {}: {e}", out.display()))?;
         let files = [
             ("table.txt", text(&rows)),

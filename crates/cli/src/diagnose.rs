@@ -10,9 +10,12 @@ use train::diagnose::{Ask, Diagnosis, diagnose, source::On};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  secateur diagnose configs/mnist.toml --data-dir data                      fresh weights, evaluation data
-  secateur diagnose configs/mnist.toml --data-dir data --steps 0,100,1000   trains that far and looks three times
-  secateur diagnose --run runs/mnist-1 --data-dir data --hessian 10         the weights of a run
+  # fresh weights, evaluation data
+  secateur diagnose configs/mnist.toml --data-dir data
+  # trains that far and looks three times
+  secateur diagnose configs/mnist.toml --data-dir data --steps 0,100,1000
+  # the weights of a run
+  secateur diagnose --run runs/mnist-1 --data-dir data --hessian 10
   secateur diagnose configs/mnist.toml --checkpoint a.safetensors --checkpoint b.safetensors")]
 pub struct Args {
     /// A TOML file; without one, the run's own, or else the Adult census

@@ -10,8 +10,10 @@ mod compare;
 mod completions;
 mod curve;
 mod diagnose;
+mod generate;
 mod number;
 mod plan;
+mod predict;
 mod price;
 mod rules;
 mod study;
@@ -32,8 +34,11 @@ const ABOUT: &str = "Train deep-learning models with differential privacy, and k
 
 const EXAMPLES: &str = "\
 Examples:
-  secateur train                                   a private classifier of the Adult census, in seconds
-  secateur train my.toml --set privacy.epsilon=3   your configuration, with one change
+  # a private classifier of the Adult census, in seconds
+  secateur train
+  # your configuration, with one change
+  secateur train my.toml --set privacy.epsilon=3
+  secateur predict --run runs/my-1 new.csv
   secateur account --ledger runs/adult-1/ledger.jsonl --delta 1e-5
   secateur calibrate --epsilon 1 --delta 1e-5 --sample-rate 0.01 --steps 1000";
 
@@ -41,18 +46,22 @@ Examples:
 enum Verb {
     /// Train a model; leave weights, ledger, privacy statement and report in a folder
     Train(train::Args),
+    /// Answer for the rows of a file with the model that a run left
+    Predict(predict::Args),
     /// Say what a run costs: one that was made (its ledger) or one that is planned
     Account(account::Args),
     /// Find what is missing of a plan (noise, steps, sample rate or delta) from a budget
     Calibrate(calibrate::Args),
     /// Train with several clip rules at the same epsilon, and compare them
     Compare(compare::Args),
-    /// List the clip rules: source, cost class, one line each
+    /// List what a configuration can name: clip rules, updates, layers and so on; their settings
     Rules(rules::Args),
     /// Time training steps, private and ordinary, on fixed workloads
     Bench(bench::Args),
     /// See what clipping does to a model's gradients: norms, angles, bias, symmetry, curvature
     Diagnose(diagnose::Args),
+    /// Write a text with the model of a run that learnt to write
+    Generate(generate::Args),
     /// Repeat a paper's experiments on clipping; write tables and figures
     Study(study::Args),
     /// Write a completion script for a shell
@@ -74,12 +83,14 @@ impl<E: std::fmt::Display> From<E> for Failure {
 fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Train(args) => train::run(args),
+        Verb::Predict(args) => predict::run(args),
         Verb::Account(args) => account::run(args),
         Verb::Calibrate(args) => calibrate::run(args),
         Verb::Compare(args) => compare::run(args),
         Verb::Rules(args) => rules::run(args),
         Verb::Bench(args) => bench::run(args),
         Verb::Diagnose(args) => diagnose::run(args),
+        Verb::Generate(args) => generate::run(args),
         Verb::Study(args) => study::run(args),
         Verb::Completions(args) => completions::run(args),
     };

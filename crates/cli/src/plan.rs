@@ -6,9 +6,7 @@ use privacy::{Event, Ledger, Neighbouring, Sampling};
 /// Which data sets are neighbours.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Relation {
-    /// One example more or less.
     AddRemove,
-    /// One example exchanged for another.
     ReplaceOne,
 }
 
@@ -82,7 +80,7 @@ pub fn phase(text: &str) -> Result<Phase, String> {
 /// How a run is described besides its phases.
 #[derive(clap::Args)]
 pub struct Setting {
-    /// Which data sets are neighbours
+    /// Which data sets are neighbours: of one example more or less, or of one exchanged
     #[arg(long, value_enum, default_value_t = Relation::AddRemove)]
     pub neighbouring: Relation,
     /// How examples are chosen: poisson, full, truncated-poisson:B, fixed-size, balls-in-bins, shuffled

@@ -6,9 +6,8 @@ use serde::Serialize;
 /// How to print an answer.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
+    // No help of their own, which would make all flags take three lines: for people, for programs.
     Text,
-    /// For programs.
     Json,
 }
 

@@ -7,11 +7,14 @@ use train::study::{ALL, Ask, Book, study};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  secateur study                                   lists the studies
+  # lists the studies
+  secateur study
   secateur study chen2020 --quick --data-dir data  within three minutes
   secateur study chen2020 --data-dir data --out studies/chen2020
-  secateur study bu2022 --data-dir data --device cuda          started twice, two processes share the work
-  secateur study bu2022 --data-dir data --only CIFAR-10        makes those parts alone
+  # started twice, two processes share the work
+  secateur study bu2022 --data-dir data --device cuda
+  # makes those parts alone
+  secateur study bu2022 --data-dir data --only CIFAR-10
 
 What is made is kept line by line in runs.jsonl in the folder of results: the same command goes on with what is missing.")]
 pub struct Args {

@@ -24,11 +24,14 @@ Examples:
   secateur train
   secateur train configs/fashion-mnist.toml --data-dir data --out runs/fashion
   secateur train --set privacy.epsilon=0.5 --set clip.rule=auto-s
-  secateur train --set privacy.mode=ordinary         a baseline: NOT private
-  secateur train --resume runs/fashion-1             go on after Ctrl-C, or from the last checkpoint
-  secateur train --device cuda:all                   share each step out among all GPUs of this machine
-  SECATEUR_RANK=1 SECATEUR_WORLD=2 SECATEUR_MASTER=10.0.0.1:29417 secateur train
-                                                     the second of two hosts; the first, at that address, is rank 0")]
+  # a baseline: NOT private
+  secateur train --set privacy.mode=ordinary
+  # go on after Ctrl-C, or from the last checkpoint
+  secateur train --resume runs/fashion-1
+  # share each step out among all GPUs of this machine
+  secateur train --device cuda:all
+  # the second of two hosts; the first, at that address, is rank 0
+  SECATEUR_RANK=1 SECATEUR_WORLD=2 SECATEUR_MASTER=10.0.0.1:29417 secateur train")]
 pub struct Args {
     /// A TOML file; without one, the Adult census (see --print-config)
     config: Option<PathBuf>,
@@ -210,7 +213,9 @@ impl Watch for Bar {
         let loss = progress.score.map_or(String::new(), |s| format!("loss {:.4}  ", s.loss));
         let accuracy =
             progress.score.and_then(|s| s.accuracy).map_or(String::new(), |a| format!("accuracy {:.2} %  ", 100.0 * a));
-        self.bar.set_message(format!("{loss}{accuracy}epsilon {:.3}", progress.epsilon));
+        let bits =
+            progress.score.and_then(|s| s.bits_per_byte).map_or(String::new(), |b| format!("{b:.3} bits a byte  "));
+        self.bar.set_message(format!("{loss}{accuracy}{bits}epsilon {:.3}", progress.epsilon));
         self.bar.set_position(progress.step);
         !self.stop.load(Ordering::SeqCst)
     }
@@ -223,8 +228,16 @@ impl Watch for Bar {
 fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
     let s = &record.summary;
     println!("{}", verdict(record));
+    if s.private && !record.statement.protects_rows() {
+        println!("unit of privacy: {}", record.statement.unit_of_privacy);
+    }
     if let Some(accuracy) = s.test_accuracy {
-        println!("test accuracy {:.2} %", 100.0 * accuracy);
+        let alone = s.commonest_class.map(|share| format!(" (the commonest class alone: {:.2} %)", 100.0 * share));
+        println!("test accuracy {:.2} %{}", 100.0 * accuracy, alone.unwrap_or_default());
+    }
+    if let (Some(loss), Some(perplexity)) = (s.evaluation_token_loss, s.evaluation_perplexity) {
+        let bits = s.evaluation_bits_per_byte.map_or(String::new(), |bits| format!(", {bits:.4} bits a byte"));
+        println!("evaluation loss {loss:.4} a token, perplexity {perplexity:.3}{bits}");
     }
     println!("{} steps in {:.1} s; results in {}", s.steps, s.train_seconds, out.display());
     println!("report: {}", out.join("report.html").display());

@@ -14,11 +14,20 @@ fn rules_are_listed_with_source_and_class() {
     for key in ["rule", "class", "source", "summary"] {
         assert!(listed[0][key].as_str().is_some_and(|text| !text.is_empty()), "{key}");
     }
-    let others = ["\nupdate\nsgd ", "\nmechanism\ngaussian ", "\ntrain.sampling\npoisson ", "(Zhang et al. 2025)"];
+    let others = [
+        "\nupdate\nsgd ",
+        "\nmechanism\ngaussian ",
+        "\ntrain.sampling\npoisson ",
+        "\nmodel.layers\nlinear ",
+        "\ndata.source\nadult ",
+        "(Zhang et al. 2025)",
+    ];
     others.iter().for_each(|text| drop(secateur().arg("rules").assert().success().stdout(contains(*text))));
+    let settings = contains("  gamma = 0.01").and(contains("  learning_rate\n")).and(contains("  beta2 = 0.999"));
+    secateur().args(["rules", "auto-s", "adam"]).assert().success().stdout(settings);
     let listed = answer(secateur().args(["rules", "adam-bc", "tree", "--format", "json"]));
     assert_eq!((&listed[0]["update"], &listed[1]["mechanism"]), (&"adam-bc".into(), &"tree".into()));
-    secateur().args(["rules", "abadi"]).assert().failure().stderr(contains("no clip rule `abadi`"));
+    secateur().args(["rules", "abadi"]).assert().failure().stderr(contains("nothing is called `abadi`"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p secateur --example own_clip_rule`
 use secateur::{
-    privacy::{Key, Ledger, Neighbouring},
+    privacy::{Key, Ledger},
     train::{
         clip::ClipRule,
         config::Config,
@@ -35,12 +35,12 @@ impl ClipRule for Smooth {
 fn main() -> Result<(), Box<dyn Error>> {
     let config = Config::read("own_clip_rule", "", &[])?;
     let data = config.data.load(Path::new("."))?;
-    let model = Arc::new(Model::build(&config.model, data.train.shape(), &data.train.gather(&[]).targets)?);
+    let model = Arc::new(Model::of_data(&config.model, &data.train)?);
     let plan = Plan::new(&config, &model, data.declared)?;
 
     let key = Arc::new(Key::from_os()?);
     let weights = Weights::public(model.layout(), &key);
-    let (rows, ledger) = (data.train.len(), Ledger::new(Neighbouring::AddRemove));
+    let (rows, ledger) = (data.train.len(), Ledger::new(config.privacy.neighbouring));
     let mut trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
     if let Method::Private { rule, .. } = &mut trainer.method {
         *rule = Box::new(Smooth { bound: 1.0 });

@@ -3,7 +3,7 @@
 //! `cargo run --release -p secateur --example own_layer`
 use secateur::{
     engine::Tensor,
-    privacy::{Key, Ledger, Neighbouring},
+    privacy::{Key, Ledger},
     train::{
         config::Config,
         layer::{Build, Init, Keep, Layer, Linear, Parameter, View},
@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let key = Arc::new(Key::from_os()?);
     let weights = Weights::public(model.layout(), &key);
-    let (rows, ledger) = (data.train.len(), Ledger::new(Neighbouring::AddRemove));
+    let (rows, ledger) = (data.train.len(), Ledger::new(config.privacy.neighbouring));
     let mut trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
     for _ in 0..plan.steps {
         trainer.step()?;

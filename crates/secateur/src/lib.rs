@@ -14,7 +14,31 @@
 //! assert!(outcome.record.summary.epsilon <= 1.0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//! Your own clip rule, in Rust: `examples/own_clip_rule.rs`.
+//! Where to look:
+//!
+//! | for | see |
+//! | --- | --- |
+//! | a run with a folder of results, from a file | [`Run`](train::run::Run), [`Config::read`](train::config::Config::read) |
+//! | data of your own | [`Examples`](train::data::Examples), `examples/own_data.rs` |
+//! | a layer of your own | [`Layer`](train::layer::Layer), `examples/own_layer.rs` |
+//! | a clip rule of your own | [`ClipRule`](train::clip::ClipRule), `examples/own_clip_rule.rs` |
+//! | the algorithm, step by step | [`Trainer`](train::trainer::Trainer) |
+//! | a trained model's answers | [`predict`](train::predict::predict()) |
+//! | what it costs, before and after | [`Plan`](train::plan::Plan), [`Ledger`](privacy::Ledger), [`account`](privacy::account) |
+//! | what the types prove, and what not | [`privacy`], and `ARCHITECTURE.md` |
+//!
+//! Errors are one type for each room ([`RunError`](train::run::RunError) gathers them), and say in words what to change:
+//! ```
+//! use secateur::train::{config::Config, data::DataError, run::{Run, RunError}};
+//!
+//! let set = ["data={source=\"idx\", train_images=\"no\", train_labels=\"no\", examples=9}".to_owned()];
+//! let config = Config::read("mine", "", &set)?;
+//! match Run::prepare(config, ".".as_ref(), None, false).err() {
+//!     Some(RunError::Data(DataError::Missing { path })) => assert!(path.ends_with("no")),
+//!     other => panic!("{other:?}"),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 pub use engine;
 pub use privacy;
 pub use train;

@@ -168,7 +168,8 @@ impl Plan {
     /// A trainer that carries this plan out on `rows` examples of `data`.
     ///
     /// # Errors
-    /// If a setting of the update or the sampler makes no sense.
+    /// If a setting of the update or the sampler makes no sense, if there are not so many rows, or if the ledger charges under
+    /// another neighbouring relation than the configuration promises.
     #[allow(clippy::too_many_arguments)]
     pub fn trainer(
         &self,
@@ -180,6 +181,8 @@ impl Plan {
         key: Arc<Key>,
         ledger: Ledger,
     ) -> Result<Trainer, PlanError> {
+        let data = data.into();
+        fits(config, rows, &data, &ledger)?;
         let sampling = config.train.sampling.get();
         let sampler = sampling.sampler(rows, self.examples, self.lot, key.clone());
         let sampler = sampler.map_err(|e| PlanError::Numbers(format!("train.sampling: {e}")))?;
@@ -191,7 +194,7 @@ impl Plan {
             Mode::Private => self.private(config, model, &mut weights, &key)?,
         };
         let auto = self.auto(config)?;
-        let data = Secret::new(data.into());
+        let data = Secret::new(data);
         let (model, chunk, normaliser, steps) = (model.clone(), config.train.chunk, self.lot, self.steps);
         Ok(Trainer {
             model,
@@ -281,6 +284,20 @@ fn shared(price: Result<f64, PlanError>) -> Result<f64, PlanError> {
     match price {
         Err(PlanError::Share(_)) => Ok(0.0),
         priced => priced,
+    }
+}
+
+/// Refuses rows that are not there, and a book that is kept by another promise.
+fn fits(config: &Config, rows: usize, data: &Examples, ledger: &Ledger) -> Result<(), PlanError> {
+    let (promised, kept) = (config.privacy.neighbouring, ledger.neighbouring());
+    if promised != kept {
+        return Err(PlanError::Numbers(format!(
+            "privacy.neighbouring is {promised:?}, but the ledger charges under {kept:?}: make it with the configuration's"
+        )));
+    }
+    match rows <= data.len() {
+        true => Ok(()),
+        false => Err(PlanError::Numbers("more rows to train on than the data hold".into())),
     }
 }
 

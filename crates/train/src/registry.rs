@@ -18,6 +18,41 @@ pub struct Entry {
     pub class: &'static str,
 }
 
+/// A setting of an entry: its key, and its default if it has one that is always there.
+pub type Setting = (String, Option<toml::Value>);
+
+/// The settings of the entry `name`: whoever is asked for a key that is not there names those that are.
+pub(crate) fn settings<C: DeserializeOwned + Serialize>(tag: &str, name: &str) -> Vec<Setting> {
+    let named = || toml::Table::from_iter([(tag.to_owned(), toml::Value::from(name))]);
+    let mut asked = named();
+    asked.insert("?".into(), true.into());
+    let refused = C::deserialize(toml::Value::Table(asked)).err().map(|e| e.to_string()).unwrap_or_default();
+    let (entry, given) = completed::<C>(named());
+    let defaults = entry.and_then(|entry| toml::Table::try_from(&entry).ok()).unwrap_or_default();
+    let default = |key: &str| defaults.get(key).filter(|_| !given.contains(&key.to_owned())).cloned();
+    refused.split('`').skip(1).step_by(2).skip(1).map(|key| (key.to_owned(), default(key))).collect()
+}
+
+/// An entry whose required settings are filled in with something, and which those are.
+fn completed<C: DeserializeOwned>(named: toml::Table) -> (Option<C>, Vec<String>) {
+    let anything = [toml::Value::from(1), "a".into(), toml::Value::Array(vec![]), toml::Value::Array(vec!["a".into()])];
+    let mut given: Vec<(String, usize)> = Vec::new();
+    loop {
+        let mut table = named.clone();
+        table.extend(given.iter().map(|(key, at)| (key.clone(), anything[*at].clone())));
+        let error = match C::deserialize(toml::Value::Table(table)) {
+            Ok(entry) => return (Some(entry), given.into_iter().map(|(key, _)| key).collect()),
+            Err(error) => error.to_string(),
+        };
+        let missing = error.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        match (missing, given.last_mut()) {
+            (Some(key), _) => given.push((key.to_owned(), 0)),
+            (None, Some((_, at))) if *at + 1 < anything.len() => *at += 1,
+            (None, _) => return (None, Vec::new()),
+        }
+    }
+}
+
 /// Splits `{ tag = "name", rest.. }` into its name and the rest; `"name"` alone has no rest.
 pub(crate) fn untag(value: toml::Value, tag: &str, names: &[&str]) -> Result<(String, toml::Table), String> {
     let mut table = match value {
@@ -66,6 +101,11 @@ macro_rules! registry {
                 &[$($crate::registry::Entry { name: $name, summary: $summary, source: concat!($($source)?), class: concat!($($class)?) }),*];
             const NAMES: &'static [&'static str] = &[$($name),*];
 
+            /// The settings of the entry of this name, with their defaults.
+            pub fn settings(name: &str) -> Vec<$crate::registry::Setting> {
+                $crate::registry::settings::<Self>($tag, name)
+            }
+
             /// The word that picks this entry in a configuration.
             pub fn name(&self) -> &'static str {
                 match self { $($Config::$Type(_) => $name),* }
@@ -103,3 +143,27 @@ macro_rules! registry {
     };
 }
 pub(crate) use registry;
+
+#[cfg(test)]
+mod tests {
+    use crate::{clip::ClipConfig, data::Kind, layer::LayerConfig, update::UpdateConfig};
+    use toml::Value;
+
+    fn find(settings: Vec<super::Setting>, key: &str) -> Option<Option<Value>> {
+        settings.into_iter().find(|(name, _)| name == key).map(|(_, default)| default)
+    }
+
+    #[test]
+    fn settings_and_defaults_are_told_by_the_entry_itself() {
+        assert_eq!(find(ClipConfig::settings("auto-s"), "gamma"), Some(Some(0.01.into())));
+        assert_eq!(find(UpdateConfig::settings("adam"), "beta2"), Some(Some(0.999.into())));
+        assert_eq!(find(UpdateConfig::settings("adam"), "learning_rate"), Some(None));
+        assert_eq!(find(LayerConfig::settings("conv2d"), "channels"), Some(None));
+        assert!(find(LayerConfig::settings("conv2d"), "stride").is_some_and(|stride| stride.is_some()));
+        assert!(LayerConfig::settings("relu").is_empty());
+        assert_eq!(find(Kind::settings("csv"), "examples"), Some(None));
+        for entry in ClipConfig::ENTRIES {
+            assert!(find(ClipConfig::settings(entry.name), "bound").is_some(), "{}", entry.name);
+        }
+    }
+}

@@ -23,6 +23,23 @@ fn a_rehearsal_writes_the_runs_ledger() {
 }
 
 #[test]
+fn a_ledger_of_another_promise_and_rows_that_are_not_there_are_refused() {
+    use privacy::{Key, Ledger, Neighbouring};
+    let config = config(&["privacy.neighbouring=replace-one"]);
+    let model = model(&config);
+    let plan = Plan::new(&config, &model, 200).unwrap();
+    let trainer = |rows: usize, neighbouring: Neighbouring| {
+        let key = std::sync::Arc::new(Key::from_seed(1));
+        let weights = train::model::Weights::public(model.layout(), &key);
+        let made = plan.trainer(&config, &model, weights, people(200), rows, key, Ledger::new(neighbouring));
+        made.err().map_or(String::new(), |e| e.to_string())
+    };
+    assert!(trainer(200, Neighbouring::AddRemove).contains("the ledger charges under AddRemove"));
+    assert!(trainer(201, Neighbouring::ReplaceOne).contains("more rows to train on"));
+    assert_eq!(trainer(200, Neighbouring::ReplaceOne), "");
+}
+
+#[test]
 fn replace_one_pays_for_twice_the_sensitivity() {
     let [one, two] = ["add-remove", "replace-one"].map(|relation| {
         let config = config(&[&format!("privacy.neighbouring={relation}")]);

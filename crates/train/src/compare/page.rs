@@ -11,7 +11,7 @@ pub fn html(title: &str, rows: &[Row]) -> String {
     let body = [
         heading("comparison of clip rules", title),
         "<main>\n".into(),
-        "<div class=\"banner\"><p>Runs with fixed seeds, for research: whoever knows the seed can subtract the noise. \
+        "<div class=\"banner amber\" role=\"note\"><p>Runs with fixed seeds, for research: whoever knows the seed can subtract the noise. \
          Accuracies are on the evaluation data, which are declared public.</p></div>\n"
             .into(),
         section("At the same epsilon", &table(rows)),
@@ -38,7 +38,7 @@ fn table(rows: &[Row]) -> String {
     let heads = heads.map(|head| format!("<th scope=\"col\">{head}</th>")).concat();
     let rows: String = rows.iter().map(line).collect();
     format!(
-        "<div class=\"scroll\" tabindex=\"0\"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
+        "<div class=\"scroll\" tabindex=\"0\"><table class=\"results\">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
          <p>Noise was calibrated for each rule through its own rehearsal. \"Tried\" is the number of combinations of \
          settings, of which the best mean accuracy is shown; \"epsilon with tuning\" prices publishing the best of a random \
          number of runs with that mean.</p>\n"

@@ -3,7 +3,7 @@
 //! Both original files are part of the program and go through the [`csv`](super::csv) reader with the schema in
 //! `assets/adult.toml`. Becker and Kohavi (1996), UCI Machine Learning Repository, CC BY 4.0.
 
-use super::{DataError, Loaded, Source, csv::Csv, file, schema::Feature};
+use super::{DataError, Examples, Loaded, Source, csv::Csv, file, schema::Feature};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -50,6 +50,10 @@ impl Source for Adult {
         let test = table.test.as_deref().map(|path| read(path, TEST)).transpose()?;
         Loaded::new(train, test, self.examples)
     }
+
+    fn ask(&self, _: &Path, path: &Path) -> Result<Examples, DataError> {
+        self.table()?.questions(path, &plain(&file::read(path)?))
+    }
 }
 
 impl Adult {
@@ -79,7 +83,7 @@ fn plain(text: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Examples, Targets};
+    use super::super::Targets;
     use super::*;
 
     fn counts(x: &Examples) -> [usize; 2] {

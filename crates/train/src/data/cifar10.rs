@@ -47,6 +47,13 @@ impl Source for Cifar10 {
         let test = if self.test { Some(self.read(root, &["test_batch.bin".to_owned()])?) } else { None };
         Loaded::new(train, test, self.examples)
     }
+
+    fn ask(&self, _: &Path, path: &Path) -> Result<Examples, DataError> {
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        take(path, &file::read(path)?, &mut pixels, &mut labels)?;
+        labels.fill(0);
+        self.examples(pixels, labels)
+    }
 }
 
 impl Cifar10 {
@@ -56,6 +63,10 @@ impl Cifar10 {
             let path = file::find(root, &self.folder.join(name))?;
             take(&path, &file::read(&path)?, &mut pixels, &mut labels)?;
         }
+        self.examples(pixels, labels)
+    }
+
+    fn examples(&self, pixels: Vec<u8>, labels: Vec<u32>) -> Result<Examples, DataError> {
         let names = CLASSES.map(String::from).to_vec().into();
         Examples::from_bytes(pixels, SHAPE.to_vec(), Targets::Classes { labels, names }, &self.mean, &self.std)
     }

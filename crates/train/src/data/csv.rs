@@ -68,48 +68,49 @@ impl Source for Csv {
         let train = read(&self.train)?;
         Loaded::new(train, self.test.as_ref().map(read).transpose()?, self.examples)
     }
+
+    fn ask(&self, _: &Path, path: &Path) -> Result<Examples, DataError> {
+        self.questions(path, &file::read(path)?)
+    }
+
+    fn answer(&self, output: f64) -> f64 {
+        self.target.answer(output)
+    }
 }
 
 impl Csv {
     /// The examples in the unpacked content of one file; `path` is for messages.
     pub(super) fn parse(&self, path: &Path, bytes: &[u8]) -> Result<Examples, DataError> {
+        self.rows(path, bytes, true)
+    }
+
+    /// The same without targets: the target's column is not looked for.
+    pub(super) fn questions(&self, path: &Path, bytes: &[u8]) -> Result<Examples, DataError> {
+        self.rows(path, bytes, false)
+    }
+
+    fn rows(&self, path: &Path, bytes: &[u8], answered: bool) -> Result<Examples, DataError> {
         schema::check(&self.features, &self.target)?;
         let mut table = Table::open(path, bytes, &self.layout()?)?;
         let mut encoder = encode::Encoder::new(&self.features, self.missing.as_deref(), &table)?;
-        let mut answers = encode::Answers::new(&self.target, &table)?;
+        let mut answers = answered.then(|| encode::Answers::new(&self.target, &table)).transpose()?;
         let (mut row, mut inputs) = (ByteRecord::new(), Vec::new());
         while let Some(line) = table.next(&mut row)? {
-            encoder.row(&row, &mut inputs).and_then(|()| answers.row(&row)).map_err(|p| DataError::Cell {
-                path: path.to_owned(),
-                line,
-                column: p.column.to_owned(),
-                problem: p.text,
+            let encoded = encoder.row(&row, &mut inputs);
+            encoded.and_then(|()| answers.as_mut().map_or(Ok(()), |answers| answers.row(&row))).map_err(|p| {
+                DataError::Cell { path: path.to_owned(), line, column: p.column.to_owned(), problem: p.text }
             })?;
         }
         if inputs.is_empty() {
             return Err(DataError::file(path, "holds no rows of data"));
         }
-        Examples::from_floats(inputs, vec![encoder.names().len()], answers.finish(), encoder.names().to_vec())
+        let width = encoder.names().len();
+        let targets = answers.map_or_else(|| self.target.made_up(inputs.len() / width), encode::Answers::finish);
+        Examples::from_floats(inputs, vec![width], targets, encoder.names().to_vec())
     }
 
     fn layout(&self) -> Result<Layout<'_>, DataError> {
-        let &[delimiter] = self.delimiter.as_bytes() else {
-            return Err(DataError::config("delimiter", "must be one ASCII character, such as \",\" or \"\\t\""));
-        };
-        if matches!(delimiter, b'"' | b'\r' | b'\n') {
-            return Err(DataError::config("delimiter", "cannot be a quote or a line end"));
-        }
-        let twice = (0..self.columns.len()).any(|i| self.columns[..i].contains(&self.columns[i]));
-        let problem = match (self.header, self.columns.is_empty()) {
-            (true, false) => "is for files without a header row: remove it, or set `header = false`",
-            (false, true) => "must list all columns in order, as `header = false` says that the file has no names",
-            _ if twice => "lists one name twice",
-            _ => "",
-        };
-        if !problem.is_empty() {
-            return Err(DataError::config("columns", problem));
-        }
-        Ok(Layout { delimiter, quoting: self.quoting, columns: (!self.header).then_some(&self.columns[..]) })
+        Layout::declared(&self.delimiter, self.quoting, self.header, &self.columns)
     }
 }
 

@@ -3,13 +3,14 @@
 //! Everything used here is declared: an encoded row depends on that row alone.
 
 use super::{
+    date::Day,
     error::DataError,
     schema::{Categorical, Cross, Feature, Numeric, Target, Transform},
     table::Table,
     targets::Targets,
 };
 use ::csv::ByteRecord;
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap, fmt::Display};
 
 /// More inputs than this are a slip in a cross.
 const MOST_INPUTS: usize = 1 << 20;
@@ -31,9 +32,12 @@ pub(super) struct Encoder<'a> {
     slots: Vec<usize>,
 }
 
+/// How a cell is read as a number.
+type Reading = fn(&[u8]) -> Result<f64, &'static str>;
+
 /// One feature.
 enum Part<'a> {
-    Number { at: usize, column: &'a str, f: &'a Numeric },
+    Number { at: usize, column: &'a str, f: Cow<'a, Numeric>, read: Reading },
     Category { at: usize, column: &'a str, f: &'a Categorical, index: HashMap<&'a [u8], usize> },
     Cross { of: Vec<(usize, usize)>, size: usize },
 }
@@ -64,7 +68,7 @@ impl<'a> Encoder<'a> {
     pub(super) fn row(&mut self, row: &ByteRecord, out: &mut Vec<f32>) -> Result<(), Problem<'a>> {
         for (i, part) in self.parts.iter().enumerate() {
             self.slots[i] = match part {
-                Part::Number { at, column, f } => number(f, cell(row, *at), self.missing, out)
+                Part::Number { at, column, f, read } => number(f, *read, cell(row, *at), self.missing, out)
                     .map_err(|text| Problem { column, text: text.to_owned() })?,
                 Part::Category { at, column, f, index } => {
                     category(f, index, cell(row, *at), self.missing, out).map_err(|text| Problem { column, text })?
@@ -82,19 +86,22 @@ impl<'a> Encoder<'a> {
 fn labels(feature: &Feature, all: &[Feature], slots: &[Vec<String>]) -> Result<Vec<String>, DataError> {
     let name = feature.name();
     Ok(match feature {
-        Feature::Numeric(f) if f.buckets.is_empty() => Vec::new(),
-        Feature::Numeric(f) => {
-            let between = f.buckets.windows(2).map(|e| format!("{} <= {name} < {}", e[0], e[1]));
-            let first = f.buckets.first().map(|e| format!("{name} < {e}"));
-            let last = f.buckets.last().map(|e| format!("{name} >= {e}"));
-            first.into_iter().chain(between).chain(last).collect()
-        }
+        Feature::Numeric(f) => intervals(name, &f.buckets),
+        Feature::Date(f) => intervals(name, &f.buckets),
         Feature::Categorical(f) => {
             let other = f.other.then(|| format!("{name} = other"));
             f.categories.iter().map(|c| format!("{name} = {c}")).chain(other).collect()
         }
         Feature::Cross(f) => combinations(f, all, slots)?,
     })
+}
+
+/// The intervals between some edges; none without any.
+fn intervals(name: &str, edges: &[impl Display]) -> Vec<String> {
+    let between = edges.windows(2).map(|e| format!("{} <= {name} < {}", e[0], e[1]));
+    let first = edges.first().map(|e| format!("{name} < {e}"));
+    let last = edges.last().map(|e| format!("{name} >= {e}"));
+    first.into_iter().chain(between).chain(last).collect()
 }
 
 fn combinations(f: &Cross, all: &[Feature], slots: &[Vec<String>]) -> Result<Vec<String>, DataError> {
@@ -120,9 +127,12 @@ fn members<'a>(f: &'a Cross, all: &'a [Feature]) -> impl Iterator<Item = usize> 
 /// The inputs that a feature adds, in the order in which `row` writes them.
 fn inputs(feature: &Feature, labels: &[String]) -> Vec<String> {
     let (value, gap) = match feature {
-        Feature::Numeric(f) => (f.value.then(|| f.name.clone()), f.default.map(|_| format!("{} is missing", f.name))),
-        _ => (None, None),
+        Feature::Numeric(f) => (f.value, f.default.is_some()),
+        Feature::Date(f) => (f.value, f.default.is_some()),
+        _ => (false, false),
     };
+    let name = feature.name();
+    let (value, gap) = (value.then(|| name.to_owned()), gap.then(|| format!("{name} is missing")));
     value.into_iter().chain(labels.iter().cloned()).chain(gap).collect()
 }
 
@@ -135,7 +145,8 @@ fn bind<'a>(
 ) -> Result<Part<'a>, DataError> {
     let column = feature.column().unwrap_or_default();
     Ok(match feature {
-        Feature::Numeric(f) => Part::Number { at: table.find(column)?, column, f },
+        Feature::Numeric(f) => Part::Number { at: table.find(column)?, column, f: Cow::Borrowed(f), read: told },
+        Feature::Date(f) => Part::Number { at: table.find(column)?, column, f: Cow::Owned(f.numeric()), read: day },
         Feature::Categorical(f) => Part::Category { at: table.find(column)?, column, f, index: index(&f.categories) },
         Feature::Cross(f) => Part::Cross { of: members(f, all).map(|i| (i, slots[i].len())).collect(), size },
     })
@@ -145,7 +156,8 @@ fn index(names: &[String]) -> HashMap<&[u8], usize> {
     names.iter().enumerate().map(|(i, name)| (name.trim_ascii().as_bytes(), i)).collect()
 }
 
-fn cell(row: &ByteRecord, at: usize) -> &[u8] {
+/// A cell without the space around it.
+pub(super) fn cell(row: &ByteRecord, at: usize) -> &[u8] {
     row.get(at).unwrap_or_default().trim_ascii()
 }
 
@@ -167,6 +179,20 @@ fn parse(cell: &[u8]) -> Result<f64, &'static str> {
     if number.is_finite() { Ok(number) } else { Err("the cell is not a finite number") }
 }
 
+/// A number, or what else the cell may be.
+fn told(cell: &[u8]) -> Result<f64, &'static str> {
+    const NUMBER: &str =
+        "the cell is not a number; a mark for missing cells is declared by `data.missing`, a day by `kind = \"date\"`";
+    parse(cell).map_err(|problem| if problem.ends_with("not a number") { NUMBER } else { problem })
+}
+
+/// Days since 1970-01-01.
+fn day(cell: &[u8]) -> Result<f64, &'static str> {
+    let day = std::str::from_utf8(cell).ok().and_then(Day::read);
+    day.map(Day::number)
+        .ok_or("the cell is not a day as in 2026-11-26; a mark for missing cells is declared by `data.missing`")
+}
+
 /// `x` clamped to `range`, and where it lands in `scale`.
 fn place(x: f64, [lo, hi]: [f64; 2], [a, b]: [f64; 2], transform: Transform) -> f32 {
     let (x, span) = (x.clamp(lo, hi) - lo, hi - lo);
@@ -177,12 +203,18 @@ fn place(x: f64, [lo, hi]: [f64; 2], [a, b]: [f64; 2], transform: Transform) -> 
     (a + (b - a) * share) as f32
 }
 
-fn number(f: &Numeric, cell: &[u8], missing: Option<&[u8]>, out: &mut Vec<f32>) -> Result<usize, &'static str> {
+fn number(
+    f: &Numeric,
+    read: Reading,
+    cell: &[u8],
+    missing: Option<&[u8]>,
+    out: &mut Vec<f32>,
+) -> Result<usize, &'static str> {
     let gap = is_missing(cell, missing);
     let x = match f.default {
         Some(default) if gap => default,
         None if gap => return Err("the cell is missing; declare a public `default` for this feature"),
-        _ => parse(cell)?,
+        _ => read(cell)?,
     };
     if f.value {
         out.push(place(x, f.range, f.scale, f.transform));

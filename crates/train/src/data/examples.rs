@@ -5,7 +5,7 @@
 //! the only ways out are [`Examples::gather`] and [`Examples::chunks`], whose batches the trainer wraps as secrets.
 //! Shapes, class names and feature names come from the configuration and are public.
 
-use super::{error::DataError, targets::Targets};
+use super::{error::DataError, targets::Targets, text::Tokens};
 use engine::{Device, Tensor, op::Table};
 use rayon::prelude::*;
 use std::{
@@ -46,6 +46,9 @@ pub struct Examples {
     width: usize,
     targets: Targets,
     features: Arc<[String]>,
+    tokens: Option<Tokens>,
+    /// Bytes of text that the targets spell, where they are tokens and it was said; as private as the rows.
+    spelled: Option<u64>,
     /// The rows again, on GPUs.
     resident: Vec<(Device, Table)>,
 }
@@ -70,7 +73,45 @@ impl Examples {
         if !features.is_empty() && features.len() != width {
             return Err(DataError::config("features", "there must be one name for each input"));
         }
-        Ok(Self { rows: Rows::Floats(inputs), shape, width, targets, features: features.into(), resident: Vec::new() })
+        Ok(Self { features: features.into(), ..Self::of(Rows::Floats(inputs), shape, width, targets) })
+    }
+
+    /// Texts of `length` token ids each.
+    ///
+    /// # Errors
+    /// As [`from_floats`](Self::from_floats), and an id that is not below the vocabulary.
+    pub fn from_tokens(
+        ids: impl Iterator<Item = u32>,
+        length: usize,
+        targets: Targets,
+        tokens: Tokens,
+    ) -> Result<Self, DataError> {
+        let mut unknown = tokens.vocabulary > 1 << 24;
+        let inputs = ids.inspect(|id| unknown |= *id >= tokens.vocabulary).map(|id| id as f32).collect();
+        if unknown {
+            return Err(DataError::config("tokenizer", "gives an id beyond its own vocabulary, or beyond 2^24"));
+        }
+        Ok(Self { tokens: Some(tokens), ..Self::from_floats(inputs, vec![length], targets, vec![])? })
+    }
+
+    fn of(rows: Rows, shape: Vec<usize>, width: usize, targets: Targets) -> Self {
+        let (features, resident) = (Arc::new([]), Vec::new());
+        Self { rows, shape, width, targets, features, tokens: None, spelled: None, resident }
+    }
+
+    /// The same, with how many bytes of text the targets spell: for PUBLIC examples, whose bits per byte are told.
+    pub(super) fn spelling(self, bytes: u64) -> Self {
+        Self { spelled: Some(bytes), ..self }
+    }
+
+    /// How many bytes of text the targets spell, where that was said; public only where the examples are.
+    pub(crate) fn spelled(&self) -> Option<u64> {
+        self.spelled
+    }
+
+    /// What the ids are, where inputs are token ids; public.
+    pub fn tokens(&self) -> Option<Tokens> {
+        self.tokens
     }
 
     /// Examples from bytes (images): a byte `b` of channel `c` reads as `(b / 255 - mean[c]) / std[c]`.
@@ -90,14 +131,7 @@ impl Examples {
         let width = width(&shape, data.len(), &targets)?;
         check_scale(&shape, mean, std)?;
         let table = mean.iter().zip(std).map(|(m, s)| std::array::from_fn(|b| ((b as f64 / 255.0 - m) / s) as f32));
-        Ok(Self {
-            rows: Rows::Bytes { data, table: table.collect() },
-            shape,
-            width,
-            targets,
-            features: Arc::new([]),
-            resident: Vec::new(),
-        })
+        Ok(Self::of(Rows::Bytes { data, table: table.collect() }, shape, width, targets))
     }
 
     /// The number of examples. Private under add/remove neighbours: for drawing lots, not for printing.
@@ -129,6 +163,16 @@ impl Examples {
     /// Whether these are the same examples, row by row.
     pub(super) fn is(&self, other: &Examples) -> bool {
         self.len() == other.len() && self.fingerprint() == other.fingerprint()
+    }
+
+    /// The share of the examples that are of the commonest class, which is what always answering that class scores; none for
+    /// targets that are numbers or tokens, or without examples. As private as the examples.
+    pub fn commonest(&self) -> Option<f64> {
+        let Targets::Classes { labels, names } = &self.targets else { return None };
+        let mut counts = vec![0usize; names.len()];
+        labels.iter().for_each(|label| counts[*label as usize] += 1);
+        let most = counts.into_iter().max().filter(|most| *most > 0)?;
+        Some(most as f64 / labels.len() as f64)
     }
 
     /// The shape of one example, such as `[1, 28, 28]` or `[149]`.

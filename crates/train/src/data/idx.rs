@@ -73,6 +73,16 @@ impl Source for Idx {
         }
         Loaded::new(train, test, self.examples)
     }
+
+    /// Reads a file of images.
+    fn ask(&self, _: &Path, path: &Path) -> Result<Examples, DataError> {
+        self.check()?;
+        let (sizes, pixels) = array(path, file::read(path)?)?;
+        let shape = shape(path, &sizes)?;
+        // By the bytes that are there, which a header of empty images is not held to.
+        let n = pixels.len().checked_div(shape.iter().product()).unwrap_or(0);
+        self.examples(Images { pixels, shape, labels: vec![0; n] })
+    }
 }
 
 /// Images as they lie in a file, and their labels.

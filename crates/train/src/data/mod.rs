@@ -10,6 +10,7 @@
 //!
 //! A new source is one file here, with a struct that implements [`Source`], and one word in the list below.
 
+mod date;
 mod encode;
 mod error;
 mod examples;
@@ -21,8 +22,9 @@ mod targets;
 pub use error::DataError;
 pub use examples::{Batch, Examples};
 pub use targets::Targets;
+pub use text::{Tokens, tokenizer};
 
-use crate::registry::registry;
+use crate::{registry::registry, report::UNIT};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::path::Path;
 use toml::{Table, Value};
@@ -37,6 +39,47 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// A declaration that contradicts itself, absent or damaged files, rows that break the declaration.
     fn load(&self, root: &Path) -> Result<Loaded, DataError>;
+
+    /// The inputs in one more file, which is laid out like the training file and need not say what is to be predicted: the
+    /// examples' targets are made up.
+    ///
+    /// # Errors
+    /// As [`Source::load`].
+    fn ask(&self, root: &Path, path: &Path) -> Result<Examples, DataError>;
+
+    /// A number that a model puts out, in the unit of the file's own.
+    fn answer(&self, output: f64) -> f64 {
+        output
+    }
+
+    /// What the declaration means for the privacy statement; public.
+    fn promise(&self) -> Promise {
+        Promise::default()
+    }
+
+    /// The source as one of texts, if it is one.
+    fn as_text(&self) -> Option<&Text> {
+        None
+    }
+}
+
+/// What a declaration means for the privacy statement: known before any row is read, and so public.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Promise {
+    /// What one "person" is.
+    pub unit: String,
+    /// What must be true of the data for the guarantee to mean what it says.
+    pub assumptions: Vec<String>,
+    /// What everybody should know.
+    pub warnings: Vec<String>,
+}
+
+impl Default for Promise {
+    fn default() -> Self {
+        let person =
+            "Each row of the training data is one person; somebody with k rows is protected k times less (as a group).";
+        Self { unit: UNIT.into(), assumptions: vec![person.into()], warnings: Vec::new() }
+    }
 }
 
 /// A data set that has been read.
@@ -51,6 +94,8 @@ pub struct Loaded {
     /// What the reader noticed and the user should know. Each note depends on the private rows, be it by a single bit: none
     /// may be published.
     pub notes: Vec<String>,
+    /// What a reader of scores should know of the evaluation data, which are public; published with the results.
+    pub remarks: Vec<String>,
 }
 
 impl Loaded {
@@ -71,7 +116,7 @@ impl Loaded {
             )
         };
         let notes = (train.len() != declared).then(note).into_iter().collect();
-        Ok(Self { train, evaluation, declared, notes })
+        Ok(Self { train, evaluation, declared, notes, remarks: Vec::new() })
     }
 }
 
@@ -82,6 +127,7 @@ registry! {
     csv::Csv = "csv", "tables in text files, with a public schema";
     idx::Idx = "idx", "images in IDX files: MNIST, Fashion-MNIST and their like";
     cifar10::Cifar10 = "cifar10", "CIFAR-10 in its official binary layout";
+    text::Text = "text", "texts to classify or to learn to write: rows, lines or blocks of a file";
 }
 
 /// A declared data set. Requests to scale by statistics of the private rows are refused with an explanation.
@@ -102,6 +148,29 @@ impl DataConfig {
     pub fn load(&self, root: &Path) -> Result<Loaded, DataError> {
         self.0.get().load(root)
     }
+
+    /// The inputs in one more file, without targets.
+    ///
+    /// # Errors
+    /// See [`Source::ask`].
+    pub fn ask(&self, root: &Path, path: &Path) -> Result<Examples, DataError> {
+        self.0.get().ask(root, path)
+    }
+
+    /// A number that a model puts out, in the unit of the file's own.
+    pub fn answer(&self, output: f64) -> f64 {
+        self.0.get().answer(output)
+    }
+
+    /// What the declaration means for the privacy statement.
+    pub fn promise(&self) -> Promise {
+        self.0.get().promise()
+    }
+
+    /// The texts that are declared, if they are texts.
+    pub fn as_text(&self) -> Option<&Text> {
+        self.0.get().as_text()
+    }
 }
 
 impl Default for DataConfig {
@@ -114,6 +183,7 @@ impl<'de> Deserialize<'de> for DataConfig {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let keys = Table::deserialize(from)?;
         schema::refuse_statistics(&keys).map_err(D::Error::custom)?;
+        text::tokenizer::refuse_learning(&keys).map_err(D::Error::custom)?;
         Kind::deserialize(Value::Table(keys)).map(Self).map_err(|e| D::Error::custom(e.message()))
     }
 }

@@ -8,6 +8,11 @@
 //! buckets = [25, 35, 45, 55, 65]  # optional public edges: one input an interval, [edge, next edge)
 //!
 //! [[data.features]]
+//! name = "first seen"
+//! kind = "date"                   # year-month-day; becomes a number of days
+//! range = [2015-01-01, 2026-01-01]
+//!
+//! [[data.features]]
 //! name = "workclass"
 //! kind = "categorical"
 //! categories = ["Private", "State-gov", "Without-pay"]
@@ -23,7 +28,7 @@
 //! classes = ["<=50K", ">50K"]     # or `range = [lo, hi]` for a number
 //! ```
 
-use super::error::DataError;
+use super::{date::Date, error::DataError, targets::Targets};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::collections::HashSet;
 use toml::{Table, Value};
@@ -34,6 +39,8 @@ use toml::{Table, Value};
 pub enum Feature {
     /// A number with a public range.
     Numeric(Numeric),
+    /// A day between public bounds.
+    Date(Date),
     /// One of some public categories.
     Categorical(Categorical),
     /// Every combination of two or more earlier features.
@@ -122,12 +129,28 @@ pub struct Target {
     pub scale: [f64; 2],
 }
 
-fn unit() -> [f64; 2] {
+pub(super) fn unit() -> [f64; 2] {
     [0.0, 1.0]
 }
 
-fn yes() -> bool {
+pub(super) fn yes() -> bool {
     true
+}
+
+impl Target {
+    /// `n` targets of this kind, made up.
+    pub(super) fn made_up(&self, n: usize) -> Targets {
+        match self.range {
+            Some(_) => Targets::Values { width: 1, data: vec![0.0; n] },
+            None => Targets::Classes { labels: vec![0; n], names: self.classes.clone().into() },
+        }
+    }
+
+    /// From where a model puts a number back to the column's unit: `scale` to `range`.
+    pub(super) fn answer(&self, output: f64) -> f64 {
+        let ([a, b], [lo, hi]) = (self.scale, self.range.unwrap_or(self.scale));
+        lo + (hi - lo) * (output - a) / (b - a)
+    }
 }
 
 impl Feature {
@@ -135,6 +158,7 @@ impl Feature {
     pub fn name(&self) -> &str {
         match self {
             Self::Numeric(f) => &f.name,
+            Self::Date(f) => &f.name,
             Self::Categorical(f) => &f.name,
             Self::Cross(f) => &f.name,
         }
@@ -144,6 +168,7 @@ impl Feature {
     pub(super) fn column(&self) -> Option<&str> {
         match self {
             Self::Numeric(f) => Some(f.column.as_deref().unwrap_or(&f.name)),
+            Self::Date(f) => Some(f.column.as_deref().unwrap_or(&f.name)),
             Self::Categorical(f) => Some(f.column.as_deref().unwrap_or(&f.name)),
             Self::Cross(_) => None,
         }
@@ -187,11 +212,15 @@ fn feature(mut table: Table) -> Result<Feature, String> {
     let kind = table.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
     match kind.as_str() {
         "numeric" if lacks("range") => Err(format!("a numeric feature needs a public `range = [lo, hi]`: {BOUNDS}")),
+        "date" if lacks("range") => {
+            Err(format!("a date needs a public `range = [2015-01-01, 2026-01-01]` of days: {BOUNDS}"))
+        }
         "categorical" if lacks("categories") => {
             Err(format!("a categorical feature needs its public `categories = [...]`: {VALUES}"))
         }
         // Without the tag each struct is read directly, so messages name the key.
         "numeric" => crate::registry::fields(untagged(&mut table)).map(Feature::Numeric),
+        "date" => crate::registry::fields(untagged(&mut table)).map(Feature::Date),
         "categorical" => crate::registry::fields(untagged(&mut table)).map(Feature::Categorical),
         "cross" => crate::registry::fields(untagged(&mut table)).map(Feature::Cross),
         _ => crate::registry::fields(table),
@@ -228,6 +257,8 @@ pub(super) fn check(features: &[Feature], target: &Target) -> Result<(), DataErr
 fn check_feature(feature: &Feature, before: &[Feature]) -> Result<(), String> {
     match feature {
         Feature::Numeric(f) => check_numeric(f),
+        Feature::Date(f) if f.range[0] >= f.range[1] => Err("`range` must be two days, the earlier one first".into()),
+        Feature::Date(f) => check_numeric(&f.numeric()),
         Feature::Categorical(f) => distinct(&f.categories, if f.other { 1 } else { 2 }, "categories"),
         Feature::Cross(f) => check_cross(f, before),
     }
@@ -257,13 +288,15 @@ fn check_cross(f: &Cross, before: &[Feature]) -> Result<(), String> {
     let slotted = |name: &String| match before.iter().find(|b| b.name() == name) {
         Some(Feature::Categorical(_)) => Ok(()),
         Some(Feature::Numeric(n)) if !n.buckets.is_empty() => Ok(()),
+        Some(Feature::Date(d)) if !d.buckets.is_empty() => Ok(()),
         Some(_) => Err(format!("`{name}` cannot be crossed: it must be categorical, or numeric with `buckets`")),
         None => Err(format!("`{name}` is not among the features declared before it")),
     };
     f.of.iter().try_for_each(slotted)
 }
 
-fn check_target(target: &Target) -> Result<(), String> {
+/// Whether a target makes sense.
+pub(super) fn check_target(target: &Target) -> Result<(), String> {
     match (target.classes.is_empty(), target.range) {
         (false, None) => distinct(&target.classes, 2, "classes"),
         (true, Some(range)) => ascending("range", range).and_then(|()| ascending("scale", target.scale)),

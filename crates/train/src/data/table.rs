@@ -14,6 +14,34 @@ pub(super) struct Layout<'a> {
     pub columns: Option<&'a [String]>,
 }
 
+impl<'a> Layout<'a> {
+    /// The layout that the keys of a declaration describe, if they go together.
+    ///
+    /// # Errors
+    /// A delimiter that is none, and names of columns where they do not belong, are missing or come twice.
+    pub(super) fn declared(
+        delimiter: &str,
+        quoting: bool,
+        header: bool,
+        columns: &'a [String],
+    ) -> Result<Self, DataError> {
+        let &[delimiter] = delimiter.as_bytes() else {
+            return Err(DataError::config("delimiter", "must be one ASCII character, such as \",\" or \"\\t\""));
+        };
+        if matches!(delimiter, b'"' | b'\r' | b'\n') {
+            return Err(DataError::config("delimiter", "cannot be a quote or a line end"));
+        }
+        let twice = (0..columns.len()).any(|i| columns[..i].contains(&columns[i]));
+        let problem = match (header, columns.is_empty()) {
+            (true, false) => "is for files without a header row: remove it, or set `header = false`",
+            (false, true) => "must list all columns in order, as `header = false` says that the file has no names",
+            _ if twice => "lists one name twice",
+            _ => return Ok(Layout { delimiter, quoting, columns: (!header).then_some(columns) }),
+        };
+        Err(DataError::config("columns", problem))
+    }
+}
+
 /// A text file being read.
 pub(super) struct Table<'a> {
     path: &'a Path,
@@ -58,10 +86,16 @@ impl<'a> Table<'a> {
 
     /// The place of a declared column.
     pub(super) fn find(&self, column: &str) -> Result<usize, DataError> {
-        self.columns.iter().position(|c| c == column.trim_ascii().as_bytes()).ok_or_else(|| {
+        let name = column.trim_ascii().as_bytes();
+        self.columns.iter().position(|c| c == name).ok_or_else(|| {
+            // Told of the header alone: that the declared name is there, in other letters.
+            let near = match self.columns.iter().any(|c| c.eq_ignore_ascii_case(name)) {
+                true => " (but one that differs in capitals)",
+                false => "",
+            };
             let problem = format!(
-                "has no column `{column}`; correct the declared name, check `delimiter`, or set `header = false` and \
-                 list `columns` if the file has no header row"
+                "has no column `{column}`{near}; correct the declared name, check `delimiter`, or set `header = false` \
+                 and list `columns` if the file has no header row"
             );
             DataError::file(self.path, problem)
         })
@@ -125,6 +159,11 @@ mod tests {
         let error = lines(b"a,b\n1,2\n1,canary,3\n", None).unwrap_err();
         assert!(error.contains("t.csv, line 3: too many") && !error.contains("canary"), "{error}");
         assert!(lines(b"a,b\n1\n", None).unwrap_err().contains("line 2: too few"));
+        let layout = Layout { delimiter: b',', quoting: true, columns: None };
+        let table = Table::open(Path::new("t.csv"), b"Age,b\n", &layout).unwrap();
+        let missing = |name| table.find(name).unwrap_err().to_string();
+        assert!(missing("age").contains("no column `age` (but one that differs in capitals)"), "{}", missing("age"));
+        assert!(missing("c").contains("no column `c`; correct"), "{}", missing("c"));
         assert!(lines(b"\n\n", None).unwrap_err().contains("is empty"));
         let error = lines(b"canary,b,canary\n", None).unwrap_err();
         assert!(error.contains("fields 1 and 3") && !error.contains("canary"), "{error}");

@@ -54,6 +54,27 @@ fn the_source_itself_is_checked() {
 }
 
 #[test]
+fn rows_to_predict_are_read_as_rows_to_train_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows");
+    let adult = "|1x3 Cross validator\n25, Private, 226802, 11th, 7, Never-married, Machine-op-inspct, Own-child, Black, Male, 0, 0, 40, \
+                 United-States, <=50K.\n";
+    std::fs::write(&path, adult).unwrap();
+    let config = DataConfig::default();
+    let [asked, test] =
+        [config.ask(Path::new(""), &path).unwrap(), config.load(Path::new("")).unwrap().evaluation.unwrap()];
+    assert_eq!((asked.len(), asked.gather(&[0]).inputs), (1, test.gather(&[0]).inputs));
+    std::fs::write(&path, [[9; 3073], [3; 3073]].concat()).unwrap();
+    let asked = DataConfig(Kind::Cifar10(Cifar10::default())).ask(Path::new(""), &path).unwrap();
+    let batch = asked.gather(&[1]);
+    assert_eq!((asked.len(), batch.inputs[0]), (2, ((3.0 / 255.0 - 0.5) / 0.25) as f32));
+    assert!(
+        matches!(batch.targets, Targets::Classes { labels, .. } if labels == [0]),
+        "no answer is taken from the file"
+    );
+}
+
+#[test]
 fn a_differing_count_is_noted_without_the_count() {
     let targets = || Targets::Values { width: 1, data: vec![0.0; 777] };
     let some = || Examples::from_floats(vec![0.0; 777], vec![1], targets(), vec![]).unwrap();

@@ -2,7 +2,6 @@
 //! of corrected moments, and the definitions written out for each example, by a program in another language.
 use super::{
     ALL, Finding, Scan, Scene,
-    calibration::spread,
     hessian::{Top, symmetric},
     scene, step, symmetry,
     tests::{examples, model, near, normals, setting},
@@ -212,8 +211,8 @@ fn shares_along_sharp_directions() {
 #[test]
 fn outputs_become_probabilities() {
     let logits = [0.7f32.ln() + 3.0, 0.2f32.ln() + 3.0, 0.1f32.ln() + 3.0];
-    let p = spread(&logits, Loss::CrossEntropy).unwrap();
+    let p = Loss::CrossEntropy.probabilities(&logits).unwrap();
     p.iter().zip([0.7, 0.2, 0.1]).for_each(|(p, wanted)| near(*p, wanted, "softmax"));
-    near(spread(&[3f32.ln()], Loss::SigmoidCrossEntropy).unwrap()[1], 0.75, "logistic");
-    assert!(spread(&logits, Loss::MeanSquaredError).is_none());
+    near(Loss::SigmoidCrossEntropy.probabilities(&[3f32.ln()]).unwrap()[1], 0.75, "logistic");
+    assert!(Loss::MeanSquaredError.probabilities(&logits).is_none());
 }

@@ -4,7 +4,6 @@
 use super::{Diagnostic, Finding, Scan, Scene};
 use crate::{
     data::Targets,
-    model::Loss,
     report::plot::{Axis, Layer, Mark, Picture},
 };
 use engine::Tensor;
@@ -69,28 +68,10 @@ fn probabilities(scene: &Scene) -> Option<Vec<(Vec<f64>, usize)>> {
         let inputs = Tensor::new([&[batch.n], batch.shape.as_slice()].concat(), batch.inputs);
         let outputs = scene.model.outputs(scene.weights, inputs);
         for (i, label) in labels.iter().enumerate() {
-            all.push((spread(outputs.row(i), scene.model.loss())?, *label as usize));
+            all.push((scene.model.loss().probabilities(outputs.row(i))?, *label as usize));
         }
     }
     Some(all)
-}
-
-/// Outputs as probabilities: softmax, or the logistic function of a single one.
-pub(super) fn spread(row: &[f32], loss: Loss) -> Option<Vec<f64>> {
-    match (row, loss) {
-        (_, Loss::MeanSquaredError) => None,
-        ([one], _) => {
-            let p = 1.0 / (1.0 + (-f64::from(*one)).exp());
-            Some(vec![1.0 - p, p])
-        }
-        (_, Loss::SigmoidCrossEntropy) => None,
-        _ => {
-            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let e: Vec<f64> = row.iter().map(|x| f64::from(x - most).exp()).collect();
-            let sum: f64 = e.iter().sum();
-            Some(e.into_iter().map(|x| x / sum).collect())
-        }
-    }
 }
 
 fn top(p: &[f64], label: usize) -> (f64, bool) {

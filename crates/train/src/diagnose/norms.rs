@@ -93,7 +93,7 @@ fn layers_of(scan: &Scan) -> Picture {
         Layer::new(format!("layer {}", scan.layers[*g]), looks[k], k as u8 + 1, points.collect())
     };
     Picture {
-        title: "Norms by layer, the three heaviest".into(),
+        title: if scan.layers.len() > 3 { "Norms by layer, the three heaviest" } else { "Norms by layer" }.into(),
         x: Axis::new("norm of the layer's part").log(),
         y: Axis::new("examples at or below").unit("%").within(0.0, 100.0),
         layers: order.iter().take(3).enumerate().map(layer).collect(),

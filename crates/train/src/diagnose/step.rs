@@ -144,7 +144,7 @@ fn words(setting: &Setting, now: Parts, closest: Parts, straightest: Parts) -> V
     if setting.noise_multiplier > 0.0 {
         words.push(format!(
             "The released mean is closest to the true one at C = {}; with the learning rate retuned, it points best at C = \
-             {}, where {:.1} % of the signal are lost, not {:.1} % as at C = {} now. On public data this choice is free.",
+             {}, where {:.1} % of the signal is lost, not {:.1} % as at C = {} now. On public data this choice is free.",
             threshold(closest.c),
             threshold(straightest.c),
             100.0 * straightest.misdirection,

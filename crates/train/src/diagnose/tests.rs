@@ -229,7 +229,13 @@ fn a_hessian_vector_product_by_differences() {
 fn private_data_are_revealed_or_not_shown() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger.jsonl");
-    let load = || Loaded { train: examples(&[vec![1.0]]), evaluation: None, declared: 1, notes: Vec::new() };
+    let load = || Loaded {
+        train: examples(&[vec![1.0]]),
+        evaluation: None,
+        declared: 1,
+        notes: Vec::new(),
+        remarks: Vec::new(),
+    };
     let relation = Neighbouring::AddRemove;
     let refused = source::examples(load(), &On::Evaluation, &ledger, relation).unwrap_err().to_string();
     assert!(refused.contains("--training") && !ledger.exists(), "{refused}");

@@ -181,7 +181,7 @@ fn wanted(ask: &Ask) -> Result<Vec<super::Entry>, DiagnoseError> {
 pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, DiagnoseError> {
     let entries = wanted(ask)?;
     let loaded = config.data.load(root)?;
-    let model = Arc::new(Model::build(&config.model, loaded.train.shape(), &loaded.train.gather(&[]).targets)?);
+    let model = Arc::new(Model::of_data(&config.model, &loaded.train)?);
     let plan = Plan::new(config, &model, loaded.declared)?;
     let points = points(config, root, ask, &plan, &model)?;
     let (shown, standing) = examples(loaded, &ask.on, &ask.ledger, config.privacy.neighbouring)?;

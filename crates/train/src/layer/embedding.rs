@@ -1,5 +1,5 @@
 //! Token embedding, PyTorch's `nn.Embedding`.
-use super::{Build, Init, Keep, Layer, Parameter, ShapeError, View, shape};
+use super::{Build, Init, Keep, Layer, Parameter, ShapeError, Table, View, shape};
 use crate::tap::{Scatter, Taps};
 use engine::{Indices, Tensor, op};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,18 @@ pub struct Embedding {
     /// The id of positions that hold nothing; by default there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub padding: Option<u32>,
+    /// Standard deviation of the table's start; PyTorch's by default. A small one keeps rows that few
+    /// texts train from speaking loudly.
+    #[serde(default = "pytorch", skip_serializing_if = "is_pytorch")]
+    pub deviation: f32,
+}
+
+fn pytorch() -> f32 {
+    1.0
+}
+
+fn is_pytorch(deviation: &f32) -> bool {
+    *deviation == pytorch()
 }
 
 struct Built {
@@ -31,7 +43,14 @@ impl Build for Embedding {
             return Err(ShapeError(format!("embedding takes examples of shape [tokens], but its input is {input:?}")));
         };
         check("embedding", self.vocabulary, self.features, self.padding)?;
+        if !(self.deviation.is_finite() && self.deviation >= 0.0) {
+            return Err(ShapeError("embedding: deviation is a finite number of at least 0".into()));
+        }
         Ok(Box::new(Built { table: *self, output: [tokens, self.features] }))
+    }
+
+    fn table(&self) -> Option<Table> {
+        Some(Table { vocabulary: self.vocabulary, padding: self.padding, tied: false })
     }
 }
 
@@ -67,7 +86,7 @@ pub(super) fn silence(dy: Tensor, ids: &Indices, padding: Option<u32>) -> Tensor
 
 impl Layer for Built {
     fn parameters(&self) -> Vec<Parameter> {
-        vec![Parameter::new("weight", [self.table.vocabulary, self.table.features], Init::Normal(1.0))]
+        vec![Parameter::new("weight", [self.table.vocabulary, self.table.features], Init::Normal(self.table.deviation))]
     }
     fn output(&self) -> &[usize] {
         &self.output

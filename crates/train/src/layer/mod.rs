@@ -162,8 +162,23 @@ pub trait Layer: Send + Sync {
     }
 }
 
+/// A table that token ids are looked up in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table {
+    /// Ids it knows: those below.
+    pub vocabulary: usize,
+    /// The id of positions that hold nothing.
+    pub padding: Option<u32>,
+    /// Whether it is the output head as well.
+    pub tied: bool,
+}
+
 /// What a layer's configuration can do: make the layer for a given shape of one example's input.
 pub trait Build {
     /// The layer, or why these fields and this input do not go together.
     fn build(&self, input: &[usize]) -> Result<Box<dyn Layer>, ShapeError>;
+    /// What its table knows, for layers that take token ids.
+    fn table(&self) -> Option<Table> {
+        None
+    }
 }

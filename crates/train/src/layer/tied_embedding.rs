@@ -6,7 +6,7 @@
 //! *Argument.* One tap holds the factors of both uses and its norm has the cross term (Ding et al. 2024, arXiv 2405.18194,
 //! phantom clipping); libraries that keep one number a parameter lose the first use when the second comes.
 //! *Tests.* `tap::tests::tied_tables_are_measured_whole`, and the list of `layer/tests.rs`.
-use super::{Build, Init, Keep, Layer, LayerConfig, Parameter, ShapeError, View, embedding};
+use super::{Build, Init, Keep, Layer, LayerConfig, Parameter, ShapeError, Table, View, embedding};
 use crate::{
     model::Sequential,
     tap::{Taps, Tied},
@@ -53,6 +53,10 @@ impl Build for TiedEmbedding {
             )));
         }
         Ok(Box::new(Built { table: self.clone(), inside, output: [tokens, self.vocabulary] }))
+    }
+
+    fn table(&self) -> Option<Table> {
+        Some(Table { vocabulary: self.vocabulary, padding: self.padding, tied: true })
     }
 }
 

@@ -64,11 +64,34 @@ impl Loss {
     /// Whether each example's most likely class is its own; nothing for targets that are numbers.
     pub fn hits(self, outputs: &Tensor, targets: &Targets) -> Option<usize> {
         let Targets::Classes { labels, .. } = targets else { return None };
-        let guess = |row: &[f32]| match row {
-            [one] => u32::from(*one > if self == Loss::MeanSquaredError { 0.5 } else { 0.0 }),
-            _ => (0..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best }) as u32,
-        };
-        Some(labels.iter().enumerate().filter(|(i, label)| guess(outputs.row(*i)) == **label).count())
+        Some(labels.iter().enumerate().filter(|(i, label)| self.guess(outputs.row(*i)) == **label as usize).count())
+    }
+
+    /// The most likely class by one example's outputs; of equals the first.
+    pub fn guess(self, row: &[f32]) -> usize {
+        match row {
+            [one] => usize::from(*one > if self == Loss::MeanSquaredError { 0.5 } else { 0.0 }),
+            _ => (0..row.len()).fold(0, |best, j| if row[j] > row[best] { j } else { best }),
+        }
+    }
+
+    /// One example's outputs as probabilities of the classes: softmax, or the logistic function of a single one; nothing where
+    /// the loss makes no probabilities that add up to one.
+    pub fn probabilities(self, row: &[f32]) -> Option<Vec<f64>> {
+        match (row, self) {
+            (_, Loss::MeanSquaredError) => None,
+            ([one], _) => {
+                let p = 1.0 / (1.0 + (-f64::from(*one)).exp());
+                Some(vec![1.0 - p, p])
+            }
+            (_, Loss::SigmoidCrossEntropy) => None,
+            _ => {
+                let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let e: Vec<f64> = row.iter().map(|x| f64::from(x - most).exp()).collect();
+                let sum: f64 = e.iter().sum();
+                Some(e.into_iter().map(|x| x / sum).collect())
+            }
+        }
     }
 }
 

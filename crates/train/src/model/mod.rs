@@ -1,17 +1,20 @@
 //! What layers are put together into: a model with named parameters, a loss, and a gradient for every example.
 mod check;
+mod ids;
 mod loss;
+mod score;
 mod sequential;
 mod weights;
 
 use crate::{
-    data::{Batch, Examples, Targets},
+    data::{Batch, Examples, Targets, Tokens},
     grads::Layout,
     layer::{Coins, Keep, Layer, LayerConfig, ShapeError, View},
     tap::Taps,
 };
 use engine::{Device, Tensor};
 pub use loss::Loss;
+pub use score::Score;
 pub use sequential::Sequential;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -48,6 +51,9 @@ pub enum ModelError {
         /// What the targets need.
         wanted: Vec<usize>,
     },
+    /// The model does not fit the token ids of the data.
+    #[error("{0}")]
+    Tokens(String),
     /// The loss cannot learn the targets.
     #[error("model.loss: {0}")]
     Loss(String),
@@ -76,16 +82,32 @@ pub struct Model {
     ids: Vec<usize>,
 }
 
-/// What evaluation adds up over public examples.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Score {
-    /// Mean loss.
-    pub loss: f64,
-    /// Share of examples whose most likely class is right; none for targets that are numbers.
-    pub accuracy: Option<f64>,
-}
-
 impl Model {
+    /// Builds the configured layers for `examples`, and checks the result as [`Model::new`] does; where they are texts, that
+    /// the model knows their ids, and does not look at tokens that it is to predict.
+    ///
+    /// # Errors
+    /// As [`Model::new`], and what does not fit the ids.
+    pub fn of_data(config: &ModelConfig, examples: &Examples) -> Result<Self, ModelError> {
+        Model::for_ids(config, examples.shape(), &examples.gather(&[]).targets, examples.tokens())
+    }
+
+    /// As [`Model::of_data`], without any examples.
+    ///
+    /// # Errors
+    /// As [`Model::of_data`].
+    pub fn for_ids(
+        config: &ModelConfig,
+        input: &[usize],
+        targets: &Targets,
+        tokens: Option<Tokens>,
+    ) -> Result<Self, ModelError> {
+        tokens.map_or(Ok(()), |tokens| ids::fit(config, tokens)).map_err(ModelError::Tokens)?;
+        let model = Model::build(config, input, targets)?;
+        tokens.map_or(Ok(()), |tokens| ids::not_ahead(&model, tokens)).map_err(ModelError::Tokens)?;
+        Ok(model)
+    }
+
     /// Builds the configured layers for examples like `like`, and checks the result as [`Model::new`] does.
     pub fn build(config: &ModelConfig, input: &[usize], targets: &Targets) -> Result<Self, ModelError> {
         let network = Sequential::build("model.layers", input, &config.layers)?;
@@ -189,23 +211,6 @@ impl Model {
     pub fn losses(&self, weights: &Weights, batch: Batch) -> Vec<f32> {
         let inputs = inputs(batch.inputs, batch.n, &batch.shape).to(weights.layout().device());
         self.loss.apply(self.outputs(weights, inputs), &batch.targets).0.into_data()
-    }
-
-    /// Mean loss and accuracy over PUBLIC examples.
-    pub fn score(&self, weights: &Weights, examples: &Examples) -> Score {
-        let (mut loss, mut hits, mut classes) = (0.0, 0, false);
-        for batch in examples.chunks(256) {
-            let inputs = inputs(batch.inputs, batch.n, &batch.shape).to(weights.layout().device());
-            let outputs = self.outputs(weights, inputs).to(Device::Cpu);
-            let (losses, _) = self.loss.apply(outputs.clone(), &batch.targets);
-            loss += losses.data().iter().map(|l| f64::from(*l)).sum::<f64>();
-            if let Some(right) = self.loss.hits(&outputs, &batch.targets) {
-                hits += right;
-                classes = true;
-            }
-        }
-        let n = examples.len().max(1) as f64;
-        Score { loss: loss / n, accuracy: classes.then(|| hits as f64 / n) }
     }
 }
 

@@ -79,6 +79,23 @@ pub fn unevaluated() -> Record {
     record
 }
 
+/// A private run on blocks of a long text, whose next tokens are to be predicted.
+pub fn blocks() -> Record {
+    let mut record = private();
+    record.title = "A decoder on blocks of a novel".into();
+    record.statement.unit_of_privacy = "one block of 128 characters of the training text: not a person".into();
+    record.statement.warnings = vec!["The unit of privacy is one block of 128 characters.".into()];
+    let summary = &mut record.summary;
+    (summary.test_accuracy, summary.evaluation_token_loss) = (None, Some(1.609));
+    (summary.evaluation_perplexity, summary.evaluation_bits_per_byte) = (Some(5.0), Some(2.32));
+    for point in &mut record.points {
+        point.evaluation_accuracy = None;
+        point.evaluation_token_loss = point.evaluation_loss;
+        point.evaluation_bits_per_byte = point.evaluation_loss.map(|loss| loss / std::f64::consts::LN_2);
+    }
+    record
+}
+
 fn point(step: u64) -> Point {
     let part = step as f64 / PLANNED as f64;
     let wobble = ((step * 7919 % 97) as f64 / 97.0 - 0.5) * 0.012;
@@ -89,6 +106,8 @@ fn point(step: u64) -> Point {
         epsilon: 0.11 + 0.869 * part.powf(0.56),
         evaluation_loss: Some(0.168 + 1.9 * (-9.0 * part).exp() + wobble),
         evaluation_accuracy: Some(0.954 - 0.62 * (-11.0 * part).exp() - wobble * 0.4),
+        evaluation_token_loss: None,
+        evaluation_bits_per_byte: None,
     }
 }
 
@@ -103,9 +122,13 @@ fn summary() -> Summary {
         clip_rule: Some("abadi".into()),
         clip_bound: Some(0.5),
         test_accuracy: Some(0.9541),
+        commonest_class: Some(0.113),
         train_seconds: 93.4,
         private: true,
         evaluation_loss: Some(0.1702),
+        evaluation_token_loss: None,
+        evaluation_perplexity: None,
+        evaluation_bits_per_byte: None,
         parameters: 26_010,
         seed: None,
         interrupted: false,

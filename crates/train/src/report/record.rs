@@ -57,6 +57,12 @@ pub struct Point {
     /// Share of the evaluation data that was classified rightly, 0 to 1, where it was measured.
     #[serde(with = "super::number::optional", default)]
     pub evaluation_accuracy: Option<f64>,
+    /// Mean loss of a token of the evaluation data, in nats, where targets are tokens.
+    #[serde(with = "super::number::optional", default)]
+    pub evaluation_token_loss: Option<f64>,
+    /// The same in bits by the bytes of text that the tokens spell.
+    #[serde(with = "super::number::optional", default)]
+    pub evaluation_bits_per_byte: Option<f64>,
 }
 
 impl Point {
@@ -106,6 +112,9 @@ pub struct Summary {
     /// Accuracy of the final model on the evaluation data, 0 to 1.
     #[serde(with = "super::number::optional", default)]
     pub test_accuracy: Option<f64>,
+    /// What always answering the evaluation data's commonest class would score, 0 to 1.
+    #[serde(with = "super::number::optional", default)]
+    pub commonest_class: Option<f64>,
     /// Seconds of training, evaluations included.
     #[serde(with = "super::number")]
     pub train_seconds: f64,
@@ -114,6 +123,15 @@ pub struct Summary {
     /// Mean loss of the final model on the evaluation data.
     #[serde(with = "super::number::optional", default)]
     pub evaluation_loss: Option<f64>,
+    /// Mean loss of a token of the evaluation data, in nats, where targets are tokens.
+    #[serde(with = "super::number::optional", default)]
+    pub evaluation_token_loss: Option<f64>,
+    /// `e` to that: how many tokens the final model wavers between.
+    #[serde(with = "super::number::optional", default)]
+    pub evaluation_perplexity: Option<f64>,
+    /// The same loss in bits by the bytes of text that the tokens spell.
+    #[serde(with = "super::number::optional", default)]
+    pub evaluation_bits_per_byte: Option<f64>,
     /// Number of trainable parameters.
     pub parameters: u64,
     /// The fixed seed; none when the randomness came from the operating system.
@@ -138,7 +156,9 @@ mod tests {
     fn summary_has_its_keys() {
         let value = serde_json::to_value(example::private().summary).unwrap();
         let keys = "epsilon delta accountant noise_multiplier sample_rate steps clip_rule clip_bound test_accuracy \
-                    train_seconds private evaluation_loss parameters seed interrupted examples model \
+                    commonest_class train_seconds private evaluation_loss parameters seed interrupted examples model \
+                    train_seconds private evaluation_loss evaluation_token_loss evaluation_perplexity \
+                    evaluation_bits_per_byte parameters seed interrupted examples model \
                     optimizer";
         for key in keys.split_whitespace() {
             assert!(value.get(key).is_some(), "no {key}");

@@ -6,7 +6,7 @@
 use super::Membership;
 use serde::{Deserialize, Serialize};
 
-/// The unit of privacy that every run of this version has.
+/// The unit of privacy of every run whose data are rows.
 pub const UNIT: &str = "one example (row) of the training data";
 
 /// The privacy statement of one run.
@@ -50,6 +50,13 @@ pub struct Statement {
     pub warnings: Vec<String>,
     /// Whether the run ended before its last planned step.
     pub interrupted: bool,
+}
+
+impl Statement {
+    /// Whether the unit of privacy is a whole row, and not a part of a text.
+    pub fn protects_rows(&self) -> bool {
+        self.unit_of_privacy == UNIT
+    }
 }
 
 /// The noise mechanism.

@@ -32,8 +32,7 @@ impl Ground {
     pub(super) fn survey(mut config: Config, root: &Path, shelf: &mut Shelf) -> Result<Ground, RunError> {
         root.clone_into(&mut config.root);
         let data = shelf.get(&config, root)?;
-        let kind = data.train.gather(&[]).targets;
-        let model = Arc::new(Model::build(&config.model, data.train.shape(), &kind)?);
+        let model = Arc::new(Model::of_data(&config.model, &data.train)?);
         Ok(Ground { config, root: root.to_owned(), data, model, world: None })
     }
 
@@ -83,7 +82,8 @@ impl Ground {
         let Ground { config, root, data, model, world } = self;
         let devices = config.train.open_devices()?;
         let weights = engine::guard(|| weights.to(devices[0]))?;
-        let (warnings, notes) = (record::warnings(&config, &plan), data.notes);
+        let (mut warnings, notes) = (record::warnings(&config, &plan), data.notes);
+        warnings.extend(data.remarks);
         let rows = data.train.len();
         let mut trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
         trainer.team = Team::new(&devices, &trainer.weights)?;

@@ -332,6 +332,8 @@ impl Run {
             epsilon: progress.epsilon,
             evaluation_loss: progress.score.map(|s| s.loss),
             evaluation_accuracy: progress.score.and_then(|s| s.accuracy),
+            evaluation_token_loss: progress.score.and_then(|s| s.token_loss),
+            evaluation_bits_per_byte: progress.score.and_then(|s| s.bits_per_byte),
         }
     }
 

@@ -9,8 +9,7 @@ use privacy::{Neighbouring, TradeOff, account};
 use std::time::Duration;
 
 /// What must be true for the guarantee to mean what it says.
-const ASSUMPTIONS: [&str; 9] = [
-    "Each row of the training data is one person; somebody with k rows is protected k times less (as a group).",
+const ASSUMPTIONS: [&str; 8] = [
     "The evaluation data are public: scores on them are printed and not charged.",
     "The weights that training starts from do not depend on the training data.",
     "The declared number of examples, ranges, categories and every other value of the configuration are public.",
@@ -23,13 +22,11 @@ const ASSUMPTIONS: [&str; 9] = [
 
 /// What the user and every reader should know. Nothing here may depend on the private rows, not even on how many there are.
 pub(super) fn warnings(config: &Config, plan: &Plan) -> Vec<String> {
-    let mut all = Vec::new();
+    let mut all = config.data.promise().warnings;
     if config.privacy.mode == Mode::Ordinary {
-        all.push(
-            "NOT PRIVATE: ordinary training, without clipping or noise. Use it for baselines on public data only."
-                .into(),
-        );
-        return all;
+        let problem =
+            "NOT PRIVATE: ordinary training, without clipping or noise. Use it for baselines on public data only.";
+        return vec![problem.into()];
     }
     let per_example = 1.0 / plan.examples as f64;
     if config.privacy.delta >= per_example {
@@ -86,7 +83,7 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
         steps: Steps { planned: plan.steps, made: progress.step },
         neighbouring,
         neighbouring_definition: neighbouring.definition().into(),
-        unit_of_privacy: report::UNIT.into(),
+        unit_of_privacy: config.data.promise().unit,
         clip: run.is_private().then(|| Clip { rule: config.clip.name().into(), bound: bound(run) }),
         accountant: config.privacy.accountant.clone(),
         epsilon: progress.epsilon,
@@ -121,7 +118,15 @@ fn assumptions(config: &Config, plan: &Plan, progress: &Progress) -> Vec<String>
             progress.step, plan.steps, plan.epsilon
         )
     });
-    ASSUMPTIONS.map(str::to_owned).into_iter().chain(start).chain(stopped).collect()
+    config
+        .data
+        .promise()
+        .assumptions
+        .into_iter()
+        .chain(ASSUMPTIONS.map(str::to_owned))
+        .chain(start)
+        .chain(stopped)
+        .collect()
 }
 
 fn summary(run: &Run, progress: &Progress, training: Duration) -> Summary {
@@ -136,9 +141,14 @@ fn summary(run: &Run, progress: &Progress, training: Duration) -> Summary {
         clip_rule: run.is_private().then(|| config.clip.name().into()),
         clip_bound: run.is_private().then(|| bound(run)),
         test_accuracy: progress.score.and_then(|s| s.accuracy),
+        // Of the evaluation data, which are public.
+        commonest_class: run.evaluation.as_ref().and_then(|public| public.commonest()),
         train_seconds: training.as_secs_f64(),
         private: run.is_private(),
         evaluation_loss: progress.score.map(|s| s.loss),
+        evaluation_token_loss: progress.score.and_then(|s| s.token_loss),
+        evaluation_perplexity: progress.score.and_then(|s| s.perplexity()),
+        evaluation_bits_per_byte: progress.score.and_then(|s| s.bits_per_byte),
         parameters: run.trainer.model.layout().len() as u64,
         seed: config.train.seed,
         interrupted: progress.step < plan.steps,

@@ -78,6 +78,9 @@ impl State for Whole<'_> {
 /// If there is nothing to continue.
 pub fn stopped(folder: &Path) -> Result<(Config, PathBuf), RunError> {
     let path = folder.join(CHECKPOINT);
+    if !folder.is_dir() {
+        return Err(RunError::Resume(format!("{}: there is no such folder of results", folder.display())));
+    }
     if !path.exists() {
         return Err(RunError::Resume(format!(
             "{}: there is no {CHECKPOINT}: the run was never stopped (checkpoints are written on Ctrl-C, and every \

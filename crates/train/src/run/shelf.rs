@@ -16,6 +16,7 @@ pub(super) struct Held {
     pub(super) evaluation: Option<Arc<Examples>>,
     pub(super) declared: usize,
     pub(super) notes: Vec<String>,
+    pub(super) remarks: Vec<String>,
 }
 
 /// Holds the data set that was asked for last, for runs that want the same.
@@ -37,9 +38,9 @@ impl Shelf {
         }
         // What is not wanted any more makes room first.
         self.last = None;
-        let Loaded { mut train, evaluation, declared, notes } = config.data.load(root)?;
+        let Loaded { mut train, evaluation, declared, notes, remarks } = config.data.load(root)?;
         engine::guard(|| devices.iter().for_each(|device| train.reside(*device)))?;
-        let held = Held { train: Arc::new(train), evaluation: evaluation.map(Arc::new), declared, notes };
+        let held = Held { train: Arc::new(train), evaluation: evaluation.map(Arc::new), declared, notes, remarks };
         self.last = Some((config.data.clone(), root.to_owned(), name.clone(), held.clone()));
         Ok(held)
     }

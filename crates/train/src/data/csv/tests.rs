@@ -112,6 +112,49 @@ fn files_load_from_the_root_with_and_without_header() {
     assert!(error.contains("nowhere.csv") && error.contains("--data-dir"), "{error}");
 }
 
+#[test]
+fn days_become_numbers_between_their_bounds() {
+    let text = r#"
+train = "t.csv"
+examples = 3
+missing = "NA"
+[[features]]
+name = "seen"
+kind = "date"
+range = [2020-01-01, "2020-01-11"]
+buckets = [2020-01-06]
+default = 2020-01-05
+[target]
+name = "y"
+classes = ["a", "b"]
+"#;
+    let csv: Csv = toml::from_str(text).unwrap();
+    assert_eq!(toml::from_str::<Csv>(&toml::to_string(&csv).unwrap()).unwrap(), csv);
+    let read = |cell: &str| csv.parse(Path::new("t.csv"), format!("seen,y\n{cell},a\n").as_bytes());
+    let inputs = |cell: &str| read(cell).unwrap().gather(&[0]).inputs;
+    assert_eq!(
+        read("NA").unwrap().feature_names(),
+        ["seen", "seen < 2020-01-06", "seen >= 2020-01-06", "seen is missing"]
+    );
+    assert_eq!(inputs("2020-01-06"), [0.5, 0., 1., 0.]);
+    assert_eq!(inputs("2031-01-06T12:00:00"), [1., 0., 1., 0.]);
+    assert_eq!(inputs("NA"), [0.4, 1., 0., 1.]);
+    let error = read("06.01.2020").unwrap_err().to_string();
+    assert!(error.contains("line 2, column `seen`: the cell is not a day as in 2026-11-26"), "{error}");
+    for (from, to, expected) in [
+        ("[2020-01-01, \"2020-01-11\"]", "[2020-01-11, 2020-01-01]", "features `seen`: `range` must be two days"),
+        ("range = [2020-01-01, \"2020-01-11\"]", "", "feature 1 (`seen`): a date needs a public `range"),
+        ("default = 2020-01-05", "default = 5", "feature 1 (`seen`): expected a day, such as 2026-11-26"),
+        ("default = 2020-01-05", "default = 2021-01-05", "`default` must lie in `range`"),
+    ] {
+        let problem = match toml::from_str::<Csv>(&text.replacen(from, to, 1)) {
+            Ok(csv) => csv.parse(Path::new("t.csv"), b"seen,y\n").unwrap_err().to_string(),
+            Err(e) => e.to_string(),
+        };
+        assert!(problem.contains(expected), "{to}: {problem}");
+    }
+}
+
 /// A secret that no message may tell.
 const CANARY: &str = "c4n4ry";
 

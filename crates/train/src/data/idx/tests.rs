@@ -37,6 +37,20 @@ fn images_and_labels_are_read() {
     assert_eq!(colour.shape(), [3, 1, 1]);
 }
 
+#[test]
+fn images_alone_are_read_to_be_predicted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("images");
+    let ask = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        Idx { mean: 0.5, std: 0.5, ..config() }.ask(Path::new(""), &path).map_err(|e| e.to_string())
+    };
+    let asked = ask(&idx(&[2, 1, 2], &[0, 255, 51, 102])).unwrap();
+    assert_eq!((asked.len(), asked.gather(&[0, 1]).inputs), (2, vec![-1.0, 1.0, -0.6, -0.2]));
+    assert!(ask(&idx(&[u32::MAX, 0, 1], &[])).unwrap_err().contains("data.shape"));
+    assert!(ask(&idx(&[2], &[1, 2])).unwrap_err().contains("no IDX file of images"));
+}
+
 fn config_of(classes: usize, names: &[&str]) -> Idx {
     Idx { classes, class_names: names.iter().map(|n| (*n).to_owned()).collect(), ..config() }
 }

@@ -40,10 +40,11 @@ fn across(spends: bool) -> Vec<Quantity> {
     if spends { vec![steps, epsilon] } else { vec![steps] }
 }
 
-fn up() -> [Quantity; 2] {
+fn up() -> [Quantity; 3] {
     [
         Quantity { axis: loss(), read: by_loss, title: "Evaluation loss", tone: 1 },
         Quantity { axis: accuracy(), read: by_accuracy, title: "Accuracy", tone: 2 },
+        Quantity { axis: bits(), read: by_bits, title: "Bits per byte", tone: 2 },
     ]
 }
 
@@ -92,6 +93,14 @@ fn loss() -> Axis {
 
 fn accuracy() -> Axis {
     Axis::new("accuracy").unit("%").within(0.0, 100.0)
+}
+
+fn bits() -> Axis {
+    Axis::new("loss of a byte").unit("bits").within(0.0, f64::INFINITY)
+}
+
+fn by_bits(point: &Point) -> Option<f64> {
+    point.evaluation_bits_per_byte
 }
 
 fn by_step(point: &Point) -> Option<f64> {
@@ -144,7 +153,8 @@ fn table(points: &[Point]) -> String {
          <summary>The numbers behind the charts{remark}</summary>\n\
          <div class=\"scroll\" tabindex=\"0\"><table>\n\
          <thead><tr><th scope=\"col\">Step</th><th scope=\"col\">Epoch</th><th scope=\"col\">Time</th><th \
-         scope=\"col\">Epsilon</th><th scope=\"col\">Loss</th><th scope=\"col\">Accuracy</th></tr></thead>\n\
+         scope=\"col\">Epsilon</th><th scope=\"col\">Loss</th><th scope=\"col\">Accuracy</th><th \
+         scope=\"col\">Bits per byte</th></tr></thead>\n\
          <tbody>\n\
          {rows}</tbody>\n\
          </table></div>\n\
@@ -160,6 +170,7 @@ fn row(point: &Point) -> String {
         words::bound(point.epsilon),
         point.evaluation_loss.map_or_else(missing, |loss| words::significant(loss, 4)),
         point.evaluation_accuracy.map_or_else(missing, words::percent),
+        point.evaluation_bits_per_byte.map_or_else(missing, |bits| words::significant(bits, 4)),
     ];
     format!("<tr>{}</tr>\n", cells.map(|cell| format!("<td>{cell}</td>")).concat())
 }
@@ -179,6 +190,13 @@ mod tests {
         assert_eq!(learning(&record).matches("<svg").count(), 4);
         assert_eq!(spending(&record).matches("<svg").count(), 1);
         assert!(spending(&record).contains("spent by step"));
+    }
+
+    #[test]
+    fn bits_stand_where_accuracy_does() {
+        let page = learning(&example::blocks());
+        assert_eq!(page.matches("<svg").count(), 4);
+        assert!(page.contains("Bits per byte by steps") && !page.contains("Accuracy by steps"));
     }
 
     #[test]

@@ -10,11 +10,10 @@ pub(super) fn tiles(record: &Record) -> String {
     let (statement, summary) = (&record.statement, &record.summary);
     let finite = Verdict::of(record).is_finite();
     let delta = if finite { words::bound(statement.delta) } else { "none".to_owned() };
-    let accuracy = summary.test_accuracy.map_or_else(|| "none".to_owned(), words::percent);
     let tiles = [
         epsilon(record),
         tile("Delta", &delta, &delta_note(record)),
-        tile("Test accuracy", &accuracy, &accuracy_note(record)),
+        score(record),
         tile(
             "Steps",
             &words::count(statement.steps.made),
@@ -64,13 +63,31 @@ fn delta_note(record: &Record) -> String {
     }
 }
 
+/// What the final model is worth: its perplexity where it writes, else its accuracy.
+fn score(record: &Record) -> String {
+    let summary = &record.summary;
+    let Some(perplexity) = summary.evaluation_perplexity else {
+        let accuracy = summary.test_accuracy.map_or_else(|| "none".to_owned(), words::percent);
+        return tile("Test accuracy", &accuracy, &accuracy_note(record));
+    };
+    let bits = summary.evaluation_bits_per_byte.map(|bits| format!("; {} bits a byte", words::significant(bits, 3)));
+    let note = format!("of a token of the evaluation data{}", bits.unwrap_or_default());
+    tile("Perplexity", &words::significant(perplexity, 3), &note)
+}
+
 fn accuracy_note(record: &Record) -> String {
     match (record.summary.test_accuracy, record.summary.evaluation_loss) {
         (None, None) => "no evaluation data".to_owned(),
         (None, Some(loss)) => format!("loss {}", words::significant(loss, 3)),
-        (Some(_), Some(loss)) => format!("on the evaluation data; loss {}", words::significant(loss, 3)),
-        (Some(_), None) => "on the evaluation data".to_owned(),
+        (Some(_), Some(loss)) => format!("loss {}{}", words::significant(loss, 3), beside(record)),
+        (Some(_), None) => format!("on the evaluation data{}", beside(record)),
     }
+}
+
+/// What the accuracy is to be compared with.
+fn beside(record: &Record) -> String {
+    let share = record.summary.commonest_class;
+    share.map_or(String::new(), |share| format!("; the commonest class alone: {}", words::percent(share)))
 }
 
 fn pace(record: &Record) -> String {
@@ -165,6 +182,13 @@ mod tests {
                 && tiles.contains("no gradient was clipped")
         );
         assert_eq!(tiles.matches("value none").count(), 3);
+    }
+
+    #[test]
+    fn a_model_that_writes_has_a_perplexity() {
+        let tiles = tiles(&example::blocks());
+        assert!(tiles.contains("Perplexity") && tiles.contains(">5<") && tiles.contains("2.32 bits a byte"), "{tiles}");
+        assert!(!tiles.contains("Test accuracy"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The privacy statement in words for a reviewer without a background in differential privacy.
 
 use super::super::record::Record;
-use super::super::statement::Neighbouring;
+use super::super::statement::{Neighbouring, Statement};
 use super::super::{Membership, Test, words};
 use super::verdict::Verdict;
 use super::{list, section, text};
@@ -53,7 +53,8 @@ fn attacker(record: &Record) -> String {
     let statement = &record.statement;
     let pair = || Membership::of(&TradeOff::new(vec![(statement.epsilon, statement.delta)]));
     let best = statement.membership.clone().unwrap_or_else(pair);
-    let rows: String = best.tests.iter().map(bar).collect();
+    let who = if statement.protects_rows() { "the people who were" } else { "the blocks that were" };
+    let rows: String = best.tests.iter().map(|test| bar(test, who)).collect();
     format!(
         "<div class=\"attacker card\">\n\
          <h3>What epsilon means for an attacker</h3>\n\
@@ -64,7 +65,7 @@ fn attacker(record: &Record) -> String {
          it.</p>\n\
          <p class=\"small\">{} {}</p>\n\
          </div>\n",
-        question(statement.neighbouring),
+        question(statement),
         words::percent_bound(0.5 + 0.5 * best.advantage),
         origin(record),
         strength(statement.epsilon)
@@ -87,8 +88,16 @@ fn origin(record: &Record) -> String {
     }
 }
 
-fn question(neighbouring: Neighbouring) -> &'static str {
-    match neighbouring {
+fn question(statement: &Statement) -> &'static str {
+    match statement.neighbouring {
+        Neighbouring::AddRemove if !statement.protects_rows() => {
+            "Suppose that someone tests whether a given block was in the training data, and is ready to raise a wrong \
+             alarm for a few of those that were not in it."
+        }
+        Neighbouring::ReplaceOne if !statement.protects_rows() => {
+            "Suppose that someone tests which of two given blocks was in the training data, and is ready to raise a \
+             wrong alarm for a few of those where it was the other one."
+        }
         Neighbouring::AddRemove => {
             "Suppose that someone tests whether your row was in the training data, and is ready to raise a wrong \
              alarm for a few of those who were not in it."
@@ -100,12 +109,12 @@ fn question(neighbouring: Neighbouring) -> &'static str {
     }
 }
 
-fn bar(test: &Test) -> String {
+fn bar(test: &Test, who: &str) -> String {
     let (rate, power) = (test.false_positive_rate, test.true_positive_rate);
     let wrong = format!("{}{}%", words::significant(rate * 100.0, 3), words::THIN);
     let right = words::percent_bound(power);
     format!(
-        "<div class=\"odds\"><p><strong class=\"most\"><small>at most</small> {right}</strong> of the people who were \
+        "<div class=\"odds\"><p><strong class=\"most\"><small>at most</small> {right}</strong> of {who} \
          in the data are found at the price of {wrong} wrong alarms. Blind guessing finds {wrong}.</p>\n\
          <div class=\"bar\" role=\"img\" aria-label=\"at most {right}, blind guessing {wrong}\"><span class=\"fill\" \
          style=\"width:{:.2}%\"></span><span class=\"guess\" style=\"width:{:.2}%\"></span></div></div>\n",
@@ -125,11 +134,14 @@ fn strength(epsilon: f64) -> &'static str {
 
 fn unprotected(record: &Record) -> String {
     let five = words::bound(5.0 * record.statement.epsilon);
+    let several = match record.statement.protects_rows() {
+        true => "<strong>Someone with several rows.</strong> Epsilon grows with their number (five rows together:",
+        false => {
+            "<strong>Whoever wrote several blocks.</strong> Epsilon grows with their number (five blocks together:"
+        }
+    };
     let mut items = vec![
-        format!(
-            "<strong>Someone with several rows.</strong> Epsilon grows with their number (five rows together: {five}), \
-             delta faster."
-        ),
+        format!("{several} {five}), delta faster."),
         "<strong>Facts about people in general.</strong> If the data show that smokers fall ill, the model may say so \
          of every smoker, whether in the data or not. That is what it is for."
             .to_owned(),
@@ -202,6 +214,13 @@ mod tests {
     fn one_pair_is_a_bound_too() {
         let page = statement(&example::interrupted()).replace(words::THIN, " ");
         assert!(page.contains("</small> 2.1 %</strong>") && page.contains("with ε = 0.742 and δ = 1e-5"), "{page}");
+    }
+
+    #[test]
+    fn blocks_are_no_people() {
+        let page = statement(&example::blocks());
+        assert!(page.contains("whether a given block") && page.contains("Whoever wrote several blocks"), "{page}");
+        assert!(page.contains("the blocks that were in the data") && !page.contains("your row"));
     }
 
     #[test]

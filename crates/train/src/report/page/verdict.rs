@@ -99,6 +99,11 @@ fn loss(record: &Record) -> String {
 pub(super) fn banners(record: &Record) -> String {
     let verdict = Verdict::of(record);
     let mut out = banner(verdict.class(), "h2", &verdict.headline(record), &verdict.sentence(record));
+    if !record.statement.protects_rows() && verdict.is_finite() {
+        let unit = &record.statement.unit_of_privacy;
+        let sentence = format!("The guarantee is about {unit}. It says little about whoever wrote more than that.");
+        out += &banner("amber", "h3", "The unit of privacy is a part of a text, and not a person", &sentence);
+    }
     if record.is_interrupted() {
         out += &banner("amber", "h3", "Interrupted: the run ended before its last step", &interrupted(record, verdict));
     }
@@ -165,6 +170,13 @@ mod tests {
             record.statement.delta = delta;
             assert!(banners(&record).contains("bound nothing"));
         }
+    }
+
+    #[test]
+    fn a_unit_that_is_no_row_is_told_first() {
+        let page = banners(&example::blocks());
+        assert!(page.contains("not a person") && page.contains("one block of 128 characters"), "{page}");
+        assert!(!banners(&example::private()).contains("unit of privacy"));
     }
 
     #[test]

@@ -120,9 +120,9 @@ impl Picture {
         self.marks.iter().filter(|(x, _)| self.x.can_draw(*x))
     }
 
-    /// The marked values: dotted vertical lines, their names beside them.
+    /// The marked values: dotted vertical lines, their names beside them and over all lines.
     fn rules(&self, frame: &Frame, mut taken: Taken) -> String {
-        let mut out = String::new();
+        let (mut out, mut names) = (String::new(), String::new());
         for (value, name) in self.marked() {
             let (x, _) = frame.at((*value, 1.0));
             let _ = writeln!(
@@ -132,9 +132,9 @@ impl Picture {
             );
             let name = frame::shorten(name, 28);
             let place = taken.label(x, name.chars().count(), frame.sides());
-            out += &frame::words("halo", place.x, place.y, place.anchor, &name);
+            names += &frame::words("halo", place.x, place.y, place.anchor, &name);
         }
-        out
+        out + &names
     }
 
     /// Names of two or more layers, right-aligned above the plot area, each after a piece of its mark.

@@ -77,29 +77,40 @@ pub(super) fn rows_sum(gpu: &'static Gpu, g: &Tensor, weights: u64, out: u64, ta
     let (n, p) = (g.rows(), g.row_len());
     let (kernel, grid) = match n {
         ..=FEW => ("sum_few_rows", Grid::over(p)),
+        _ if g.dtype() == Dtype::Bf16 && p.is_multiple_of(2) && p > TOGETHER => {
+            return gpu.launch(
+                "sum_rows_in_pairs",
+                Grid::blocks(p.div_ceil(64), 1, 1024),
+                arguments![g.at(), weights, out, n, p, taps],
+            );
+        }
         _ => ("sum_rows", Grid::blocks(p.div_ceil(32), 1, 1024)),
     };
     gpu.launch_as(g.dtype(), kernel, grid, arguments![g.at(), weights, out, n, p, taps]);
 }
 
-/// See [`super::rows_sums`]: those of few rows in one launch, whose blocks are told of their columns by a table.
+/// See [`super::rows_sums`]: those of few rows in one launch, and those of many in another, whose blocks are told of their columns by a
+/// table. Sums are to the bit what [`rows_sum`] makes.
 pub(super) fn rows_sums(gpu: &'static Gpu, all: &[(&Tensor, &Tensor, usize)], out: u64) {
-    let mut pieces = Vec::new();
+    let (mut few, mut many) = (Vec::new(), Vec::new());
     for (g, weights, first) in all {
         let ((n, p), to) = ((g.rows(), g.row_len()), out + 4 * *first as u64);
-        if n > FEW || p > TOGETHER || g.dtype() != Dtype::F32 {
+        if p > TOGETHER {
             rows_sum(gpu, g, weights.address(), to, 1);
             continue;
         }
-        for column in (0..p).step_by(THREADS as usize) {
-            let (columns, skipped) = ((p - column).min(THREADS as usize), 4 * column as u64);
-            let size = n as u64 | (columns as u64) << 32;
-            pieces.extend([g.at() + skipped, weights.address(), to + skipped, size, p as u64]);
+        let (pieces, width) = if n > FEW { (&mut many, 32) } else { (&mut few, THREADS as usize) };
+        for column in (0..p).step_by(width) {
+            let (columns, half) = ((p - column).min(width), u64::from(g.dtype() == Dtype::Bf16));
+            let (from, to) = (g.at() + (column * g.dtype().bytes()) as u64, to + 4 * column as u64);
+            pieces.extend([from, weights.address(), to, n as u64 | (columns as u64) << 32 | half << 48, p as u64]);
         }
     }
-    if !pieces.is_empty() {
-        let table = gpu.constant(&pieces);
-        gpu.launch("sum_pieces", Grid::blocks(pieces.len() / 5, 1, THREADS), arguments![&*table]);
+    for (kernel, threads, pieces) in [("sum_pieces", THREADS, few), ("sum_many", 1024, many)] {
+        if !pieces.is_empty() {
+            let table = gpu.constant(&pieces);
+            gpu.launch(kernel, Grid::blocks(pieces.len() / 5, 1, threads), arguments![&*table]);
+        }
     }
 }
 
@@ -160,10 +171,7 @@ pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, keep: bool) -> (Squa
             [a, b] if grams::fits(gpu, (&a, &b)) => Squares::Grams(a, b),
             [a, b] => Squares::Device(by_grams(gpu, [&a, &b], None)),
         },
-        (_, Some(window)) => {
-            let rows = keep.then(|| Tensor::unfilled_on(Device::Cuda(gpu), [n, p * d]));
-            return tiles::squares(gpu, factors, window, rows);
-        }
+        (_, Some(window)) => return tiles::squares(gpu, factors, window, keep),
         (_, None) if keep => {
             let rows = rows(gpu, factors);
             let squares = rows_squares(gpu, &rows);

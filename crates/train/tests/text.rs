@@ -61,7 +61,7 @@ fn decoder(examples: &Examples) -> Model {
 fn measured(examples: &Examples, who: &[usize]) -> Vec<(f64, f64)> {
     let model = decoder(examples);
     let mut taps = model.taps(&weights(&model), examples.gather(who));
-    let losses = taps.losses.as_ref().unwrap().data().to_vec();
+    let losses = model.losses(&weights(&model), examples.gather(who));
     let norms = taps.norms(&vec![0; model.layout().parameters().len()], 1);
     losses.iter().zip(norms).map(|(loss, square)| (f64::from(*loss), square.sqrt())).collect()
 }
@@ -134,7 +134,7 @@ fn a_bag_of_words_does_not_count_padding() {
                       { layer = 'linear', features = 2 }]";
         let model = Model::of_data(&toml::from_str(config).unwrap(), &train).unwrap();
         let mut taps = model.taps(&weights(&model), train.gather(&[0, 1]));
-        let losses = taps.losses.as_ref().unwrap().data().to_vec();
+        let losses = model.losses(&weights(&model), train.gather(&[0, 1]));
         let norms = taps.norms(&[0, 0, 0], 1);
         losses.into_iter().map(f64::from).zip(norms).collect::<Vec<_>>()
     };

@@ -24,8 +24,8 @@ use crate::{
     world::World,
 };
 use engine::{Device, DeviceError, Group};
-use privacy::{Draw, Secret};
-use std::panic;
+use privacy::{Draw, Privatized, Secret};
+use std::{panic, sync::Arc};
 
 /// One share of a draw: its pieces.
 pub(crate) type Share = Vec<Secret<Vec<usize>>>;
@@ -33,7 +33,7 @@ pub(crate) type Share = Vec<Secret<Vec<usize>>>;
 /// The devices of a run.
 pub struct Team {
     /// None for one device, which needs nobody to work with.
-    group: Option<Group>,
+    group: Option<Arc<Group>>,
     others: Vec<Member>,
     /// Other processes, whose teams have shares too.
     world: Option<World>,
@@ -72,7 +72,7 @@ impl Team {
             Ok(Member { weights, pool })
         };
         let others = devices[1..].iter().map(member).collect::<Result<_, DeviceError>>()?;
-        Ok(Team { group: Some(group), others, world: None, shares: devices.len(), before: 0 })
+        Ok(Team { group: Some(Arc::new(group)), others, world: None, shares: devices.len(), before: 0 })
     }
 
     /// This team as one of several processes' ones, which all have the same `weights`.
@@ -147,10 +147,7 @@ impl Team {
     ) -> Vec<T> {
         let mut shares = draw.shares(self.shares, piece).into_iter().skip(self.before);
         let own = shares.next().unwrap_or_default();
-        if let Some(group) = &self.group {
-            let mut lists: Vec<_> = self.others.iter_mut().map(|member| member.weights.storage()).collect();
-            group.hand_out(weights.tensors(), &mut lists);
-        }
+        self.bring_up(weights);
         std::thread::scope(|scope| {
             let work = &work;
             let helpers = self.others.iter().zip(shares);
@@ -162,6 +159,22 @@ impl Team {
             let all: Vec<_> = std::iter::once(first).chain(started.into_iter().map(|thread| thread.join())).collect();
             all.into_iter().map(|done| done.unwrap_or_else(|failure| panic::resume_unwind(failure))).collect()
         })
+    }
+
+    /// The leader's weights for everybody, where somebody has others.
+    fn bring_up(&mut self, weights: &Weights) {
+        let Some(group) = &self.group else { return };
+        if self.others.iter().any(|member| !member.weights.is_copy_of(weights)) {
+            let mut lists: Vec<_> = self.others.iter_mut().map(|member| member.weights.storage()).collect();
+            group.hand_out(weights.tensors(), &mut lists);
+            self.others.iter_mut().for_each(|member| member.weights.are_copied(weights));
+        }
+    }
+
+    /// Has the leader's weights take a step, and the others' with them where the step's numbers stand on their devices too.
+    pub(crate) fn walk(&mut self, weights: &mut Weights, step: &Privatized<Grads>) {
+        let others = self.others.iter_mut().map(|member| &mut member.weights);
+        Weights::walk_together(&mut std::iter::once(weights).chain(others).collect::<Vec<_>>(), step);
     }
 
     /// Shares' lots as one, its sums on the leader.
@@ -181,7 +194,7 @@ impl Team {
     pub(crate) fn sum(&self, mut sums: Vec<Grads>) -> Grads {
         let here = match &self.group {
             None => sums.swap_remove(0),
-            Some(group) => Grads::gather(sums, |tensors| group.sum(tensors)),
+            Some(group) => Grads::apart(sums, group),
         };
         match &self.world {
             None => here,

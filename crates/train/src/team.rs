@@ -1,8 +1,9 @@
 //! Several devices at one lot: each has the weights and looks at its share of the examples; the first leads. Where several
 //! processes are at it (`world`), each has such a team.
 //!
-//! In a step the leader's weights are handed out, every device clips and adds up its own share, and the shares' sums are
-//! added up on the leader, where all that follows happens as if it were alone: the one charge, the noise, the updates.
+//! In a step every device clips and adds up its own share, and the shares' sums are merged into one lot, with which all that follows
+//! happens as if the leader were alone: the one charge, the noise, the updates. Where the lot's sum is still summands on several GPUs
+//! when a step is made of it, these take the step together (`Grads::walk`); else the leader does, and its weights are handed out.
 //!
 //! # Why this is private
 //! *Claim.* A lot that was shared out is released as any lot is: each example is in it once, clipped to the bound; noise of
@@ -11,10 +12,11 @@
 //! `clip::contribute` makes of its pieces, with the one rule of the run, which devices see by `&self`; answers to a rule's
 //! questions, crowds and memories are parts of it. Sums of shares are merged as sums of chunks are, into ONE secret lot;
 //! only that is closed and vouched for, once, so that the bound is a bound on the whole. There is one trainer with one
-//! mechanism, one key and one ledger: no device but the leader makes noise or releases anything, and the others get back
-//! nothing but weights, which are released. (Were noise made on each of `n` devices, the sum would carry `sqrt(n)` times what
-//! was charged, or, split among them, each share would have to be trusted to arrive.) Sums are f32 on all devices; merging
-//! adds `n - 1` roundings to those of chunks, of which the page of `clip` says what is claimed.
+//! mechanism, one key and one ledger: one release, of the merged lot, whose veil lies over the sum and not over summands. Which GPU adds
+//! numbers up and makes their noise does not matter, since noise is a function of the place and every place is in one GPU's part
+//! (`engine::op::noised_walk`). (Were noise made on each of `n` devices, the sum would carry `sqrt(n)` times what
+//! was charged, or, split among them, each share would have to be trusted to arrive.) The others get nothing but weights, which are
+//! released. Sums are f32 on all devices; merging adds `n - 1` roundings to those of chunks, of which the page of `clip` says what is claimed.
 //! *Tests.* `shares_hold_every_row_once_and_are_even` (privacy crate); `tests/team.rs`: the same ledger, the same noise and the
 //! same weights as one device's for every rule, and a neighbour moves the released sum by no more than the bound.
 use crate::{

@@ -32,12 +32,13 @@ template <class F> __device__ __forceinline__ void one_by_one(const Row* row, i6
     }
 }
 
-__device__ __forceinline__ float4 weights_at(const Row* row, i64 i, i64 to) {
-    if (is_whole(row, i, to)) return load4(row->w[0] + (i - row->start));
-    float w[4] = {};
-    one_by_one(row, i, to, [&](const Row& row, int k) { w[k] = row.w[0][i + k - row.start]; });
-    return make_float4(w[0], w[1], w[2], w[3]);
+// Asks for a copy in shared memory, which is there after `wait_for_copies`.
+template <int BYTES> __device__ __forceinline__ void ask(void* to, const float* from) {
+    u32 at = (u32)__cvta_generic_to_shared(to);
+    if (BYTES == 16) asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(at), "l"(from) : "memory");
+    else asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(at), "l"(from) : "memory");
 }
+__device__ __forceinline__ void wait_for_copies() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 __device__ __forceinline__ void write_weights(const Row* row, i64 i, i64 to, float4 v) {
     if (is_whole(row, i, to)) {
@@ -55,22 +56,17 @@ __device__ __forceinline__ void write_weights(const Row* row, i64 i, i64 to, flo
     });
 }
 
-// Of all GPUs' summands, one after the other in one order; zeros from `to` on.
-__device__ __forceinline__ float4 sum_at(const float* const* summands, i64 i, i64 to) {
-    float sum[4] = {};
+// Asks for four numbers from `i` on of every summand, 512 numbers apart, and for the weights before them.
+__device__ __forceinline__ void ask_for_four(const float* const* summands, const Row* row, i64 i, i64 to, float4* sums, float4* weights) {
+    if (is_whole(row, i, to)) {
 #pragma unroll
-    for (int gpu = 0; gpu < GPUS; ++gpu) {
-        float4 v = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-        if (i + 3 < to) v = load4(summands[gpu] + i);
-        else {
-            if (i < to) v.x = summands[gpu][i];
-            if (i + 1 < to) v.y = summands[gpu][i + 1];
-            if (i + 2 < to) v.z = summands[gpu][i + 2];
-        }
-        if (gpu == 0) sum[0] = v.x, sum[1] = v.y, sum[2] = v.z, sum[3] = v.w;
-        else sum[0] += v.x, sum[1] += v.y, sum[2] += v.z, sum[3] += v.w;
+        for (int gpu = 0; gpu < GPUS; ++gpu) ask<16>(sums + 128 * gpu, summands[gpu] + i);
+        return ask<16>(weights, row->w[0] + (i - row->start));
     }
-    return make_float4(sum[0], sum[1], sum[2], sum[3]);
+    one_by_one(row, i, to, [&](const Row& row, int k) {
+        for (int gpu = 0; gpu < GPUS; ++gpu) ask<4>((float*)(sums + 128 * gpu) + k, summands[gpu] + i + k);
+        ask<4>((float*)weights + k, row.w[0] + (i + k - row.start));
+    });
 }
 
 // The tensor that has number `i`, of `count`.
@@ -89,14 +85,24 @@ __device__ __forceinline__ const Row* row_of(const Row* rows, int count, i64 i) 
 __device__ __forceinline__ int turned(int four) { return four ^ (four >> 3 & 3); }
 
 // `w += by (sum + deviation normal)` for the numbers `from` (a multiple of 512) to `to`, 512 a warp; without the normals if not
-// `noisy`. `table` has the summands' addresses, one for each GPU, and then `count + 1` rows.
+// `noisy`. `table` has the summands' addresses, one for each GPU, and then `count + 1` rows. What is read is asked for first, and comes while
+// normals are made. Shared memory: `2 + GPUS` times 2 KiB a warp.
 KERNEL noised_walk(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, float deviation, u32 noisy, const u64* table, int count,
                    double by, i64 from, i64 to) {
-    extern __shared__ float4 all_normals[];
+    extern __shared__ float4 shared[];
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    float4* normals = all_normals + warp * 128;
+    float4 *normals = shared + warp * 128 * (2 + GPUS), *weights = normals + 128, *sums = weights + 128;
     const i64 first = from + ((i64)blockIdx.x * (blockDim.x / 32) + warp) * 512;
     if (first >= to) return;
+    const float* const* summands = (const float* const*)table;
+    const Row* rows[4] = {row_of((const Row*)(table + GPUS), count, first)};
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+        const i64 i = first + 128 * k + 4 * lane;
+        if (k > 0) rows[k] = rows[k - 1];
+        while (i < to && i >= rows[k][1].start) ++rows[k];
+        ask_for_four(summands, rows[k], i, to, sums + 32 * k + lane, weights + 32 * k + lane);
+    }
     if (noisy) {
         float made[16];
         block_of_normals(Stream{{key0, key1, key2, key3}, nonce}, first / 16 + lane, made);
@@ -105,25 +111,23 @@ KERNEL noised_walk(u64 key0, u64 key1, u64 key2, u64 key3, u64 nonce, float devi
             normals[turned(4 * lane + k)] = make_float4(made[4 * k], made[4 * k + 1], made[4 * k + 2], made[4 * k + 3]);
         __syncwarp();
     }
-    const float* const* summands = (const float* const*)table;
-    const Row* rows[4] = {row_of((const Row*)(table + GPUS), count, first)};
-    float4 sums[4], weights[4];
+    // Each lane reads what it asked for itself.
+    wait_for_copies();
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
-        const i64 i = first + 128 * k + 4 * lane;
-        if (k > 0) rows[k] = rows[k - 1];
-        while (i < to && i >= rows[k][1].start) ++rows[k];
-        sums[k] = sum_at(summands, i, to), weights[k] = weights_at(rows[k], i, to);
-    }
+        const int four = 32 * k + lane;
+        float4 s = sums[four], w = weights[four];
 #pragma unroll
-    for (int k = 0; k < 4; ++k) {
-        float4 s = sums[k], w = weights[k];
+        for (int gpu = 1; gpu < GPUS; ++gpu) {
+            float4 t = sums[128 * gpu + four];
+            s.x += t.x, s.y += t.y, s.z += t.z, s.w += t.w;
+        }
         if (noisy) {
-            float4 z = normals[turned(32 * k + lane)];
+            float4 z = normals[turned(four)];
             s.x = fmaf(deviation, z.x, s.x), s.y = fmaf(deviation, z.y, s.y);
             s.z = fmaf(deviation, z.z, s.z), s.w = fmaf(deviation, z.w, s.w);
         }
         w.x += (float)(s.x * by), w.y += (float)(s.y * by), w.z += (float)(s.z * by), w.w += (float)(s.w * by);
-        write_weights(rows[k], first + 128 * k + 4 * lane, to, w);
+        write_weights(rows[k], first + 4 * four, to, w);
     }
 }

@@ -83,7 +83,7 @@ fn launch(
     let [a, b, c, d, nonce] = noise.map_or([0; 5], |noise| noise.cipher.slots());
     let (deviation, warps) = (noise.map_or(0.0, |noise| noise.deviation), part.len().div_ceil(WARP));
     let together: usize = if part.len() < SMALL { 1 } else { 8 };
-    let shared = (together * WARP * size_of::<f32>()) as u32;
+    let shared = (together * (2 + gpus) * WARP * size_of::<f32>()) as u32;
     let grid = Grid { shared, ..Grid::blocks(warps.div_ceil(together), 1, 32 * together as u32) };
     let table = gpu.constant(table);
     let list = arguments![a, b, c, d, nonce, deviation, noise.is_some(), &*table, count, by, part.start, part.end];

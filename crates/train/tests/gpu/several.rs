@@ -96,7 +96,7 @@ fn steps_are_taken_together() {
     let group = Group::new(&all).unwrap_or_else(|e| panic!("{e}"));
     all.iter().filter_map(|device| device.gpu()).for_each(|gpu| gpu.set_precision(engine::Precision::Bf16));
     let key = [7; 32];
-    for (round, sizes) in [&[512 * 64, 3, 800 * 64, 1_000_000 / 64 * 64][..], &[64], &[700, 64 * 9]]
+    for (round, sizes) in [&[512 * 64, 3, 800 * 64, 1_000_000 / 64 * 64][..], &[64], &[704, 64 * 9]]
         .into_iter()
         .cycle()
         .take(30)

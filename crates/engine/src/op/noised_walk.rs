@@ -41,40 +41,71 @@ pub struct Noise<'a> {
 /// If devices or lengths differ, or if they are on the host.
 pub fn noised_walk(lists: &mut [&mut [Tensor]], summands: &[Tensor], by: f64, noise: Option<Noise>) {
     let gpus: Vec<&'static Gpu> = summands.iter().map(on_gpu).collect();
-    let starts = checked(lists, summands);
-    let len = summands[0].len();
-    let rounded: Vec<Vec<Option<Arc<Buffer>>>> =
-        lists.iter_mut().map(|list| list.iter_mut().map(Tensor::take_rounded).collect()).collect();
-    let places: Vec<Vec<u64>> =
-        lists.iter_mut().map(|list| list.iter_mut().map(Tensor::address_mut).collect()).collect();
-    let sums: Vec<u64> = summands.iter().map(Tensor::address).collect();
-    // Rounded forms that are there stay true, where all of them is written here.
-    let kept = rounded.into_iter().enumerate().map(|(k, list)| {
-        let part = part(len, k, gpus.len());
-        let whole = |p: usize| part.start <= starts[p] && starts[p + 1] <= part.end;
-        list.into_iter().enumerate().map(|(p, rounded)| rounded.filter(|_| whole(p))).collect::<Vec<_>>()
-    });
-    let kept: Vec<_> = kept.collect();
+    let ground = Ground::of(lists, summands);
     Gpu::meet(&gpus);
     for (k, gpu) in gpus.iter().enumerate() {
-        let row = |p: usize| {
-            let own = kept[k].get(p).and_then(|rounded| rounded.as_ref()).map_or(0, |rounded| rounded.address());
-            let at = |k: usize| places[k].get(p).copied().unwrap_or(0);
-            let others = (0..gpus.len()).filter(move |other| *other != k);
-            [starts[p] as u64, own, at(k)].into_iter().chain(others.map(at).collect::<Vec<u64>>())
-        };
-        let table: Vec<u64> = sums.iter().copied().chain((0..starts.len()).flat_map(row)).collect();
-        launch(gpu, &table, (starts.len() - 1, gpus.len()), by, noise, part(len, k, gpus.len()));
+        let table = gpu.constant(&ground.table(k));
+        launch(gpu, &table, (ground.starts.len() - 1, gpus.len()), by, noise, ground.part(k));
     }
     Gpu::meet(&gpus);
-    for (list, kept) in lists.iter().zip(kept) {
-        list.iter().zip(kept).for_each(|(tensor, rounded)| tensor.keep_rounded(rounded));
+    for (list, rounded) in lists.iter().zip(ground.rounded) {
+        list.iter().zip(rounded).for_each(|(tensor, rounded)| tensor.keep_rounded(rounded));
+    }
+}
+
+/// Where everything lies.
+struct Ground {
+    /// Of each GPU's summand.
+    sums: Vec<u64>,
+    /// Where each tensor begins in the sum, and where the last ends.
+    starts: Vec<usize>,
+    /// Of each GPU's tensors, which nobody shares.
+    places: Vec<Vec<u64>>,
+    /// The rounded forms that are there and stay true: of tensors that are wholly in their GPU's part.
+    rounded: Vec<Vec<Option<Arc<Buffer>>>>,
+}
+
+impl Ground {
+    fn of(lists: &mut [&mut [Tensor]], summands: &[Tensor]) -> Self {
+        let mut ground = Ground {
+            sums: summands.iter().map(Tensor::address).collect(),
+            starts: checked(lists, summands),
+            places: Vec::new(),
+            rounded: Vec::new(),
+        };
+        for (k, list) in lists.iter_mut().enumerate() {
+            let part = ground.part(k);
+            let whole = |p: usize| part.start <= ground.starts[p] && ground.starts[p + 1] <= part.end;
+            let rounded = list.iter_mut().map(Tensor::take_rounded).enumerate();
+            ground.rounded.push(rounded.map(|(p, rounded)| rounded.filter(|_| whole(p))).collect());
+            ground.places.push(list.iter_mut().map(Tensor::address_mut).collect());
+        }
+        ground
+    }
+
+    /// Which numbers are GPU `k`'s.
+    fn part(&self, k: usize) -> Range<usize> {
+        part(self.starts[self.starts.len() - 1], k, self.sums.len())
+    }
+
+    /// What GPU `k` is told: the summands' addresses, and for each tensor, and where the last ends, where it begins, its rounded form
+    /// there, and its places, that GPU's first.
+    fn table(&self, k: usize) -> Vec<u64> {
+        let others = (0..self.sums.len()).filter(|other| *other != k);
+        let order: Vec<usize> = std::iter::once(k).chain(others).collect();
+        let mut table = self.sums.clone();
+        for (p, start) in self.starts.iter().enumerate() {
+            let rounded = self.rounded[k].get(p).and_then(Option::as_ref).map_or(0, |rounded| rounded.address());
+            table.extend([*start as u64, rounded]);
+            table.extend(order.iter().map(|k| self.places[*k].get(p).copied().unwrap_or(0)));
+        }
+        table
     }
 }
 
 fn launch(
     gpu: &'static Gpu,
-    table: &[u64],
+    table: &Buffer,
     (count, gpus): (usize, usize),
     by: f64,
     noise: Option<Noise>,
@@ -85,8 +116,7 @@ fn launch(
     let together: usize = if part.len() < SMALL { 1 } else { 8 };
     let shared = (together * (2 + gpus) * WARP * size_of::<f32>()) as u32;
     let grid = Grid { shared, ..Grid::blocks(warps.div_ceil(together), 1, 32 * together as u32) };
-    let table = gpu.constant(table);
-    let list = arguments![a, b, c, d, nonce, deviation, noise.is_some(), &*table, count, by, part.start, part.end];
+    let list = arguments![a, b, c, d, nonce, deviation, noise.is_some(), table, count, by, part.start, part.end];
     gpu.launch_variant("noised_walk", &format!("GPUS={gpus}"), grid, list);
 }
 

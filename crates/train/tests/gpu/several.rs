@@ -130,8 +130,12 @@ fn steps_are_taken_together() {
             summands.into_iter().for_each(|mut sum| sum.clear());
         });
         for (list, before) in lists.iter().zip(before) {
-            let same = list.iter().zip(&want).all(|(got, want)| wide(got) == wide(want));
-            assert!(same, "round {round}: other weights on {:?}", list[0].device());
+            for (k, (got, want)) in list.iter().zip(&want).enumerate() {
+                let (got, want) = (wide(got), wide(want));
+                let other: Vec<usize> = (0..got.len()).filter(|i| got[*i] != want[*i]).collect();
+                let (device, ends) = (list[k].device(), (other.first(), other.last()));
+                assert!(other.is_empty(), "round {round}, tensor {k} on {device}: {} differ, {ends:?}", other.len());
+            }
             let fresh: Vec<Tensor> = list.iter().map(|w| w.to_host().to(w.device())).collect();
             assert!(product(list) == product(&fresh) && product(list) != before, "round {round}: rounded forms");
         }

@@ -252,7 +252,7 @@ impl Trainer {
     /// Takes a step, and tells the rule and the updates.
     fn take(&mut self, step: Privatized<Grads>) {
         self.team.agree(step.get());
-        self.weights.walk(&step);
+        self.team.walk(&mut self.weights, &step);
         let (taken, point) = (step.get(), || self.weights.point());
         self.chain.iter_mut().for_each(|link| link.moved(taken, &point));
         if let Method::Private { rule, .. } = &mut self.method {

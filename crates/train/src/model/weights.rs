@@ -14,7 +14,8 @@
 //!     w.tensors.clear();
 //! }
 //! ```
-//! A team's other devices have copies of the leader's weights (`team.rs`), written by `Weights::storage`, inside this crate alone.
+//! A team's other devices have copies of the leader's weights (`team.rs`), written by `Weights::storage`, inside this crate alone, or
+//! taking the step that the leader's take (`Weights::walk_together`).
 //! [`Weights::public`], [`Weights::from_public`] and [`Weights::from_point`] are claims about where starting values came from; reports print them.
 use crate::{
     grads::{Grads, Layout},
@@ -22,21 +23,39 @@ use crate::{
 };
 use engine::{Device, Tensor, op};
 use privacy::{Key, Privatized, Purpose, Stream};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// All of a model's parameters.
 #[derive(Clone)]
 pub struct Weights {
     layout: Arc<Layout>,
     tensors: Vec<Tensor>,
+    /// Weights of one stamp have the same numbers.
+    stamp: u64,
+}
+
+/// A number that no weights have.
+fn stamp() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Weights {
+    fn of(layout: Arc<Layout>, tensors: Vec<Tensor>) -> Self {
+        Weights { layout, tensors, stamp: stamp() }
+    }
+
     /// Fresh weights: each parameter by its own rule, from `key`'s stream for starting values.
     pub fn public(layout: &Arc<Layout>, key: &Key) -> Self {
         let stream = key.stream(Purpose::Init, 0, 0);
         let tensors = (0..layout.parameters().len()).map(|p| fresh(layout, p, &stream)).collect();
-        Weights { layout: layout.clone(), tensors }
+        Weights::of(layout.clone(), tensors)
     }
 
     /// Weights from somewhere public, by name. Says which are missing, unknown, or of another shape.
@@ -50,7 +69,7 @@ impl Weights {
         let tensors = layout.parameters().iter().map(take).collect::<Result<_, _>>()?;
         match named.keys().min() {
             Some(name) => Err(format!("the model has no parameter `{name}`")),
-            None => Ok(Weights { layout: layout.clone(), tensors }),
+            None => Ok(Weights::of(layout.clone(), tensors)),
         }
     }
 
@@ -64,19 +83,19 @@ impl Weights {
             tensor.to(layout.device())
         };
         let tensors = layout.parameters().iter().enumerate().map(tensor).collect();
-        Weights { layout, tensors }
+        Weights::of(layout, tensors)
     }
 
     /// Weights with no numbers in them, for a rehearsal.
     pub fn hollow(layout: &Layout) -> Self {
         let tensors = layout.parameters().iter().map(|_| Tensor::zeros([0])).collect();
-        Weights { layout: layout.hollow(), tensors }
+        Weights::of(layout.hollow(), tensors)
     }
 
     /// The same weights on `device`, where everything that is made of them will be.
     pub fn to(self, device: Device) -> Self {
         let tensors = self.tensors.into_iter().map(|tensor| tensor.to(device)).collect();
-        Weights { layout: self.layout.on(device), tensors }
+        Weights { layout: self.layout.on(device), tensors, stamp: self.stamp }
     }
 
     /// The layout.
@@ -89,9 +108,20 @@ impl Weights {
         &self.tensors
     }
 
-    /// Where other devices' copies of these weights go: for a team, which writes its leader's into them and nothing else.
+    /// Whether they have the numbers that `weights` have now.
+    pub(crate) fn is_copy_of(&self, weights: &Weights) -> bool {
+        self.stamp == weights.stamp
+    }
+
+    /// Where a copy of other weights goes: for a team, which writes its leader's there and nothing else, and says so.
     pub(crate) fn storage(&mut self) -> &mut [Tensor] {
+        self.stamp = stamp();
         &mut self.tensors
+    }
+
+    /// They were made a copy of `weights`.
+    pub(crate) fn are_copied(&mut self, weights: &Weights) {
+        self.stamp = weights.stamp;
     }
 
     /// The weights as a point in parameter space.
@@ -109,13 +139,14 @@ impl Weights {
             tensor
         };
         let tensors = self.tensors.iter().enumerate().map(shifted).collect();
-        Weights { layout: self.layout.clone(), tensors }
+        Weights::of(self.layout.clone(), tensors)
     }
 
     /// Lets `change` have its way with starting values, which are public.
     pub(crate) fn start(&mut self, change: impl FnOnce(&mut Grads)) {
         let mut point = self.point();
         change(&mut point);
+        self.stamp = stamp();
         for (p, tensor) in self.tensors.iter_mut().enumerate() {
             *tensor = Tensor::new(tensor.shape(), point.parameter(p).to_vec()).to(self.layout.device());
         }
@@ -123,15 +154,20 @@ impl Weights {
 
     /// Takes one step.
     pub fn walk(&mut self, step: &Privatized<Grads>) {
-        let step = step.get();
-        let moved;
-        let step = if step.device() == self.layout.device() {
-            step
-        } else {
-            moved = step.clone().to(self.layout.device());
-            &moved
+        Weights::walk_together(&mut [self], step);
+    }
+
+    /// The first takes one step, and the others, on other devices, take it too if they are copies and it stands there as well.
+    pub(crate) fn walk_together(all: &mut [&mut Weights], step: &Privatized<Grads>) {
+        let (layout, then) = (all[0].layout.clone(), stamp());
+        let before = std::mem::replace(&mut all[0].stamp, then);
+        let copies = 1 + all[1..].iter().take_while(|weights| weights.stamp == before).count();
+        let mut lists: Vec<_> = all[..copies].iter_mut().map(|weights| &mut weights.tensors[..]).collect();
+        let walked = match step.get() {
+            step if step.device() == layout.device() => step.walk(&mut lists),
+            step => step.clone().to(layout.device()).walk(&mut lists[..1]),
         };
-        step.walk(&mut self.tensors);
+        all[1..walked].iter_mut().for_each(|weights| weights.stamp = then);
     }
 }
 

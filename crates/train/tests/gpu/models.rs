@@ -1,13 +1,14 @@
 //! Whole models and whole steps.
 use crate::{gap, gpu, wide};
 use engine::{Device, Precision};
-use privacy::{Key, Purpose};
+use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Purpose, Sampler, Secret, Source};
 use std::sync::Arc;
 use train::{
     clip::ClipConfig,
     config::{Config, Mode},
     data::Targets,
-    layer::Coins,
+    grads::{Grads, Layout},
+    layer::{Coins, Init, Parameter},
     model::{Model, Weights},
     state::{Memory, Value},
     trainer::Trainer,
@@ -127,6 +128,72 @@ fn training_is_the_processors() {
 }
 
 /// Lots whose rows are filled up to one of few sizes: every step's work is seen twice soon, and the weights are the processor's.
+/// The first step with momentum is the one without; here its noise is added to the sum first, there in the pass that walks.
+#[test]
+fn noise_in_the_walk_is_the_noise_of_the_sum() {
+    let Some(_turn) = gpu() else { return };
+    for (name, chunk) in [("W1", 64), ("W2", 24), ("W3", 64)] {
+        let sgd = |more: &str| format!("update=[{{ update = \"sgd\", learning_rate = 0.1{more} }}]");
+        let [walked, added] = ["", ", momentum = 0.9"].map(|more| {
+            let workload = Workload::by_name(name).unwrap_or_else(|| panic!("no {name}"));
+            let set = ["train.device=cuda".to_owned(), format!("train.chunk={chunk}"), sgd(more)];
+            let config = workload.config(Mode::Private, &set).unwrap_or_else(|e| panic!("{e}"));
+            let mut trainer = workload.trainer(&config, 64).unwrap_or_else(|e| panic!("{e}"));
+            engine::guard(|| trainer.step()).unwrap_or_else(|e| panic!("{e}")).unwrap_or_else(|e| panic!("{e}"));
+            wide(trainer.weights.point().tensor())
+        });
+        assert_eq!(walked, added, "{name}");
+    }
+}
+
+/// A release on the GPU: what is read of it, before or after a step out of it, is the sum with its noise, and so is each step.
+#[test]
+fn what_a_gpu_releases_is_read_with_its_noise() {
+    let Some(turn) = gpu() else { return };
+    let device = Device::Cuda(turn.gpu);
+    let len = 70_001;
+    let layout = Layout::new(vec![Parameter::new("w", [len], Init::Constant(0.0))]);
+    let sum = || Grads::new(&layout.on(device), vec![3.0; len]).to(device);
+    let release = || {
+        let draw = Poisson::new(10, 0.5, Key::from_seed(1)).unwrap_or_else(|e| panic!("{e}")).draw(3);
+        let (mut ledger, mut noise) = (Ledger::new(Neighbouring::AddRemove), White);
+        let released = ledger.open(&draw).release(Secret::new(sum()).vouch(0.25), &mut noise);
+        released.unwrap_or_else(|e| panic!("{e}"))
+    };
+    let mut want = vec![3.0; len];
+    Key::from_seed(1).stream(Purpose::Noise, 3, 0).add_normal(0, 0.5, &mut want);
+    let near = |got: &[f32], by: f32, what: &str| {
+        let off = got.iter().zip(&want).map(|(got, want)| (got - by * want).abs()).fold(0.0, f32::max);
+        assert!(off < 2e-6, "{what}: {off:e}");
+    };
+    let start = || Weights::from_point(&Grads::zeros(&layout)).to(device);
+    near(&release().get().to_vec(), 1.0, "read");
+    near(&release().get().clone().times(0.5).to_vec(), 0.5, "half");
+    let (step, mut weights) = (release(), start());
+    weights.walk(&step);
+    near(&weights.point().to_vec(), 1.0, "walked");
+    near(&step.get().to_vec(), 1.0, "read after the walk");
+    let half = release().map(|g| g.times(0.5));
+    weights.walk(&half);
+    weights.walk(&half);
+    near(&weights.point().to_vec(), 2.0, "walked by halves");
+    assert_eq!(release().get().to_vec(), step.get().to_vec());
+}
+
+/// White noise twice the bound, made by whoever is not asked to make it.
+struct White;
+impl Mechanism<Grads> for White {
+    fn event(&self, _: u64) -> Event {
+        Event::Gaussian { noise_multiplier: 2.0 }
+    }
+    fn unit(&mut self, _: &Source, _: Grads) -> Grads {
+        panic!("numbers on a GPU are veiled")
+    }
+    fn is_white(&self) -> bool {
+        true
+    }
+}
+
 #[test]
 fn filled_up_rows_add_nothing() {
     let Some(turn) = gpu() else { return };

@@ -19,13 +19,14 @@ KERNEL dot_rows(const number* g, const float* v, double* parts, i64 p, i64 strid
     sum = block_sum(sum);
     if (threadIdx.x == 0) parts[blockIdx.x * gridDim.y + blockIdx.y] = sum;
 }
-// Sums of `parts` `[n, pieces]`.
+// Sums of `parts` `[n, pieces]`: a warp makes one.
 KERNEL sum_parts(const double* parts, double* out, i64 n, int pieces) {
-    i64 i = THREAD;
+    i64 i = THREAD / 32;
     if (i >= n) return;
     double sum = 0.0;
-    for (int k = 0; k < pieces; ++k) sum += parts[i * pieces + k];
-    out[i] = sum;
+    for (int k = threadIdx.x % 32; k < pieces; k += 32) sum += parts[i * pieces + k];
+    sum = warp_sum(sum);
+    if (threadIdx.x % 32 == 0) out[i] = sum;
 }
 
 // Per example and piece of rows of the Gram matrices `left` and `right` `[n, t, t]`: what they tell. They are symmetric: what is below the

@@ -56,7 +56,7 @@ fn reduce(gpu: &'static Gpu, n: usize, pieces: usize, kernel: impl FnOnce(Grid, 
     if pieces == 1 {
         return parts;
     }
-    gpu.launch("sum_parts", Grid::over(n), arguments![parts.at(), out.at(), n, pieces]);
+    gpu.launch("sum_parts", Grid::over(32 * n), arguments![parts.at(), out.at(), n, pieces]);
     out
 }
 

@@ -13,7 +13,12 @@ const ROW: usize = 128;
 impl Gpu {
     /// The words for a matrix `[n, t, width]` at `at`, a multiple of 16, whose rows are `row` numbers apart, a multiple of 16 bytes.
     /// Boxes are `rows` rows of 128 bytes; what lies beyond an example's rows or a row's numbers is 0.
-    pub(crate) fn boxed(&self, (at, row, dtype): (u64, usize, Dtype), [n, t, width]: [usize; 3], rows: usize) -> [u64; 16] {
+    pub(crate) fn boxed(
+        &self,
+        (at, row, dtype): (u64, usize, Dtype),
+        [n, t, width]: [usize; 3],
+        rows: usize,
+    ) -> [u64; 16] {
         self.enter();
         let mut words = CUtensorMap { opaque: [0; 16] };
         let kind = match dtype {

@@ -120,14 +120,14 @@ KERNEL sum_few_rows(const number* g, const float* weights, float* out, int n, i6
     }
     out[column % (p / taps) * taps + column / (p / taps)] += sum;
 }
-// The same for many gradients, a block for some columns of one.
+// The same for many gradients, a block for some columns of one; onto what is there, or instead of it.
 struct Piece {
     const float *g, *weights;
     float* out;
     u32 n, columns;
     i64 p;
 };
-KERNEL sum_pieces(const Piece* __restrict__ pieces) {
+KERNEL sum_pieces(const Piece* __restrict__ pieces, int onto) {
     Piece piece = pieces[blockIdx.x];
     if (threadIdx.x >= piece.columns) return;
     float sum = 0.0f;
@@ -136,7 +136,7 @@ KERNEL sum_pieces(const Piece* __restrict__ pieces) {
         float w = piece.weights[i], x = piece.g[i * piece.p + threadIdx.x];
         sum += w != 0.0f ? w * x : 0.0f;
     }
-    piece.out[threadIdx.x] += sum;
+    piece.out[threadIdx.x] = onto ? piece.out[threadIdx.x] + sum : sum;
 }
 // Each of `n` rows `[taps, len]` as `[len, taps]`.
 KERNEL taps_last(const float* x, float* y, i64 n, i64 len, int taps) {

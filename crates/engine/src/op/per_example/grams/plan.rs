@@ -78,7 +78,9 @@ mod tests {
             }
         }
         for (row, made) in made.iter().enumerate() {
-            made.iter().enumerate().for_each(|(column, made)| assert_eq!(*made, i32::from(column <= row), "{row}, {column}"));
+            made.iter()
+                .enumerate()
+                .for_each(|(column, made)| assert_eq!(*made, i32::from(column <= row), "{row}, {column}"));
         }
         assert!(COPIES.iter().all(|copies| copies.len() <= MOST) && words().len() == 16);
     }

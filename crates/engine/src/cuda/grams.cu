@@ -20,8 +20,8 @@
 // Accumulators of a thread.
 #define NUMBERS (CLUSTER == 4 ? 96 : 64 * CLUSTER)
 #define SPAN (128 * CLUSTER)
-// Words of a stage: a square's columns, and of two blocks below the diagonal 128 of its rows.
-#define STAGE (CLUSTER == 2 ? 6 * STRIP : 2 * CLUSTER * STRIP)
+// Words of a stage: a square's columns, and of two blocks below the diagonal 128 of its rows; of four those strips that a block needs.
+#define STAGE ((CLUSTER == 4 ? 7 : CLUSTER == 2 ? 6 : 2) * STRIP)
 
 // A parameter: its factors, their widths, rows of an example, its first part, what rounding may take from its norms, and where these go.
 struct Map {
@@ -36,7 +36,7 @@ struct Item {
     u32 map, example, row, column, part, unused;
 };
 
-// What four blocks make of eight strips of 64 rows (op/per_example/grams/plan.rs says how it was found): each warpgroup's left factor and its columns, which are three
+// What four blocks make of eight strips of 64 rows (op/per_example/grams/plan.rs): each warpgroup's left factor and its columns, which are three
 // strips, by their places in a stage, and which of these parts are on the diagonal (`left | columns << 8 | diagonal << 16`); what each block has
 // copied, to which place of which blocks (`strip | place << 8 | blocks << 16`), and how many strips come to it.
 struct Plan {
@@ -103,7 +103,7 @@ __device__ __forceinline__ void copy_item(const Map& map, Item item, Ring& ring,
 #pragma unroll
             for (int k = 0; k < 4; ++k) {
                 u32 copy = plan->copies[rank][k];
-                if (copy >> 16) copy_box(slab + STRIP * (copy >> 8 & 255), matrix, x, 64 * (copy & 255), example, there, copy >> 16);
+                if (copy >> 16) copy_box_once(slab + STRIP * (copy >> 8 & 255), matrix, x, 64 * (copy & 255), example, there, copy >> 16);
             }
 #endif
         }

@@ -12,8 +12,11 @@
 //! sum of its two gradients, by the definition, so cross terms are exact. An example whose norm is not finite gets
 //! weight zero, and a weight of exactly zero removes it from every sum, whatever its factors hold. Norms may be taken as taps
 //! are left: of the very taps that are summed, and whatever makes other gradients of them forgets such norms.
+//! A large sum on a GPU is not cleared as a whole: every parameter's numbers are written, or cleared, before anything is added to them
+//! (`PerExample::sum_alone`), so that nothing of what was in that memory is left.
 //! *Tests.* `short_cuts_agree_with_rows`, `a_parameter_used_twice_is_measured_whole`, `a_silent_example_adds_nothing`,
-//! `norms_taken_on_the_way_are_those_taken_afterwards`, `norms_taken_early_are_forgotten_when_gradients_change`.
+//! `norms_taken_on_the_way_are_those_taken_afterwards`, `norms_taken_early_are_forgotten_when_gradients_change`,
+//! `sums_that_are_not_cleared_are_written_whole` (`tests/gpu/models.rs`).
 mod blend;
 mod product;
 mod rows;

@@ -1,38 +1,41 @@
 //! How four blocks share the Gram matrices of 512 rows.
 //!
 //! Eight strips of 64 rows have 36 products with each other and themselves, which are nine for each block and three for each of its warpgroups. A
-//! warpgroup multiplies one strip with three others that lie one after the other in shared memory. Strips are copied from memory once, to all blocks
-//! that have them in the same place (twice, where a block needs one in another place), and a block needs at most seven.
+//! warpgroup multiplies one strip with three others that lie one after the other in shared memory. A strip is copied at once to all blocks that have
+//! it in the same place, and a block needs seven at most, so that there is room for four stages.
 //!
-//! Found by hand: of 0 to 3 and of 4 to 7 three strips in a ring, each with itself, the next and the fourth, which is left with
-//! itself; what is left, in two halves of which each has one of those two.
+//! Found by hand. Of strips 0 to 3 (block 0) and 4 to 7 (block 1) three make a ring, in which each is multiplied with itself, the next, and the fourth,
+//! whose product with itself is left over (1, 7). What is left between the halves falls into two parts, each of which has one of these two
+//! (blocks 2 and 3).
 
-/// Strips of an example.
-const STRIPS: usize = 8;
 /// Blocks, and the warpgroups of each that multiply.
 const BLOCKS: usize = 4;
 const GROUPS: usize = 3;
 /// Copies that a block asks for, at most.
 const MOST: usize = 4;
 
+/// Strips that a stage has places for.
+const PLACES: usize = 7;
+
 /// By block and warpgroup: the places of its left factor and of the first of its three columns.
 const SHARES: [[[usize; 2]; GROUPS]; BLOCKS] =
-    [[[0, 0], [1, 1], [3, 2]], [[3, 3], [4, 4], [6, 5]], [[5, 0], [6, 3], [2, 2]], [[5, 5], [0, 3], [1, 3]]];
+    [[[0, 0], [1, 1], [3, 2]], [[2, 2], [3, 3], [5, 4]], [[5, 0], [6, 3], [2, 2]], [[4, 2], [0, 4], [1, 4]]];
 
 /// A strip, the place in a stage that it is copied to, and the blocks.
 type Copy = (usize, usize, &'static [usize]);
 
-/// By block that asks for them.
+/// By block that asks for them. In order of places, block 0 has strips 2 3 1 0 2, block 1 from the third place on 5 4 7 6 5, block 2 has 2 3 1 5
+/// 6 4 0, and block 3 has 2 3 1 0 7 6 5.
 const COPIES: [&[Copy]; BLOCKS] = [
-    &[(2, 0, &[0, 2, 3]), (0, 3, &[0]), (2, 4, &[0]), (4, 5, &[2])],
-    &[(5, 3, &[1, 2, 3]), (4, 6, &[1]), (5, 7, &[1])],
-    &[(3, 1, &[0, 2, 3]), (1, 2, &[0, 2]), (0, 6, &[2, 3])],
-    &[(6, 4, &[1, 2, 3]), (7, 5, &[1, 3]), (1, 7, &[3])],
+    &[(2, 0, &[0, 2, 3]), (0, 3, &[0, 3]), (2, 4, &[0]), (5, 3, &[2])],
+    &[(3, 1, &[0, 2, 3]), (5, 2, &[1]), (4, 3, &[1]), (6, 4, &[2])],
+    &[(1, 2, &[0, 2, 3]), (4, 5, &[2]), (0, 6, &[2])],
+    &[(7, 4, &[1, 3]), (6, 5, &[1, 3]), (5, 6, &[1, 3])],
 ];
 
 /// What lies in each place of a stage of each block.
-fn places() -> [[Option<usize>; STRIPS]; BLOCKS] {
-    let mut places = [[None; STRIPS]; BLOCKS];
+fn places() -> [[Option<usize>; PLACES]; BLOCKS] {
+    let mut places = [[None; PLACES]; BLOCKS];
     for (strip, place, blocks) in COPIES.into_iter().flatten() {
         blocks.iter().for_each(|block| places[*block][*place] = Some(*strip));
     }
@@ -60,7 +63,10 @@ pub(super) fn words() -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{COPIES, MOST, SHARES, STRIPS, places, words};
+    use super::{COPIES, MOST, SHARES, places, words};
+
+    /// Strips of an example.
+    const STRIPS: usize = 8;
 
     /// Every product of two strips is made once, by whoever has both, and nothing is copied over something else.
     #[test]

@@ -164,6 +164,11 @@ impl Grads {
         Grads::of(layout.clone(), Tensor::zeros_on(layout.device, [layout.len()]))
     }
 
+    /// Whatever is in the memory, on a GPU: for whoever writes all of it.
+    pub(crate) fn unfilled(layout: &Arc<Layout>) -> Self {
+        Grads::of(layout.clone(), Tensor::unfilled_on(layout.device, [layout.len()]))
+    }
+
     /// Wraps a flat buffer.
     ///
     /// # Panics

@@ -19,13 +19,14 @@ KERNEL dot_rows(const number* g, const float* v, double* parts, i64 p, i64 strid
     sum = block_sum(sum);
     if (threadIdx.x == 0) parts[blockIdx.x * gridDim.y + blockIdx.y] = sum;
 }
-// Sums of `parts` `[n, pieces]`.
+// Sums of `parts` `[n, pieces]`: a warp makes one.
 KERNEL sum_parts(const double* parts, double* out, i64 n, int pieces) {
-    i64 i = THREAD;
+    i64 i = THREAD / 32;
     if (i >= n) return;
     double sum = 0.0;
-    for (int k = 0; k < pieces; ++k) sum += parts[i * pieces + k];
-    out[i] = sum;
+    for (int k = threadIdx.x % 32; k < pieces; k += 32) sum += parts[i * pieces + k];
+    sum = warp_sum(sum);
+    if (threadIdx.x % 32 == 0) out[i] = sum;
 }
 
 // Per example and piece of rows of the Gram matrices `left` and `right` `[n, t, t]`: what they tell. They are symmetric: what is below the
@@ -144,7 +145,7 @@ KERNEL sum_few_rows(const number* g, const float* weights, float* out, int n, i6
     out[column % (p / taps) * taps + column / (p / taps)] += sum;
 }
 // The same for many gradients, a block for some columns of one: `sum_pieces` those of few rows, `sum_many` those of many, with the
-// additions of `sum_few_rows` and `sum_rows`. `half` tells of gradients in bf16.
+// additions of `sum_few_rows` and `sum_rows`, onto what is there or instead of it. `half` tells of gradients in bf16.
 struct Piece {
     u64 g;
     const float* weights;
@@ -166,12 +167,14 @@ template <class T> __device__ __forceinline__ float sum_of_column(const Piece& p
 __device__ __forceinline__ float sum_of_column(const Piece& piece, int column, int first, int step) {
     return piece.half ? sum_of_column<bf16>(piece, column, first, step) : sum_of_column<float>(piece, column, first, step);
 }
-KERNEL sum_pieces(const Piece* __restrict__ pieces) {
+KERNEL sum_pieces(const Piece* __restrict__ pieces, int onto) {
     Piece piece = pieces[blockIdx.x];
-    if (threadIdx.x < piece.columns) piece.out[threadIdx.x] += sum_of_column(piece, threadIdx.x, 0, 1);
+    if (threadIdx.x >= piece.columns) return;
+    float sum = sum_of_column(piece, threadIdx.x, 0, 1);
+    piece.out[threadIdx.x] = onto ? piece.out[threadIdx.x] + sum : sum;
 }
 // Blocks of 32 columns by 32 groups of examples.
-KERNEL sum_many(const Piece* __restrict__ pieces) {
+KERNEL sum_many(const Piece* __restrict__ pieces, int onto) {
     __shared__ float parts[32][33];
     Piece piece = pieces[blockIdx.x];
     int column = threadIdx.x & 31, group = threadIdx.x >> 5;
@@ -180,7 +183,7 @@ KERNEL sum_many(const Piece* __restrict__ pieces) {
     __syncthreads();
     if (group != 0 || column >= piece.columns) return;
     for (int k = 1; k < 32; ++k) sum += parts[k][column];
-    piece.out[column] += sum;
+    piece.out[column] = onto ? piece.out[column] + sum : sum;
 }
 // Each of `n` rows `[taps, len]` as `[len, taps]`.
 KERNEL taps_last(const float* x, float* y, i64 n, i64 len, int taps) {

@@ -100,6 +100,13 @@ impl PerExample for Product {
             Held::Factors { a, b, kept: None } => op::product_sum(a.left(), b, weights, out),
         }
     }
+    fn sum_alone(&self, weights: Part, mut out: PartMut) {
+        if let Held::Factors { a, b, kept: None } = &self.held {
+            return op::product_sum_alone(a.left(), b, weights, out);
+        }
+        out.clear();
+        self.sum(weights, out);
+    }
     fn dot(&self, v: Part) -> Vec<f64> {
         match &self.held {
             Held::Factors { a, b, .. } => op::product_dot(a.left(), b, v),

@@ -1,6 +1,6 @@
 //! Whole models and whole steps.
 use crate::{gap, gpu, wide};
-use engine::{Device, Precision};
+use engine::{Device, Precision, Tensor};
 use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Purpose, Sampler, Secret, Source};
 use std::sync::Arc;
 use train::{
@@ -11,6 +11,7 @@ use train::{
     layer::{Coins, Init, Parameter},
     model::{Model, Weights},
     state::{Memory, Value},
+    tap::Taps,
     trainer::Trainer,
     update::UpdateConfig,
     workload::Workload,
@@ -60,8 +61,8 @@ fn build(layers: &str, shape: &[usize]) -> Model {
     Model::build(&config.model, shape, &targets(vec![])).unwrap_or_else(|e| panic!("{layers}: {e}"))
 }
 
-/// Losses, norms and a weighted sum of per-example gradients, and every gradient multiplied out.
-fn seen(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+/// What five examples leave.
+fn taps(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> Taps {
     let (n, key) = (5, Arc::new(Key::from_seed(5)));
     let weights = Weights::public(model.layout(), &key).to(device);
     let mut x = crate::numbers(&[&[n], shape].concat(), 7);
@@ -71,10 +72,17 @@ fn seen(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> 
         x.data_mut().iter_mut().enumerate().for_each(|(i, x)| *x = id(i));
     }
     let coins = Coins { key, step: 3, who: vec![4, 0, 11, 2, 9] };
-    let mut taps = model.taps_with(&weights, x.to(device), &targets(vec![0, 2, 1, 1, 0]), coins, true);
-    let groups = vec![0; model.layout().parameters().len()];
+    model.taps_with(&weights, x.to(device), &targets(vec![0, 2, 1, 1, 0]), coins, true)
+}
+
+/// A weight for each of them.
+const WEIGHTS: [f32; 5] = [0.5, 0.0, 1.0, -0.3, 0.01];
+
+/// Norms and a weighted sum of per-example gradients, and every gradient multiplied out.
+fn seen(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let (mut taps, groups) = (taps(model, shape, tokens, device), vec![0; model.layout().parameters().len()]);
     let norms = taps.norms(&groups, 1).into_iter().map(f64::sqrt).collect();
-    let sum = taps.sum(&[0.5, 0.0, 1.0, -0.3, 0.01], &groups, 1).to_vec();
+    let sum = taps.sum(&WEIGHTS, &groups, 1).to_vec();
     let rows = taps.rows().iter().flat_map(wide).collect();
     (norms, sum.into_iter().map(f64::from).collect(), rows)
 }
@@ -90,6 +98,49 @@ fn per_example_gradients_are_the_processors() {
         let gaps = [gap(&here.0, &there.0), gap(&here.1, &there.1), gap(&here.2, &there.2)];
         assert!(gaps.iter().all(|gap| *gap < 5e-5), "{layers}: norms, sums, gradients apart by {gaps:?}");
         assert!(here.0.iter().zip(&there.0).all(|(here, there)| there >= &(here * (1.0 - 1e-5))), "{layers}");
+    }
+}
+
+/// Of so many numbers that their sums are not cleared as a whole.
+const LARGE: [(&str, &[usize], Option<u32>); 3] = [
+    (
+        "{ layer = \"embedding\", vocabulary = 66000, features = 64 }, { layer = \"linear\", features = 96 }, \
+         { layer = \"layer_norm\" }, { layer = \"mean_over\" }",
+        &[9],
+        Some(66_000),
+    ),
+    (
+        "{ layer = \"conv2d\", channels = 8, kernel = 3 }, { layer = \"tanh\" }, { layer = \"flatten\" }, { layer = \"linear\", features = \
+         3200 }",
+        &[2, 16, 14],
+        None,
+    ),
+    (
+        "{ layer = \"tied_embedding\", vocabulary = 66000, features = 64, layers = [{ layer = \"layer_norm\" }] }, { layer = \"flatten\" }",
+        &[2],
+        Some(66_000),
+    ),
+];
+
+/// Sums that are not cleared first are made where there was nothing that is a number; nobody's parameters get zeros.
+#[test]
+fn sums_that_are_not_cleared_are_written_whole() {
+    let Some(turn) = gpu() else { return };
+    let device = Device::Cuda(turn.gpu);
+    for (layers, shape, tokens) in LARGE {
+        let model = build(layers, shape);
+        let (len, groups) = (model.layout().len(), vec![0; model.layout().parameters().len()]);
+        assert!(len > 1 << 22, "{layers}: {len} numbers");
+        let not_numbers = || (0..3).for_each(|_| drop(Tensor::new([len], vec![f32::NAN; len]).to(device)));
+        let here = taps(&model, shape, tokens, Device::Cpu).sum(&WEIGHTS, &groups, 1);
+        let there = taps(&model, shape, tokens, device);
+        not_numbers();
+        let there = there.sum(&WEIGHTS, &groups, 1);
+        let gap = gap(&wide(here.tensor()), &wide(there.tensor()));
+        assert!(gap < 5e-5, "{layers}: {gap} apart");
+        not_numbers();
+        let nobodys = Taps::new(5, &model.layout().on(device)).sum(&WEIGHTS, &groups, 1);
+        assert!(wide(nobodys.tensor()).iter().all(|x| *x == 0.0), "{layers}");
     }
 }
 

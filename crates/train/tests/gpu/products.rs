@@ -278,7 +278,7 @@ fn norms_of_many_tiles() {
     });
 }
 
-/// Of few examples (whose sums are taken in one launch) and of many, side by side; what lies between them stays as it is.
+/// Of few examples (whose sums are taken in one launch) and of many, side by side, added and alone; what lies between them stays as it is.
 #[test]
 fn rows_of_several_parameters() {
     let few: Vec<f32> = (0..5).map(|i| i as f32 * 0.3).collect();
@@ -293,8 +293,11 @@ fn rows_of_several_parameters() {
         let items: Vec<(&Tensor, &Tensor, usize)> =
             gradients.iter().zip(all).map(|(g, (n, _, first))| (g, &weights[usize::from(n == 70)], first)).collect();
         let mut sum = numbers(&[1100], 9).to(device);
-        each::rows_sums(&items, (&mut sum).into());
-        vec![sum]
+        each::rows_sums(&items, (&mut sum).into(), true);
+        let mut alone = sum.clone();
+        items.iter().for_each(|(g, _, first)| not_numbers(&mut alone, *first..first + g.row_len()));
+        each::rows_sums(&items, (&mut alone).into(), false);
+        vec![sum, alone]
     });
 }
 
@@ -313,7 +316,7 @@ fn rows_of_several_parameters_are_added_up_as_one_by_one() {
             let firsts = all.iter().scan(2, |at, g| Some(std::mem::replace(at, *at + g.row_len() + 3)));
             let items: Vec<_> = all.iter().zip(firsts).map(|(g, first)| (g, &weights, first)).collect();
             let (mut sum, mut wanted) = (numbers(&[21_000], 9).to(device), numbers(&[21_000], 9).to(device));
-            each::rows_sums(&items, (&mut sum).into());
+            each::rows_sums(&items, (&mut sum).into(), true);
             let (mut here, by) = (numbers(&[21_000], 9), weights.to_host());
             for (g, weights, first) in items {
                 let columns = first..first + g.row_len();
@@ -326,6 +329,14 @@ fn rows_of_several_parameters_are_added_up_as_one_by_one() {
     }
 }
 
+/// Fills a stretch with what is no number.
+fn not_numbers(x: &mut Tensor, stretch: std::ops::Range<usize>) {
+    let device = x.device();
+    let mut there = x.to_host();
+    there.data_mut()[stretch].fill(f32::NAN);
+    *x = there.to(device);
+}
+
 fn products(left: Left, b: &Tensor, size: usize, device: Device) -> Vec<Tensor> {
     let weights = [0.5, 0.0, -1.25, 1.0];
     let (norms, kept) = each::product_norms_kept(left, b);
@@ -336,12 +347,14 @@ fn products(left: Left, b: &Tensor, size: usize, device: Device) -> Vec<Tensor> 
         Some(kept) => kept.sum(&weights, &mut again),
         None => each::product_sum(left, b, &weights, &mut again),
     }
+    let mut alone = Tensor::new([size], vec![f32::NAN; size]).to(device);
+    each::product_sum_alone(left, b, &weights, &mut alone);
     let v = numbers(&[size], 9).to(device);
     let dot = squares(each::product_dot(left, b, &v));
     let rows = kept.as_ref().map_or_else(|| each::product_rows(left, b), each::Kept::rows);
     let dots = kept.as_ref().map_or_else(|| each::product_dot(left, b, &v), |kept| kept.dot(&v));
     let norms_again = kept.as_ref().map_or_else(|| norms.clone(), |kept| kept.squares().to_host());
-    vec![each::product_rows(left, b), squares(norms), sum, again, dot, rows, squares(dots), squares(norms_again)]
+    vec![each::product_rows(left, b), squares(norms), sum, again, alone, dot, rows, squares(dots), squares(norms_again)]
 }
 
 #[test]
@@ -382,7 +395,9 @@ fn an_example_of_weight_zero_adds_nothing() {
             let (a, b) = (a.to(device), b.to(device));
             let mut sum = Tensor::zeros([p * d]).to(device);
             each::product_sum(Left::Rows { a: &a }, &b, &[1.5, 0.0], &mut sum);
-            all.push(sum);
+            let mut alone = Tensor::new([p * d], vec![f32::NAN; p * d]).to(device);
+            each::product_sum_alone(Left::Rows { a: &a }, &b, &[1.5, 0.0], &mut alone);
+            all.extend([sum, alone]);
         }
         let mut x = numbers(&[2, 2, 4, 4], 1);
         x.data_mut()[32..].fill(f32::NAN);

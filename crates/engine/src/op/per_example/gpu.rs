@@ -56,7 +56,7 @@ fn reduce(gpu: &'static Gpu, n: usize, pieces: usize, kernel: impl FnOnce(Grid, 
     if pieces == 1 {
         return parts;
     }
-    gpu.launch("sum_parts", Grid::over(n), arguments![parts.at(), out.at(), n, pieces]);
+    gpu.launch("sum_parts", Grid::over(32 * n), arguments![parts.at(), out.at(), n, pieces]);
     out
 }
 
@@ -91,11 +91,14 @@ pub(super) fn rows_sum(gpu: &'static Gpu, g: &Tensor, weights: u64, out: u64, ta
 
 /// See [`super::rows_sums`]: those of few rows in one launch, and those of many in another, whose blocks are told of their columns by a
 /// table. Sums are to the bit what [`rows_sum`] makes.
-pub(super) fn rows_sums(gpu: &'static Gpu, all: &[(&Tensor, &Tensor, usize)], out: u64) {
+pub(super) fn rows_sums(gpu: &'static Gpu, all: &[(&Tensor, &Tensor, usize)], out: u64, onto: bool) {
     let (mut few, mut many) = (Vec::new(), Vec::new());
     for (g, weights, first) in all {
         let ((n, p), to) = ((g.rows(), g.row_len()), out + 4 * *first as u64);
         if p > TOGETHER {
+            if !onto {
+                gpu.clear(to, 4 * p);
+            }
             rows_sum(gpu, g, weights.address(), to, 1);
             continue;
         }
@@ -109,7 +112,7 @@ pub(super) fn rows_sums(gpu: &'static Gpu, all: &[(&Tensor, &Tensor, usize)], ou
     for (kernel, threads, pieces) in [("sum_pieces", THREADS, few), ("sum_many", 1024, many)] {
         if !pieces.is_empty() {
             let table = gpu.constant(&pieces);
-            gpu.launch(kernel, Grid::blocks(pieces.len() / 5, 1, threads), arguments![&*table]);
+            gpu.launch(kernel, Grid::blocks(pieces.len() / 5, 1, threads), arguments![&*table, onto]);
         }
     }
 }
@@ -339,15 +342,19 @@ fn exact(gpu: &Gpu, t: usize, [m, n, k]: [usize; 3]) -> Product {
     Product { precision, ..Product::new(gpu, m, n, k) }
 }
 
-/// `out += sum_i weights[i] G_i`.
-pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: Part, out: u64) {
+/// `out = sum_i weights[i] G_i`, or where it is `onto` what is there, `out += ..`.
+pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: Part, out: u64, onto: bool) {
     let &Factors { n, t, d, p, window, .. } = factors;
+    let at_once = window.is_none() && matches!(Way::of(gpu, factors), Way::Outer | Way::Grams);
+    if d * p > 0 && !onto && !(at_once && n * t > 0) {
+        gpu.clear(out, 4 * d * p);
+    }
     if n * t * d * p == 0 {
         return;
     }
     weights.on(gpu, |weights| match window {
         Some(window) => tiles::sum(gpu, factors, window, weights, out),
-        None if matches!(Way::of(gpu, factors), Way::Outer | Way::Grams) => weighed_sum(gpu, factors, weights, out),
+        None if at_once => weighed_sum(gpu, factors, weights, out, onto),
         None => products::sum(gpu, &operands(gpu, factors), weights, out),
     });
 }
@@ -358,7 +365,7 @@ pub(super) fn weighs_left(d: usize, p: usize) -> bool {
 }
 
 /// As one product. The narrower factor is weighed; numbers that are not finite are taken out of the other where the weight is 0.
-fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
+fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64, onto: bool) {
     let (&Factors { n, t, d, p, .. }, [a, b]) = (factors, operands(gpu, factors));
     let left = weighs_left(d, p);
     let (narrow, wide) = if left { (&a, &b) } else { (&b, &a) };
@@ -371,7 +378,7 @@ fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
     gpu.launch_as(narrow.dtype(), "weigh_rows", Grid::blocks(n, pieces, THREADS), list);
     let scaled = Matrix::of(&scaled);
     let (a, b) = if left { (scaled, wide) } else { (wide, scaled) };
-    let how = Product { beta: 1.0, ..exact(gpu, t, [p, d, n * t]) };
+    let how = Product { beta: f32::from(u8::from(onto)), ..exact(gpu, t, [p, d, n * t]) };
     gpu.blas().product(gpu, Matrix::new(out, d), b.t(), a, &how);
 }
 

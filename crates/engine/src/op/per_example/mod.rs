@@ -40,7 +40,7 @@ pub(crate) use rows::block_squares;
 pub use rows::{rows_dot, rows_norms, rows_squares, rows_sum, rows_sums};
 pub use scatter::{scatter_dot, scatter_norms, scatter_rows, scatter_squares, scatter_sum};
 pub use squares::{Numbers, Squares};
-pub use sum::product_sum;
+pub use sum::{product_sum, product_sum_alone};
 pub use tied::{tied_norms, tied_squares};
 pub use weighted::{Diagonal, Measured, Scales, add_scaled_sum, product_measured, rows_measured};
 

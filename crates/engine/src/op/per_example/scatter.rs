@@ -84,7 +84,7 @@ pub(super) fn squares_on(gpu: &'static Gpu, ids: u64, b: &Tensor) -> Numbers {
     let (parts, out, b) = (Numbers::new(gpu, n * t), Numbers::new(gpu, n), operand(gpu, b));
     let list = arguments![ids, b.at(), parts.at(), t, d, allowance::of_rows(t)];
     gpu.launch_as(b.dtype(), "scatter_norm_parts", Grid::blocks(n * t, 1, threads(d)), list);
-    gpu.launch("sum_parts", Grid::over(n), arguments![parts.at(), out.at(), n, t]);
+    gpu.launch("sum_parts", Grid::over(32 * n), arguments![parts.at(), out.at(), n, t]);
     out
 }
 

@@ -18,7 +18,7 @@
 //! * *Factors longer than [`LONGEST`]* count as infinite, and their example as nobody: for several positions, since squares overflow in their matrix; for
 //!   one by [`outer`]. So a weight that is not larger than `1e19` never makes one of them infinite.
 //!
-//! *Tests.* `tests/per_example.rs`: `what_is_added_is_within_the_reported_norm`, `nothing_vanishes_beside_something_large`, `sums_that_overflow_downwards_are_no_norm`;
+//! *Tests.* `tests/allowance.rs`: `what_is_added_is_within_the_reported_norm`, `nothing_vanishes_beside_something_large`, `sums_that_overflow_downwards_are_no_norm`;
 //! in `train`, `terms_that_cancel_are_clipped_as_they_are_summed`.
 
 /// Rounding to f32.

@@ -95,6 +95,7 @@ fn ask(args: &Args, out: &std::path::Path) -> Ask {
 
 /// The plain-language summary.
 fn tell(diagnosis: &Diagnosis) {
+    println!("{}", diagnosis.origin.sentence());
     diagnosis.notes.iter().for_each(|note| println!("{note}"));
     for visit in &diagnosis.visits {
         println!("{} ({} examples, {:.1} s)", visit.label, diagnosis.examples, visit.seconds);

@@ -64,6 +64,38 @@ fn training_here_is_charged_and_every_step_gets_its_visit() {
     assert!(page(&out).contains("Along training"));
 }
 
+/// Public examples say what private ones made of the weights that they are looked at by: where no noise is between them, the page says so.
+#[test]
+fn where_weights_come_from_is_told() {
+    let top = TempDir::new().unwrap();
+    let at = |name: &str| top.path().join(name);
+    let look = |out: &Path, more: &[&str]| {
+        let mut command = secateur();
+        command.args(["diagnose", "--examples", "50", "--only", "norms"]).args(more).arg("--out").arg(out);
+        command.assert().success();
+        (page(out), json(&out.join("diagnose.json"))["origin"].clone())
+    };
+    let (shown, origin) = look(&at("a"), &["--steps", "2", "--set", "privacy.mode=ordinary"]);
+    assert!(shown.contains("NOT PRIVATE: public data") && !shown.contains("Made from public data"));
+    assert_eq!(origin["weights"], "shown");
+    let (shown, origin) = look(&at("b"), &["--steps", "2", "--set", "train.seed=1"]);
+    assert!(shown.contains("NOT PRIVATE: public data") && origin["weights"] == "seeded");
+    let (shown, origin) = look(&at("c"), &["--steps", "2"]);
+    assert!(shown.contains("Made from public data") && shown.contains("trained privately: epsilon"));
+    assert!(origin["epsilon"].as_f64().is_some_and(|epsilon| epsilon > 0.0 && epsilon <= 1.0));
+    // Weights that a run left, or that lay in a file; and a run that is watched.
+    let run = at("run");
+    let ordinary =
+        ["train", "-q", "--set", "train.steps=2", "--set", "privacy.mode=ordinary", "--diagnose-every", "1", "--out"];
+    secateur().args(ordinary).arg(&run).assert().success();
+    assert!(page(&run).contains("NOT PRIVATE: public data"));
+    let (shown, _) = look(&at("d"), &["--run", run.to_str().unwrap()]);
+    assert!(shown.contains("NOT PRIVATE: public data"));
+    let weights = run.join("model.safetensors");
+    let (shown, origin) = look(&at("e"), &["--checkpoint", weights.to_str().unwrap()]);
+    assert!(shown.contains("of which nothing is known") && origin["weights"] == "unknown");
+}
+
 #[test]
 fn what_makes_no_sense_is_named() {
     let top = TempDir::new().unwrap();

@@ -91,6 +91,8 @@ fn what_cannot_be_continued_says_why() {
     let top = TempDir::new().unwrap();
     let out = top.path().join("run");
     let place = out.to_str().unwrap();
+    secateur().args(["train", "--resume", place]).assert().failure().stderr(contains("no such folder of results"));
+    fs::create_dir(&out).unwrap();
     secateur().args(["train", "--resume", place]).assert().failure().stderr(contains("no checkpoint.safetensors"));
     let short = ["--set", "train.steps=5", "--set", "train.checkpoint_every=2"];
     secateur().args(["train", "--quiet", "--out", place]).args(short).assert().success();

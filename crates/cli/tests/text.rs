@@ -137,3 +137,28 @@ fn blocks_are_said_on_the_console_and_in_the_statement() {
         secateur().arg("generate").arg(&run).args(["--prompt", "It was", "--tokens", "40"]).assert().success();
     assert!(written.get_output().stdout.len() > 40);
 }
+
+#[test]
+fn texts_are_answered_for_and_a_model_that_writes_says_so() {
+    let top = folder();
+    let [run, writer, asked] = ["run", "writer", "asked.csv"].map(|name| top.path().join(name));
+    secateur().arg("train").arg(top.path().join("text.toml")).args(["-q", "--out"]).arg(&writer).assert().success();
+    let rows: String = (0..40).map(|k| format!("{},it is {k}\n", ["odd", "even"][k % 2])).collect();
+    fs::write(top.path().join("train.csv"), format!("facts,sentence\n{rows}")).unwrap();
+    fs::write(top.path().join("test.csv"), "facts,sentence\nodd,it is 3\neven,it is 4\n").unwrap();
+    fs::write(&asked, "sentence\nit is 3\n\"it is 4, they say, and more\"\nno\n").unwrap();
+    let from = CONFIG.find("    { layer = \"positions\"").unwrap();
+    let to = CONFIG.find("]\n[privacy]").unwrap();
+    let layers = "    { layer = \"mean_over\" },\n    { layer = \"linear\", features = 2 },\n";
+    let config = format!("{}{layers}{}", &CONFIG[..from], &CONFIG[to..]);
+    let target = "target = { name = \"facts\", classes = [\"odd\", \"even\"] }";
+    fs::write(top.path().join("text.toml"), config.replace("prompt = \"facts\"", target)).unwrap();
+    secateur().arg("train").arg(top.path().join("text.toml")).args(["-q", "--out"]).arg(&run).assert().success();
+
+    let predict = |run: &std::path::Path| secateur().arg("predict").arg("--run").arg(run).arg(&asked).assert();
+    let done = predict(&run).success();
+    let answers = String::from_utf8(done.get_output().stdout.clone()).unwrap();
+    let answers: Vec<&str> = answers.lines().collect();
+    assert_eq!((answers[0], answers.len()), ("prediction,probability of odd,probability of even", 4), "{answers:?}");
+    predict(&writer).failure().stderr(contains("this model writes").and(contains("secateur generate")));
+}

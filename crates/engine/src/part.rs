@@ -134,6 +134,14 @@ impl<'a> PartMut<'a> {
         }
     }
 
+    /// Makes them zeros.
+    pub fn clear(&mut self) {
+        match self {
+            PartMut::Host(slice) => slice.fill(0.0),
+            PartMut::Device(span) => span.gpu.clear(span.at, size_of::<f32>() * span.len),
+        }
+    }
+
     /// The numbers themselves.
     ///
     /// # Panics

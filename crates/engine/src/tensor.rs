@@ -68,8 +68,9 @@ impl Tensor {
         Self { data: Storage::host(memory::take(volume(&shape))), shape }
     }
 
-    /// As [`Tensor::unfilled`], on a device.
-    pub(crate) fn unfilled_on(device: Device, shape: impl Into<Vec<usize>>) -> Self {
+    /// A tensor with whatever its memory holds, for whoever writes every element of it.
+    #[must_use]
+    pub fn unfilled_on(device: Device, shape: impl Into<Vec<usize>>) -> Self {
         let shape = shape.into();
         match device {
             Device::Cpu => Self::unfilled(shape),

@@ -20,7 +20,8 @@ fn large_convolutions_have_one_norm_at_every_level() {
         for level in [Level::Portable, Level::Avx2, Level::Avx512, Level::Avx512Bf16] {
             level.limit();
             for (got, want) in product_norms(left, &b).into_iter().zip(&wants) {
-                assert!((got - want).abs() < 1e-6 * want, "{level:?}, stride {stride}: {got}, {want}");
+                // With what rounding may add, which is the same at every level.
+                assert!(got >= *want && got < want * 1.001, "{level:?}, stride {stride}: {got}, {want}");
             }
         }
     }

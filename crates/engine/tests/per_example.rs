@@ -26,6 +26,11 @@ fn squared(x: &[f32]) -> f64 {
     x.iter().map(|&x| f64::from(x).powi(2)).sum()
 }
 
+/// A square that is reported: not below `want`, and above it by no more than a share of `above`, for what rounding may add.
+fn reported(got: f64, want: f64, above: f64) {
+    assert!(got >= want * (1.0 - 1e-5) && got <= want * (1.0 + above), "{got} is not {want} or a little more");
+}
+
 /// What `add` adds to `len` zeros.
 fn total(len: usize, add: impl Fn(&mut [f32])) -> Vec<f32> {
     let mut out = vec![0.0; len];
@@ -50,7 +55,8 @@ fn agree(rows: &Tensor, norms: &[f64], sum: &[f32], dots: &[f64], weights: &[f32
     assert_eq!((norms.len(), dots.len(), sum.len()), (rows.rows(), rows.rows(), rows.row_len()));
     for i in 0..rows.rows() {
         let norm = squared(rows.row(i));
-        close(norms[i], norm, norm.max(1e-3));
+        assert!(norms[i] >= norm - 1e-5 * norm.max(1e-3), "{} is below {norm}", norms[i]);
+        assert!(norms[i] <= norm + 1e-3 * norm.max(1e-3), "{} is far above {norm}", norms[i]);
         let dot: f64 = rows.row(i).iter().zip(v).map(|(&g, &v)| f64::from(g) * f64::from(v)).sum();
         close(dots[i], dot, (norm * squared(v)).sqrt().max(1e-2));
     }
@@ -138,14 +144,14 @@ fn published_vectors_linear() {
     let a = Tensor::new([1, 2, 3], vec![1.0, 0.0, 2.0, -1.0, 1.0, 0.5]);
     let b = Tensor::new([1, 2, 2], vec![0.5, -1.0, 2.0, 0.25]);
     assert_eq!(product_rows(Left::Rows { a: &a }, &b).data(), [-1.5, 2.0, 2.0, -1.25, 0.25, -1.875]);
-    assert_eq!(product_norms(Left::Rows { a: &a }, &b), [15.390625]);
+    reported(product_norms(Left::Rows { a: &a }, &b)[0], 15.390625, 1e-5);
     assert_eq!(rows_norms(&engine::op::bias_rows_last(&b)), [6.8125]);
 }
 
 #[test]
 fn published_vectors_embedding() {
     let b = Tensor::new([1, 3, 2], vec![1.0, 0.0, 0.5, -1.0, 0.25, 2.0]);
-    assert_eq!(scatter_norms(&[3, 1, 3], &b), [6.8125]);
+    reported(scatter_norms(&[3, 1, 3], &b)[0], 6.8125, 1e-5);
 }
 
 #[test]
@@ -154,7 +160,7 @@ fn published_vectors_convolution() {
     let b = Tensor::new([1, 2, 2, 2], vec![1.0, 0.0, 0.0, -1.0, 0.5, 0.5, 0.5, 0.5]);
     let left = Left::Patches { x: &x, window: Window { kernel: [2, 2], stride: [1, 1], padding: [0, 0] } };
     assert_eq!(product_rows(left, &b).data(), [-4.0, -4.0, -4.0, -4.0, 6.0, 8.0, 12.0, 14.0]);
-    assert_eq!(product_norms(left, &b), [504.0]);
+    reported(product_norms(left, &b)[0], 504.0, 1e-5);
 }
 
 #[test]
@@ -178,7 +184,7 @@ fn cancelling_terms_do_not_hide_a_norm() {
     let left = Left::Rows { a: &a };
     assert!(!materialises(left, &b));
     let norm = squared(product_rows(left, &b).data());
-    close(product_norms(left, &b)[0], norm, norm);
+    reported(product_norms(left, &b)[0], norm, 0.3);
 }
 
 /// Convolutions whose gradients are too large to be kept: stride 1 by inner products of pixels, others by those of patches.
@@ -211,7 +217,8 @@ fn cancelling_patches_do_not_hide_a_norm() {
     let left = Left::Patches { x: &x, window };
     assert!(!materialises(left, &b));
     let norm = squared(product_rows(left, &b).data());
-    close(product_norms(left, &b)[0], norm, norm);
+    // What is left is a millionth of the terms: nearly all that is reported is what rounding may leave of them.
+    reported(product_norms(left, &b)[0], norm, 120.0);
 }
 
 const SMALL: Window = Window { kernel: [3, 2], stride: [2, 1], padding: [1, 0] };

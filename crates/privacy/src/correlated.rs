@@ -108,8 +108,11 @@ impl<T: Sum + Clone> Correlated<T> {
 }
 
 impl<T: Sum + Clone + Send> Mechanism<T> for Correlated<T> {
-    fn event(&self, _step: u64) -> Event {
-        Event::Season { strategy: self.strategy.clone(), noise_multiplier: self.noise_multiplier }
+    /// The season; none that can be noised outside its steps, where noise would be correlated with that of a season that is over, and not as another one's.
+    fn event(&self, step: u64) -> Event {
+        let inside = step.checked_sub(self.first).is_some_and(|at| at < self.strategy.rounds());
+        let noise_multiplier = if inside { self.noise_multiplier } else { f64::NAN };
+        Event::Season { strategy: self.strategy.clone(), noise_multiplier }
     }
 
     fn unit(&mut self, source: &Source, blank: T) -> T {

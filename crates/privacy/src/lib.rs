@@ -152,4 +152,4 @@ pub use season::{Strategy, tree_depth};
 pub use state::{Bounded, Privatized, Secret, Sum};
 pub use trade_off::TradeOff;
 pub use tuning::{Trials, TuningError};
-pub use veil::{Vector, Veil, Veiled};
+pub use veil::{Lent, OnDevice, Vector, Veil, Veiled};

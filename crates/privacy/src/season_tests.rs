@@ -147,9 +147,16 @@ fn what_else_a_prepaid_round_releases_is_not_hidden() {
     let releases = vec![Event::Prepaid { noise_multiplier: 5.0 }, Event::Gaussian { noise_multiplier: 20.0 }];
     let round = Event::Round { sampling: Sampling::Poisson { rate: 0.01 }, releases };
     let tree = season(Strategy::Tree { rounds: vec![100], epochs: 1 }, 5.0);
-    let got = gdp(vec![tree, (round, 100)], 1e-5).unwrap();
-    let mu = (7.0 / 25.0 + 100.0 / 400.0_f64).sqrt();
-    assert!(relative(got, crate::gaussian::epsilon(mu, 1e-5)) < 1e-12);
+    let entries = vec![tree, (round, 100)];
+    let got = gdp(entries.clone(), 1e-5).unwrap();
+    let want = crate::gaussian::epsilon((7.0 / 25.0 + 100.0 / 400.0_f64).sqrt(), 1e-5);
+    assert!(relative(got, want) < 1e-12);
+    // Nor from those accountants that know what sampling hides.
+    for name in ["pld", "rdp"] {
+        let ledger = Ledger::planned(Neighbouring::AddRemove, entries.clone());
+        let got = account::by_name(name).unwrap().spent(&ledger, 1e-5).unwrap();
+        assert!(got > want * (1.0 - 1e-9) && got < want * 1.2, "{name}: {got}, {want}");
+    }
 }
 
 #[test]

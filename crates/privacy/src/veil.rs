@@ -8,16 +8,19 @@
 //! Claim: whoever has a [`Veiled`] can find out no more than whoever has the same numbers with the noise added.
 //!
 //! Argument: a [`Veil`] is made by the door alone, with the deviation that was charged, and handed to nobody but the sum that it is
-//! for. Numbers that it was laid [over](Veil::over) are in a private field, of a type that is neither printed nor copied; three
-//! functions touch them: [`Veiled::read`] and [`Veiled::lift`], which add the noise that belongs to the place, and [`Veiled::size`].
+//! for. Numbers that it was laid [over](Veil::over) are in a private field, of a type that is neither printed nor copied; few
+//! functions touch them: [`Veiled::read`] and [`Veiled::lift`], which add the noise that belongs to the place, [`Veiled::size`], and
+//! [`Veiled::walk`] and [`Veiled::lift_there`], which have a device do so by the cipher and the deviation that were charged.
 //! Number `i` meets element `i` of the stream wherever stretches begin and however often they are read, so that reading twice shows
 //! the same number twice and never the difference of two noises.
 //!
-//! Not claimed: that the numbers' own type keeps nothing back when it is handed over, and offers every stretch once
-//! ([`Vector::each`]). It had them before. Nor that a sum lays its veil over one vector: over two of them it would be the same noise
-//! twice, and their difference would have none. What lies beside a vector takes elements of its own ([`Veil::add`]).
+//! Not claimed: that the numbers' own type keeps nothing back when it is handed over, offers every stretch once
+//! ([`Vector::each`]), and adds the noise that it is lent ([`OnDevice`]). It had the numbers before. Nor that a sum lays its veil over one
+//! vector: over two of them it would be the same noise twice, and their difference would have none. What lies beside a vector takes
+//! elements of its own ([`Veil::add`]).
 //!
-//! Checked by: `tests::what_is_read_is_what_is_lifted`, and the `compile_fail` example of [`Veiled`].
+//! Checked by: `tests::what_is_read_is_what_is_lifted`, `tests::a_device_is_lent_what_was_charged`, and the `compile_fail` examples of
+//! [`Veiled`]; what a device makes of it by the tests of whoever implements [`OnDevice`].
 
 use crate::Stream;
 use std::sync::Arc;
@@ -32,6 +35,26 @@ pub trait Vector {
     fn each(&mut self, f: &(dyn Fn(usize, &mut [f32]) + Sync));
 }
 
+/// The cipher that noise is made by, and its standard deviation: lent for one pass over the numbers that it is for.
+pub struct Lent<'a> {
+    /// The key.
+    pub key: &'a [u8; 32],
+    /// Which stream of the key.
+    pub nonce: u64,
+    /// Standard deviation.
+    pub deviation: f64,
+}
+
+/// A long vector on devices that make the noise themselves, where and when the numbers are used.
+pub trait OnDevice {
+    /// Numbers that a step can be taken from.
+    type Ground<'a>;
+    /// The same vector, with element `i` of the noise added to number `i`.
+    fn noised(self, noise: Lent) -> Self;
+    /// Adds `by` times the numbers, each with its noise, to those on the ground.
+    fn walk(&self, noise: Lent, ground: Self::Ground<'_>, by: f64);
+}
+
 /// The white noise of one release, with the standard deviation that was charged.
 pub struct Veil {
     stream: Arc<Stream>,
@@ -44,7 +67,7 @@ impl Veil {
     }
 
     /// Puts numbers behind the noise, of which number `i` gets element `i`.
-    pub fn over<T: Vector>(&self, numbers: T) -> Veiled<T> {
+    pub fn over<T>(&self, numbers: T) -> Veiled<T> {
         Veiled { numbers, veil: Veil { stream: self.stream.clone(), deviation: self.deviation } }
     }
 
@@ -55,10 +78,8 @@ impl Veil {
         numbers.iter_mut().zip(unit).for_each(|(x, z)| *x += z * self.deviation);
     }
 
-    /// Lends the cipher that the noise is made by, and its standard deviation, to a device that adds it where the numbers lie.
-    /// `to` must not keep them.
-    pub fn lend<R>(&self, to: impl FnOnce(&[u8; 32], u64, f64) -> R) -> R {
-        self.stream.lend(|key, nonce| to(key, nonce, self.deviation))
+    fn lend<R>(&self, to: impl FnOnce(Lent) -> R) -> R {
+        self.stream.lend(|key, nonce| to(Lent { key, nonce, deviation: self.deviation }))
     }
 
     fn add_to(&self, from: usize, numbers: &mut [f32]) {
@@ -105,6 +126,19 @@ impl<T: Vector> Veiled<T> {
     }
 }
 
+impl<T: OnDevice> Veiled<T> {
+    /// All numbers, with their noise added on the device.
+    pub fn lift_there(self) -> T {
+        let Veiled { numbers, veil } = self;
+        veil.lend(|noise| numbers.noised(noise))
+    }
+
+    /// Adds `by` times the numbers, each with its noise, to those on the ground. Walking twice is twice the same step.
+    pub fn walk(&self, ground: T::Ground<'_>, by: f64) {
+        self.veil.lend(|noise| self.numbers.walk(noise, ground, by));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +179,34 @@ mod tests {
             }
         }
         assert_eq!((veiled.size(), veiled.lift().0), (1000, lifted));
+    }
+
+    impl OnDevice for Few {
+        type Ground<'a> = &'a mut Vec<f32>;
+        fn noised(mut self, noise: Lent) -> Self {
+            let stream = Key::from_seed(5).stream(Purpose::Noise, 9, 2);
+            stream.lend(|key, nonce| assert!((key, nonce) == (noise.key, noise.nonce), "another stream"));
+            stream.add_normal(0, noise.deviation, &mut self.0);
+            self
+        }
+        fn walk(&self, noise: Lent, ground: &mut Vec<f32>, by: f64) {
+            let step = self.clone().noised(noise).0;
+            ground.iter_mut().zip(step).for_each(|(w, d)| *w += by as f32 * d);
+        }
+    }
+
+    /// A device gets the stream and the deviation of the host's noise, each time.
+    #[test]
+    fn a_device_is_lent_what_was_charged() {
+        let numbers = Few((0..100).map(|i| i as f32 / 8.0).collect());
+        let veil = Veil::new(Key::from_seed(5).stream(Purpose::Noise, 9, 2), 2.5);
+        let want = veil.over(numbers.clone()).lift().0;
+        let (veiled, mut ground) = (veil.over(numbers.clone()), vec![0.0; 100]);
+        veiled.walk(&mut ground, 1.0);
+        assert_eq!(ground, want);
+        veiled.walk(&mut ground, -1.0);
+        assert_eq!(ground, [0.0; 100]);
+        assert_eq!(veiled.lift_there().0, want);
     }
 
     #[test]

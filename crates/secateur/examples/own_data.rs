@@ -1,4 +1,4 @@
-//! Data of your own, a small network, and a ledger on disk: is a point inside a ring?
+//! Data of your own, a small network, and a ledger on disk: is a point inside a circle?
 //!
 //! `cargo run --release -p secateur --example own_data`
 use secateur::{
@@ -14,7 +14,7 @@ use std::{error::Error, sync::Arc};
 
 /// Everything here is public: it must not be read off the private rows.
 const CONFIG: &str = r#"
-    title = "Inside a ring?"
+    title = "Inside a circle?"
     [privacy]
     epsilon = 2.0
     [train]
@@ -40,7 +40,7 @@ fn points(n: usize, seed: u64) -> Result<Examples, Box<dyn Error>> {
         (state >> 40) as f32 / (1 << 23) as f32 - 1.0
     };
     let inputs: Vec<f32> = (0..2 * n).map(|_| coordinate()).collect();
-    let inside = |p: &[f32]| (0.5..0.9).contains(&p[0].hypot(p[1]));
+    let inside = |p: &[f32]| p[0].hypot(p[1]) < 0.8;
     let labels = inputs.chunks(2).map(|p| u32::from(inside(p))).collect();
     let names = ["outside", "inside"].map(String::from).to_vec().into();
     Ok(Examples::from_floats(inputs, vec![2], Targets::Classes { labels, names }, vec![])?)

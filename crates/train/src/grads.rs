@@ -6,7 +6,7 @@ mod layout;
 mod numbers;
 mod sum;
 
-use engine::{Device, Part, PartMut, Tensor, op};
+use engine::{Device, Group, Part, PartMut, Tensor, op};
 pub use layout::{Adapter, How, Layout, Place};
 use numbers::Numbers;
 use rayon::prelude::*;
@@ -25,9 +25,9 @@ pub(crate) const BLOCK: usize = 1 << 14;
 /// the GPU again.
 ///
 /// A factor is remembered, and multiplied in by the next pass over the numbers: a pass of its own would take as long as
-/// gradient descent's whole step. On a GPU so is a term that was added, and on the host the noise of a release, which cannot be
-/// told from the numbers any more. What is pending is worked off by the thread pool when somebody first asks for the numbers: who
-/// reads a point in a parallel loop asks for it once before.
+/// gradient descent's whole step. On a GPU so is a term that was added, and everywhere the noise of a release, which cannot be
+/// told from the numbers any more, and what is still to be added up from several GPUs. What is pending is worked off when somebody
+/// first asks for the numbers, on the host by the thread pool: who reads a point in a parallel loop asks for it once before.
 #[derive(Clone)]
 pub struct Grads {
     layout: Arc<Layout>,
@@ -99,6 +99,11 @@ impl Grads {
     /// All zeros.
     pub fn zeros(layout: &Arc<Layout>) -> Self {
         Grads::of(layout.clone(), Tensor::zeros_on(layout.device(), [layout.len()]))
+    }
+
+    /// Whatever is in the memory, on a GPU: for whoever writes all of it.
+    pub(crate) fn unfilled(layout: &Arc<Layout>) -> Self {
+        Grads::of(layout.clone(), Tensor::unfilled_on(layout.device(), [layout.len()]))
     }
 
     /// Wraps a flat buffer.
@@ -252,13 +257,17 @@ impl Grads {
     }
 
     /// Takes the step that these numbers are: adds them to tensors that lie one after the other as the layout says, on the same
-    /// device, in one pass over what is still to be multiplied and added.
-    pub(crate) fn walk(&self, tensors: &mut [Tensor]) {
-        if self.plus.is_none() && self.by != 0.0 && self.flat.walk(tensors, self.by) {
-            return;
+    /// device, in one pass over what is still to be multiplied and added. `lists` are these tensors, and copies on other devices,
+    /// which take the step too if the numbers are there as well; of how many lists, the first ones, it was.
+    pub(crate) fn walk(&self, lists: &mut [&mut [Tensor]]) -> usize {
+        let late = self.plus.is_none() && self.by != 0.0;
+        let walked = if late { self.flat.walk(lists, self.by) } else { 0 };
+        if walked > 0 {
+            return walked;
         }
         let (numbers, by, plus) = self.terms();
-        op::walk_all(tensors, numbers, by, plus);
+        op::walk_all(lists[0], numbers, by, plus);
+        1
     }
 
     /// Numbers of one layout from several devices as one, by `sum` of their tensors; where the first are.
@@ -268,6 +277,15 @@ impl Grads {
     pub(crate) fn gather(all: Vec<Grads>, sum: impl FnOnce(Vec<Tensor>) -> Tensor) -> Grads {
         let layout = all[0].layout.clone();
         Grads::of(layout, sum(all.into_iter().map(Grads::into_tensor).collect()))
+    }
+
+    /// Numbers of one layout from a group's devices as one, to be added up when somebody asks for the sum, or as a step goes through it.
+    pub(crate) fn apart(all: Vec<Grads>, group: &Arc<Group>) -> Grads {
+        let layout = all[0].layout.clone();
+        let summands: Vec<Tensor> = all.into_iter().map(Grads::into_tensor).collect();
+        let flat =
+            if group.shares(&summands) { Numbers::apart(summands, group) } else { Numbers::Plain(group.sum(summands)) };
+        Grads { flat, ..Grads::of(layout, Tensor::zeros([0])) }
     }
 
     fn come_home(&mut self) {

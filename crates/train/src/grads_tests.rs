@@ -1,5 +1,5 @@
 //! Points in parameter space.
-use super::{sum::at_least, *};
+use super::{numbers::at_least, *};
 use crate::layer::{Init, Parameter};
 use engine::op;
 use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Privatized, Sampler, Secret, Source, Sum};
@@ -113,8 +113,8 @@ fn a_veiled_step_is_the_noisy_step() {
                 let twice = released(long(0.1).times(0.5)).map(|g| g.scale(0.3).times(-0.7));
                 for _ in 0..2 {
                     op::walk_all(&mut want, &Tensor::new([LONG], noisy()), 0.3 * f64::from(-0.7f32), None);
-                    twice.get().walk(&mut got);
-                    looked.walk(&mut seen);
+                    twice.get().walk(&mut [&mut got]);
+                    looked.walk(&mut [&mut seen]);
                 }
                 assert_eq!(twice.get().flat(), looked.flat());
             });

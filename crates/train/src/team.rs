@@ -1,8 +1,9 @@
 //! Several devices at one lot: each has the weights and looks at its share of the examples; the first leads. Where several
 //! processes are at it (`world`), each has such a team.
 //!
-//! In a step the leader's weights are handed out, every device clips and adds up its own share, and the shares' sums are
-//! added up on the leader, where all that follows happens as if it were alone: the one charge, the noise, the updates.
+//! In a step every device clips and adds up its own share, and the shares' sums are merged into one lot, with which all that follows
+//! happens as if the leader were alone: the one charge, the noise, the updates. Where the lot's sum is still summands on several GPUs
+//! when a step is made of it, these take the step together (`Grads::walk`); else the leader does, and its weights are handed out.
 //!
 //! # Why this is private
 //! *Claim.* A lot that was shared out is released as any lot is: each example is in it once, clipped to the bound; noise of
@@ -11,10 +12,11 @@
 //! `clip::contribute` makes of its pieces, with the one rule of the run, which devices see by `&self`; answers to a rule's
 //! questions, crowds and memories are parts of it. Sums of shares are merged as sums of chunks are, into ONE secret lot;
 //! only that is closed and vouched for, once, so that the bound is a bound on the whole. There is one trainer with one
-//! mechanism, one key and one ledger: no device but the leader makes noise or releases anything, and the others get back
-//! nothing but weights, which are released. (Were noise made on each of `n` devices, the sum would carry `sqrt(n)` times what
-//! was charged, or, split among them, each share would have to be trusted to arrive.) Sums are f32 on all devices; merging
-//! adds `n - 1` roundings to those of chunks, of which the page of `clip` says what is claimed.
+//! mechanism, one key and one ledger: one release, of the merged lot, whose veil lies over the sum and not over summands. Which GPU adds
+//! numbers up and makes their noise does not matter, since noise is a function of the place and every place is in one GPU's part
+//! (`engine::op::noised_walk`). (Were noise made on each of `n` devices, the sum would carry `sqrt(n)` times what
+//! was charged, or, split among them, each share would have to be trusted to arrive.) The others get nothing but weights, which are
+//! released. Sums are f32 on all devices; merging adds `n - 1` roundings to those of chunks, of which the page of `clip` says what is claimed.
 //! *Tests.* `shares_hold_every_row_once_and_are_even` (privacy crate); `tests/team.rs`: the same ledger, the same noise and the
 //! same weights as one device's for every rule, and a neighbour moves the released sum by no more than the bound.
 use crate::{
@@ -24,8 +26,8 @@ use crate::{
     world::World,
 };
 use engine::{Device, DeviceError, Group, op};
-use privacy::{Draw, Secret};
-use std::panic;
+use privacy::{Draw, Privatized, Secret};
+use std::{panic, sync::Arc};
 
 /// One share of a draw: its pieces.
 pub(crate) type Share = Vec<Secret<Vec<usize>>>;
@@ -33,7 +35,7 @@ pub(crate) type Share = Vec<Secret<Vec<usize>>>;
 /// The devices of a run.
 pub struct Team {
     /// None for one device, which needs nobody to work with.
-    group: Option<Group>,
+    group: Option<Arc<Group>>,
     others: Vec<Member>,
     /// Other processes, whose teams have shares too.
     world: Option<World>,
@@ -72,7 +74,7 @@ impl Team {
             Ok(Member { weights, pool })
         };
         let others = devices[1..].iter().map(member).collect::<Result<_, DeviceError>>()?;
-        Ok(Team { group: Some(group), others, world: None, shares: devices.len(), before: 0 })
+        Ok(Team { group: Some(Arc::new(group)), others, world: None, shares: devices.len(), before: 0 })
     }
 
     /// This team as one of several processes' ones, which all have the same `weights`.
@@ -156,10 +158,7 @@ impl Team {
     ) -> Vec<T> {
         let mut shares = draw.shares(self.shares, piece).into_iter().skip(self.before);
         let own = shares.next().unwrap_or_default();
-        if let Some(group) = &self.group {
-            let mut lists: Vec<_> = self.others.iter_mut().map(|member| member.weights.storage()).collect();
-            group.hand_out(weights.tensors(), &mut lists);
-        }
+        self.bring_up(weights);
         std::thread::scope(|scope| {
             let work = &work;
             let helpers = self.others.iter_mut().zip(shares);
@@ -180,6 +179,22 @@ impl Team {
         })
     }
 
+    /// The leader's weights for everybody, where somebody has others.
+    fn bring_up(&mut self, weights: &Weights) {
+        let Some(group) = &self.group else { return };
+        if self.others.iter().any(|member| !member.weights.is_copy_of(weights)) {
+            let mut lists: Vec<_> = self.others.iter_mut().map(|member| member.weights.storage()).collect();
+            group.hand_out(weights.tensors(), &mut lists);
+            self.others.iter_mut().for_each(|member| member.weights.are_copied(weights));
+        }
+    }
+
+    /// Has the leader's weights take a step, and the others' with them where the step's numbers stand on their devices too.
+    pub(crate) fn walk(&mut self, weights: &mut Weights, step: &Privatized<Grads>) {
+        let others = self.others.iter_mut().map(|member| &mut member.weights);
+        Weights::walk_together(&mut std::iter::once(weights).chain(others).collect::<Vec<_>>(), step);
+    }
+
     /// Shares' lots as one, its sums on the leader.
     pub(crate) fn merge(&self, lots: Vec<Lot>) -> Lot {
         Lot::gather(lots, self)
@@ -197,7 +212,7 @@ impl Team {
     pub(crate) fn sum(&self, mut sums: Vec<Grads>) -> Grads {
         let here = match &self.group {
             None => sums.swap_remove(0),
-            Some(group) => Grads::gather(sums, |tensors| group.sum(tensors)),
+            Some(group) => Grads::apart(sums, group),
         };
         match &self.world {
             None => here,

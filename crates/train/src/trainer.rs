@@ -252,7 +252,7 @@ impl Trainer {
     /// Takes a step, and tells the rule and the updates.
     fn take(&mut self, step: Privatized<Grads>) {
         self.team.agree(step.get());
-        self.weights.walk(&step);
+        self.team.walk(&mut self.weights, &step);
         let (taken, point) = (step.get(), || self.weights.point());
         self.chain.iter_mut().for_each(|link| link.moved(taken, &point));
         if let Method::Private { rule, .. } = &mut self.method {
@@ -288,7 +288,10 @@ impl Trainer {
     pub fn deviation(&self) -> Option<f64> {
         let sensitivity = self.bound()? * (1.0 + clip::ROUNDING) * self.ledger.neighbouring().factor();
         match &self.method {
-            Method::Private { rule, noise, .. } => Some(noise.deviation(&**rule, sensitivity, self.step)),
+            // After the last step there is no noise any more.
+            Method::Private { rule, noise, .. } => {
+                Some(noise.deviation(&**rule, sensitivity, self.step.min(self.steps.saturating_sub(1))))
+            }
             Method::Ordinary => None,
         }
     }

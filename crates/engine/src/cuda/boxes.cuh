@@ -59,3 +59,12 @@ __device__ __forceinline__ void copy_box(u32* to, const Boxed* matrix, int x, in
                  "l"(matrix), "r"(shared_at(barrier)), "r"(x), "r"(y), "r"(z), "h"((unsigned short)mask)
                  : "memory");
 }
+// The same for what nobody will read again: the second cache keeps other things before it.
+__device__ __forceinline__ void copy_box_once(u32* to, const Boxed* matrix, int x, int y, int z, u64* barrier, u32 mask) {
+    u64 first_out;
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(first_out));
+    asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.multicast::cluster.L2::cache_hint [%0], "
+                 "[%1, {%3, %4, %5}], [%2], %6, %7;" ::"r"(shared_at(to)),
+                 "l"(matrix), "r"(shared_at(barrier)), "r"(x), "r"(y), "r"(z), "h"((unsigned short)mask), "l"(first_out)
+                 : "memory");
+}

@@ -7,13 +7,18 @@ use cudarc::driver::sys::{self, CUtensorMap};
 use super::Gpu;
 use crate::Dtype;
 
-/// Bytes of a box's row, of which the tensor cores expect 16 at a time in other places, and rows.
-const BOX: [usize; 2] = [128, 128];
+/// Bytes of a box's row, of which the tensor cores expect 16 at a time in other places.
+const ROW: usize = 128;
 
 impl Gpu {
     /// The words for a matrix `[n, t, width]` at `at`, a multiple of 16, whose rows are `row` numbers apart, a multiple of 16 bytes.
-    /// Boxes are 128 rows of 128 bytes; what lies beyond an example's rows or a row's numbers is 0.
-    pub(crate) fn boxed(&self, (at, row, dtype): (u64, usize, Dtype), [n, t, width]: [usize; 3]) -> [u64; 16] {
+    /// Boxes are `rows` rows of 128 bytes; what lies beyond an example's rows or a row's numbers is 0.
+    pub(crate) fn boxed(
+        &self,
+        (at, row, dtype): (u64, usize, Dtype),
+        [n, t, width]: [usize; 3],
+        rows: usize,
+    ) -> [u64; 16] {
         self.enter();
         let mut words = CUtensorMap { opaque: [0; 16] };
         let kind = match dtype {
@@ -22,7 +27,7 @@ impl Gpu {
         };
         let sizes = [width, t, n].map(|size| size as u64);
         let strides = [row, t * row].map(|numbers| (dtype.bytes() * numbers) as u64);
-        let boxed = [BOX[0] / dtype.bytes(), BOX[1], 1].map(|numbers| numbers as u32);
+        let boxed = [ROW / dtype.bytes(), rows, 1].map(|numbers| numbers as u32);
         // SAFETY: places for the answer and the sizes; addresses are only written down.
         let done = unsafe {
             sys::cuTensorMapEncodeTiled(

@@ -49,9 +49,9 @@ pub(crate) const PROGRAMS: &[Program] = programs![
     "layer_norm": "held",
     "loss",
     "means",
-    "noise",
+    "noise": "normals",
+    "noised_walk": "normals",
     "normalise": "columns",
-    "norms_of_parts",
     "octets": "curves" "pixels" "warpgroup",
     "patches_norms": "tile" "patches",
     "patches_sum": "tile" "patches" "weighted",
@@ -212,10 +212,32 @@ mod tests {
             "IN_C=5 IN_H=9 IN_W=7 OUT_C=70 OUT_H=4 OUT_W=7 KH=1 KW=1 SH=2 SW=1 PH=1 PW=1 ROWS=4 IMAGES=8 MI=4 NI=8 \
              WARPS_M=1 WARPS_N=4 WARPS=4 DEEP=4 ALIGNED=0 ACTIVATION=1",
         ),
-        ("grams", "WIDE=0 STAGES=6"),
-        ("grams", "WIDE=1 STAGES=4"),
-        ("grams", "WIDE=0 STAGES=6 NUMBER=bf16"),
-        ("grams", "WIDE=1 STAGES=4 NUMBER=bf16"),
+        (
+            "convolution",
+            "IN_C=1 IN_H=28 IN_W=28 OUT_C=16 OUT_H=14 OUT_W=14 KH=8 KW=8 SH=2 SW=2 PH=3 PW=3 ROWS=14 IMAGES=1 MI=1 NI=8 WARPS_M=1 \
+             WARPS_N=4 WARPS=4 DEEP=1 ALIGNED=0 NARROW=1 ACTIVATION=2",
+        ),
+        (
+            "convolution",
+            "IN_C=32 IN_H=5 IN_W=5 OUT_C=64 OUT_H=7 OUT_W=7 KH=2 KW=2 SH=1 SW=1 PH=1 PW=1 ROWS=7 IMAGES=4 MI=4 NI=8 WARPS_M=1 \
+             WARPS_N=4 WARPS=4 DEEP=1 ALIGNED=0 NARROW=0 UP=2 FULL_C=16 FULL_H=13 FULL_W=13 CELLS_H=4 CELLS_W=4 BORDER_H=0 \
+             BORDER_W=0 ACTIVATION=0",
+        ),
+        (
+            "convolution",
+            "IN_C=128 IN_H=16 IN_W=16 OUT_C=256 OUT_H=16 OUT_W=16 KH=2 KW=2 SH=1 SW=1 PH=0 PW=0 ROWS=16 IMAGES=1 MI=4 NI=8 WARPS_M=1 \
+             WARPS_N=4 WARPS=4 DEEP=1 ALIGNED=1 NARROW=0 UP=2 FULL_C=64 FULL_H=32 FULL_W=32 CELLS_H=3 CELLS_W=3 BORDER_H=1 \
+             BORDER_W=1 ACTIVATION=0",
+        ),
+        ("noised_walk", "GPUS=1"),
+        ("noised_walk", "GPUS=2"),
+        ("noised_walk", "GPUS=8"),
+        ("grams", "CLUSTER=1 STAGES=6"),
+        ("grams", "CLUSTER=2 STAGES=4"),
+        ("grams", "CLUSTER=1 STAGES=6 NUMBER=bf16"),
+        ("grams", "CLUSTER=2 STAGES=4 NUMBER=bf16"),
+        ("grams", "CLUSTER=4 STAGES=4"),
+        ("grams", "CLUSTER=4 STAGES=4 NUMBER=bf16"),
         ("group_norm", "FOURS=1 RELU=0"),
         ("group_norm", "FOURS=8 RELU=1"),
         ("layer_norm", "FOURS=6"),

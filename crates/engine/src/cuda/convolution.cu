@@ -4,31 +4,69 @@
 // IMAGES images. The inner dimension is taps by channels, eight words of them DEEP times at a time: a word is a channel of f32, or
 // two neighbouring channels of bf16, which meet on their way to shared memory. Factors of f32 are TF32: weights to nearest, of
 // pixels the last 13 bits are ignored; factors of bf16 are as they lie, weights to nearest. Sums are f32.
+//
+// NARROW: of so few channels that most of eight would not be there, the inner dimension is taps: four neighbours of a row at a time
+// (KW is a multiple of four), all of them in one go, as words of f32 whatever images are stored as.
+//
+// UP = 2: the input gradient of a convolution with stride 2, of CELLS_H by CELLS_W weights and borders BORDER_H, BORDER_W, as in
+// octets.cu: a position makes UP by UP pixels of gradients [FULL_C, FULL_H, FULL_W], each weight goes into one of them, the window
+// (KH, KW, PH, PW) is what a position sees, and x are the output's gradients. Of a warp's 16 MI outputs each sixteen are one of the
+// pixels of sixteen channels.
 
+#ifndef NARROW
+#define NARROW 0
+#endif
+#ifndef UP
+#define UP 1
+#endif
 #define BM (16 * MI * WARPS_M)
 
-constexpr int PER_WORD = 4 / sizeof(number), DEPTH = 8 * DEEP * PER_WORD;
+constexpr int PER_WORD = NARROW ? 1 : 4 / sizeof(number), WORDS = NARROW ? IN_C : 8 * DEEP, DEPTH = WORDS * PER_WORD;
 constexpr int LEFT = 4, LINE = line_of(LEFT, 0);
 // Four channels at eight places in 32 banks, where strides allow it.
-constexpr int X_PITCH = (LINES * LINE + 23) / 32 * 32 + 8, IMAGE = 8 * DEEP * X_PITCH;
-constexpr int PARTS = TAPS * 128, WEIGHTS = DEEP * BM / 16 * PARTS, STAGE = WEIGHTS + IMAGES * IMAGE;
+constexpr int X_PITCH = (LINES * LINE + 23) / 32 * 32 + 8, IMAGE = WORDS * X_PITCH;
+// Products of eight words.
+constexpr int STEPS = NARROW ? IN_C * TAPS / 8 : TAPS;
+constexpr int PARTS = STEPS * 128, WEIGHTS = DEEP * BM / 16 * PARTS, STAGE = WEIGHTS + IMAGES * IMAGE;
 constexpr int PIECES = ROWS * SPAN / 8, COLUMNS = IMAGES * PIECES;
 constexpr int CHUNKS = (IN_C + DEPTH - 1) / DEPTH, DOWN = (OUT_C + BM - 1) / BM;
 
+#if UP == 1
 // The weight of an output, a channel and a tap; zero where one is not there. `turned` weights [c, o, taps] are those of the input
 // gradient of a convolution with stride 1: both axes reversed.
 __device__ __forceinline__ float weight(const float* w, u32 turned, int output, int channel, int tap) {
     if (output >= OUT_C || channel >= IN_C) return 0.0f;
     return turned ? w[(channel * OUT_C + output) * TAPS + TAPS - 1 - tap] : w[(output * IN_C + channel) * TAPS + tap];
 }
+// Whether sixteen of a warp's outputs have a weight for a tap.
+__device__ constexpr bool goes(int, int) { return true; }
+#else
+// The row (or column) of the weight that goes into pixel `pixel` of those that a position makes, from what it sees at `seen`.
+__device__ constexpr int cell_of(int pixel, int seen, int border, int padding) { return pixel + border - UP * (seen - padding); }
+__device__ constexpr bool goes(int pixel, int tap) {
+    int r = cell_of(pixel / UP, tap / KW, BORDER_H, PH), s = cell_of(pixel % UP, tap % KW, BORDER_W, PW);
+    return r >= 0 && r < CELLS_H && s >= 0 && s < CELLS_W;
+}
+// The weight, of [IN_C, FULL_C, CELLS_H, CELLS_W], of a pixel of an output, a channel and what is seen; zero where one is not there.
+__device__ __forceinline__ float weight(const float* w, u32, int output, int channel, int tap) {
+    int o = output / BM * 16 + output % 16, pixel = output / 16 % (UP * UP);
+    if (o >= FULL_C || channel >= IN_C || !goes(pixel, tap)) return 0.0f;
+    int r = cell_of(pixel / UP, tap / KW, BORDER_H, PH), s = cell_of(pixel % UP, tap % KW, BORDER_W, PW);
+    return w[((channel * FULL_C + o) * CELLS_H + r) * CELLS_W + s];
+}
+#endif
 
 // Weights in the order in which threads want them: parts of 16 outputs by 8 words of channels, `to` [chunks of 8, outputs / 16,
-// taps, 32, 4]. Thread by thread, one word each.
+// taps, 32, 4]; NARROW ones of 16 outputs by two fours of taps. Thread by thread, one word each.
 KERNEL arrange_weights(const float* __restrict__ w, u32* __restrict__ to, u32 turned) {
     int at = blockIdx.x * THREADS + threadIdx.x;
-    if (at >= CHUNKS * DEEP * DOWN * BM * TAPS * 8) return;
-    int e = at % 4, lane = at / 4 % 32, tap = at / 128 % TAPS, part = at / PARTS;
+    if (at >= CHUNKS * DEEP * DOWN * BM * STEPS * 8) return;
+    int e = at % 4, lane = at / 4 % 32, tap = at / 128 % STEPS, part = at / PARTS;
     int output = part % (DOWN * BM / 16) * 16 + lane / 4 + e % 2 * 8, channel = part / (DOWN * BM / 16) * 8 + lane % 4 + e / 2 * 4;
+    if (NARROW) {
+        int four = 2 * tap + e / 2;
+        channel = four / (TAPS / 4), tap = four % (TAPS / 4) * 4 + lane % 4;
+    }
     if (PER_WORD == 2) {
         to[at] = pack(weight(w, turned, output, 2 * channel, tap), weight(w, turned, output, 2 * channel + 1, tap));
         return;
@@ -108,25 +146,51 @@ struct Paired {
     }
 };
 
+// Pixels of bf16, as words of f32: all of them are there.
+struct Widened {
+    __device__ __forceinline__ void fetch(float* stage, const bf16* x, int n, int image, int, int first) {
+#pragma unroll
+        for (int i = 0; i < IMAGES; ++i) {
+            const bf16* pixels = image_at(x, n, image + i) + (first * SH - PH) * IN_W;
+            deal<WORDS, LINES * IN_W>([&](int channel, int place, int) {
+                int y = place / IN_W, col = place % IN_W;
+                bool inside = image + i < n && (u32)(first * SH - PH + y) < (u32)IN_H;
+                stage[i * IMAGE + channel * X_PITCH + y * LINE + LEFT + col] = inside ? (float)pixels[(channel * IN_H + y) * IN_W + col] : 0.0f;
+            });
+        }
+    }
+    __device__ __forceinline__ void store(float*) {}
+};
+
 template <class T> struct Pixels { typedef Copied way; };
+#if NARROW
+template <> struct Pixels<bf16> { typedef Widened way; };
+#else
 template <> struct Pixels<bf16> { typedef Paired way; };
+#endif
+
+// Where the first and the second four of a step's eight words lie, from a position's place on.
+__device__ constexpr int four_at(int step, int second) {
+    if (!NARROW) return step / KW * LINE + step % KW + second * 4 * X_PITCH;
+    int four = 2 * step + second;
+    return four / (TAPS / 4) * X_PITCH + four % (TAPS / 4) / (KW / 4) * LINE + four % (KW / 4) * 4;
+}
 
 // acc += w x for eight words of channels and all taps; `at` are the places of the warp's positions in `x`.
 __device__ __forceinline__ void multiply(float (&acc)[MI][NI][4], const float* weights, const float* x, const int (&at)[NI]) {
 #pragma unroll
-    for (int tap = 0; tap < TAPS; ++tap) {
+    for (int step = 0; step < STEPS; ++step) {
         u32 b[NI][2];
 #pragma unroll
-        for (int j = 0; j < NI; ++j) {
-            const float* from = x + at[j] + tap / KW * LINE + tap % KW;
-            b[j][0] = __float_as_uint(from[0]), b[j][1] = __float_as_uint(from[4 * X_PITCH]);
-        }
+        for (int j = 0; j < NI; ++j)
+            b[j][0] = __float_as_uint(x[at[j] + four_at(step, 0)]), b[j][1] = __float_as_uint(x[at[j] + four_at(step, 1)]);
 #pragma unroll
         for (int i = 0; i < MI; ++i) {
-            uint4 v = *(const uint4*)(weights + i * PARTS + tap * 128);
+            if (!goes(i, step)) continue;
+            uint4 v = *(const uint4*)(weights + i * PARTS + step * 128);
             u32 a[4] = {v.x, v.y, v.z, v.w};
 #pragma unroll
-            for (int j = 0; j < NI; ++j) mma(acc[i][j], a, b[j]);
+            for (int j = 0; j < NI; ++j) mma<PER_WORD == 2>(acc[i][j], a, b[j]);
         }
     }
 }
@@ -134,10 +198,22 @@ __device__ __forceinline__ void multiply(float (&acc)[MI][NI][4], const float* w
 __device__ __forceinline__ void store2(float* to, float low, float high) { *(float2*)to = make_float2(low, high); }
 __device__ __forceinline__ void store2(bf16* to, float low, float high) { *(u32*)to = pack(low, high); }
 
+// The image and the row and column of a thread's first of two positions: of an eighth of the warp's; whether they are there.
+struct Spot {
+    int image, row, col;
+    bool there;
+    __device__ __forceinline__ Spot(int n, int image, int column, int first) {
+        int piece = column % PIECES;
+        this->image = image + column / PIECES, row = first + 8 * piece / SPAN, col = 8 * piece % SPAN + 2 * (threadIdx.x % 4);
+        there = column < COLUMNS && this->image < n && row < OUT_H;
+    }
+};
+
+#if UP == 1
 // Adds the shift, applies the activation and writes one warp's outputs.
 __device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const float* shift, number* y, int n, int image, int output,
                                        int column, int first) {
-    int group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
+    int group = threadIdx.x % 32 / 4;
 #pragma unroll
     for (int i = 0; i < MI; ++i)
 #pragma unroll
@@ -147,10 +223,10 @@ __device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const floa
             float s = shift ? shift[o] : 0.0f;
 #pragma unroll
             for (int j = 0; j < NI; ++j) {
-                int piece = (column + j) % PIECES, of = image + (column + j) / PIECES;
-                int row = first + 8 * piece / SPAN, col = 8 * piece % SPAN + 2 * member;
-                if (column + j >= COLUMNS || of >= n || row >= OUT_H) continue;
-                number* to = y + (((long long)of * OUT_C + o) * OUT_H + row) * OUT_W + col;
+                Spot spot(n, image, column + j, first);
+                if (!spot.there) continue;
+                int col = spot.col;
+                number* to = y + (((long long)spot.image * OUT_C + o) * OUT_H + spot.row) * OUT_W + col;
                 float low = activation(acc[i][j][2 * half] + s), high = activation(acc[i][j][2 * half + 1] + s);
                 if (OUT_W % 2 == 0) {
                     if (col < OUT_W) store2(to, low, high);
@@ -161,6 +237,39 @@ __device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const floa
             }
         }
 }
+#else
+// Writes the pixels of one warp's positions: four of a line at a time.
+__device__ __forceinline__ void finish(const float (&acc)[MI][NI][4], const float*, number* y, int n, int image, int output, int column,
+                                       int first) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+        int o = output / BM * 16 + 8 * half + threadIdx.x % 32 / 4;
+        if (o >= FULL_C) continue;
+#pragma unroll
+        for (int j = 0; j < NI; ++j) {
+            Spot spot(n, image, column + j, first);
+            if (!spot.there) continue;
+            int col = UP * spot.col;
+#pragma unroll
+            for (int a = 0; a < UP; ++a) {
+                int line = UP * spot.row + a;
+                if (line >= FULL_H) continue;
+                number* to = y + (((long long)spot.image * FULL_C + o) * FULL_H + line) * FULL_W + col;
+                const float *left = acc[UP * a][j] + 2 * half, *right = acc[UP * a + 1][j] + 2 * half;
+                float4 four = make_float4(left[0], right[0], left[1], right[1]);
+                if (FULL_W % 4 == 0) {
+                    if (col < FULL_W) store4(to, four);
+                } else {
+                    if (col < FULL_W) to[0] = four.x;
+                    if (col + 1 < FULL_W) to[1] = four.y;
+                    if (col + 2 < FULL_W) to[2] = four.z;
+                    if (col + 3 < FULL_W) to[3] = four.w;
+                }
+            }
+        }
+    }
+}
+#endif
 
 // One block for every BM outputs of every ROWS rows of every IMAGES images; `weights` are arranged.
 KERNEL convolution(const number* __restrict__ x, const float* __restrict__ weights, const float* __restrict__ shift, number* __restrict__ y,
@@ -173,7 +282,7 @@ KERNEL convolution(const number* __restrict__ x, const float* __restrict__ weigh
 #pragma unroll
     for (int j = 0; j < NI; ++j) {
         int here = column + j < COLUMNS ? column + j : 0, piece = here % PIECES;
-        at[j] = here / PIECES * IMAGE + 8 * piece / SPAN * SH * LINE + (8 * piece % SPAN + group) * SW + LEFT - PW + member * X_PITCH;
+        at[j] = here / PIECES * IMAGE + 8 * piece / SPAN * SH * LINE + (8 * piece % SPAN + group) * SW + LEFT - PW + member * (NARROW ? 1 : X_PITCH);
     }
     float acc[MI][NI][4] = {};
     clear_stages<IMAGES * IMAGE>(stages + WEIGHTS);

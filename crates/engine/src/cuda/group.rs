@@ -1,4 +1,4 @@
-//! Devices that work together: sums into the first of them, and copies from it.
+//! Devices that work together: sums into the first of them, copies from it, and whether they can do without both.
 //!
 //! GPUs of one host go through NCCL where it is installed and through copies from GPU to GPU otherwise; processors, which
 //! tests use, through memory. The first device leads: it holds every sum, and what is handed out comes from it.
@@ -6,14 +6,19 @@
 //! Sums are made in f32 and in an order that depends on the number and order of devices alone: one device after the other,
 //! or NCCL's own for these GPUs. Two devices have one order only.
 
+use super::gpu::lock;
 use super::nccl::{Nccl, Seat};
 use super::{DeviceError, Gpu};
 use crate::{Device, Tensor, op};
+use std::sync::Mutex;
 
 /// Devices that work together, the leader first.
 pub struct Group {
     devices: Vec<Device>,
-    seats: Vec<Seat>,
+    /// One thread's at a time.
+    seats: Mutex<Vec<Seat>>,
+    /// Whether every GPU's kernels read and write the memory of all.
+    open: bool,
 }
 
 impl Group {
@@ -33,7 +38,9 @@ impl Group {
             Some(nccl) => nccl.seats(&gpus)?,
             None => Vec::new(),
         };
-        Ok(Group { devices: devices.to_vec(), seats })
+        let each_other = |gpu: &&'static Gpu| gpus.iter().all(|other| gpu == other || gpu.see(other));
+        let open = gpus.len() > 1 && gpus.iter().all(each_other);
+        Ok(Group { devices: devices.to_vec(), seats: Mutex::new(seats), open })
     }
 
     /// Its devices, the leader first.
@@ -45,7 +52,18 @@ impl Group {
     /// Whether sums and copies go through NCCL.
     #[must_use]
     pub fn uses_nccl(&self) -> bool {
-        !self.seats.is_empty()
+        !lock(&self.seats).is_empty()
+    }
+
+    /// Whether these tensors, one from each device, can stay where they are for [`crate::op::noised_walk`].
+    #[must_use]
+    pub fn shares(&self, tensors: &[Tensor]) -> bool {
+        self.open && self.has(tensors)
+    }
+
+    /// Whether each tensor is on its own device.
+    fn has(&self, tensors: &[Tensor]) -> bool {
+        tensors.iter().map(Tensor::device).eq(self.devices.iter().copied())
     }
 
     /// The sum of tensors of one shape, one from each device, on the leader. Tensors that are elsewhere, as numbers that were
@@ -57,16 +75,16 @@ impl Group {
     pub fn sum(&self, tensors: Vec<Tensor>) -> Tensor {
         let len = tensors.first().map_or(0, Tensor::len);
         assert!(tensors.iter().all(|tensor| tensor.len() == len), "a sum of {tensors:?}");
-        let at_home = tensors.iter().map(Tensor::device).eq(self.devices.iter().copied());
         match Nccl::open() {
-            Some(nccl) if at_home && self.seats.len() > 1 => self.sum_by(nccl, tensors),
+            Some(nccl) if self.has(&tensors) && self.uses_nccl() => self.sum_by(nccl, tensors),
             _ => one_by_one(tensors),
         }
     }
 
     fn sum_by(&self, nccl: &Nccl, mut tensors: Vec<Tensor>) -> Tensor {
         let at: Vec<(u64, usize)> = tensors.iter_mut().map(|tensor| (tensor.address_mut(), tensor.len())).collect();
-        let each = || self.seats.iter().zip(&at).try_for_each(|(seat, (at, len))| nccl.reduce(seat, *at, *len));
+        let seats = lock(&self.seats);
+        let each = || seats.iter().zip(&at).try_for_each(|(seat, (at, len))| nccl.reduce(seat, *at, *len));
         nccl.together(each).unwrap_or_else(|e| super::error::fail(e.0));
         tensors.swap_remove(0)
     }
@@ -81,16 +99,17 @@ impl Group {
         let alike = |list: &&mut [Tensor]| list.iter().map(Tensor::len).eq(from.iter().map(Tensor::len));
         assert!(to.iter().all(alike), "tensors of other lengths");
         match Nccl::open() {
-            Some(nccl) if self.seats.len() > 1 => self.hand_out_by(nccl, from, to),
+            Some(nccl) if self.uses_nccl() => self.hand_out_by(nccl, from, to),
             _ => to.iter_mut().flat_map(|list| list.iter_mut().zip(from)).for_each(|(to, from)| to.take_from(from)),
         }
     }
 
     fn hand_out_by(&self, nccl: &Nccl, from: &[Tensor], to: &mut [&mut [Tensor]]) {
+        let seats = lock(&self.seats);
         let all = || {
             for (k, from) in from.iter().enumerate().filter(|(_, from)| !from.is_empty()) {
-                nccl.broadcast(&self.seats[0], from.address(), from.len())?;
-                for (seat, list) in self.seats[1..].iter().zip(&mut *to) {
+                nccl.broadcast(&seats[0], from.address(), from.len())?;
+                for (seat, list) in seats[1..].iter().zip(&mut *to) {
                     nccl.broadcast(seat, list[k].address_mut(), from.len())?;
                 }
             }

@@ -69,6 +69,38 @@ impl Gpu {
         found.unwrap_or_else(|| fail(format!("{kernel} is not in {}", program.name)))
     }
 
+    /// How many clusters of the grid's blocks can run at once, each with its shared memory: fewer than multiprocessors would have room for, since a cluster is
+    /// within one of the groups that these come in.
+    pub(crate) fn clusters_at_once(&self, kernel: &'static str, defines: &str, grid: Grid) -> usize {
+        let (function, [x, y, z]) = (self.function(kernel, defines), grid.blocks);
+        let mut cluster = sys::CUlaunchAttribute {
+            id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+            pad: [0; 4],
+            value: sys::CUlaunchAttributeValue {
+                clusterDim: sys::CUlaunchAttributeValue_union__bindgen_ty_1 { x, y, z },
+            },
+        };
+        let config = sys::CUlaunchConfig {
+            gridDimX: x,
+            gridDimY: y,
+            gridDimZ: z,
+            blockDimX: grid.threads,
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: grid.shared,
+            hStream: self.stream,
+            attrs: &raw mut cluster,
+            numAttrs: 1,
+        };
+        let mut count = 0;
+        // SAFETY: a function of a loaded module, and a place for the answer; the configuration is read before the call returns.
+        let done = unsafe {
+            sys::cuOccupancyMaxActiveClusters(&raw mut count, function as sys::CUfunction, &raw const config).result()
+        };
+        self.check(kernel, done);
+        count.max(1) as usize
+    }
+
     /// Lets a kernel ask for more dynamic shared memory than 48 KiB.
     fn allow_shared(&self, function: sys::CUfunction) {
         use sys::CUfunction_attribute_enum as About;

@@ -54,7 +54,7 @@ pub(super) struct Seat {
     comm: ncclComm_t,
 }
 
-// SAFETY: communicators are used by one thread at a time: the one that holds the group.
+// SAFETY: communicators are used by one thread at a time: the one that holds the group, or the lock of its seats.
 unsafe impl Send for Seat {}
 unsafe impl Sync for Seat {}
 

@@ -24,23 +24,36 @@ __device__ __forceinline__ bool plain(const Window& w) {
     return w.kh * w.kw == 1 && w.sh * w.sw == 1 && w.ph + w.pw == 0;
 }
 
-// Fills a tile of BN lines with positions `from` .. `from + BK` of the image x.
+// Where the patch of a position begins.
+struct Corner {
+    int top, left, base;
+    __device__ __forceinline__ Corner(const Window& window, int at) {
+        int i = at / window.ow, j = at - i * window.ow;
+        top = i < window.oh ? i * window.sh - window.ph : 0x10000, left = j * window.sw - window.pw, base = top * window.w + left;
+    }
+    // Whether it has a line's pixel.
+    __device__ __forceinline__ bool sees(const Window& window, int2 where) const {
+        int row = top + (where.y & 0xffff), column = left + (where.y >> 16);
+        return (u32)row < (u32)window.h && (u32)column < (u32)window.w;
+    }
+};
+
+// Fills a tile of BN lines with positions `from` .. `from + BK` of the image x: a word of each line a thread.
 __device__ __forceinline__ void fill_patches(u32* tile, const element* x, const int2* lines, const Window& window, int from) {
-    constexpr int STEP = THREADS / BK;
-    int col = threadIdx.x % BK, at = from + col, i = at / window.ow, j = at - i * window.ow;
-    int top = i < window.oh ? i * window.sh - window.ph : 0x10000, left = j * window.sw - window.pw, base = top * window.w + left;
-    int word = col / PER_WORD;
+    constexpr int WORDS = BK / PER_WORD, STEP = THREADS / WORDS;
+    int word = threadIdx.x % WORDS;
+    Corner first(window, from + word * PER_WORD), second(window, from + word * PER_WORD + PER_WORD - 1);
 #pragma unroll 8
     for (int turn = 0; turn < BN / STEP; ++turn) {
-        int line = threadIdx.x / BK + turn * STEP;
+        int line = threadIdx.x / WORDS + turn * STEP;
         int2 where = lines[line];
-        int row = top + (where.y & 0xffff), column = left + (where.y >> 16);
-        bool inside = (u32)row < (u32)window.h && (u32)column < (u32)window.w;
+        bool inside = first.sees(window, where);
         u32* to = tile + place(line, word / 4) + word % 4;
 #if PRECISION == 2
-        ((element*)to)[col % 2] = inside ? x[base + where.x] : (element)0;
+        u32 low = inside ? x[first.base + where.x] : 0, high = second.sees(window, where) ? x[second.base + where.x] : 0;
+        *to = low | high << 16;
 #else
-        copy4(to, inside ? x + (base + where.x) : x, inside);
+        copy4(to, inside ? x + (first.base + where.x) : x, inside);
 #endif
     }
 }

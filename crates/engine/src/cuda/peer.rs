@@ -3,7 +3,7 @@
 //! Copies go over NVLink or PCI Express where the driver lets one GPU see the other's memory, and through the host's
 //! otherwise; either way nobody waits on the host.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use cudarc::driver::result::event;
@@ -51,14 +51,23 @@ impl Gpu {
         buffer
     }
 
-    /// Lets this GPU's copies reach into the other's memory, where the machine can; tried once for each pair.
-    fn see(&self, other: &Gpu) {
-        static SEEN: Mutex<Option<HashSet<(usize, usize)>>> = Mutex::new(None);
+    /// Lets this GPU's kernels and copies reach into the other's memory: whether the machine can. Tried once for each pair.
+    pub(crate) fn see(&self, other: &Gpu) -> bool {
+        static SEEN: Mutex<Option<HashMap<(usize, usize), bool>>> = Mutex::new(None);
         let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.get_or_insert_default().insert((self.ordinal(), other.ordinal())) {
+        *seen.get_or_insert_default().entry((self.ordinal(), other.ordinal())).or_insert_with(|| {
             self.enter();
             // SAFETY: both contexts live as long as the process. A refusal leaves copies that go through the host.
-            let _ = unsafe { sys::cuCtxEnablePeerAccess(other.context, 0) };
+            let answer = unsafe { sys::cuCtxEnablePeerAccess(other.context, 0) };
+            matches!(answer, sys::CUresult::CUDA_SUCCESS | sys::CUresult::CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED)
+        })
+    }
+
+    /// Whatever is asked of any of these GPUs from now on happens after all that was asked of all of them until now.
+    pub(crate) fn meet(gpus: &[&Gpu]) {
+        if let [first, others @ ..] = gpus {
+            others.iter().for_each(|other| first.after(other));
+            others.iter().for_each(|other| other.after(first));
         }
     }
 }

@@ -19,13 +19,14 @@ KERNEL dot_rows(const number* g, const float* v, double* parts, i64 p, i64 strid
     sum = block_sum(sum);
     if (threadIdx.x == 0) parts[blockIdx.x * gridDim.y + blockIdx.y] = sum;
 }
-// Sums of `parts` `[n, pieces]`.
+// Sums of `parts` `[n, pieces]`: a warp makes one.
 KERNEL sum_parts(const double* parts, double* out, i64 n, int pieces) {
-    i64 i = THREAD;
+    i64 i = THREAD / 32;
     if (i >= n) return;
     double sum = 0.0;
-    for (int k = 0; k < pieces; ++k) sum += parts[i * pieces + k];
-    out[i] = sum;
+    for (int k = threadIdx.x % 32; k < pieces; k += 32) sum += parts[i * pieces + k];
+    sum = warp_sum(sum);
+    if (threadIdx.x % 32 == 0) out[i] = sum;
 }
 
 // Per example and piece of rows of the Gram matrices `left` and `right` `[n, t, t]`: what they tell. They are symmetric: what is below the
@@ -107,6 +108,30 @@ KERNEL sum_rows(const number* g, const float* weights, float* out, int n, i64 p,
     for (int k = 1; k < 32; ++k) sum += parts[k][lane];
     out[column % (p / taps) * taps + column / (p / taps)] += sum;
 }
+// The same for gradients in bf16 of an even length, a word of two columns a lane: blocks of 64 columns.
+KERNEL sum_rows_in_pairs(const u32* g, const float* weights, float* out, int n, i64 p, int taps) {
+    __shared__ float2 parts[32][33];
+    int lane = threadIdx.x & 31, group = threadIdx.x >> 5;
+    i64 pair = (i64)blockIdx.x * 32 + lane, pairs = p / 2;
+    float2 sum = make_float2(0.0f, 0.0f);
+    if (pair < pairs) {
+#pragma unroll 8
+        for (int i = group; i < n; i += 32) {
+            float w = weights[i];
+            float2 x = unpack(g[i * pairs + pair]);
+            sum.x += w != 0.0f ? w * x.x : 0.0f, sum.y += w != 0.0f ? w * x.y : 0.0f;
+        }
+    }
+    parts[group][lane] = sum;
+    __syncthreads();
+    if (group > 1) return;
+    // Of the pair's two columns one a warp.
+    i64 column = 2 * pair + group;
+    if (pair >= pairs) return;
+    float all = 0.0f;
+    for (int k = 0; k < 32; ++k) all += group == 0 ? parts[k][lane].x : parts[k][lane].y;
+    out[column % (p / taps) * taps + column / (p / taps)] += all;
+}
 // The same for few rows: a column a thread.
 KERNEL sum_few_rows(const number* g, const float* weights, float* out, int n, i64 p, int taps) {
     i64 column = THREAD;
@@ -119,23 +144,46 @@ KERNEL sum_few_rows(const number* g, const float* weights, float* out, int n, i6
     }
     out[column % (p / taps) * taps + column / (p / taps)] += sum;
 }
-// The same for many gradients, a block for some columns of one.
+// The same for many gradients, a block for some columns of one: `sum_pieces` those of few rows, `sum_many` those of many, with the
+// additions of `sum_few_rows` and `sum_rows`, onto what is there or instead of it. `half` tells of gradients in bf16.
 struct Piece {
-    const float *g, *weights;
+    u64 g;
+    const float* weights;
     float* out;
-    u32 n, columns;
+    u32 n;
+    unsigned short columns, half;
     i64 p;
 };
-KERNEL sum_pieces(const Piece* __restrict__ pieces) {
-    Piece piece = pieces[blockIdx.x];
-    if (threadIdx.x >= piece.columns) return;
+template <class T> __device__ __forceinline__ float sum_of_column(const Piece& piece, int column, int first, int step) {
+    const T* g = (const T*)piece.g + column;
     float sum = 0.0f;
 #pragma unroll 8
-    for (int i = 0; i < piece.n; ++i) {
-        float w = piece.weights[i], x = piece.g[i * piece.p + threadIdx.x];
+    for (int i = first; i < piece.n; i += step) {
+        float w = piece.weights[i], x = g[i * piece.p];
         sum += w != 0.0f ? w * x : 0.0f;
     }
-    piece.out[threadIdx.x] += sum;
+    return sum;
+}
+__device__ __forceinline__ float sum_of_column(const Piece& piece, int column, int first, int step) {
+    return piece.half ? sum_of_column<bf16>(piece, column, first, step) : sum_of_column<float>(piece, column, first, step);
+}
+KERNEL sum_pieces(const Piece* __restrict__ pieces, int onto) {
+    Piece piece = pieces[blockIdx.x];
+    if (threadIdx.x >= piece.columns) return;
+    float sum = sum_of_column(piece, threadIdx.x, 0, 1);
+    piece.out[threadIdx.x] = onto ? piece.out[threadIdx.x] + sum : sum;
+}
+// Blocks of 32 columns by 32 groups of examples.
+KERNEL sum_many(const Piece* __restrict__ pieces, int onto) {
+    __shared__ float parts[32][33];
+    Piece piece = pieces[blockIdx.x];
+    int column = threadIdx.x & 31, group = threadIdx.x >> 5;
+    float sum = column < piece.columns ? sum_of_column(piece, column, group, 32) : 0.0f;
+    parts[group][column] = sum;
+    __syncthreads();
+    if (group != 0 || column >= piece.columns) return;
+    for (int k = 1; k < 32; ++k) sum += parts[k][column];
+    piece.out[column] = onto ? piece.out[column] + sum : sum;
 }
 // Each of `n` rows `[taps, len]` as `[len, taps]`.
 KERNEL taps_last(const float* x, float* y, i64 n, i64 len, int taps) {
@@ -199,16 +247,24 @@ __device__ __forceinline__ double row_square(u64 at, i64 length, i64 i, bool hal
     return half ? row_square_of<bf16>(at, length, i) : row_square_of<float>(at, length, i);
 }
 
+// The sum of `count` parts, by a warp.
+__device__ __forceinline__ double sum_of(const double* parts, i64 count) {
+    double sum = 0.0;
+    for (i64 k = threadIdx.x & 31; k < count; k += 32) sum += parts[k];
+    return warp_sum(sum);
+}
+
 // Squared norms of examples over several parameters: `out[i, group]` sums those of the table's parameters, `[count, 5]`: an
 // address and a length of rows, another address and length, a group, to which 2^32 is added if the first rows are bf16, and 2^33 if the other
-// ones are. With the largest length of all the address is that of squares, `[n]`; with a second address it is an outer product's factor. A block
-// makes an example, a warp a parameter. With `curves` the examples' weights are made of them too.
+// ones are. With the largest length of all the address is that of squares in parts, as many for each example as the other length says,
+// `[n, parts]`; with a second address it is an outer product's factor. A block makes an example, a warp a parameter. With `curves` the
+// examples' weights are made of them too.
 KERNEL total_norms(const u64* table, int count, double* out, int groups, const double* curves, i64 present, double tiny) {
     extern __shared__ double values[];
     i64 i = blockIdx.x;
     for (int k = threadIdx.x >> 5; k < count; k += blockDim.x >> 5) {
         const u64* entry = table + 5 * k;
-        double value = entry[1] == ~0ull ? ((const double*)entry[0])[i] : row_square(entry[0], entry[1], i, entry[4] >> 32 & 1);
+        double value = entry[1] == ~0ull ? sum_of((const double*)entry[0] + i * entry[3], entry[3]) : row_square(entry[0], entry[1], i, entry[4] >> 32 & 1);
         if (entry[2] != 0) value *= row_square(entry[2], entry[3], i, entry[4] >> 33);
         if ((threadIdx.x & 31) == 0) values[k] = value;
     }

@@ -89,9 +89,9 @@ __device__ __forceinline__ void fill_pixels(T* to, const T* x, int k, int first,
     });
 }
 
-// c += a b for 16 x 8 by 8 x 8 elements of TF32, or 16 x 16 by 16 x 8 of bf16, in pairs.
-__device__ __forceinline__ void mma(float* c, const u32* a, const u32* b) {
-    if (sizeof(number) == 2)
+// c += a b for 16 x 8 by 8 x 8 elements of TF32, or 16 x 16 by 16 x 8 of bf16, in PAIRS.
+template <bool PAIRS = sizeof(number) == 2> __device__ __forceinline__ void mma(float* c, const u32* a, const u32* b) {
+    if (PAIRS)
         asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3},{%4,%5,%6,%7},{%8,%9},{%0,%1,%2,%3};"
                      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));

@@ -24,14 +24,15 @@ use super::gpu::{Gpu, lock};
 use super::graph::Graph;
 use super::launch::Grid;
 
-/// Longer sections are not followed: the GPU has enough to do while the host asks.
-const LONGEST: usize = 128;
+/// Longer sections are not followed.
+const LONGEST: usize = 1024;
 /// Shorter ones are not worth a graph.
 const SHORTEST: usize = 4;
-/// Longer ones begin with graphs of so many pieces, none of which waits for what comes after it.
-const HEADS: [usize; 3] = [4, 8, 8];
+/// Longer ones begin with graphs of so many pieces, none of which waits for what comes after it: the GPU is at one while the host asks
+/// for the next.
+const HEADS: [usize; 7] = [4, 8, 8, 16, 32, 64, 128];
 /// Graphs that are kept.
-const GRAPHS: usize = 32;
+const GRAPHS: usize = 96;
 /// Sections that are remembered to have been seen.
 const SEEN: usize = 64;
 /// Words that a library's call is told by.

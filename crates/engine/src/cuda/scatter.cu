@@ -35,20 +35,28 @@ template <class F> __device__ void each_of_id(const u32* ids, i64 from, i64 at, 
     }
 }
 
-// Squared norms of each example's gradient in parts, `[n, t]`: that of the row of each position's id, at its first position.
-KERNEL scatter_norm_parts(const u32* ids, const number* b, double* parts, int t, int d) {
+// Squared norms of each example's gradient in parts, `[n, t]`: that of the row of each position's id, at its first position. Of several rows a
+// `share` of their sizes counts, too: what rounding may add to their weighed sum (`allowance.rs`).
+KERNEL scatter_norm_parts(const u32* ids, const number* b, double* parts, int t, int d, double share) {
     i64 at = blockIdx.x, first = at / t * t;
     if (threadIdx.x == 0) parts[at] = 0.0;
     double square = 0.0;
     bool here = false;
     for (int column = 0; column < d; column += blockDim.x) {
         int j = column + threadIdx.x;
-        float sum = 0.0f;
+        float sum = 0.0f, size = 0.0f;
+        int rows = 0;
         each_of_id(ids, first, at, first + t, [&](i64 chunk, const int* found, int count) {
             here = true;
-            for (int k = 0; k < count && j < d; ++k) sum += b[(chunk + found[k]) * d + j];
+            rows += count;
+            for (int k = 0; k < count && j < d; ++k) {
+                float x = b[(chunk + found[k]) * d + j];
+                sum += x;
+                size += fabsf(x);
+            }
         });
-        square += (double)sum * sum;
+        double whole = fabs((double)sum) + (rows > 1 ? share * size : 0.0);
+        square += whole * whole;
     }
     square = block_sum(square);
     if (threadIdx.x == 0 && here) parts[at] = square;

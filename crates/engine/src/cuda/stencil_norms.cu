@@ -4,12 +4,13 @@
 //
 // A block makes one tile of one G_i after the other in registers and squares it; parts[i, tile] are its shares, in f64.
 // Where `rows` [n, KH, KW, OUT_C, IN_C] is not null the gradients are kept there: taps first, so that what a warp writes at a
-// time is whole stretches of channels.
+// time is whole stretches of channels. Those of factors in bf16 are kept in bf16, and what is squared then is what is kept.
 //
 // # Why this is private
 //
 // Claim: what is measured is the gradient that stencil_sum.cu adds: the same accumulators, bit by bit.
-// Argument: both make an element by `multiply` over the same stages in the same order.
+// Argument: both make an element by `multiply` over the same stages in the same order. A gradient that is kept is summed as it is kept,
+// and is rounded, if at all, before it is squared.
 
 // The sum of squares over the block, at thread 0.
 __device__ __forceinline__ double squares(const float (&acc)[ACCUMULATORS], double* sums) {
@@ -29,16 +30,21 @@ __device__ __forceinline__ double squares(const float (&acc)[ACCUMULATORS], doub
     return sum;
 }
 
-// Writes the block's part of a gradient, its outputs from `m`, its channels from `k`, taps first.
-__device__ __forceinline__ void keep(const float (&acc)[ACCUMULATORS], float* to, int m, int k) {
+__device__ __forceinline__ void store2(float* to, float a, float b) { *(float2*)to = make_float2(a, b); }
+__device__ __forceinline__ void store2(bf16* to, float a, float b) { *(u32*)to = pack(a, b); }
+
+// Writes the block's part of a gradient, its outputs from `m`, its channels from `k`, taps first; what is left in `acc` is what was
+// written.
+__device__ __forceinline__ void keep(float (&acc)[ACCUMULATORS], number* to, int m, int k) {
     int warp = threadIdx.x / 32, group = threadIdx.x % 32 / 4, member = threadIdx.x % 4;
     int row = m + warp / WARPS_C * 16 * MI + group, channel = k + warp % WARPS_C * 8 + 2 * member;
 #pragma unroll
     for (int e = 0; e < ACCUMULATORS; e += 2) {
+        acc[e] = (number)acc[e], acc[e + 1] = (number)acc[e + 1];
         int output = row + e / 4 / TAPS * 16 + e % 4 / 2 * 8;
-        float* at = to + (e / 4 % TAPS * OUT_C + output) * IN_C + channel;
+        number* at = to + (e / 4 % TAPS * OUT_C + output) * IN_C + channel;
         if (output >= OUT_C || channel >= IN_C) continue;
-        if (IN_C % 2 == 0) *(float2*)at = make_float2(acc[e], acc[e + 1]);
+        if (IN_C % 2 == 0) store2(at, acc[e], acc[e + 1]);
         else {
             at[0] = acc[e];
             if (channel + 1 < IN_C) at[1] = acc[e + 1];
@@ -47,7 +53,7 @@ __device__ __forceinline__ void keep(const float (&acc)[ACCUMULATORS], float* to
 }
 
 // One block for every tile of every `each` examples.
-KERNEL stencil_norms(const number* __restrict__ x, const number* __restrict__ b, int n, int each, float* __restrict__ rows,
+KERNEL stencil_norms(const number* __restrict__ x, const number* __restrict__ b, int n, int each, number* __restrict__ rows,
               double* __restrict__ parts) {
     extern __shared__ __align__(16) float stages[];
     __shared__ double sums[THREADS / 32];

@@ -68,10 +68,12 @@ impl Gpu {
             return;
         }
         if bytes > STAGING / 2 {
-            // The stream may still be writing what stood there before.
-            self.wait();
-            // SAFETY: the buffer holds that many bytes.
-            return self.check("upload", unsafe { result::memcpy_htod_sync(address, data) });
+            // On the stream: a copy beside it may still be on its way when the driver says that it is done with `data`, and what is
+            // asked of the stream next would not wait for it.
+            self.settle();
+            // SAFETY: the buffer holds that many bytes; the stream is waited for before `data` may change.
+            self.check("upload", unsafe { result::memcpy_htod_async(address, data, self.stream) });
+            return self.wait();
         }
         // Locked until the copy is on its way: whoever brings the ring round waits for the stream.
         let mut staging = lock(&self.staging);

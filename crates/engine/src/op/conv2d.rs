@@ -3,6 +3,7 @@
 
 mod gpu;
 mod octets;
+mod sight;
 mod tensor_cores;
 
 use multiversion::multiversion;

@@ -26,10 +26,13 @@ pub fn group_norm(
     assert!(gamma.shape() == [c] && beta.shape() == [c], "group_norm: input {x:?}, scale {gamma:?}, shift {beta:?}");
     let x = &if x.gpu().is_some() { x.as_activations() } else { x.clone() };
     let new = || Tensor::unfilled_as(x.dtype(), x.device(), x.shape());
-    let mut kept = Normalised { xhat: new(), rstd: Tensor::zeros_on(x.device(), [n, groups]) };
+    let mut kept = Normalised { xhat: new(), rstd: Tensor::unfilled_on(x.device(), [n, groups]) };
     let mut y = new();
     match x.gpu() {
-        _ if x.is_empty() => return (y, kept),
+        _ if x.is_empty() => {
+            kept.rstd.clear();
+            return (y, kept);
+        }
         Some(gpu) => forward_on(gpu, x, [gamma, beta], eps, &y, &kept, rectified),
         None => forward(x, [gamma, beta], eps, &mut y, &mut kept),
     }

@@ -20,7 +20,7 @@ pub struct Cipher<'a> {
 
 impl Cipher<'_> {
     /// The key's four words of 64 bits, and the nonce, as kernels take them.
-    fn slots(self) -> [u64; 5] {
+    pub(super) fn slots(self) -> [u64; 5] {
         let word = |k: usize| u64::from_le_bytes(std::array::from_fn(|byte| self.key[8 * k + byte]));
         [word(0), word(1), word(2), word(3), self.nonce]
     }

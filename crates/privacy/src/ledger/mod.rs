@@ -11,7 +11,8 @@
 //! over-reports. A last line torn by a crash is a charge whose release never happened, or a refund: dropping it is
 //! sound. After a failed write the book is broken and releases nothing more. Forgetting a [`Round`] or a `Ledger`
 //! (`mem::forget`) only skips refunds. Releases of one draw are one [`Event::Round`], priced jointly; the noise of each
-//! comes from its own stream, and a draw, or an earlier step of its key, cannot be released from twice.
+//! comes from its own stream, and a draw, or an earlier step of its key, cannot be released from twice. Rounds whose examples come back in order
+//! are one run only while their steps follow each other: what is priced by its length holds nobody more often.
 //!
 //! Citation: privacy filters and odometers need an append-only record of what was asked (Rogers et al. 2016); the
 //! write-ahead rule is that of databases (Mohan et al. 1992, ARIES), with the sign of the error chosen for privacy.
@@ -94,6 +95,16 @@ pub enum LedgerError {
         /// What the season assumes and this release does not keep.
         why: &'static str,
     },
+    /// Batches of a shuffled epoch whose beginning nobody saw.
+    #[error(
+        "step {step} is in the middle of an epoch of {batches} shuffled batches: begin with one that is a multiple of that, so that epochs are counted"
+    )]
+    Midway {
+        /// The step of the draw.
+        step: u64,
+        /// Rounds of an epoch.
+        batches: u64,
+    },
     /// More releases from one draw than there are noise streams.
     #[error("a round holds at most 256 releases")]
     Crowded,
@@ -124,22 +135,26 @@ struct Live {
     first: u64,
     /// Releases that it still pays for.
     left: u64,
+    /// How its draws are made; not known before the first in this process.
+    sampling: Option<Sampling>,
 }
 
 impl Live {
     fn new(event: Event, key: u64, first: u64) -> Self {
         let left = Self::rounds(&event);
-        Live { event, key, first, left }
+        Live { event, key, first, left, sampling: None }
     }
 
     fn rounds(event: &Event) -> u64 {
         if let Event::Season { strategy, .. } = event { strategy.rounds() } else { 0 }
     }
 
-    /// Whether it pays for a release at this step by this key.
-    fn pays(&self, event: &Event, key: u64, step: u64) -> bool {
-        let inside = step.checked_sub(self.first).is_some_and(|at| at < Self::rounds(event));
-        self.event == *event && self.key == key && self.left > 0 && inside
+    /// Whether it pays for a release of this round: of its event, its key, its stretch of steps and its way of drawing, since an example has other
+    /// places among batches of another number.
+    fn pays(&self, event: &Event, open: &Open) -> bool {
+        let inside = open.step.checked_sub(self.first).is_some_and(|at| at < Self::rounds(event));
+        let drawn_so = self.sampling.as_ref().is_none_or(|sampling| *sampling == open.sampling);
+        self.event == *event && self.key == open.key && self.left > 0 && inside && drawn_so
     }
 }
 
@@ -269,12 +284,12 @@ impl Ledger {
 
     /// Charges one release of the open round, durably, and says which release of the round it is.
     fn charge(&mut self, release: Event) -> Result<u8, LedgerError> {
-        let Some(open) = self.open.as_mut() else { unreachable!("a Round borrows the ledger that opened it") };
+        let Some(open) = self.open.as_ref() else { unreachable!("a Round borrows the ledger that opened it") };
         let slot = u8::try_from(open.releases.len()).map_err(|_| LedgerError::Crowded)?;
         if slot == 0 && self.last.get(&open.key).is_some_and(|last| *last >= open.step) {
             return Err(LedgerError::Reused { step: open.step });
         }
-        if open.sampling.recurs() && self.draws != Some(open.key) {
+        if slot == 0 && open.sampling.recurs() && self.begins_anew(open)? {
             (self.draws, self.fence) = (Some(open.key), self.entries.len());
             if let Some(book) = &mut self.book {
                 book.draws(open.key)?;
@@ -293,6 +308,19 @@ impl Ledger {
         Ok(slot)
     }
 
+    /// Whether rounds of examples that come back in order begin again with this one: by another key, or after steps that were left out, over which the same
+    /// examples may have come back.
+    fn begins_anew(&self, open: &Open) -> Result<bool, LedgerError> {
+        if let Sampling::Shuffled { batches } = open.sampling
+            && !open.step.is_multiple_of(batches)
+            && !self.entries.iter().any(|(event, _)| event.recurs())
+        {
+            return Err(LedgerError::Midway { step: open.step, batches });
+        }
+        let follows = self.last.get(&open.key).is_none_or(|last| last.checked_add(1) == Some(open.step));
+        Ok(self.draws != Some(open.key) || !follows)
+    }
+
     /// Takes one release of the season that pays for the open round, durably bought first if none does.
     fn ticket(&mut self, season: Event) -> Result<Event, LedgerError> {
         let (Some(open), Event::Season { strategy, noise_multiplier }) = (&self.open, &season) else {
@@ -303,7 +331,7 @@ impl Ledger {
         }
         strategy.admits(&open.sampling).map_err(|why| LedgerError::Season { why })?;
         let prepaid = Event::Prepaid { noise_multiplier: *noise_multiplier };
-        if !self.season.as_ref().is_some_and(|live| live.pays(&season, open.key, open.step)) {
+        if !self.season.as_ref().is_some_and(|live| live.pays(&season, open)) {
             let live = Live::new(season.clone(), open.key, open.step);
             if let Some(book) = &mut self.book {
                 book.ticket(&live)?;
@@ -311,7 +339,10 @@ impl Ledger {
             line::push(&mut self.entries, self.fence, season, 1);
             self.season = Some(live);
         }
-        self.season.iter_mut().for_each(|live| live.left -= 1);
+        if let Some(live) = &mut self.season {
+            live.left -= 1;
+            live.sampling.get_or_insert_with(|| open.sampling.clone());
+        }
         Ok(prepaid)
     }
 

@@ -16,13 +16,15 @@
 //! *Seasons.* What the strategy assumes of participation is checked against how the draw was made, here and not in the
 //! configuration: recurring batches of one key, no sooner than its separation; a Poisson draw is refused. The ticket is on
 //! disk before the first release, belongs to one key and one stretch of steps, and holds so many releases, one a round;
-//! whoever needs more buys another. Noise of the streams that a season shares is of a purpose of its own. Bounds may change
+//! whoever needs more buys another, as does whoever draws in another way. Noise of the streams that a season shares is of a purpose of its own. Bounds may change
 //! from round to round: noise is in units of each round's sensitivity, so that what is released is the mechanism's answer
 //! for shares of length one, scaled by public numbers.
 //!
 //! Checked by: `tests::the_noise_charged_is_the_noise_added`, `tests::no_two_releases_share_noise`,
 //! `tests::a_draw_is_released_from_once`, `tests::what_cannot_be_noised_is_refused`, `tests::a_season_is_bought_once`,
-//! `tests::a_season_is_of_one_key_and_so_many_rounds`, `tests::a_season_wants_batches_that_recur`.
+//! `tests::a_season_is_of_one_key_and_so_many_rounds`, `tests::a_season_wants_batches_that_recur`, `tests::a_season_is_of_one_way_of_drawing`,
+//! `tests::no_noise_of_a_season_is_made_outside_of_it`; of rounds whose examples come back in order `tests::steps_that_are_left_out_hide_nobody`,
+//! `tests::shuffled_epochs_are_counted_from_their_beginning`.
 
 use super::{Ledger, LedgerError};
 use crate::{Bounded, Draw, Event, Key, Mechanism, Privatized, Source, Sum, Veil};

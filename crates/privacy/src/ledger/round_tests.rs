@@ -1,7 +1,10 @@
 //! The door.
 
 use super::*;
-use crate::{BallsInBins, Neighbouring, Poisson, Purpose, Sampler, Sampling, ScalarGaussian, Secret, Strategy};
+use crate::{
+    BallsInBins, Correlated, Neighbouring, Poisson, Purpose, Sampler, Sampling, ScalarGaussian, Secret, Shuffled,
+    Strategy,
+};
 
 fn draw(step: u64) -> Draw {
     Poisson::new(100, 0.5, Key::from_seed(1)).unwrap().draw(step)
@@ -265,5 +268,82 @@ fn rounds_that_recur_do_not_go_on_in_another_life() {
     for ledger in [ledger, Ledger::read(&path).unwrap()] {
         let counts: Vec<u64> = ledger.entries().iter().map(|(_, n)| *n).collect();
         assert_eq!(counts, [5, 5], "ten rounds of one life would hold each example once; these may hold one twice");
+    }
+}
+
+/// Steps that are left out are no rounds, and the same examples may come back over them: of eight rounds of one bin, each holds the same ones.
+#[test]
+fn steps_that_are_left_out_hide_nobody() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("ledger");
+    let mut ledger = Ledger::create(&path, Neighbouring::AddRemove).unwrap();
+    let sampler = BallsInBins::new(100, 8, Key::from_seed(1)).unwrap();
+    let release = |ledger: &mut Ledger, step| {
+        let mut noise = ScalarGaussian { noise_multiplier: 2.0 };
+        ledger.open(&sampler.draw(step)).release(Secret::new(0.0).vouch(1.0), &mut noise).map(|_| ())
+    };
+    (0..64).step_by(8).for_each(|step| release(&mut ledger, step).unwrap());
+    // Those in a row are one run again.
+    (57..72).for_each(|step| release(&mut ledger, step).unwrap());
+    ledger.close().unwrap();
+    let gdp = crate::account::by_name("gdp").unwrap();
+    let at_least = |rounds: f64| {
+        let event = Event::Gaussian { noise_multiplier: 2.0 / rounds.sqrt() };
+        gdp.spent(&Ledger::planned(Neighbouring::AddRemove, vec![(event, 1)]), 1e-5).unwrap()
+    };
+    for ledger in [ledger, Ledger::read(&path).unwrap()] {
+        let counts: Vec<u64> = ledger.entries().iter().map(|(_, n)| *n).collect();
+        assert_eq!(counts, [1, 1, 1, 1, 1, 1, 1, 16]);
+        // Whoever is in the first bin was in nine rounds.
+        assert!(gdp.spent(&ledger, 1e-5).unwrap() >= at_least(9.0));
+    }
+}
+
+/// Of as many rounds as an epoch has, from its middle on, one and the same example may be in two.
+#[test]
+fn shuffled_epochs_are_counted_from_their_beginning() {
+    let sampler = Shuffled::new(100, 10, 100, Key::from_seed(1)).unwrap();
+    let release = |ledger: &mut Ledger, step| {
+        let mut noise = ScalarGaussian { noise_multiplier: 2.0 };
+        ledger.open(&sampler.draw(step)).release(Secret::new(0.0).vouch(1.0), &mut noise).map(|_| ())
+    };
+    let mut ledger = Ledger::new(Neighbouring::ReplaceOne);
+    let refused = release(&mut ledger, 5);
+    assert!(matches!(refused, Err(LedgerError::Midway { step: 5, batches: 10 })), "{refused:?}");
+    assert_eq!(ledger.entries(), []);
+    for step in (10..13).chain(25..31) {
+        release(&mut ledger, step).unwrap();
+    }
+    let counts: Vec<u64> = ledger.entries().iter().map(|(_, n)| *n).collect();
+    assert_eq!(counts, [3, 6]);
+}
+
+/// A season's one charge is for batches of one number: with those of two, an example may come back sooner.
+#[test]
+fn a_season_is_of_one_way_of_drawing() {
+    let key = std::sync::Arc::new(Key::from_seed(1));
+    let samplers = [4, 8].map(|bins| BallsInBins::new(100, bins, key.clone()).unwrap());
+    let mut ledger = Ledger::new(Neighbouring::AddRemove);
+    for step in 0..8 {
+        let mut says = Says(season(8, 4));
+        let draw = samplers[usize::from(step >= 4)].draw(step);
+        ledger.open(&draw).release(Secret::new(0.0).vouch(1.0), &mut says).unwrap();
+    }
+    let seasons =
+        ledger.entries().iter().filter(|(event, _)| matches!(event, Event::Season { .. })).map(|(_, n)| n).sum::<u64>();
+    assert_eq!(seasons, 2);
+}
+
+/// Past its last step a season's noise would go on to be correlated with what it was: two seasons of one tree are not two trees.
+#[test]
+fn no_noise_of_a_season_is_made_outside_of_it() {
+    let strategy = Strategy::TreeOfEpochs { batches: 4, epochs: 1, completed: false };
+    let white = Box::new(|stream: &crate::Stream, _: f64| stream.normal(0));
+    let mut noise = Correlated::new(strategy, 2.0, 2, white);
+    let sampler = BallsInBins::new(100, 4, Key::from_seed(1)).unwrap();
+    let mut ledger = Ledger::new(Neighbouring::AddRemove);
+    for step in 0..9 {
+        let outcome = ledger.open(&sampler.draw(step)).release(Secret::new(0.0).vouch(1.0), &mut noise);
+        assert_eq!(outcome.is_ok(), (2..6).contains(&step), "step {step}");
     }
 }

@@ -191,9 +191,12 @@ pub fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
     weights
 }
 
+/// No factor of a gradient that counts, none being longer than `2^63`, becomes infinite by a weight up to this.
+const HEAVIEST: f64 = 1e19;
+
 /// The weight itself, or `c / n` if it is more: most are not, and are spared the division.
 fn capped(w: f64, n: f64, c: f64) -> f32 {
-    let (w, n) = (w.max(0.0), n.max(TINY));
+    let (w, n) = (w.clamp(0.0, HEAVIEST), n.max(TINY));
     down(if w * n <= c { w } else { c / n })
 }
 

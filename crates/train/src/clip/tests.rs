@@ -254,3 +254,32 @@ fn a_rule_that_changes_its_mind_between_chunks_is_stopped() {
     let [first, second] = [&T0[..1], &T0[1..]].map(|rows| contribute(&rule, &layout(), taps(rows), None));
     first.merge(second);
 }
+
+/// An example whose gradient is nothing, since one of its factors is, and the other as large as one may be: its weight does not make a sum infinite, and
+/// beyond that length it is nobody.
+#[test]
+fn no_weight_makes_a_factor_infinite() {
+    use crate::{
+        layer::{Init, Parameter},
+        tap::{Factor, Product},
+    };
+    let layout = Layout::new(vec![Parameter::new("0.weight", [2, 3], Init::Constant(0.0))]);
+    for (large, text) in [
+        (5e18f32, "rule = 'auto-s'\ngamma = 1e-40\nbound = 1e30"),
+        (5e18, "rule = 'nsgd'\nr = 1e-300\nbound = 1.0"),
+        (3e38, "rule = 'auto-s'"),
+        (3e38, "rule = 'global'\nthreshold = 1e-20\nbound = 1e30"),
+    ] {
+        for (a, b) in [([0.0f32; 3], [large; 2]), ([large; 3], [0.0; 2])] {
+            let mut taps = Taps::new(1, &layout);
+            let sides = (engine::Tensor::new([1, 1, 3], a.to_vec()), engine::Tensor::new([1, 1, 2], b.to_vec()));
+            taps.leave(0, || Product::new(Factor::Rows(sides.0), sides.1));
+            let norms: Vec<f64> = taps.norms(&[0], 1).into_iter().map(f64::sqrt).collect();
+            let rule = rule(text);
+            let proposed = rule.weigh(crate::each::Each::new(norms.clone(), 1)).into_rows();
+            let weights = cap(&proposed, &norms, &rule.bounds(1));
+            let sum = taps.sum(&weights, &[0], 1);
+            assert!(sum.flat().iter().all(|x| *x == 0.0), "{text}: {weights:?} of {norms:?} make {:?}", sum.flat());
+        }
+    }
+}

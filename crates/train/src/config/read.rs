@@ -265,7 +265,9 @@ mod tests {
             let error = Config::read("t", &text, &[]).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("in `features`"), "{error}");
         }
-        let set = |set: &str| Config::read("t", "[clip]\nrule = \"flat\"\n", &[set.into()]).unwrap_err().to_string();
+        let set = |set: &str| {
+            Config::read("t", "[clip]\nrule = \"flat\"\nbound = 1.0\n", &[set.into()]).unwrap_err().to_string()
+        };
         for change in ["clip.bound=-1", "clip.bond=1", "train.steps=many"] {
             assert!(set(change).starts_with(&format!("--set {change}: in ")), "{}", set(change));
         }

@@ -153,16 +153,27 @@ impl Examples {
             Rows::Floats(data) => words(data, &mut hash),
             Rows::Bytes { data, .. } => data.hash(&mut hash),
         }
-        match &self.targets {
-            Targets::Classes { labels: ids, .. } | Targets::Tokens { ids, .. } => ids.hash(&mut hash),
-            Targets::Values { data, .. } => words(data, &mut hash),
-        }
+        self.targets.hash(&mut hash);
         hash.finish()
     }
 
-    /// Whether these are the same examples, row by row.
+    /// Whether these are the same examples, in whatever order.
     pub(super) fn is(&self, other: &Examples) -> bool {
-        self.len() == other.len() && self.fingerprint() == other.fingerprint()
+        self.len() == other.len() && self.fingerprints() == other.fingerprints()
+    }
+
+    /// A number for each example, of its inputs and its target, in ascending order: as private as they are.
+    fn fingerprints(&self) -> Vec<u64> {
+        let one = |i: usize| {
+            let Batch { inputs, targets, .. } = self.gather(&[i]);
+            let mut hash = DefaultHasher::new();
+            inputs.iter().for_each(|x| x.to_bits().hash(&mut hash));
+            targets.hash(&mut hash);
+            hash.finish()
+        };
+        let mut all: Vec<u64> = (0..self.len()).into_par_iter().map(one).collect();
+        all.sort_unstable();
+        all
     }
 
     /// The share of the examples that are of the commonest class, which is what always answering that class scores; none for

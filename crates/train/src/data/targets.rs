@@ -1,7 +1,10 @@
 //! What examples are to be predicted: as private as their inputs, but for names and sizes.
 
 use super::error::DataError;
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 /// What is to be predicted, one entry an example.
 pub enum Targets {
@@ -51,6 +54,14 @@ impl Targets {
             Self::Classes { labels, .. } => labels.len(),
             Self::Values { width, data } => data.len() / (*width).max(1),
             Self::Tokens { width, ids, .. } => ids.len() / (*width).max(1),
+        }
+    }
+
+    /// Takes all targets into a hash.
+    pub(super) fn hash(&self, hash: &mut impl Hasher) {
+        match self {
+            Self::Classes { labels: ids, .. } | Self::Tokens { ids, .. } => ids.hash(hash),
+            Self::Values { data, .. } => data.iter().for_each(|x| x.to_bits().hash(hash)),
         }
     }
 

@@ -83,3 +83,26 @@ fn a_differing_count_is_noted_without_the_count() {
     assert!(Loaded::new(some(), None, 777).unwrap().notes.is_empty());
     assert!(Loaded::new(some(), None, 0).is_err());
 }
+
+/// The training rows are no evaluation data, in whatever order they come; some of them with other labels are other rows.
+#[test]
+fn training_rows_are_not_evaluated_on_in_any_order() {
+    let rows = |order: &[usize], labels: &[u32]| {
+        let inputs = order.iter().flat_map(|i| [*i as f32, 0.5]).collect();
+        let labels = order.iter().map(|i| labels[*i]).collect();
+        let targets = Targets::Classes { labels, names: ["a".to_owned(), "b".to_owned()].into() };
+        Examples::from_floats(inputs, vec![2], targets, vec![]).unwrap()
+    };
+    let train = || rows(&[0, 1, 2, 3], &[0, 1, 1, 0]);
+    for order in [[0, 1, 2, 3], [3, 1, 0, 2]] {
+        let refused = Loaded::new(train(), Some(rows(&order, &[0, 1, 1, 0])), 4).unwrap_err().to_string();
+        assert!(refused.contains("are the training data"), "{refused}");
+    }
+    assert!(Loaded::new(train(), Some(rows(&[0, 1, 2, 3], &[0, 1, 1, 1])), 4).is_ok());
+    assert!(Loaded::new(train(), Some(rows(&[0, 1, 2, 2], &[0, 1, 1, 0])), 4).is_ok());
+    let values = |order: [f32; 2]| {
+        let targets = Targets::Values { width: 1, data: order.to_vec() };
+        Examples::from_floats(order.to_vec(), vec![1], targets, vec![]).unwrap()
+    };
+    assert!(Loaded::new(values([1.0, 2.0]), Some(values([2.0, 1.0])), 2).is_err());
+}

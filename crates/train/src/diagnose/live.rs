@@ -1,5 +1,5 @@
 //! Looking while a run goes on: the cheap diagnostics every so many steps, on the public evaluation data.
-use super::{DiagnoseError, Diagnosis, source::Standing, visit};
+use super::{DiagnoseError, Diagnosis, Origin, source::Standing, visit};
 use crate::{report::followed, run::Seen};
 use std::path::{Path, PathBuf};
 
@@ -30,9 +30,11 @@ impl Live {
         let public = seen.evaluation.ok_or_else(none)?;
         let (setting, visit) = visit::cheap(seen.config, seen.model, seen.plan, seen.weights, public, seen.step)?;
         followed::follow(&self.folder, visit.followed())?;
+        // What it will have cost in the end: before that it is less.
+        let origin = Origin::of(seen.config, seen.plan.epsilon);
         let blank = || Diagnosis {
             examples: visit::CHEAPLY.min(public.len()),
-            ..Diagnosis::about(seen.config, seen.model, &setting, Standing::Evaluation)
+            ..Diagnosis::about(seen.config, seen.model, &setting, (Standing::Evaluation, origin.clone()))
         };
         let diagnosis = self.so_far.get_or_insert_with(blank);
         diagnosis.visits.push(visit);

@@ -12,6 +12,7 @@
 mod by_hand;
 pub mod clipped;
 mod live;
+mod origin;
 mod page;
 mod ruled;
 mod scan;
@@ -24,6 +25,7 @@ mod visit;
 
 use crate::report::{Table, plot::Picture};
 pub use live::Live;
+pub use origin::Origin;
 pub use page::html;
 pub use scan::{Directions, Scan, Threshold};
 pub(crate) use scene::at;

@@ -23,17 +23,17 @@ pub fn html(diagnosis: &Diagnosis) -> String {
 fn standing(d: &Diagnosis) -> String {
     let n = words::count(d.examples as u64);
     match &d.standing {
-        Standing::Evaluation => banner(
-            "calm",
-            "h2",
-            "Made from public data",
-            &format!("The gradients are those of {n} evaluation examples, which the configuration declares public."),
-        ),
+        Standing::Evaluation => {
+            let (class, headline) = d.origin.headline();
+            let whose =
+                format!("The gradients are those of {n} evaluation examples, which the configuration declares public.");
+            banner(class, "h2", headline, &format!("{whose} {}", d.origin.sentence()))
+        }
         Standing::Declared(reason) => banner(
             "amber",
             "h2",
             "Made from training data that were declared public",
-            &format!("{n} training examples. The reason that was given: {reason}"),
+            &format!("{n} training examples. The reason that was given: {reason}. {}", d.origin.sentence()),
         ),
         Standing::Revealed => banner(
             "red",

@@ -1,6 +1,6 @@
 //! From a question to a diagnosis: load what is needed, go to each point of training, look.
 use super::{
-    ALL, Finding, Scan, Scene, Setting,
+    ALL, Finding, Origin, Scan, Scene, Setting,
     ruled::{self, Rules},
     source::{On, Standing, annul, book, examples},
 };
@@ -109,6 +109,8 @@ pub struct Diagnosis {
     pub secateur_version: &'static str,
     /// Whose gradients these are.
     pub standing: Standing,
+    /// Where the weights come from that they are taken at.
+    pub origin: Origin,
     /// How many examples were looked at.
     pub examples: usize,
     /// The model's parameters.
@@ -132,11 +134,17 @@ pub(crate) const FILES: [&str; 2] = ["diagnose.json", "diagnose.html"];
 
 impl Diagnosis {
     /// What is known before anything is looked at.
-    pub(super) fn about(config: &Config, model: &Model, setting: &Setting, standing: Standing) -> Diagnosis {
+    pub(super) fn about(
+        config: &Config,
+        model: &Model,
+        setting: &Setting,
+        (standing, origin): (Standing, Origin),
+    ) -> Diagnosis {
         Diagnosis {
             title: config.title.clone(),
             secateur_version: env!("CARGO_PKG_VERSION"),
             standing,
+            origin,
             examples: 0,
             parameters: model.layout().len(),
             rule: config.clip.name().into(),
@@ -184,7 +192,7 @@ pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, Di
     let loaded = config.data.load(root)?;
     let model = Arc::new(Model::of_data(&config.model, &loaded.train)?);
     let plan = Plan::new(config, &model, loaded.declared)?;
-    let points = points(config, root, ask, &plan, &model)?;
+    let (points, origin) = points(config, root, ask, &plan, &model)?;
     let (shown, standing) = examples(loaded, &ask.on, &ask.ledger, config.privacy.neighbouring)?;
     if let (Standing::Revealed, Some(run)) = (&standing, &ask.run) {
         annul(run)?;
@@ -197,7 +205,7 @@ pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, Di
         let scene = Scene { model: &model, weights, other, examples: &shown, who: who.clone(), setting: &setting };
         visits.push(visit(&scene, label, *step, &entries));
     }
-    Ok(Diagnosis { examples: who.len(), visits, ..Diagnosis::about(config, &model, &setting, standing) })
+    Ok(Diagnosis { examples: who.len(), visits, ..Diagnosis::about(config, &model, &setting, (standing, origin)) })
 }
 
 fn visit(scene: &Scene, label: &str, step: Option<u64>, entries: &[super::Entry]) -> Visit {
@@ -256,14 +264,9 @@ fn choose(examples: &Examples, wanted: usize) -> Vec<usize> {
 }
 
 type Point = (String, Option<u64>, Weights);
+type Points = (Vec<Point>, Origin);
 
-fn points(
-    config: &Config,
-    root: &Path,
-    ask: &Ask,
-    plan: &Plan,
-    model: &Arc<Model>,
-) -> Result<Vec<Point>, DiagnoseError> {
+fn points(config: &Config, root: &Path, ask: &Ask, plan: &Plan, model: &Arc<Model>) -> Result<Points, DiagnoseError> {
     if ask.checkpoints.is_empty() {
         return train(config, root, ask, plan, model);
     }
@@ -276,17 +279,12 @@ fn points(
         let weights = checkpoint::trained(path, model.layout()).map_err(DiagnoseError::Ask)?;
         Ok((name(path), None, weights))
     };
-    ask.checkpoints.iter().map(read).collect()
+    let points: Result<Vec<Point>, DiagnoseError> = ask.checkpoints.iter().map(read).collect();
+    Ok((points?, Origin::left(ask)?))
 }
 
 /// Trains as the configuration says and keeps the weights at the wanted steps.
-fn train(
-    config: &Config,
-    root: &Path,
-    ask: &Ask,
-    plan: &Plan,
-    model: &Arc<Model>,
-) -> Result<Vec<Point>, DiagnoseError> {
+fn train(config: &Config, root: &Path, ask: &Ask, plan: &Plan, model: &Arc<Model>) -> Result<Points, DiagnoseError> {
     let steps = &ask.steps;
     let last = steps.iter().copied().max().unwrap_or(0);
     if last > plan.steps {
@@ -317,5 +315,6 @@ fn train(
         }
     }
     trainer.ledger.close()?;
-    Ok(points)
+    let origin = if last == 0 { Origin::Start } else { Origin::charged(config, &trainer.ledger)? };
+    Ok((points, origin))
 }

@@ -30,17 +30,11 @@ impl privacy::Sum for Grads {
         self
     }
     fn veiled(mut self, veil: &Veil) -> Result<Self, Self> {
-        if self.device() != Device::Cpu {
-            veil.lend(|key, nonce, by| op::add_normals(self.changing(), at_least(by), op::Cipher { key, nonce }));
-            return Ok(self);
+        if self.by != 1.0 || self.plus.is_some() {
+            self.changing();
         }
-        self.changing();
-        Ok(Grads { flat: Numbers::veiled(self.flat.into_tensor(), veil), ..Grads::of(self.layout, Tensor::zeros([0])) })
+        let blank = Numbers::Plain(Tensor::zeros([0]));
+        let flat = std::mem::replace(&mut self.flat, blank).veiled(veil);
+        Ok(Grads { flat, ..Grads::of(self.layout, Tensor::zeros([0])) })
     }
-}
-
-/// The f32 next to a standard deviation that is not below it.
-pub(super) fn at_least(deviation: f64) -> f32 {
-    let near = deviation as f32;
-    if f64::from(near) < deviation { near.next_up() } else { near }
 }

@@ -15,7 +15,8 @@
 //! }
 //! ```
 //! A step has no number for a frozen parameter (`grads::Layout`), and an adapter's product is made of released factors and a frozen matrix.
-//! A team's other devices have copies of the leader's weights (`team.rs`), written by `Weights::storage`, inside this crate alone.
+//! A team's other devices have copies of the leader's weights (`team.rs`), written by `Weights::storage`, inside this crate alone, or
+//! taking the step that the leader's take (`Weights::walk_together`).
 //! [`Weights::public`], [`Weights::from_public`] and [`Weights::at`] are claims about where starting values came from; reports print them.
 use crate::{
     grads::{Grads, Layout, Place},
@@ -24,7 +25,13 @@ use crate::{
 };
 use engine::{Device, Tensor, op};
 use privacy::{Key, Privatized, Purpose, Stream};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 /// All of a model's parameters.
 #[derive(Clone)]
@@ -36,6 +43,14 @@ pub struct Weights {
     frozen: Vec<Tensor>,
     /// What trained factors and frozen matrices make together, made anew after each step.
     adapted: Vec<Adapted>,
+    /// Weights of one stamp have the same numbers.
+    stamp: u64,
+}
+
+/// A number that no weights have.
+fn stamp() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Weights {
@@ -87,7 +102,7 @@ impl Weights {
                 Place::Adapted(_) => unreachable!("made of others"),
             }
         }
-        Ok(Weights { layout: layout.clone(), tensors, frozen, adapted: Vec::new() }.settled())
+        Ok(Weights { layout: layout.clone(), tensors, frozen, adapted: Vec::new(), stamp: stamp() }.settled())
     }
 
     /// The same weights with trained ones at a point, as public as the point is.
@@ -101,20 +116,20 @@ impl Weights {
         };
         let tensors = layout.parameters().iter().enumerate().map(tensor).collect();
         let frozen = self.frozen.iter().map(|tensor| tensor.clone().to(layout.device())).collect();
-        Weights { layout, tensors, frozen, adapted: Vec::new() }.settled()
+        Weights { layout, tensors, frozen, adapted: Vec::new(), stamp: stamp() }.settled()
     }
 
     /// Weights with no numbers in them, for a rehearsal.
     pub fn hollow(layout: &Layout) -> Self {
         let tensors = layout.parameters().iter().map(|_| Tensor::zeros([0])).collect();
-        Weights { layout: layout.hollow(), tensors, frozen: Vec::new(), adapted: Vec::new() }
+        Weights { layout: layout.hollow(), tensors, frozen: Vec::new(), adapted: Vec::new(), stamp: stamp() }
     }
 
     /// The same weights on `device`, where everything that is made of them will be.
     pub fn to(self, device: Device) -> Self {
         let [tensors, frozen] =
             [self.tensors, self.frozen].map(|all| all.into_iter().map(|tensor| tensor.to(device)).collect());
-        Weights { layout: self.layout.on(device), tensors, frozen, adapted: Vec::new() }.settled()
+        Weights { layout: self.layout.on(device), tensors, frozen, adapted: Vec::new(), stamp: self.stamp }.settled()
     }
 
     /// The layout.
@@ -162,8 +177,14 @@ impl Weights {
         &self.adapted
     }
 
-    /// Where other devices' copies of the trained weights go: for a team, which writes its leader's into them, settles, and nothing else.
+    /// Whether they have the numbers that `weights` have now.
+    pub(crate) fn is_copy_of(&self, weights: &Weights) -> bool {
+        self.stamp == weights.stamp
+    }
+
+    /// Where a copy of other weights goes: for a team, which writes its leader's there and nothing else, and says so.
     pub(crate) fn storage(&mut self) -> &mut [Tensor] {
+        self.stamp = stamp();
         &mut self.tensors
     }
 
@@ -181,6 +202,11 @@ impl Weights {
         self
     }
 
+    /// They were made a copy of `weights`.
+    pub(crate) fn are_copied(&mut self, weights: &Weights) {
+        self.stamp = weights.stamp;
+    }
+
     /// The weights as a point in parameter space: the trained ones.
     pub fn point(&self) -> Grads {
         let mut point = Grads::zeros(&self.layout);
@@ -196,13 +222,14 @@ impl Weights {
             tensor
         };
         let tensors = self.tensors.iter().enumerate().map(shifted).collect();
-        Weights { tensors, adapted: Vec::new(), ..self.clone() }.settled()
+        Weights { tensors, adapted: Vec::new(), stamp: stamp(), ..self.clone() }.settled()
     }
 
     /// Lets `change` have its way with starting values, which are public.
     pub(crate) fn start(&mut self, change: impl FnOnce(&mut Grads)) {
         let mut point = self.point();
         change(&mut point);
+        self.stamp = stamp();
         for (p, tensor) in self.tensors.iter_mut().enumerate() {
             *tensor = Tensor::new(tensor.shape(), point.parameter(p).to_vec()).to(self.layout.device());
         }
@@ -211,16 +238,22 @@ impl Weights {
 
     /// Takes one step.
     pub fn walk(&mut self, step: &Privatized<Grads>) {
-        let step = step.get();
-        let moved;
-        let step = if step.device() == self.layout.device() {
-            step
-        } else {
-            moved = step.clone().to(self.layout.device());
-            &moved
+        Weights::walk_together(&mut [self], step);
+    }
+
+    /// The first takes one step, and the others, on other devices, take it too if they are copies and it stands there as well.
+    pub(crate) fn walk_together(all: &mut [&mut Weights], step: &Privatized<Grads>) {
+        let (layout, then) = (all[0].layout.clone(), stamp());
+        let before = std::mem::replace(&mut all[0].stamp, then);
+        let copies = 1 + all[1..].iter().take_while(|weights| weights.stamp == before).count();
+        let mut lists: Vec<_> = all[..copies].iter_mut().map(|weights| &mut weights.tensors[..]).collect();
+        let walked = match step.get() {
+            step if step.device() == layout.device() => step.walk(&mut lists),
+            step => step.clone().to(layout.device()).walk(&mut lists[..1]),
         };
-        step.walk(&mut self.tensors);
-        self.settle();
+        all[1..walked].iter_mut().for_each(|weights| weights.stamp = then);
+        // The others settle where their own work is launched.
+        all[0].settle();
     }
 }
 

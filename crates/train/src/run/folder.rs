@@ -43,34 +43,46 @@ const RESULTS: [&str; 11] = [
     crate::diagnose::FILES[1],
 ];
 
-/// Makes `folder`, or with `force` clears an earlier run's results out of it, so that none seems to be this one's; an earlier
-/// ledger is renamed, not removed, and what no run writes stays.
-pub(super) fn claim(folder: &Path, force: bool) -> Result<(), FolderError> {
+/// A folder that is one run's from here on: what an earlier one wrote in it is to be cleared out.
+pub(super) struct Claimed<'a> {
+    folder: &'a Path,
+    /// The earlier ledger, by whose lock nobody else claims the folder before the new one is there.
+    _earlier: Option<File>,
+}
+
+/// Makes `folder`, or with `force` takes over an earlier run's: its ledger is renamed, not removed. Hold what comes back until the new ledger is
+/// there, and clear the folder then: of two that begin at once, one has it.
+pub(super) fn claim(folder: &Path, force: bool) -> Result<Claimed<'_>, FolderError> {
     let at = |path: &Path| {
         let path = path.to_owned();
         move |source| FolderError::Write { path, source }
     };
     fs::create_dir_all(folder).map_err(at(folder))?;
     let taken = fs::read_dir(folder).map_err(at(folder))?.next().is_some();
-    if !taken {
-        return Ok(());
-    }
-    if !force {
+    if taken && !force {
         return Err(FolderError::Taken(folder.to_owned()));
     }
-    let ledger = folder.join("ledger.jsonl");
-    if is_written(&ledger) {
-        return Err(FolderError::Busy(ledger));
-    }
+    let earlier = hold(&folder.join("ledger.jsonl"))?;
     keep_ledger(folder).map_err(at(folder))?;
-    for entry in fs::read_dir(folder).map_err(at(folder))? {
-        let entry = entry.map_err(at(folder))?;
-        if entry.file_name().to_str().is_some_and(is_result) {
-            let file = entry.path();
-            fs::remove_file(&file).map_err(at(&file))?;
+    Ok(Claimed { folder, _earlier: earlier })
+}
+
+impl Claimed<'_> {
+    /// Clears an earlier run's results out, so that none seems to be this one's; what no run writes stays.
+    pub(super) fn clear(self) -> Result<(), FolderError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| FolderError::Write { path, source }
+        };
+        for entry in fs::read_dir(self.folder).map_err(at(self.folder))? {
+            let entry = entry.map_err(at(self.folder))?;
+            if entry.file_name().to_str().is_some_and(is_result) {
+                let file = entry.path();
+                fs::remove_file(&file).map_err(at(&file))?;
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Whether a run wrote this, or was killed while it wrote it under a temporary name.
@@ -78,9 +90,14 @@ fn is_result(name: &str) -> bool {
     RESULTS.contains(&report::intended(name).unwrap_or(name))
 }
 
-/// Whether a process holds the lock of a ledger: its results will come here, beside whatever ledger is here by then.
-pub(super) fn is_written(ledger: &Path) -> bool {
-    File::open(ledger).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+/// A ledger that is there, locked; refused where a process holds its lock: its results will come here, beside whatever ledger is here by then.
+pub(super) fn hold(ledger: &Path) -> Result<Option<File>, FolderError> {
+    let Ok(file) = File::open(ledger) else { return Ok(None) };
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(FolderError::Busy(ledger.to_owned())),
+        // Some file systems know no locks.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(Some(file)),
+    }
 }
 
 fn keep_ledger(folder: &Path) -> io::Result<()> {
@@ -100,11 +117,11 @@ mod tests {
     fn a_folder_with_results_is_left_alone_unless_forced() {
         let top = tempfile::tempdir().unwrap();
         let folder = top.path().join("a/b");
-        claim(&folder, false).unwrap();
-        claim(&folder, false).unwrap();
+        claim(&folder, false).unwrap().clear().unwrap();
+        claim(&folder, false).unwrap().clear().unwrap();
         fs::write(folder.join("summary.json"), "{}").unwrap();
         assert!(matches!(claim(&folder, false), Err(FolderError::Taken(_))));
-        claim(&folder, true).unwrap();
+        claim(&folder, true).unwrap().clear().unwrap();
         assert!(!folder.join("summary.json").exists());
     }
 
@@ -126,7 +143,7 @@ mod tests {
         for name in RESULTS.iter().chain(&torn).chain(&kept) {
             fs::write(folder.join(name), "x").unwrap();
         }
-        claim(folder, true).unwrap();
+        claim(folder, true).unwrap().clear().unwrap();
         let mut left: Vec<_> =
             fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         let mut kept = kept.map(str::to_owned);
@@ -140,10 +157,27 @@ mod tests {
         let top = tempfile::tempdir().unwrap();
         for k in 1..4 {
             fs::write(top.path().join("ledger.jsonl"), format!("run {k}")).unwrap();
-            claim(top.path(), true).unwrap();
+            claim(top.path(), true).unwrap().clear().unwrap();
         }
         let kept = |k: u32| fs::read_to_string(top.path().join(format!("ledger.earlier-{k}.jsonl"))).unwrap();
         assert_eq!([kept(1), kept(2), kept(3)], ["run 1", "run 2", "run 3"]);
+    }
+
+    /// Whoever comes between one run's look at an earlier ledger and its own new one does not take the folder too.
+    #[test]
+    fn of_two_that_begin_at_once_one_has_the_folder() {
+        let top = tempfile::tempdir().unwrap();
+        let (folder, ledger) = (top.path(), top.path().join("ledger.jsonl"));
+        fs::write(&ledger, "an earlier run's").unwrap();
+        let other = File::open(&ledger).unwrap();
+        let first = claim(folder, true).unwrap();
+        // The other one saw the same ledger before the first renamed it.
+        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        let new = File::create_new(&ledger).unwrap();
+        new.try_lock().unwrap();
+        assert!(matches!(claim(folder, true), Err(FolderError::Busy(_))));
+        first.clear().unwrap();
+        assert!(ledger.exists() && folder.join("ledger.earlier-1.jsonl").exists());
     }
 
     #[test]
@@ -151,7 +185,7 @@ mod tests {
         let top = tempfile::tempdir().unwrap();
         let file = top.path().join("file");
         fs::write(&file, "x").unwrap();
-        let error = claim(&file.join("inside"), false).unwrap_err().to_string();
+        let error = claim(&file.join("inside"), false).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("inside"), "{error}");
     }
 }

@@ -233,9 +233,10 @@ impl Run {
         let ledger = match folder {
             Some(folder) => {
                 before.keep_off(folder)?;
-                folder::claim(folder, force)?;
+                let claimed = folder::claim(folder, force)?;
                 // The ledger's lock first: of two runs that begin at once, one has the folder.
                 let ledger = before.create(&folder.join("ledger.jsonl"), neighbouring)?;
+                claimed.clear()?;
                 let path = folder.join("config.toml");
                 let written = report::write_atomically(&path, ground.config.to_toml().as_bytes());
                 written.map_err(|source| RunError::Write { path, source })?;

@@ -16,7 +16,8 @@ use crate::{
 };
 use privacy::{Event, Key, Ledger, Neighbouring};
 use std::{
-    fs,
+    fs::{self, File},
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -102,8 +103,13 @@ impl Before {
     /// A ledger on disk that begins with the earlier one.
     pub(super) fn create(&self, path: &Path, neighbouring: Neighbouring) -> Result<Ledger, RunError> {
         let Some(earlier) = &self.path else { return Ok(Ledger::create(path, neighbouring)?) };
-        let bytes = fs::read(earlier);
-        let written = bytes.and_then(|bytes| crate::report::write_atomically(path, &bytes));
+        // Never over a ledger: of two runs that begin at once, one has the folder.
+        let made = || File::options().write(true).create_new(true).open(path);
+        let written = fs::read(earlier).and_then(|bytes| {
+            let mut file = made()?;
+            file.write_all(&bytes)?;
+            file.sync_all()
+        });
         written.map_err(|source| RunError::Write { path: path.to_owned(), source })?;
         Ok(Ledger::resume(path)?)
     }
@@ -141,7 +147,7 @@ fn carried(config: &Config, folder: &Path) -> Result<PathBuf, String> {
              \"FOLDER/model.safetensors\" }",
         );
     }
-    if folder::is_written(&path) {
+    if folder::hold(&path).is_err() {
         return wrong("this run is still at work");
     }
     let ledger = Ledger::read(&path).map_err(|e| format!("model.weights: {e}"))?;

@@ -12,8 +12,11 @@
 //! sum of its two gradients, by the definition, so cross terms are exact. An example whose norm is not finite gets
 //! weight zero, and a weight of exactly zero removes it from every sum, whatever its factors hold. Norms may be taken as taps
 //! are left: of the very taps that are summed, and whatever makes other gradients of them forgets such norms.
+//! A large sum on a GPU is not cleared as a whole: every parameter's numbers are written, or cleared, before anything is added to them
+//! (`PerExample::sum_alone`), so that nothing of what was in that memory is left.
 //! *Tests.* `short_cuts_agree_with_rows`, `a_parameter_used_twice_is_measured_whole`, `a_silent_example_adds_nothing`,
-//! `norms_taken_on_the_way_are_those_taken_afterwards`, `norms_taken_early_are_forgotten_when_gradients_change`.
+//! `norms_taken_on_the_way_are_those_taken_afterwards`, `norms_taken_early_are_forgotten_when_gradients_change`,
+//! `sums_that_are_not_cleared_are_written_whole` (`tests/gpu/models.rs`).
 mod adapted;
 mod blend;
 mod product;
@@ -61,6 +64,11 @@ pub trait PerExample: Send {
     /// Adds the sum of `weights[i]` times row `i` to `out` `[p]`. A weight of exactly 0 adds nothing, whatever the row
     /// holds.
     fn sum(&self, weights: Part, out: PartMut);
+    /// The same, instead of whatever `out` holds.
+    fn sum_alone(&self, weights: Part, mut out: PartMut) {
+        out.clear();
+        self.sum(weights, out);
+    }
     /// Inner product of each row with `v`, `[n]`, without multiplying the rows out where that is cheaper.
     fn dot(&self, v: Part) -> Vec<f64>;
     /// Each row in other coordinates, measured, `[n]`; none where only the rows themselves tell.
@@ -103,6 +111,9 @@ pub struct Taps {
     pub input_wanted: bool,
 }
 
+/// Sums on a GPU of so many numbers are not cleared as a whole before they are made: what sums one parameter writes its numbers first, or clears
+/// them. Fewer are sooner cleared than told apart.
+const MANY: usize = 1 << 22;
 /// Up to so many inner products are taken one at a time.
 const FEW: usize = 2;
 
@@ -326,17 +337,22 @@ impl Taps {
 
     /// As [`Taps::sum`], with the weights of each group in a tensor `[n]` on the gradients' device.
     pub fn sum_columns(&self, columns: &[Tensor], group_of: &[usize]) -> Grads {
-        let (mut out, mut rows) = (Grads::zeros(&self.layout), Vec::new());
+        let cleared = self.layout.device() == Device::Cpu || self.layout.len() < MANY;
+        let mut out = if cleared { Grads::zeros(&self.layout) } else { Grads::unfilled(&self.layout) };
+        let mut rows = Vec::new();
         for (p, taps) in self.taps.iter().enumerate() {
             let weights = &columns[group_of[p]];
-            let there = if let [tap] = taps.as_slice() { tap.rows_there() } else { None };
-            match there {
-                Some(g) => rows.push((g, weights, self.layout.range(p).start)),
-                None => taps.iter().for_each(|tap| tap.sum(weights.into(), out.part_mut(p))),
+            match taps.as_slice() {
+                [] if !cleared => out.part_mut(p).clear(),
+                [tap] if let Some(g) = tap.rows_there() => rows.push((g, weights, self.layout.range(p).start)),
+                taps => taps.iter().enumerate().for_each(|(k, tap)| match cleared || k > 0 {
+                    true => tap.sum(weights.into(), out.part_mut(p)),
+                    false => tap.sum_alone(weights.into(), out.part_mut(p)),
+                }),
             }
         }
         if !rows.is_empty() {
-            per_example::rows_sums(&rows, out.all_mut());
+            per_example::rows_sums(&rows, out.all_mut(), cleared);
         }
         out
     }

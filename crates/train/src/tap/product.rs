@@ -66,7 +66,7 @@ fn outer_norms(squares: Option<&[Squares; 2]>, a: &Factor, b: &Tensor) -> Option
         return None;
     };
     let [a, b] = [(of_a, a), (of_b, b)].map(|(squares, rows)| squares.get_or_init(|| op::rows_norms(rows)));
-    Some(a.iter().zip(b).map(|(a, b)| a * b).collect())
+    Some(a.iter().zip(b).map(|(a, b)| op::outer(*a, *b)).collect())
 }
 
 impl PerExample for Product {
@@ -105,6 +105,13 @@ impl PerExample for Product {
             Held::Factors { kept: Some(kept), .. } | Held::Kept(kept) => kept.sum(weights, out),
             Held::Factors { a, b, kept: None } => op::product_sum(a.left(), b, weights, out),
         }
+    }
+    fn sum_alone(&self, weights: Part, mut out: PartMut) {
+        if let Held::Factors { a, b, kept: None } = &self.held {
+            return op::product_sum_alone(a.left(), b, weights, out);
+        }
+        out.clear();
+        self.sum(weights, out);
     }
     fn dot(&self, v: Part) -> Vec<f64> {
         match &self.held {

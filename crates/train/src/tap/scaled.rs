@@ -12,7 +12,9 @@ const CANCELLED: f64 = 1.0 / 64.0;
 /// `scale * (g_i - shift)`, coordinate by coordinate.
 ///
 /// Where the other tap can be measured as it is (`||s o (b a^T)||^2 = (b^2)^T s^2 (a^2)`), nothing is multiplied out: the shift
-/// adds `||s o shift||^2 - 2 <g_i, s^2 o shift>`, of which an upper bound is taken. Sums never need rows. If what is measured cancels for
+/// adds `||s o shift||^2 - 2 <g_i, s^2 o shift>`, of which an upper bound is taken. Sums need no rows then. Where there is no closed form (several
+/// positions, or a GPU), rows are formed for the norms and, by the same operations, again for the sum: summed by its factors a gradient is rounded
+/// otherwise than it was when it was measured, and where its terms cancel, or factors are rounded to few bits, it is longer. If what is measured cancels for
 /// anybody, so that f32 might show too small a norm or sum, the rows are formed for the sum, and those who cancel are measured by theirs.
 /// Nobody else's norm changes: bounds and norms differ, and an example's must not depend on who is there beside it.
 pub struct Scaled {
@@ -20,12 +22,14 @@ pub struct Scaled {
     scaling: Arc<Scaling>,
     p: usize,
     formed: Option<Tensor>,
+    /// Whether rows were measured that are formed again.
+    by_rows: bool,
 }
 
 impl Scaled {
     /// Of `inner`, parameter `p`'s gradients.
     pub fn new(inner: Box<dyn PerExample>, scaling: Arc<Scaling>, p: usize) -> Self {
-        Scaled { inner, scaling, p, formed: None }
+        Scaled { inner, scaling, p, formed: None, by_rows: false }
     }
 
     fn scales(&self) -> Scales<'_> {
@@ -58,6 +62,7 @@ impl PerExample for Scaled {
         }
         let rows = self.inner.rows();
         if self.scales().shift.is_none() {
+            self.by_rows = true;
             let all = op::rows_measured(&rows.to(Device::Cpu), self.scales());
             return Squares::Host(all.into_iter().map(|one| one.square).collect());
         }
@@ -71,6 +76,10 @@ impl PerExample for Scaled {
         let weights = weights.to_vec();
         if let Some(rows) = &self.formed {
             return out.on_host(|out| op::rows_sum(rows, &weights, out));
+        }
+        if self.by_rows {
+            let rows = self.enter(self.inner.rows());
+            return out.on_host(|out| op::rows_sum(&rows, &weights, out));
         }
         let mut plain = Tensor::zeros([out.len()]);
         self.inner.sum((&weights).into(), plain.data_mut().into());

@@ -37,6 +37,10 @@ impl PerExample for Tied {
         op::product_sum(Left::Rows { a: &self.h }, &self.r, weights, out.reborrow());
         op::scatter_sum(&self.ids, &self.e, weights, out);
     }
+    fn sum_alone(&self, weights: Part, mut out: PartMut) {
+        op::product_sum_alone(Left::Rows { a: &self.h }, &self.r, weights, out.reborrow());
+        op::scatter_sum(&self.ids, &self.e, weights, out);
+    }
     fn dot(&self, v: Part) -> Vec<f64> {
         let product = op::product_dot(Left::Rows { a: &self.h }, &self.r, v);
         product.into_iter().zip(op::scatter_dot(&self.ids, &self.e, v)).map(|(p, s)| p + s).collect()

@@ -29,12 +29,15 @@ use std::{
     time::Duration,
 };
 use wire::{Wire, said};
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 /// How long processes wait for each other at the start.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// What every process says first.
 const GREETING: &str = concat!("secateur ", env!("CARGO_PKG_VERSION"), " ");
+
+/// What processes tell each other: wiped when it is dropped, since it may be a key, on whatever way.
+pub type Message = Zeroizing<Vec<u8>>;
 
 /// This process and the way to the others.
 pub struct World {
@@ -73,7 +76,7 @@ impl World {
     ///
     /// # Errors
     /// If a process was lost.
-    pub fn round(&self, mine: Vec<u8>, answer: impl FnOnce(Vec<Vec<u8>>) -> Vec<u8>) -> Result<Vec<u8>, DeviceError> {
+    pub fn round(&self, mine: Message, answer: impl FnOnce(Vec<Message>) -> Message) -> Result<Message, DeviceError> {
         let mut wires = self.wires.lock().unwrap_or_else(PoisonError::into_inner);
         if self.place.rank > 0 {
             let told = wires[0].send(&mine).and_then(|()| wires[0].receive());
@@ -107,11 +110,11 @@ impl World {
     /// # Errors
     /// Names the first rank that differs, in every process.
     pub fn agree(&self, (what, advice): (&str, &str), mine: &[u8]) -> Result<(), DeviceError> {
-        let odd = |all: Vec<Vec<u8>>| {
+        let odd = |all: Vec<Message>| {
             let odd = all.iter().position(|one| *one != all[0]);
-            (odd.unwrap_or(0) as u64).to_le_bytes().to_vec()
+            (odd.unwrap_or(0) as u64).to_le_bytes().to_vec().into()
         };
-        match numbers(&self.round(mine.to_vec(), odd)?, u64::from_le_bytes)[..] {
+        match numbers(&self.round(mine.to_vec().into(), odd)?, u64::from_le_bytes)[..] {
             [0] => Ok(()),
             [odd] => Err(failed(format!("rank {odd}'s {what} is not rank 0's: {advice}"))),
             _ => Err(failed("rank 0 does not follow the protocol")),
@@ -122,24 +125,22 @@ impl World {
     ///
     /// # Errors
     /// If a process was lost.
-    pub fn from_first(&self, mine: &[u8]) -> Result<Vec<u8>, DeviceError> {
-        self.round(mine.to_vec(), |mut all| all.swap_remove(0))
+    pub fn from_first(&self, mine: &[u8]) -> Result<Message, DeviceError> {
+        self.round(mine.to_vec().into(), |mut all| all.swap_remove(0))
     }
 
-    /// Puts rank 0's secret in the place of everybody's; what the messages were in is wiped.
+    /// Puts rank 0's secret in the place of everybody's; what the messages were in is wiped, also where a process is lost.
     ///
     /// # Errors
     /// If a process was lost.
     pub fn share(&self, secret: &mut [u8]) -> Result<(), DeviceError> {
         // What the others have is of no use to anybody: it stays where it is.
-        let mine = if self.place.rank == 0 { secret.to_vec() } else { Vec::new() };
-        let mut answer = self.round(mine, |mut all| all.swap_remove(0))?;
-        let fits = answer.len() == secret.len();
-        if fits {
-            secret.copy_from_slice(&answer);
+        let answer = self.from_first(if self.place.rank == 0 { secret } else { &[] })?;
+        if answer.len() != secret.len() {
+            return Err(failed("rank 0 does not follow the protocol"));
         }
-        answer.zeroize();
-        if fits { Ok(()) } else { Err(failed("rank 0 does not follow the protocol")) }
+        secret.copy_from_slice(&answer);
+        Ok(())
     }
 
     /// Sums over all processes, in order of ranks.
@@ -147,8 +148,8 @@ impl World {
     /// # Errors
     /// If a process was lost.
     pub fn total(&self, mine: &[f64]) -> Result<Vec<f64>, DeviceError> {
-        let bytes = mine.iter().flat_map(|x| x.to_le_bytes()).collect();
-        let add = |all: Vec<Vec<u8>>| sums(&all, f64::from_le_bytes, f64::to_le_bytes);
+        let bytes = mine.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>().into();
+        let add = |all: Vec<Message>| sums(&all, f64::from_le_bytes, f64::to_le_bytes);
         Ok(numbers(&self.round(bytes, add)?, f64::from_le_bytes))
     }
 
@@ -171,8 +172,8 @@ impl World {
             };
         }
         let (device, shape) = (mine.device(), mine.shape().to_vec());
-        let bytes = mine.to_host().data().iter().flat_map(|x| x.to_le_bytes()).collect();
-        let add = |all: Vec<Vec<u8>>| sums(&all, f32::from_le_bytes, f32::to_le_bytes);
+        let bytes = mine.to_host().data().iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>().into();
+        let add = |all: Vec<Message>| sums(&all, f32::from_le_bytes, f32::to_le_bytes);
         let sum = numbers(&self.round(bytes, add)?, f32::from_le_bytes);
         if sum.len() != mine.len() {
             return Err(failed("the processes have different numbers of parameters"));
@@ -244,10 +245,10 @@ fn numbers<T, const N: usize>(bytes: &[u8], read: fn([u8; N]) -> T) -> Vec<T> {
 
 /// Numbers added up, message by message.
 fn sums<T: std::ops::AddAssign, const N: usize>(
-    all: &[Vec<u8>],
+    all: &[Message],
     read: fn([u8; N]) -> T,
     write: fn(T) -> [u8; N],
-) -> Vec<u8> {
+) -> Message {
     let mut all = all.iter().map(|bytes| numbers(bytes, read));
     let mut sum = all.next().unwrap_or_default();
     for one in all {
@@ -255,5 +256,5 @@ fn sums<T: std::ops::AddAssign, const N: usize>(
         sum.truncate(one.len());
         sum.iter_mut().zip(one).for_each(|(sum, x)| *sum += x);
     }
-    sum.into_iter().flat_map(write).collect()
+    sum.into_iter().flat_map(write).collect::<Vec<u8>>().into()
 }

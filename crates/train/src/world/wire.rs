@@ -1,5 +1,6 @@
 //! A connection between two processes: messages with their lengths in front.
 
+use super::Message;
 use std::{
     io::{self, Read, Write},
     net::{TcpListener, TcpStream, ToSocketAddrs},
@@ -31,7 +32,7 @@ impl Wire {
     }
 
     /// Whoever connects next, within `patience`, and his first message, if there is one.
-    pub(super) fn accept(listener: &TcpListener, patience: Duration) -> io::Result<(Wire, Option<Vec<u8>>)> {
+    pub(super) fn accept(listener: &TcpListener, patience: Duration) -> io::Result<(Wire, Option<Message>)> {
         let start = Instant::now();
         listener.set_nonblocking(true)?;
         loop {
@@ -71,15 +72,15 @@ impl Wire {
         self.stream.write_all(message)
     }
 
-    pub(super) fn receive(&mut self) -> io::Result<Vec<u8>> {
+    pub(super) fn receive(&mut self) -> io::Result<Message> {
         let mut length = [0; 8];
         self.stream.read_exact(&mut length)?;
         let length = u64::from_le_bytes(length);
         if length > LONGEST {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "this is not one of the run's processes"));
         }
-        // A short message never moves, so that whoever wipes it has wiped it.
-        let mut message = Vec::with_capacity(length.min(SHORT) as usize);
+        // A short message never moves, so that what is wiped in the end is all there is, however far it came.
+        let mut message = Message::new(Vec::with_capacity(length.min(SHORT) as usize));
         (&mut self.stream).take(length).read_to_end(&mut message)?;
         if message.len() as u64 == length { Ok(message) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }

@@ -4,6 +4,13 @@ use engine::{
     Device, Precision, Tensor, Window,
     op::per_example::{self as each, Left},
 };
+use std::sync::Arc;
+use train::{
+    clip,
+    grads::{Grads, Layout},
+    layer::{Init, Parameter},
+    tap::{Factor, Product, Scaling, Taps},
+};
 
 /// The margin that clipping leaves for rounding (`train::clip::ROUNDING`).
 const MARGIN: f64 = 1e-5;
@@ -168,4 +175,95 @@ fn nearly_nothing(device: Device) -> (Vec<u32>, [Tensor; 3]) {
     }
     let ids = (0..n).flat_map(|_| [0, 3]).collect();
     (ids, [e, h, r].map(|x| x.to(device)))
+}
+
+/// Sums of products of finite numbers that overflow, also to minus infinity, are no norm that a weight could be made of.
+#[test]
+fn sums_that_overflow_downwards_are_infinite() {
+    let Some(turn) = gpu() else { return };
+    let device = Device::Cuda(turn.gpu);
+    for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+        turn.gpu.set_precision(precision);
+        let infinite = |what: &str, norms: Vec<f64>| {
+            norms.iter().for_each(|norm| assert!(!norm.is_finite(), "{precision:?}, {what}: {norms:?}"));
+        };
+        // Shapes that are measured by Gram matrices, of a library or our own.
+        for (t, d, p) in [(16, 128, 96), (12, 250, 203), (64, 256, 256), (400, 1024, 768)] {
+            let mut a = Tensor::zeros([2, t, d]);
+            for (s, row) in a.data_mut().chunks_mut(d).enumerate() {
+                row.fill(if s % 2 == 0 { 3e19 } else { -3e19 });
+            }
+            let (a, ones) = (a.to(device), Tensor::new([2, t, p], vec![1.0; 2 * t * p]).to(device));
+            let what = format!("{t} of {d} and {p}");
+            infinite(&what, each::product_norms(Left::Rows { a: &a }, &ones));
+            infinite(&what, each::product_norms(Left::Rows { a: &ones }, &a));
+            let (ids, none): (Vec<u32>, _) = ((0..2 * t).map(|at| (at % t) as u32).collect(), Tensor::zeros([2, t, d]));
+            let r = Tensor::new([2, t, 2000], vec![1.0; 2 * t * 2000]).to(device);
+            infinite(&format!("{what}, tied"), each::tied_norms(&ids, &none.to(device), &a, &r));
+        }
+    }
+}
+
+/// Rows of a table that cancel where they meet at one id, but for a rest, until they are weighed.
+#[test]
+fn rows_at_one_id_stay_within_reported_norms() {
+    let Some(turn) = gpu() else { return };
+    let device = Device::Cuda(turn.gpu);
+    for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+        turn.gpu.set_precision(precision);
+        for (t, every) in [(2, 1), (16, 1), (65, 3), (300, 7)] {
+            let (n, d, bound) = (8, 130, 1e-3);
+            let mut e = numbers(&[n, t, d], 1);
+            for i in 0..n {
+                let first: Vec<f32> = e.row(i)[..d].iter().map(|x| x * 10f32.powi(i as i32 - 3)).collect();
+                for (s, row) in e.data_mut()[i * t * d..(i + 1) * t * d].chunks_mut(d).enumerate() {
+                    row.iter_mut().zip(&first).for_each(|(x, y)| *x = if s % 2 == 0 { *y } else { -*y });
+                    row[0] = if s == 0 { bound as f32 / 0.7 } else { 0.0 };
+                }
+            }
+            let (e, ids): (_, Vec<u32>) = (e.to(device), (0..n * t).map(|at| (at % t / 2 % every) as u32).collect());
+            for (i, norm) in each::scatter_norms(&ids, &e).iter().map(|n| n.sqrt()).enumerate() {
+                let mut weights = vec![0.0; n];
+                weights[i] = (bound / norm).min(1.0) as f32;
+                let mut sum = Tensor::zeros_on(device, [every * d]);
+                each::scatter_sum(&ids, &e, &weights, &mut sum);
+                let length = crate::wide(&sum).iter().map(|x| x * x).sum::<f64>().sqrt();
+                assert!(length <= bound * (1.0 + MARGIN), "{precision:?}, {t} rows, example {i}: {length}, {norm}");
+            }
+        }
+    }
+}
+
+/// Linear maps in scaled coordinates, with masked ones among them: what is clipped by its norm there is as long there, though its factors are rounded.
+#[test]
+fn scaled_sums_stay_within_their_norms() {
+    let Some(turn) = gpu() else { return };
+    let device = Device::Cuda(turn.gpu);
+    for precision in [Precision::F32, Precision::Tf32, Precision::Bf16] {
+        turn.gpu.set_precision(precision);
+        for (t, d, p) in [(1, 40, 30), (16, 128, 96), (64, 24, 40), (64, 256, 256)] {
+            let layout = Layout::new(vec![Parameter::new("0.weight", [p, d], Init::Constant(0.0))]);
+            let scale = (0..p * d).map(|j| if j % 7 == 3 { 0.0 } else { 0.5 + (j % 5) as f32 }).collect();
+            let scaling = Arc::new(Scaling::new(Grads::new(&layout, scale), None));
+            for rest in [None, Some(1e-6), Some(3e-3)] {
+                let (n, bound) = (6, 0.7312);
+                let (mut a, mut b) = (numbers(&[n, t, d], 1), numbers(&[n, t, p], 2));
+                if let Some(rest) = rest.filter(|_| t > 1) {
+                    cancelling(&mut a, &mut b, rest);
+                }
+                let mut taps = Taps::new(n, &layout.on(device));
+                taps.leave(0, || Product::new(Factor::Rows(a.to(device)), b.to(device)));
+                let mut taps = taps.scaled(&scaling);
+                let norms: Vec<f64> = taps.norms(&[0], 1).into_iter().map(f64::sqrt).collect();
+                let weights = clip::cap(&vec![1e300; n], &norms, &[bound]);
+                for (i, weight) in weights.iter().enumerate() {
+                    let mut alone = vec![0.0; n];
+                    alone[i] = *weight;
+                    let length = taps.sum(&alone, &[0], 1).norm();
+                    let what = format!("{precision:?}, {t} of {d} and {p}, rest {rest:?}, example {i}");
+                    assert!(length <= bound * (1.0 + MARGIN), "{what}: {length} of {bound}");
+                }
+            }
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Convolutions of numbers that are stored in bf16, and their per-example gradients: beside the processor's f32 operations on the
-//! same, already rounded numbers. What is stored in bf16 again is off by one rounding; sums, norms and what is kept stay f32.
-use crate::{bounds, gpu, numbers, operations::squares, twins_on};
+//! same, already rounded numbers. What is stored in bf16 again is off by one rounding, kept gradients too; sums and norms stay f32.
+use crate::{bounds, gap, gpu, numbers, operations::squares, twins_on, wide};
 use engine::{
     Device, Precision, Tensor, Window,
     op::{
@@ -94,28 +94,42 @@ fn gradients_of_rounded_images() {
         let window = window(kernel);
         for first in [false, true] {
             let name = format!("{size:?} to {p}, {window:?}, of the first layer: {first}");
-            twins_on(&turn, &name, 1e-4, |device| {
+            let made = |device, how: fn(Left, &Tensor, usize, Device) -> Vec<Tensor>| {
                 let (oh, ow) = window.output(h, w).unwrap();
                 let (x, b) = (rounded(&size, 1, 1.0), stored(rounded(&[n, p, oh, ow], 2, 1.0), device));
                 let x = if first { x.to(device) } else { stored(x, device) };
-                gradients(Left::Patches { x: &x, window }, &b, p * c * window.cells(), device)
-            });
+                how(Left::Patches { x: &x, window }, &b, p * c * window.cells(), device)
+            };
+            twins_on(&turn, &name, 1e-4, |device| made(device, gradients));
+            twins_on(&turn, &format!("{name}, kept"), ROUNDED, |device| made(device, kept_gradients));
         }
     }
 }
 
 fn gradients(left: Left, b: &Tensor, size: usize, device: Device) -> Vec<Tensor> {
-    let weights: Vec<f32> = (0..b.rows()).map(|i| [0.5, 0.0, -1.25, 1.0][i % 4]).collect();
-    let (norms, kept) = each::product_norms_kept(left, b);
     let mut sum = numbers(&[size], 8).to(device);
-    each::product_sum(left, b, &weights, &mut sum);
-    let mut again = numbers(&[size], 8).to(device);
-    match &kept {
-        Some(kept) => kept.sum(&weights, &mut again),
-        None => each::product_sum(left, b, &weights, &mut again),
-    }
-    let rows = kept.as_ref().map_or_else(|| each::product_rows(left, b), each::Kept::rows);
-    vec![squares(norms), squares(each::product_norms(left, b)), sum, again, rows]
+    each::product_sum(left, b, &weights(b), &mut sum);
+    vec![squares(each::product_norms(left, b)), sum]
+}
+
+fn weights(b: &Tensor) -> Vec<f32> {
+    (0..b.rows()).map(|i| [0.5, 0.0, -1.25, 1.0][i % 4]).collect()
+}
+
+/// Where gradients are kept, their norms are those of what is kept, and the sum is that of the same numbers.
+fn kept_gradients(left: Left, b: &Tensor, size: usize, device: Device) -> Vec<Tensor> {
+    let (norms, kept) = each::product_norms_kept(left, b);
+    let Some(kept) = kept else { return vec![squares(norms)] };
+    let (rows, start) = (kept.rows(), numbers(&[size], 8));
+    let mut sum = start.clone().to(device);
+    kept.sum(&weights(b), &mut sum);
+    let of_rows = |i: usize| rows.to_host().row(i).iter().map(|x| f64::from(*x).powi(2)).sum::<f64>();
+    let theirs: Vec<f64> = (0..rows.rows()).map(of_rows).collect();
+    assert!(gap(&norms, &theirs) < 1e-6, "{norms:?} for gradients of {theirs:?}");
+    let mut wanted = start.to(device);
+    each::rows_sum(&rows, &weights(b), &mut wanted);
+    assert!(gap(&wide(&sum), &wide(&wanted)) < 1e-6, "another sum than that of what was kept");
+    vec![squares(norms), sum, rows]
 }
 
 /// What an example adds is within its norm: with noise, and with gradients that cancel but for what rounding leaves.

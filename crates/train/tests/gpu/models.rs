@@ -1,15 +1,17 @@
 //! Whole models and whole steps.
 use crate::{gap, gpu, wide};
-use engine::{Device, Precision};
-use privacy::{Key, Purpose};
+use engine::{Device, Precision, Tensor};
+use privacy::{Event, Key, Ledger, Mechanism, Neighbouring, Poisson, Purpose, Sampler, Secret, Source};
 use std::sync::Arc;
 use train::{
     clip::ClipConfig,
     config::{Config, Mode},
     data::Targets,
-    layer::Coins,
+    grads::{Grads, Layout},
+    layer::{Coins, Init, Parameter},
     model::{Model, Weights},
     state::{Memory, Value},
+    tap::Taps,
     trainer::Trainer,
     update::UpdateConfig,
     workload::Workload,
@@ -59,8 +61,8 @@ fn build(layers: &str, shape: &[usize]) -> Model {
     Model::build(&config.model, shape, &targets(vec![])).unwrap_or_else(|e| panic!("{layers}: {e}"))
 }
 
-/// Losses, norms and a weighted sum of per-example gradients, and every gradient multiplied out.
-fn seen(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+/// What five examples leave.
+fn taps(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> Taps {
     let (n, key) = (5, Arc::new(Key::from_seed(5)));
     let weights = Weights::public(model.layout(), &key).to(device);
     let mut x = crate::numbers(&[&[n], shape].concat(), 7);
@@ -70,10 +72,17 @@ fn seen(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> 
         x.data_mut().iter_mut().enumerate().for_each(|(i, x)| *x = id(i));
     }
     let coins = Coins { key, step: 3, who: vec![4, 0, 11, 2, 9] };
-    let mut taps = model.taps_with(&weights, x.to(device), &targets(vec![0, 2, 1, 1, 0]), coins, true);
-    let groups = vec![0; model.layout().parameters().len()];
+    model.taps_with(&weights, x.to(device), &targets(vec![0, 2, 1, 1, 0]), coins, true)
+}
+
+/// A weight for each of them.
+const WEIGHTS: [f32; 5] = [0.5, 0.0, 1.0, -0.3, 0.01];
+
+/// Norms and a weighted sum of per-example gradients, and every gradient multiplied out.
+fn seen(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let (mut taps, groups) = (taps(model, shape, tokens, device), vec![0; model.layout().parameters().len()]);
     let norms = taps.norms(&groups, 1).into_iter().map(f64::sqrt).collect();
-    let sum = taps.sum(&[0.5, 0.0, 1.0, -0.3, 0.01], &groups, 1).to_vec();
+    let sum = taps.sum(&WEIGHTS, &groups, 1).to_vec();
     let rows = taps.rows().iter().flat_map(wide).collect();
     (norms, sum.into_iter().map(f64::from).collect(), rows)
 }
@@ -89,6 +98,49 @@ fn per_example_gradients_are_the_processors() {
         let gaps = [gap(&here.0, &there.0), gap(&here.1, &there.1), gap(&here.2, &there.2)];
         assert!(gaps.iter().all(|gap| *gap < 5e-5), "{layers}: norms, sums, gradients apart by {gaps:?}");
         assert!(here.0.iter().zip(&there.0).all(|(here, there)| there >= &(here * (1.0 - 1e-5))), "{layers}");
+    }
+}
+
+/// Of so many numbers that their sums are not cleared as a whole.
+const LARGE: [(&str, &[usize], Option<u32>); 3] = [
+    (
+        "{ layer = \"embedding\", vocabulary = 66000, features = 64 }, { layer = \"linear\", features = 96 }, \
+         { layer = \"layer_norm\" }, { layer = \"mean_over\" }",
+        &[9],
+        Some(66_000),
+    ),
+    (
+        "{ layer = \"conv2d\", channels = 8, kernel = 3 }, { layer = \"tanh\" }, { layer = \"flatten\" }, { layer = \"linear\", features = \
+         3200 }",
+        &[2, 16, 14],
+        None,
+    ),
+    (
+        "{ layer = \"tied_embedding\", vocabulary = 66000, features = 64, layers = [{ layer = \"layer_norm\" }] }, { layer = \"flatten\" }",
+        &[2],
+        Some(66_000),
+    ),
+];
+
+/// Sums that are not cleared first are made where there was nothing that is a number; nobody's parameters get zeros.
+#[test]
+fn sums_that_are_not_cleared_are_written_whole() {
+    let Some(turn) = gpu() else { return };
+    let device = Device::Cuda(turn.gpu);
+    for (layers, shape, tokens) in LARGE {
+        let model = build(layers, shape);
+        let (len, groups) = (model.layout().len(), vec![0; model.layout().parameters().len()]);
+        assert!(len > 1 << 22, "{layers}: {len} numbers");
+        let not_numbers = || (0..3).for_each(|_| drop(Tensor::new([len], vec![f32::NAN; len]).to(device)));
+        let here = taps(&model, shape, tokens, Device::Cpu).sum(&WEIGHTS, &groups, 1);
+        let there = taps(&model, shape, tokens, device);
+        not_numbers();
+        let there = there.sum(&WEIGHTS, &groups, 1);
+        let gap = gap(&wide(here.tensor()), &wide(there.tensor()));
+        assert!(gap < 5e-5, "{layers}: {gap} apart");
+        not_numbers();
+        let nobodys = Taps::new(5, &model.layout().on(device)).sum(&WEIGHTS, &groups, 1);
+        assert!(wide(nobodys.tensor()).iter().all(|x| *x == 0.0), "{layers}");
     }
 }
 
@@ -127,6 +179,72 @@ fn training_is_the_processors() {
 }
 
 /// Lots whose rows are filled up to one of few sizes: every step's work is seen twice soon, and the weights are the processor's.
+/// The first step with momentum is the one without; here its noise is added to the sum first, there in the pass that walks.
+#[test]
+fn noise_in_the_walk_is_the_noise_of_the_sum() {
+    let Some(_turn) = gpu() else { return };
+    for (name, chunk) in [("W1", 64), ("W2", 24), ("W3", 64)] {
+        let sgd = |more: &str| format!("update=[{{ update = \"sgd\", learning_rate = 0.1{more} }}]");
+        let [walked, added] = ["", ", momentum = 0.9"].map(|more| {
+            let workload = Workload::by_name(name).unwrap_or_else(|| panic!("no {name}"));
+            let set = ["train.device=cuda".to_owned(), format!("train.chunk={chunk}"), sgd(more)];
+            let config = workload.config(Mode::Private, &set).unwrap_or_else(|e| panic!("{e}"));
+            let mut trainer = workload.trainer(&config, 64).unwrap_or_else(|e| panic!("{e}"));
+            engine::guard(|| trainer.step()).unwrap_or_else(|e| panic!("{e}")).unwrap_or_else(|e| panic!("{e}"));
+            wide(trainer.weights.point().tensor())
+        });
+        assert_eq!(walked, added, "{name}");
+    }
+}
+
+/// A release on the GPU: what is read of it, before or after a step out of it, is the sum with its noise, and so is each step.
+#[test]
+fn what_a_gpu_releases_is_read_with_its_noise() {
+    let Some(turn) = gpu() else { return };
+    let device = Device::Cuda(turn.gpu);
+    let len = 70_001;
+    let layout = Layout::new(vec![Parameter::new("w", [len], Init::Constant(0.0))]);
+    let sum = || Grads::new(&layout.on(device), vec![3.0; len]).to(device);
+    let release = || {
+        let draw = Poisson::new(10, 0.5, Key::from_seed(1)).unwrap_or_else(|e| panic!("{e}")).draw(3);
+        let (mut ledger, mut noise) = (Ledger::new(Neighbouring::AddRemove), White);
+        let released = ledger.open(&draw).release(Secret::new(sum()).vouch(0.25), &mut noise);
+        released.unwrap_or_else(|e| panic!("{e}"))
+    };
+    let mut want = vec![3.0; len];
+    Key::from_seed(1).stream(Purpose::Noise, 3, 0).add_normal(0, 0.5, &mut want);
+    let near = |got: &[f32], by: f32, what: &str| {
+        let off = got.iter().zip(&want).map(|(got, want)| (got - by * want).abs()).fold(0.0, f32::max);
+        assert!(off < 2e-6, "{what}: {off:e}");
+    };
+    let start = || Weights::public(&layout, &Key::from_seed(0)).at(&Grads::zeros(&layout)).to(device);
+    near(&release().get().to_vec(), 1.0, "read");
+    near(&release().get().clone().times(0.5).to_vec(), 0.5, "half");
+    let (step, mut weights) = (release(), start());
+    weights.walk(&step);
+    near(&weights.point().to_vec(), 1.0, "walked");
+    near(&step.get().to_vec(), 1.0, "read after the walk");
+    let half = release().map(|g| g.times(0.5));
+    weights.walk(&half);
+    weights.walk(&half);
+    near(&weights.point().to_vec(), 2.0, "walked by halves");
+    assert_eq!(release().get().to_vec(), step.get().to_vec());
+}
+
+/// White noise twice the bound, made by whoever is not asked to make it.
+struct White;
+impl Mechanism<Grads> for White {
+    fn event(&self, _: u64) -> Event {
+        Event::Gaussian { noise_multiplier: 2.0 }
+    }
+    fn unit(&mut self, _: &Source, _: Grads) -> Grads {
+        panic!("numbers on a GPU are veiled")
+    }
+    fn is_white(&self) -> bool {
+        true
+    }
+}
+
 #[test]
 fn filled_up_rows_add_nothing() {
     let Some(turn) = gpu() else { return };

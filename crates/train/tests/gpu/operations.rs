@@ -1,5 +1,5 @@
 //! Operations, one by one.
-use crate::{gap, gpu, numbers, twins};
+use crate::{gap, gpu, numbers, twins, wide};
 use engine::{
     Device, Tensor, Window,
     op::{
@@ -274,6 +274,32 @@ fn attentions() {
                     vec![op::attention_backward(&dy, &x, &kept, how, present.as_ref()), y]
                 });
             }
+        }
+    }
+}
+
+/// Noise and step in one pass: to the bit what two make of the same numbers, wherever tensors begin and end, in small models and large.
+#[test]
+fn a_step_behind_its_noise_is_the_noisy_step() {
+    let Some(turn) = gpu() else { return };
+    let device = Device::Cuda(turn.gpu);
+    let stream = Key::from_seed(3).stream(Purpose::Noise, 5, 1);
+    for sizes in [&[1][..], &[300, 0, 5, 212, 1, 1, 1, 4, 1000], &[2048], &[40_003, 1_048_576, 3, 90_000]] {
+        let len = sizes.iter().sum();
+        let start = || sizes.iter().map(|n| numbers(&[*n], *n as u64).to(device)).collect::<Vec<Tensor>>();
+        let all = |tensors: &[Tensor]| tensors.iter().flat_map(wide).collect::<Vec<f64>>();
+        let sum = numbers(&[len], 7).to(device);
+        for (by, deviation) in [(-0.37, Some(2.5f32)), (1.0, Some(0.0)), (0.1, None)] {
+            let (mut want, mut got, mut noisy) = (start(), start(), sum.clone());
+            stream.lend(|key, nonce| {
+                let cipher = Cipher { key, nonce };
+                let noise = deviation.map(|deviation| op::Noise { cipher, deviation });
+                op::noised_walk(&mut [&mut got], std::slice::from_ref(&sum), by, noise);
+                deviation.iter().for_each(|deviation| op::add_normals(&mut noisy, *deviation, cipher));
+            });
+            op::walk_all(&mut want, &noisy, by, None);
+            assert_eq!(all(&got), all(&want), "{sizes:?} by {by}, {deviation:?}");
+            assert!(wide(&sum) == wide(&numbers(&[len], 7)), "the sum itself is left as it was");
         }
     }
 }

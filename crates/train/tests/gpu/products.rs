@@ -1,13 +1,13 @@
 //! Products: linear maps, convolutions, and what is made of per-example gradients.
 use crate::{
-    Turn, gpu,
+    Turn, gap, gpu,
     margins::rounded,
     numbers,
     operations::{WINDOWS, squares},
-    twins,
+    twins, wide,
 };
 use engine::{
-    Device, Tensor, Window,
+    Device, Precision, Tensor, Window,
     op::{
         self,
         per_example::{self as each, Left},
@@ -48,20 +48,19 @@ fn convolutions_on_tensor_cores() {
     let Some(turn) = gpu() else { return };
     turn.gpu.set_precision(engine::Precision::Tf32);
     turn.gpu.always_own_convolutions(true);
-    for (size @ [_, c, h, w], o, [k, s, p]) in crate::images::SIZES.into_iter().take(9) {
+    for (at, (size @ [_, c, h, w], o, [k, s, p])) in crate::images::SIZES.into_iter().enumerate() {
         let window = Window { kernel: [k, k], stride: [s, s], padding: [p, p] };
-        for activation in [None, Some(op::Activation::Relu), Some(op::Activation::Tanh)] {
-            crate::twins_on(&turn, &format!("{size:?} to {o}, {window:?}, {activation:?}"), 3e-3, |device| {
-                let (oh, ow) = window.output(h, w).unwrap();
-                let [x, mut k, b, dy] =
-                    [numbers(&size, 1), numbers(&[o, c, k, k], 2), numbers(&[o], 3), numbers(&[size[0], o, oh, ow], 4)]
-                        .map(|t| t.to(device));
-                // Where tanh is not flat and rounding not larger than what it rounds.
-                op::scale(&mut k, 0.1);
-                let y = op::conv2d_then(&x, &k, Some(&b), window, activation);
-                vec![y, op::conv2d_then(&x, &k, None, window, None), op::conv2d_backward(&dy, &k, &size, window)]
-            });
-        }
+        let activation = [Some(op::Activation::Relu), Some(op::Activation::Tanh), None][at % 3];
+        crate::twins_on(&turn, &format!("{size:?} to {o}, {window:?}, {activation:?}"), 4e-3, |device| {
+            let (oh, ow) = window.output(h, w).unwrap();
+            let [x, mut k, b, dy] =
+                [numbers(&size, 1), numbers(&[o, c, k, k], 2), numbers(&[o], 3), numbers(&[size[0], o, oh, ow], 4)]
+                    .map(|t| t.to(device));
+            // Where tanh is not flat and rounding not larger than what it rounds.
+            op::scale(&mut k, 0.1);
+            let y = op::conv2d_then(&x, &k, Some(&b), window, activation);
+            vec![y, op::conv2d_then(&x, &k, None, window, None), op::conv2d_backward(&dy, &k, &size, window)]
+        });
     }
     turn.gpu.always_own_convolutions(false);
 }
@@ -270,7 +269,16 @@ fn products_of_rounded_factors() {
     }
 }
 
-/// Of few examples (whose sums are taken in one launch) and of many, side by side; what lies between them stays as it is.
+/// Norms whose shares are more than a warp takes at once: 36 tiles.
+#[test]
+fn norms_of_many_tiles() {
+    twins("many tiles", 1e-4, |device| {
+        let [a, b] = [1, 2].map(|seed| numbers(&[2, 420, 768], seed).to(device));
+        vec![squares(each::product_norms(Left::Rows { a: &a }, &b))]
+    });
+}
+
+/// Of few examples (whose sums are taken in one launch) and of many, side by side, added and alone; what lies between them stays as it is.
 #[test]
 fn rows_of_several_parameters() {
     let few: Vec<f32> = (0..5).map(|i| i as f32 * 0.3).collect();
@@ -285,9 +293,48 @@ fn rows_of_several_parameters() {
         let items: Vec<(&Tensor, &Tensor, usize)> =
             gradients.iter().zip(all).map(|(g, (n, _, first))| (g, &weights[usize::from(n == 70)], first)).collect();
         let mut sum = numbers(&[1100], 9).to(device);
-        each::rows_sums(&items, (&mut sum).into());
-        vec![sum]
+        each::rows_sums(&items, (&mut sum).into(), true);
+        let mut alone = sum.clone();
+        items.iter().for_each(|(g, _, first)| not_numbers(&mut alone, *first..first + g.row_len()));
+        each::rows_sums(&items, (&mut alone).into(), false);
+        vec![sum, alone]
     });
+}
+
+/// To the bit, in f32 and in bf16: columns that a block does not fill, and more rows than it has groups for.
+#[test]
+fn rows_of_several_parameters_are_added_up_as_one_by_one() {
+    let Some(turn) = gpu() else { return };
+    let device = Device::Cuda(turn.gpu);
+    for precision in [Precision::F32, Precision::Bf16] {
+        turn.gpu.set_precision(precision);
+        let stored =
+            |n: usize, p: usize| op::mean_pixels(&numbers(&[1, n * p, 1], p as u64).to(device)).reshape([n, p]);
+        for n in [3, 64, 65, 300] {
+            let weights = Tensor::new([n], (0..n).map(|i| (i % 7) as f32 * 0.4 - 0.8).collect()).to(device);
+            let all: Vec<Tensor> = [1, 31, 33, 64, 300, 20_000].into_iter().map(|p| stored(n, p)).collect();
+            let firsts = all.iter().scan(2, |at, g| Some(std::mem::replace(at, *at + g.row_len() + 3)));
+            let items: Vec<_> = all.iter().zip(firsts).map(|(g, first)| (g, &weights, first)).collect();
+            let (mut sum, mut wanted) = (numbers(&[21_000], 9).to(device), numbers(&[21_000], 9).to(device));
+            each::rows_sums(&items, (&mut sum).into(), true);
+            let (mut here, by) = (numbers(&[21_000], 9), weights.to_host());
+            for (g, weights, first) in items {
+                let columns = first..first + g.row_len();
+                each::rows_sum(g, weights, wanted.part_mut(columns.clone()));
+                each::rows_sum(&g.to_host(), &by, here.part_mut(columns));
+            }
+            assert_eq!(wide(&sum), wide(&wanted), "{n} rows, {precision:?}");
+            assert!(gap(&wide(&sum), &wide(&here)) < 5e-6, "{n} rows, {precision:?}");
+        }
+    }
+}
+
+/// Fills a stretch with what is no number.
+fn not_numbers(x: &mut Tensor, stretch: std::ops::Range<usize>) {
+    let device = x.device();
+    let mut there = x.to_host();
+    there.data_mut()[stretch].fill(f32::NAN);
+    *x = there.to(device);
 }
 
 fn products(left: Left, b: &Tensor, size: usize, device: Device) -> Vec<Tensor> {
@@ -300,12 +347,14 @@ fn products(left: Left, b: &Tensor, size: usize, device: Device) -> Vec<Tensor> 
         Some(kept) => kept.sum(&weights, &mut again),
         None => each::product_sum(left, b, &weights, &mut again),
     }
+    let mut alone = Tensor::new([size], vec![f32::NAN; size]).to(device);
+    each::product_sum_alone(left, b, &weights, &mut alone);
     let v = numbers(&[size], 9).to(device);
     let dot = squares(each::product_dot(left, b, &v));
     let rows = kept.as_ref().map_or_else(|| each::product_rows(left, b), each::Kept::rows);
     let dots = kept.as_ref().map_or_else(|| each::product_dot(left, b, &v), |kept| kept.dot(&v));
     let norms_again = kept.as_ref().map_or_else(|| norms.clone(), |kept| kept.squares().to_host());
-    vec![each::product_rows(left, b), squares(norms), sum, again, dot, rows, squares(dots), squares(norms_again)]
+    vec![each::product_rows(left, b), squares(norms), sum, again, alone, dot, rows, squares(dots), squares(norms_again)]
 }
 
 #[test]
@@ -346,7 +395,9 @@ fn an_example_of_weight_zero_adds_nothing() {
             let (a, b) = (a.to(device), b.to(device));
             let mut sum = Tensor::zeros([p * d]).to(device);
             each::product_sum(Left::Rows { a: &a }, &b, &[1.5, 0.0], &mut sum);
-            all.push(sum);
+            let mut alone = Tensor::new([p * d], vec![f32::NAN; p * d]).to(device);
+            each::product_sum_alone(Left::Rows { a: &a }, &b, &[1.5, 0.0], &mut alone);
+            all.extend([sum, alone]);
         }
         let mut x = numbers(&[2, 2, 4, 4], 1);
         x.data_mut()[32..].fill(f32::NAN);

@@ -53,6 +53,20 @@ fn a_section_is_its_work() {
     assert!(gpu.graphs_launched() > before + 20, "{} graphs", gpu.graphs_launched() - before);
 }
 
+/// Sections of several graphs, and one that is too long to be any.
+#[test]
+fn a_long_section_is_its_work() {
+    let Some(turn) = gpu() else { return };
+    let gpu = turn.gpu;
+    for (times, rounds) in [(30, 8), (300, 3)] {
+        for round in 0..rounds {
+            let all = || (0..times).map(|k| work(gpu, 7, round + k % 3)).collect::<Vec<Tensor>>();
+            let (plain, together) = (all(), gpu.in_one_go(all));
+            assert!(plain.iter().zip(&together).all(|(a, b)| wide(a) == wide(b)), "{times} times, round {round}");
+        }
+    }
+}
+
 #[test]
 fn a_failure_leaves_a_gpu_that_works() {
     let Some(turn) = gpu() else { return };

@@ -269,9 +269,12 @@ fn weights_walk_with_their_rounded_form() {
     let linear = |all: &[Tensor; 4]| [&all[0], &all[1], &all[3]].map(product);
     let before = linear(&all);
     let shared = all[1].clone();
-    for turn in 0..2 {
+    for turn in 0..4 {
         let step = numbers(&[all.iter().map(Tensor::len).sum()], 9 + turn).to(device);
-        op::walk_all(&mut all, &step, 0.7, None);
+        match turn % 2 {
+            0 => op::walk_all(&mut all, &step, 0.7, None),
+            _ => op::noised_walk(&mut [&mut all], &[step], 0.7, None),
+        }
         let fresh = all.clone().map(|w| w.to_host().to(device));
         assert!(linear(&all) == linear(&fresh) && linear(&all) != before);
     }

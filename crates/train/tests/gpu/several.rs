@@ -88,10 +88,68 @@ fn threads_do_not_spoil_each_others_copies() {
     });
 }
 
+/// A step out of summands on all GPUs, behind its noise, is on each of them, to the bit, the one that a single GPU takes by the sum; also
+/// while each of them was just writing its summands, and goes on right after; and rounded forms are those of the new numbers.
+#[test]
+fn steps_are_taken_together() {
+    let Some((_turn, all)) = several() else { return };
+    let group = Group::new(&all).unwrap_or_else(|e| panic!("{e}"));
+    all.iter().filter_map(|device| device.gpu()).for_each(|gpu| gpu.set_precision(engine::Precision::Bf16));
+    let key = [7; 32];
+    for (round, sizes) in [&[512 * 64, 3, 800 * 64, 1_000_000 / 64 * 64][..], &[64], &[704, 64 * 9]]
+        .into_iter()
+        .cycle()
+        .take(30)
+        .enumerate()
+    {
+        let (len, nonce) = (sizes.iter().sum::<usize>(), round as u64);
+        let term = |k: usize| numbers(&[len], (k + round) as u64);
+        let start = |device: Device| {
+            sizes.iter().map(|n| numbers(&[n.div_ceil(64), (*n).min(64)], *n as u64).to(device)).collect::<Vec<_>>()
+        };
+        let product = |list: &[Tensor]| {
+            let (w, device) = (&list[list.len() - 1], list[0].device());
+            wide(&op::linear(&numbers(&[5, 64], 9).to(device), w, None))
+        };
+        let noise = |cipher| round.is_multiple_of(2).then_some(op::Noise { cipher, deviation: 0.5 });
+        let mut sum = (1..all.len()).map(term).fold(term(0), |sum, term| op::add(sum, &term)).to(all[0]);
+        if let Some(noise) = noise(op::Cipher { key: &key, nonce }) {
+            op::add_normals(&mut sum, noise.deviation, noise.cipher);
+        }
+        let mut want = start(all[0]);
+        op::walk_all(&mut want, &sum, -0.3, None);
+        let mut lists: Vec<Vec<Tensor>> = all.iter().map(|device| start(*device)).collect();
+        let before: Vec<Vec<f64>> = lists.iter().map(|list| product(list)).collect();
+        guarded(|| {
+            let zeros = |device: &Device| Tensor::zeros_on(*device, [len]);
+            let summands: Vec<Tensor> =
+                all.iter().enumerate().map(|(k, device)| op::add(zeros(device), &term(k).to(*device))).collect();
+            assert!(group.shares(&summands), "these GPUs do not see each other's memory");
+            let mut lists: Vec<&mut [Tensor]> = lists.iter_mut().map(|list| &mut list[..]).collect();
+            op::noised_walk(&mut lists, &summands, -0.3, noise(op::Cipher { key: &key, nonce }));
+            summands.into_iter().for_each(|mut sum| sum.clear());
+        });
+        for (list, before) in lists.iter().zip(before) {
+            for (k, (got, want)) in list.iter().zip(&want).enumerate() {
+                let (got, want) = (wide(got), wide(want));
+                let other: Vec<usize> = (0..got.len()).filter(|i| got[*i] != want[*i]).collect();
+                let (device, ends) = (list[k].device(), (other.first(), other.last()));
+                assert!(other.is_empty(), "round {round}, tensor {k} on {device}: {} differ, {ends:?}", other.len());
+            }
+            let fresh: Vec<Tensor> = list.iter().map(|w| w.to_host().to(w.device())).collect();
+            assert!(product(list) == product(&fresh) && product(list) != before, "round {round}: rounded forms");
+        }
+    }
+}
+
 fn trainer(name: &str, device: &str, set: &[String]) -> Option<Trainer> {
+    trainer_of(name, Mode::Private, device, set)
+}
+
+fn trainer_of(name: &str, mode: Mode, device: &str, set: &[String]) -> Option<Trainer> {
     let workload = Workload::by_name(name)?;
     let all = [set, &[format!("train.device={device}"), "train.chunk=24".to_owned()]].concat();
-    let config = workload.config(Mode::Private, &all).ok()?;
+    let config = workload.config(mode, &all).ok()?;
     workload.trainer(&config, 64).ok()
 }
 
@@ -110,9 +168,11 @@ fn set(words: &[&str]) -> Vec<String> {
 #[test]
 fn training_is_one_gpus() {
     let Some(_several) = several() else { return };
+    let plain = "update=[{ update = \"sgd\", learning_rate = 0.1 }]";
     let momentum = "update=[{ update = \"sgd\", learning_rate = 0.1, momentum = 0.9 }]";
     let adam = "update=[{ update = \"adamw\", learning_rate = 0.001 }]";
-    for (name, update) in [("W1", momentum), ("W1", adam), ("W2", momentum), ("W3", momentum)] {
+    let all = [("W1", plain), ("W1", momentum), ("W1", adam), ("W2", momentum), ("W3", plain), ("W3", momentum)];
+    for (name, update) in all {
         let set = set(&[update, "train.sample_rate=0.5"]);
         let (one, book) = run(name, "cuda:0", &set, 6).unwrap_or_else(|| panic!("{name}"));
         for devices in ["cuda:0,1", "cuda:1,0", "cuda:all"] {
@@ -124,14 +184,50 @@ fn training_is_one_gpus() {
     }
 }
 
+/// Ordinary training takes its steps together too, without noise.
+#[test]
+fn ordinary_training_is_one_gpus() {
+    let Some(_several) = several() else { return };
+    let run = |device| {
+        let mut trainer = trainer_of("W1", Mode::Ordinary, device, &[]).unwrap_or_else(|| panic!("no W1"));
+        (0..6).for_each(|_| guarded(|| trainer.step()).unwrap_or_else(|e| panic!("{e}")));
+        wide(trainer.weights.point().tensor())
+    };
+    let (one, many) = (run("cuda:0"), run("cuda:all"));
+    assert!(gap(&one, &many) < 1e-5, "weights {:e} apart", gap(&one, &many));
+}
+
+/// Weights that are changed between two steps are the ones that every GPU goes on with.
+#[test]
+fn others_are_brought_up_to_the_leader() {
+    let Some(_several) = several() else { return };
+    let run = |device| {
+        let mut trainer = trainer("W1", device, &[]).unwrap_or_else(|| panic!("no W1"));
+        let start = trainer.weights.clone();
+        for k in 0..4 {
+            guarded(|| trainer.step()).unwrap_or_else(|e| panic!("{e}"));
+            if k == 1 {
+                trainer.weights = start.clone();
+            }
+        }
+        wide(trainer.weights.point().tensor())
+    };
+    let gap = gap(&run("cuda:0"), &run("cuda:all"));
+    assert!(gap < 1e-5, "weights {gap:e} apart");
+}
+
 /// Nobody is drawn: weights move by noise alone, to the bit as on one GPU.
 #[test]
 fn noise_is_made_once() {
     let Some(_several) = several() else { return };
-    let set = set(&["train.sample_rate=1e-12"]);
-    let one = run("W2", "cuda:0", &set, 3);
-    assert!(one.is_some());
-    assert_eq!(one, run("W2", "cuda:0,1", &set, 3));
+    // Steps that are taken together, and those of the leader alone.
+    for update in [&[][..], &["update=[{ update = \"sgd\", learning_rate = 0.1, momentum = 0.9 }]"]] {
+        let set = set(&[&["train.sample_rate=1e-12"], update].concat());
+        let one = run("W2", "cuda:0", &set, 3);
+        assert!(one.is_some());
+        assert_eq!(one, run("W2", "cuda:0,1", &set, 3));
+        assert_eq!(one, run("W2", "cuda:all", &set, 3));
+    }
 }
 
 /// Whatever a rule keeps (frames, directions, places of its own) stands on the first GPU or the host, and works on all.

@@ -28,6 +28,11 @@ impl Own {
         octets.or_else(|| Tiles::of(gpu, shape, activation).map(Own::Tiles))
     }
 
+    /// As [`Own::of`], of the input gradient of a convolution with stride 2.
+    fn of_gradient(gpu: &Gpu, shape: Shape) -> Option<Self> {
+        Octets::of_gradient(gpu, shape).map(Own::Octets).or_else(|| Tiles::of_gradient(gpu, shape).map(Own::Tiles))
+    }
+
     fn run(&self, gpu: &'static Gpu, data: Data, shift: Option<&Tensor>, turned: bool) {
         match self {
             Own::Octets(octets) => octets.run(gpu, data, shift, turned),
@@ -122,7 +127,7 @@ pub(super) fn backward(gpu: &'static Gpu, dy: &Tensor, w: &Tensor, input: &[usiz
     let (straight, plain) = (shape(input, w.rows(), window), || dy.as_dtype(Dtype::F32));
     let own = match turned_shape(straight) {
         Some(turned) => Own::of(gpu, turned, None),
-        None => Octets::of_gradient(gpu, straight).map(Own::Octets),
+        None => Own::of_gradient(gpu, straight),
     };
     if let Some(own) = own {
         let from = dy.as_dtype(dtype);

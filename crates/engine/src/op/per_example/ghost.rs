@@ -7,17 +7,13 @@
 
 use multiversion::multiversion;
 
+use super::allowance::{Allowance, outer};
 use super::factors::{Buffers, Factors};
 use super::square;
 use crate::matmul::lower_product;
 use crate::memory::Scratch;
 use crate::op::unfold::Unfolding;
 use crate::{Mat, Threads, product};
-
-/// A Gram sum below this part of the sum of its terms' sizes has lost too many digits to cancellation. Each term is right to
-/// about 1e-7 of its size, so what passes is right to about 64e-7 as a squared norm: inside the margin of 1e-5 that
-/// clipping leaves for rounding.
-pub(super) const CANCELLED: f64 = 1.0 / 64.0;
 
 /// Columns of a Gram matrix that are made together: one panel of the product kernel, which is packed once.
 const GRAM: usize = 32;
@@ -61,31 +57,69 @@ fn pixels<'f>(factors: &'f Factors) -> Option<&'f Unfolding> {
     factors.unfolding.as_ref().filter(|unfolding| unfolding.window().stride == [1, 1])
 }
 
-/// The squared norm of example `i`, or none where f32 might show too small a norm because terms cancel.
-pub(super) fn norm(factors: &Factors, i: usize, buffers: &mut Buffers, scratch: &mut Scratches) -> Option<f64> {
+/// The squared norm of example `i` with what rounding may add; where f32 might show too small a norm, what its gradient's own square is to be
+/// brought to.
+pub(super) fn norm(
+    factors: &Factors,
+    i: usize,
+    buffers: &mut Buffers,
+    scratch: &mut Scratches,
+) -> Result<f64, Allowance> {
     let [left, right, pairs] = scratch;
+    let t = factors.t;
     let whole = pixels(factors).map(|unfolding| {
-        let out = left.of(factors.t * factors.t);
+        let out = left.of(t * t);
         patches(unfolding, factors.a.row(i), pairs, out);
         &*out
     });
-    let [mut sum, mut size] = [0.0; 2];
-    for from in (0..factors.t).step_by(GRAM) {
-        let width = GRAM.min(factors.t - from);
-        let terms = match whole {
+    let (mut sums, mut allowance) = (Sums::default(), Allowance::new(t, [factors.d, factors.p]));
+    for from in (0..t).step_by(GRAM) {
+        let width = GRAM.min(t - from);
+        match whole {
             Some(whole) => {
-                let b = Mat::new(factors.b.row(i), factors.p, factors.t);
-                overlap(&whole[from * factors.t + from..], factors.t, halved(gram(b, from, width, right), width), width)
+                let b = Mat::new(factors.b.row(i), factors.p, t);
+                sums.panel(&whole[from * t + from..], t, gram(b, from, width, right), width, &mut allowance);
             }
             None => {
                 let (a, b) = factors.example(i, buffers);
                 let a = gram(a, from, width, pairs);
-                overlap(a, width, halved(gram(b, from, width, right), width), width)
+                sums.panel(a, width, gram(b, from, width, right), width, &mut allowance);
             }
         };
-        [sum, size] = [sum + terms[0], size + terms[1]];
     }
-    (sum >= CANCELLED * size).then_some(2.0 * sum)
+    sums.norm(&mut allowance).ok_or(allowance)
+}
+
+/// What the lower halves of both matrices add up to.
+#[derive(Default)]
+struct Sums {
+    product: f64,
+    size: f64,
+    squares: [f64; 2],
+    /// Squares of elements of the diagonals.
+    diagonals: [f64; 2],
+}
+
+impl Sums {
+    /// Takes in panels of both, whose rows begin `stride` and `width` apart.
+    fn panel(&mut self, a: &[f32], stride: usize, b: &mut [f32], width: usize, allowance: &mut Allowance) {
+        for at in 0..width {
+            let elements = [a[at * stride + at], b[at * width + at]];
+            allowance.diagonal(elements);
+            let squares = elements.map(|x| f64::from(x).powi(2));
+            self.diagonals = [self.diagonals[0] + squares[0], self.diagonals[1] + squares[1]];
+        }
+        let [product, size, left, right] = overlap(a, stride, halved(b, width), width);
+        (self.product, self.size) = (self.product + product, self.size + size);
+        self.squares = [self.squares[0] + left, self.squares[1] + right];
+    }
+
+    fn norm(&self, allowance: &mut Allowance) -> Option<f64> {
+        // The diagonal of one is in the panels once, and of the other a quarter of its squares.
+        let [left, right] = self.squares;
+        allowance.squares = [2.0 * left - self.diagonals[0], 2.0 * right + 0.5 * self.diagonals[1]];
+        allowance.of_grams(2.0 * self.product, 2.0 * self.size, allowance.lost())
+    }
 }
 
 /// Columns `from..from + width` of `m^T m`, from the diagonal down; zeros above it.
@@ -103,26 +137,30 @@ fn halved(panel: &mut [f32], width: usize) -> &[f32] {
     panel
 }
 
-/// The sum of products of rows of `a`, `stride` apart, with the rows of `b`, next to each other; and of their sizes.
+/// The sum of products of rows of `a`, `stride` apart, with the rows of `b`, next to each other; of their sizes; and of the squares of both.
 #[multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
-fn overlap(a: &[f32], stride: usize, b: &[f32], width: usize) -> [f64; 2] {
+fn overlap(a: &[f32], stride: usize, b: &[f32], width: usize) -> [f64; 4] {
     const LANES: usize = 16;
-    let [mut sums, mut sizes] = [[0.0f64; LANES]; 2];
-    let [mut sum, mut size] = [0.0f64; 2];
+    let mut lanes = [[0.0f64; LANES]; 4];
+    let mut rest = [0.0f64; 4];
     for (a, b) in a.chunks(stride).zip(b.chunks_exact(width)) {
         let ((a, a_rest), (b, b_rest)) = (a[..width].as_chunks::<LANES>(), b.as_chunks::<LANES>());
         for (a, b) in a.iter().zip(b) {
             for i in 0..LANES {
-                let term = f64::from(a[i]) * f64::from(b[i]);
-                (sums[i], sizes[i]) = (sums[i] + term, sizes[i] + term.abs());
+                let (a, b) = (f64::from(a[i]), f64::from(b[i]));
+                lanes[0][i] += a * b;
+                lanes[1][i] += (a * b).abs();
+                lanes[2][i] += a * a;
+                lanes[3][i] += b * b;
             }
         }
         for (a, b) in a_rest.iter().zip(b_rest) {
-            let term = f64::from(*a) * f64::from(*b);
-            (sum, size) = (sum + term, size + term.abs());
+            let (a, b) = (f64::from(*a), f64::from(*b));
+            let terms = [a * b, (a * b).abs(), a * a, b * b];
+            rest.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
         }
     }
-    [sum + sums.iter().sum::<f64>(), size + sizes.iter().sum::<f64>()]
+    std::array::from_fn(|k| rest[k] + lanes[k].iter().sum::<f64>())
 }
 
 /// The Gram matrix `[t, t]` of the patches of `image`, for a window of stride 1.
@@ -168,5 +206,5 @@ fn add(out: &mut [f32], x: &[f32]) {
 /// `|a|^2 |b|^2`, for one position.
 pub(super) fn single(factors: &Factors, i: usize, buffers: &mut Buffers) -> f64 {
     let (a, b) = factors.example(i, buffers);
-    square(&a.data[..factors.d]) * square(&b.data[..factors.p])
+    outer(square(&a.data[..factors.d]), square(&b.data[..factors.p]))
 }

@@ -56,7 +56,7 @@ fn reduce(gpu: &'static Gpu, n: usize, pieces: usize, kernel: impl FnOnce(Grid, 
     if pieces == 1 {
         return parts;
     }
-    gpu.launch("sum_parts", Grid::over(n), arguments![parts.at(), out.at(), n, pieces]);
+    gpu.launch("sum_parts", Grid::over(32 * n), arguments![parts.at(), out.at(), n, pieces]);
     out
 }
 
@@ -77,29 +77,43 @@ pub(super) fn rows_sum(gpu: &'static Gpu, g: &Tensor, weights: u64, out: u64, ta
     let (n, p) = (g.rows(), g.row_len());
     let (kernel, grid) = match n {
         ..=FEW => ("sum_few_rows", Grid::over(p)),
+        _ if g.dtype() == Dtype::Bf16 && p.is_multiple_of(2) && p > TOGETHER => {
+            return gpu.launch(
+                "sum_rows_in_pairs",
+                Grid::blocks(p.div_ceil(64), 1, 1024),
+                arguments![g.at(), weights, out, n, p, taps],
+            );
+        }
         _ => ("sum_rows", Grid::blocks(p.div_ceil(32), 1, 1024)),
     };
     gpu.launch_as(g.dtype(), kernel, grid, arguments![g.at(), weights, out, n, p, taps]);
 }
 
-/// See [`super::rows_sums`]: those of few rows in one launch, whose blocks are told of their columns by a table.
-pub(super) fn rows_sums(gpu: &'static Gpu, all: &[(&Tensor, &Tensor, usize)], out: u64) {
-    let mut pieces = Vec::new();
+/// See [`super::rows_sums`]: those of few rows in one launch, and those of many in another, whose blocks are told of their columns by a
+/// table. Sums are to the bit what [`rows_sum`] makes.
+pub(super) fn rows_sums(gpu: &'static Gpu, all: &[(&Tensor, &Tensor, usize)], out: u64, onto: bool) {
+    let (mut few, mut many) = (Vec::new(), Vec::new());
     for (g, weights, first) in all {
         let ((n, p), to) = ((g.rows(), g.row_len()), out + 4 * *first as u64);
-        if n > FEW || p > TOGETHER || g.dtype() != Dtype::F32 {
+        if p > TOGETHER {
+            if !onto {
+                gpu.clear(to, 4 * p);
+            }
             rows_sum(gpu, g, weights.address(), to, 1);
             continue;
         }
-        for column in (0..p).step_by(THREADS as usize) {
-            let (columns, skipped) = ((p - column).min(THREADS as usize), 4 * column as u64);
-            let size = n as u64 | (columns as u64) << 32;
-            pieces.extend([g.at() + skipped, weights.address(), to + skipped, size, p as u64]);
+        let (pieces, width) = if n > FEW { (&mut many, 32) } else { (&mut few, THREADS as usize) };
+        for column in (0..p).step_by(width) {
+            let (columns, half) = ((p - column).min(width), u64::from(g.dtype() == Dtype::Bf16));
+            let (from, to) = (g.at() + (column * g.dtype().bytes()) as u64, to + 4 * column as u64);
+            pieces.extend([from, weights.address(), to, n as u64 | (columns as u64) << 32 | half << 48, p as u64]);
         }
     }
-    if !pieces.is_empty() {
-        let table = gpu.constant(&pieces);
-        gpu.launch("sum_pieces", Grid::blocks(pieces.len() / 5, 1, THREADS), arguments![&*table]);
+    for (kernel, threads, pieces) in [("sum_pieces", THREADS, few), ("sum_many", 1024, many)] {
+        if !pieces.is_empty() {
+            let table = gpu.constant(&pieces);
+            gpu.launch(kernel, Grid::blocks(pieces.len() / 5, 1, threads), arguments![&*table, onto]);
+        }
     }
 }
 
@@ -160,10 +174,7 @@ pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, keep: bool) -> (Squa
             [a, b] if grams::fits(gpu, (&a, &b)) => Squares::Grams(a, b),
             [a, b] => Squares::Device(by_grams(gpu, [&a, &b], None)),
         },
-        (_, Some(window)) => {
-            let rows = keep.then(|| Tensor::unfilled_on(Device::Cuda(gpu), [n, p * d]));
-            return tiles::squares(gpu, factors, window, rows);
-        }
+        (_, Some(window)) => return tiles::squares(gpu, factors, window, keep),
         (_, None) if keep => {
             let rows = rows(gpu, factors);
             let squares = rows_squares(gpu, &rows);
@@ -331,15 +342,19 @@ fn exact(gpu: &Gpu, t: usize, [m, n, k]: [usize; 3]) -> Product {
     Product { precision, ..Product::new(gpu, m, n, k) }
 }
 
-/// `out += sum_i weights[i] G_i`.
-pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: Part, out: u64) {
+/// `out = sum_i weights[i] G_i`, or where it is `onto` what is there, `out += ..`.
+pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, weights: Part, out: u64, onto: bool) {
     let &Factors { n, t, d, p, window, .. } = factors;
+    let at_once = window.is_none() && matches!(Way::of(gpu, factors), Way::Outer | Way::Grams);
+    if d * p > 0 && !onto && !(at_once && n * t > 0) {
+        gpu.clear(out, 4 * d * p);
+    }
     if n * t * d * p == 0 {
         return;
     }
     weights.on(gpu, |weights| match window {
         Some(window) => tiles::sum(gpu, factors, window, weights, out),
-        None if matches!(Way::of(gpu, factors), Way::Outer | Way::Grams) => weighed_sum(gpu, factors, weights, out),
+        None if at_once => weighed_sum(gpu, factors, weights, out, onto),
         None => products::sum(gpu, &operands(gpu, factors), weights, out),
     });
 }
@@ -350,7 +365,7 @@ pub(super) fn weighs_left(d: usize, p: usize) -> bool {
 }
 
 /// As one product. The narrower factor is weighed; numbers that are not finite are taken out of the other where the weight is 0.
-fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
+fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64, onto: bool) {
     let (&Factors { n, t, d, p, .. }, [a, b]) = (factors, operands(gpu, factors));
     let left = weighs_left(d, p);
     let (narrow, wide) = if left { (&a, &b) } else { (&b, &a) };
@@ -363,7 +378,7 @@ fn weighed_sum(gpu: &'static Gpu, factors: &Factors, weights: u64, out: u64) {
     gpu.launch_as(narrow.dtype(), "weigh_rows", Grid::blocks(n, pieces, THREADS), list);
     let scaled = Matrix::of(&scaled);
     let (a, b) = if left { (scaled, wide) } else { (wide, scaled) };
-    let how = Product { beta: 1.0, ..exact(gpu, t, [p, d, n * t]) };
+    let how = Product { beta: f32::from(u8::from(onto)), ..exact(gpu, t, [p, d, n * t]) };
     gpu.blas().product(gpu, Matrix::new(out, d), b.t(), a, &how);
 }
 

@@ -1,8 +1,10 @@
 //! Norms of many linear maps' gradients by Gram matrices, in one launch that writes no matrix.
 //!
 //! One map's Gram matrices are too few pieces for a whole GPU, and a library makes them whole and writes them. Here the
-//! lower halves of all maps' matrices are shared out square by square (`grams.cu`): 16 examples of 512 positions are 48
-//! squares of 256 rows and columns a map.
+//! lower halves of all maps' matrices are shared out square by square (`grams.cu`): 16 examples of 512 positions are 16
+//! squares of 512 rows and columns a map.
+
+mod plan;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,8 +18,6 @@ use crate::{Dtype, Gpu, Precision, Tensor};
 const DEPTH: usize = 128;
 /// Bytes of 128 such rows.
 const SLAB: usize = 128 * DEPTH;
-/// Threads that multiply.
-const THREADS: usize = 256;
 /// Numbers of a part of what matrices tell (`gram_norm.cuh`).
 pub(super) const PART: usize = 6;
 /// Numbers of a row whose products are added up at a time (`LONG` of `grams.cu`).
@@ -58,39 +58,60 @@ pub(super) fn margins(gpu: &Gpu, map @ (a, b): Map) -> Margins {
 }
 
 /// How the program is compiled, and what follows from that.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Form {
     defines: &'static str,
     /// Blocks that make a square of the matrices together, of 128 rows and columns each.
     cluster: usize,
-    /// Such clusters on a multiprocessor, or on two.
-    fit: usize,
-    threads: usize,
+    /// Threads that multiply, and all.
+    threads: [usize; 2],
+    /// Rows that are copied at a time.
+    rows: usize,
     shared: usize,
     /// Accumulators of a thread that multiplies.
     numbers: usize,
+    /// What a slab of a square on the diagonal costs, where one of a square below it costs 16.
+    diagonal: usize,
 }
 
-const WIDE: Form = Form {
-    defines: "WIDE=1 STAGES=4",
-    cluster: 2,
-    fit: 1,
-    threads: THREADS + 128,
-    shared: 4 * 3 * SLAB + 1024,
-    numbers: 128,
-};
-const NARROW: Form = Form {
-    defines: "WIDE=0 STAGES=6",
+/// Of at most 128 positions.
+const ONE: Form = Form {
+    defines: "CLUSTER=1 STAGES=6",
     cluster: 1,
-    fit: 2,
-    threads: THREADS + 32,
+    threads: [256, 256 + 32],
+    rows: 128,
     shared: 6 * SLAB + 1024,
     numbers: 64,
+    diagonal: 11,
+};
+/// Of as many as there are.
+const TWO: Form = Form {
+    defines: "CLUSTER=2 STAGES=4",
+    cluster: 2,
+    threads: [256, 256 + 128],
+    rows: 128,
+    shared: 4 * 3 * SLAB + 1024,
+    numbers: 128,
+    diagonal: 11,
+};
+/// Of at most 512: reads everything once.
+const FOUR: Form = Form {
+    defines: "CLUSTER=4 STAGES=4",
+    cluster: 4,
+    threads: [384, 384 + 128],
+    rows: 64,
+    shared: 4 * (7 * SLAB / 2) + 1024,
+    numbers: 96,
+    diagonal: 19,
 };
 
 impl Form {
-    fn of(maps: &[Map]) -> Form {
-        if maps.iter().any(|(a, _)| positions(a) > 128) { WIDE } else { NARROW }
+    fn of((a, _): Map) -> Form {
+        match positions(a) {
+            ..=128 => ONE,
+            257..=512 => FOUR,
+            _ => TWO,
+        }
     }
 
     /// What the program is compiled with for these maps, whose numbers are of one type.
@@ -113,20 +134,21 @@ impl Form {
 
     /// Parts that a square's sums come in: one a warp.
     fn parts(self) -> usize {
-        self.cluster * THREADS / 32
+        self.cluster * self.threads[0] / 32
     }
 }
 
-/// What the kernels are told of each map, and how many squares there are.
-fn table(gpu: &Gpu, maps: &[Map], form: Form) -> (Vec<u64>, usize) {
+/// What the kernels are told of each map, whose norms go to these addresses, and how many squares there are.
+fn table(gpu: &Gpu, maps: &[Map], form: Form, norms: &[u64]) -> (Vec<u64>, usize) {
     let (mut words, mut squares) = (Vec::with_capacity(48 * maps.len()), 0);
-    for &(a, b) in maps {
+    for (&(a, b), norms) in maps.iter().zip(norms) {
         for x in [a, b] {
-            words.extend(gpu.boxed(x.rows_at(), [x.rows(), positions(x), x.last()]));
+            words.extend(gpu.boxed(x.rows_at(), [x.rows(), positions(x), x.last()], form.rows));
         }
         let numbers = [a.last(), b.last(), positions(a), squares * form.parts()].map(|number| number as u64);
         words.extend(numbers);
         words.extend(margins(gpu, (a, b)).words());
+        words.push(*norms);
         words.resize(words.len().next_multiple_of(16), 0);
         squares += a.rows() * form.squares((a, b));
     }
@@ -142,7 +164,7 @@ fn squares_of(maps: &[Map], form: Form) -> Vec<(usize, [u64; 3])> {
         for example in 0..map.0.rows() {
             for (row, column) in (0..form.side(*map)).flat_map(|row| (0..=row).map(move |column| (row, column))) {
                 // As tensor cores and shared memory do, and for what comes after.
-                let cost = steps(map) * if row == column { 11 } else { 16 } + 320;
+                let cost = steps(map) * if row == column { form.diagonal } else { 16 } + 320;
                 let words =
                     [(k, example), (row, column), (part, 0)].map(|(low, high)| low as u64 | (high as u64) << 32);
                 all.push((cost, words));
@@ -172,21 +194,27 @@ fn shares(maps: &[Map], form: Form, clusters: usize) -> [Vec<u64>; 2] {
 
 /// What the matrices tell, map by map, in each example by example.
 fn parts(gpu: &'static Gpu, maps: &[Map], form: Form, table: &Buffer, squares: usize) -> Numbers {
-    let clusters = (gpu.multiprocessors * form.fit / form.cluster).clamp(1, squares);
+    let (defines, [multiplying, threads]) = (form.defines(maps), form.threads);
+    let grid = Grid { shared: form.shared as u32, ..Grid::blocks(form.cluster, 1, threads as u32) };
+    let room = match form.cluster {
+        1 => 2 * gpu.multiprocessors,
+        _ => gpu.clusters_at_once("grams", &defines, grid),
+    };
+    let clusters = room.clamp(1, squares);
     let blocks = clusters * form.cluster;
     let parts = Numbers::new(gpu, PART * squares * form.parts());
-    let aside = Buffer::of(gpu, 2 * blocks * THREADS * form.numbers);
-    let [starts, items] = shares(maps, form, clusters).map(|list| gpu.constant(&list));
-    let grid = Grid { shared: form.shared as u32, ..Grid::blocks(blocks, 1, form.threads as u32) };
-    let list = arguments![table, &*starts, &*items, &aside, parts.at()];
-    gpu.launch_variant("grams", &form.defines(maps), grid, list);
+    let aside = Buffer::of(gpu, 2 * blocks * multiplying * form.numbers);
+    let [starts, items] = shares(maps, form, clusters);
+    let [starts, items, plan] = [starts, items, plan::words()].map(|list| gpu.constant(&list));
+    let list = arguments![table, &*starts, &*items, &*plan, &aside, parts.at()];
+    gpu.launch_variant("grams", &defines, Grid { blocks: [blocks as u32, 1, 1], ..grid }, list);
     parts
 }
 
 /// The parts of one map, and how many an example has.
 pub(super) fn of_one(gpu: &'static Gpu, map: Map) -> (Numbers, usize) {
-    let form = Form::of(&[map]);
-    let (table, squares) = table(gpu, &[map], form);
+    let form = Form::of(map);
+    let (table, squares) = table(gpu, &[map], form, &[0]);
     (parts(gpu, &[map], form, &gpu.constant(&table), squares), form.squares(map) * form.parts())
 }
 
@@ -197,21 +225,23 @@ pub(super) fn of_one(gpu: &'static Gpu, map: Map) -> (Numbers, usize) {
 pub(super) fn squares(gpu: &'static Gpu, maps: &[Map], n: usize) -> Numbers {
     assert!(maps.iter().all(|(a, _)| a.rows() == n), "norms of other than {n} examples");
     let out = Numbers::new(gpu, maps.len() * n);
-    let form = Form::of(maps);
-    let (table, squares) = table(gpu, maps, form);
-    if squares == 0 {
-        return out;
+    for form in [FOUR, TWO, ONE] {
+        let mine = maps.iter().enumerate().filter(|(_, map)| Form::of(**map) == form);
+        let (maps, norms): (Vec<Map>, Vec<u64>) = mine.map(|(k, map)| (*map, out.at() + (8 * k * n) as u64)).unzip();
+        let (table, squares) = table(gpu, &maps, form, &norms);
+        if squares > 0 {
+            let table = gpu.constant(&table);
+            let parts = parts(gpu, &maps, form, &table, squares);
+            let list = arguments![&*table, maps.len(), n, parts.at()];
+            gpu.launch_variant("norms_of_grams", &form.defines(&maps), Grid::over(32 * maps.len() * n), list);
+        }
     }
-    let table = gpu.constant(&table);
-    let parts = parts(gpu, maps, form, &table, squares);
-    let list = arguments![&*table, maps.len(), n, parts.at(), out.at()];
-    gpu.launch_variant("norms_of_grams", &form.defines(maps), Grid::over(maps.len() * n), list);
     out
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Map, NARROW, WIDE, shares, squares_of};
+    use super::{FOUR, Map, ONE, TWO, shares, squares_of};
     use crate::Tensor;
 
     /// Every square is made once, its parts are nobody else's, and no cluster has more to do than another and one square.
@@ -220,7 +250,7 @@ mod tests {
         let factors = [(16, 512, 768, 2304), (16, 512, 1200, 768), (3, 700, 40, 9), (2, 512, 768, 50_257)];
         let tensors = factors.map(|(n, t, d, p)| [d, p].map(|width| Tensor::unfilled([n, t, width])));
         let maps: Vec<Map> = tensors.iter().map(|[a, b]| (a, b)).collect();
-        for (maps, form) in [(&maps[..], WIDE), (&maps[..2], WIDE), (&maps[..1], NARROW)] {
+        for (maps, form) in [(&maps[..], TWO), (&maps[..2], TWO), (&maps[..2], FOUR), (&maps[..1], ONE)] {
             let (all, [starts, items]) = (squares_of(maps, form), shares(maps, form, 66));
             let count: usize = maps.iter().map(|map| map.0.rows() * form.squares(*map)).sum();
             assert_eq!((all.len(), items.len(), starts.len()), (count, 3 * count, 67));

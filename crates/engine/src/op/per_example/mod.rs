@@ -11,6 +11,7 @@
 //! Sums are taken over blocks of examples that depend on shapes alone and are added in a fixed order, so they do not
 //! change with the number of threads.
 
+mod allowance;
 mod dot;
 mod factors;
 mod ghost;
@@ -30,6 +31,7 @@ mod weighted;
 
 use multiversion::multiversion;
 
+pub use allowance::outer;
 pub use dot::product_dot;
 pub use factors::{Left, product_rows};
 pub use kept::Kept;
@@ -38,7 +40,7 @@ pub(crate) use rows::block_squares;
 pub use rows::{rows_dot, rows_norms, rows_squares, rows_sum, rows_sums};
 pub use scatter::{scatter_dot, scatter_norms, scatter_rows, scatter_squares, scatter_sum};
 pub use squares::{Numbers, Squares};
-pub use sum::product_sum;
+pub use sum::{product_sum, product_sum_alone};
 pub use tied::{tied_norms, tied_squares};
 pub use weighted::{Diagonal, Measured, Scales, add_scaled_sum, product_measured, rows_measured};
 

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::allowance::outer;
 use super::factors::{Buffers, Factors, Left, buffers};
 use super::ghost::{self, Scratches, forms_gradients};
 use super::gpu;
@@ -25,9 +26,9 @@ pub fn materialises(left: Left, b: &Tensor) -> bool {
 /// Every example's squared gradient norm.
 ///
 /// * `t = 1`: `|a|^2 |b|^2`;
-/// * few positions: `sum_ts (a a^T)_ts (b b^T)_ts` (ghost norms), unless the terms cancel so far that f32 might show
-///   too small a norm: such an example's gradient is formed;
-/// * else the gradients are formed, in cache ([`materialises`]).
+/// * few positions: `sum_ts (a a^T)_ts (b b^T)_ts` (ghost norms) and what rounding may add to it, here and in [`product_sum`](super::product_sum)
+///   (`per_example/allowance.rs`); where the terms cancel so far that f32 might show too small a norm, the example's gradient is formed;
+/// * else the gradients are formed, in cache ([`materialises`]): what sums them is [`Kept`], as [`product_norms_kept`] hands it out.
 ///
 /// # Panics
 /// If the factors do not fit each other.
@@ -85,16 +86,16 @@ fn keep(factors: &Factors) -> (Vec<f64>, Kept) {
 fn short(factors: &Factors) -> Vec<f64> {
     if let (1, None) = (factors.t, &factors.unfolding) {
         let [a, b] = [(factors.a, factors.d), (factors.b, factors.p)].map(|(x, len)| squares(x.data(), factors.n, len));
-        return a.into_iter().zip(b).map(|(a, b)| a * b).collect();
+        return a.into_iter().zip(b).map(|(a, b)| outer(a, b)).collect();
     }
     let forms = forms_gradients(factors);
-    let norm = |(buffers, scratch): &mut (Buffers, Scratches), i: usize| {
-        let short = match factors.t {
-            1 => Some(ghost::single(factors, i, buffers)),
-            _ if forms => None,
-            _ => ghost::norm(factors, i, buffers, scratch),
-        };
-        short.unwrap_or_else(|| square(factors.any_gradient(i, buffers)))
+    let norm = |(buffers, scratch): &mut (Buffers, Scratches), i: usize| match factors.t {
+        1 => ghost::single(factors, i, buffers),
+        _ if forms => square(factors.any_gradient(i, buffers)),
+        _ => {
+            let short = ghost::norm(factors, i, buffers, scratch);
+            short.unwrap_or_else(|allowance| allowance.of_formed(square(factors.any_gradient(i, buffers))))
+        }
     };
     let scratch = || (buffers(), [const { Scratch::new() }; 3]);
     (0..factors.n).into_par_iter().with_max_len(1).map_init(scratch, norm).collect()

@@ -97,17 +97,16 @@ impl Tile {
     }
 }
 
-/// Squared norms of the gradients.
+/// Squared norms of the gradients, in parts.
 pub(super) fn squares(gpu: &'static Gpu, factors: &[Tensor; 2]) -> Numbers {
     let map = Map::new(factors);
     let Map { n, t, d, p, a: (a, lda), b: (b, ldb), .. } = map;
     let tile = Tile::for_norms(p);
     let count = tile.count(&map);
-    let (parts, out, none) = (Numbers::new(gpu, n * count), Numbers::new(gpu, n), 0u64);
+    let (parts, none) = (Numbers::of_parts(gpu, n, count), 0u64);
     let list = arguments![a, b, t, d, p, lda, ldb, none, none, parts.at()];
     gpu.launch_variant("product_norms", &tile.defines(gpu, &map), tile.grid(&map, n * count, 0), list);
-    gpu.launch("norms_of_parts", Grid::over(32 * n), arguments![parts.at(), n, count, 0u32, none, out.at()]);
-    out
+    parts
 }
 
 /// `out += sum_i weights[i] G_i`.

@@ -137,18 +137,24 @@ pub fn rows_sum<'a>(g: &Tensor, weights: impl Into<Part<'a>>, out: impl Into<Par
 }
 
 /// As [`rows_sum`] for several gradients at once, each with its weights and the first of the elements of `out` that its sum is added
-/// to, which no two share. On a GPU one launch takes all that are of few examples.
+/// to, or if not `onto` put instead of, which no two share. On a GPU one launch takes all that are of few examples.
 ///
 /// # Panics
 /// As [`rows_sum`].
-pub fn rows_sums(all: &[(&Tensor, &Tensor, usize)], out: PartMut) {
+pub fn rows_sums(all: &[(&Tensor, &Tensor, usize)], out: PartMut, onto: bool) {
     let fits = all.iter().all(|(g, weights, first)| g.rows() == weights.len() && first + g.row_len() <= out.len());
     assert!(fits, "gradients {all:?} into {}", out.len());
     match all.iter().find_map(|(g, ..)| g.gpu()) {
-        Some(gpu) => out.on(gpu, |out| gpu::rows_sums(gpu, all, out)),
+        Some(gpu) => out.on(gpu, |out| gpu::rows_sums(gpu, all, out, onto)),
         None => {
             let out = out.host();
-            all.iter().for_each(|(g, weights, first)| rows_sum(g, *weights, &mut out[*first..first + g.row_len()]));
+            for (g, weights, first) in all {
+                let mut out = PartMut::from(&mut out[*first..first + g.row_len()]);
+                if !onto {
+                    out.clear();
+                }
+                rows_sum(g, *weights, out);
+            }
         }
     }
 }

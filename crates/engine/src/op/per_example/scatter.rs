@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::allowance;
 use super::squares::{Numbers, Squares};
 use super::{add_scaled, inner, square};
 use crate::cuda::{Grid, arguments};
@@ -9,7 +10,7 @@ use crate::op::each;
 use crate::{Dtype, Gpu, Part, PartMut, Tensor};
 
 /// Every example's gradient norm, squared: `ids` and `b` are `[n, t]` and `[n, t, d]`; rows of equal ids within an example
-/// are added before they are squared.
+/// are added before they are squared, with what rounding may add to their sum (`per_example/allowance.rs`).
 ///
 /// # Panics
 /// If `ids` and `b` do not fit each other.
@@ -30,17 +31,42 @@ pub fn scatter_squares<'a>(ids: impl Into<Part<'a, u32>>, b: &Tensor) -> Squares
         return Squares::Device(ids.on(gpu, |ids| squares_on(gpu, ids, b)));
     }
     let ids = ids.host();
-    let norm = |sum: &mut Vec<f32>, i: usize| {
+    let share = allowance::of_rows(t);
+    let norm = |[sum, size]: &mut [Vec<f32>; 2], i: usize| {
         let order = by_id(ids, i * t..(i + 1) * t);
-        let group = |group: &[usize]| {
-            sum.clear();
-            sum.resize(d, 0.0);
-            group.iter().for_each(|&row| add_scaled(sum, 1.0, &b.data()[row * d..(row + 1) * d]));
-            square(sum)
+        let group = |group: &[usize]| match group {
+            [row] => square(&b.data()[row * d..(row + 1) * d]),
+            _ => {
+                together(group, b.data(), d, sum);
+                sizes(group, b.data(), d, size);
+                let whole = |(x, size): (&f32, &f32)| (f64::from(x.abs()) + share * f64::from(*size)).powi(2);
+                sum.iter().zip(&*size).map(whole).sum()
+            }
         };
         order.chunk_by(|&x, &y| ids[x] == ids[y]).map(group).sum()
     };
-    Squares::Host((0..n).into_par_iter().map_init(Vec::new, norm).collect())
+    Squares::Host((0..n).into_par_iter().map_init(|| [Vec::new(), Vec::new()], norm).collect())
+}
+
+/// The square of the sum of these rows of `d`.
+pub(super) fn together(group: &[usize], rows: &[f32], d: usize, sum: &mut Vec<f32>) -> f64 {
+    sum.clear();
+    sum.resize(d, 0.0);
+    group.iter().for_each(|&row| add_scaled(sum, 1.0, &rows[row * d..(row + 1) * d]));
+    square(sum)
+}
+
+/// The sum of the sizes of the elements of these rows of `d`.
+fn sizes(group: &[usize], rows: &[f32], d: usize, size: &mut Vec<f32>) {
+    size.clear();
+    size.resize(d, 0.0);
+    let rows = group.iter().map(|&row| &rows[row * d..(row + 1) * d]);
+    rows.for_each(|row| size.iter_mut().zip(row).for_each(|(size, x)| *size += x.abs()));
+}
+
+/// The length of a row of `d`.
+pub(super) fn length(rows: &[f32], d: usize, row: usize) -> f64 {
+    square(&rows[row * d..(row + 1) * d]).sqrt()
 }
 
 /// Threads for rows of `d`; they look for ids together, too.
@@ -56,9 +82,9 @@ fn operand(gpu: &Gpu, b: &Tensor) -> Tensor {
 pub(super) fn squares_on(gpu: &'static Gpu, ids: u64, b: &Tensor) -> Numbers {
     let &[n, t, d] = b.shape() else { unreachable!("checked by `shape`") };
     let (parts, out, b) = (Numbers::new(gpu, n * t), Numbers::new(gpu, n), operand(gpu, b));
-    let list = arguments![ids, b.at(), parts.at(), t, d];
+    let list = arguments![ids, b.at(), parts.at(), t, d, allowance::of_rows(t)];
     gpu.launch_as(b.dtype(), "scatter_norm_parts", Grid::blocks(n * t, 1, threads(d)), list);
-    gpu.launch("sum_parts", Grid::over(n), arguments![parts.at(), out.at(), n, t]);
+    gpu.launch("sum_parts", Grid::over(32 * n), arguments![parts.at(), out.at(), n, t]);
     out
 }
 

@@ -17,15 +17,21 @@ pub enum Squares {
     Grams(Tensor, Tensor),
 }
 
-/// Numbers of f64 on a GPU.
+/// Numbers of f64 on a GPU, each of which may be the sum of some parts that lie together.
 pub struct Numbers {
     buffer: Buffer,
     len: usize,
+    parts: usize,
 }
 
 impl Numbers {
     pub(super) fn new(gpu: &'static Gpu, len: usize) -> Self {
-        Self { buffer: Buffer::new(gpu, 8 * len), len }
+        Self::of_parts(gpu, len, 1)
+    }
+
+    /// Sums of `parts` numbers each, which are not yet added up: whoever adds numbers up does so.
+    pub(super) fn of_parts(gpu: &'static Gpu, len: usize, parts: usize) -> Self {
+        Self { buffer: Buffer::new(gpu, 8 * len * parts), len, parts }
     }
 
     pub(super) fn at(&self) -> u64 {
@@ -33,6 +39,7 @@ impl Numbers {
     }
 
     pub(super) fn to_host(&self) -> Vec<f64> {
+        debug_assert!(self.parts == 1, "parts are not numbers");
         let mut numbers = vec![0.0; self.len];
         self.buffer.gpu().read(self.at(), &mut numbers);
         numbers
@@ -45,7 +52,8 @@ impl Squares {
     pub fn to_host(self) -> Vec<f64> {
         match self {
             Squares::Host(numbers) => numbers,
-            Squares::Device(numbers) => numbers.to_host(),
+            Squares::Device(numbers) if numbers.parts == 1 => numbers.to_host(),
+            Squares::Device(Numbers { len, .. }) => Squares::total(vec![self], &[0], len, 1),
             Squares::Rows(ref g, _) | Squares::Grams(ref g, _) => {
                 let n = g.rows();
                 Squares::total(vec![self], &[0], n, 1)
@@ -107,7 +115,7 @@ impl Squares {
     }
 
     /// What the kernel is told: addresses and lengths of rows, of other rows, of which there may be none. Squares that were
-    /// taken have the largest length of all. And which rows are bf16.
+    /// taken have the largest length of all, and the number of their parts in the place of the other length. And which rows are bf16.
     fn entry(&self, n: usize) -> Option<[u64; 5]> {
         let rows = |g: &Tensor| {
             assert!(g.rows() == n, "gradients {g:?} of {n} examples");
@@ -117,7 +125,7 @@ impl Squares {
             Squares::Host(_) | Squares::Grams(..) => None,
             Squares::Device(numbers) => {
                 assert!(numbers.len == n, "{} norms of {n} examples", numbers.len);
-                Some([numbers.at(), u64::MAX, 0, 0, 0])
+                Some([numbers.at(), u64::MAX, 0, numbers.parts as u64, 0])
             }
             Squares::Rows(left, right) => {
                 let ([a, d, first], [b, p, second]) = (rows(left), right.as_ref().map_or([0; 3], rows));
@@ -137,7 +145,7 @@ fn total_there(
 ) -> (Numbers, Vec<Tensor>) {
     let maps: Vec<grams::Map> = all.iter().filter_map(Squares::map).collect();
     let by_grams = grams::squares(gpu, &maps, n);
-    let mut next = (by_grams.at()..).step_by(8 * n.max(1)).map(|at| [at, u64::MAX, 0, 0, 0]);
+    let mut next = (by_grams.at()..).step_by(8 * n.max(1)).map(|at| [at, u64::MAX, 0, 1, 0]);
     let entry = |squares: &Squares| squares.map().and_then(|_| next.next()).or_else(|| squares.entry(n));
     let entries = all.iter().map(entry).zip(group_of).filter_map(|(entry, group)| Some((entry?, *group)));
     let table: Vec<u64> =

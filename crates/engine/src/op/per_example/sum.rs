@@ -33,26 +33,53 @@ const GATHERED: usize = 1 << 24;
 /// # Panics
 /// If the factors do not fit each other, there are not `n` weights, or `out` has another length.
 pub fn product_sum<'a>(left: Left, b: &Tensor, weights: impl Into<Part<'a>>, out: impl Into<PartMut<'a>>) {
-    let (factors, weights, out) = (Factors::new(left, b), weights.into(), out.into());
+    let (factors, weights, out) = checked(left, b, weights.into(), out.into());
+    match b.gpu() {
+        Some(gpu) => out.on(gpu, |out| gpu::sum(gpu, &factors, weights, out, true)),
+        None => sum_here(&factors, weights.host(), out.host()),
+    }
+}
+
+/// As [`product_sum`] of zeros, whatever `out` holds.
+///
+/// # Panics
+/// As [`product_sum`].
+pub fn product_sum_alone<'a>(left: Left, b: &Tensor, weights: impl Into<Part<'a>>, out: impl Into<PartMut<'a>>) {
+    let (factors, weights, mut out) = checked(left, b, weights.into(), out.into());
+    if let Some(gpu) = b.gpu() {
+        return out.on(gpu, |out| gpu::sum(gpu, &factors, weights, out, false));
+    }
+    out.clear();
+    sum_here(&factors, weights.host(), out.host());
+}
+
+fn checked<'a, 'w, 'o>(
+    left: Left<'a>,
+    b: &'a Tensor,
+    weights: Part<'w>,
+    out: PartMut<'o>,
+) -> (Factors<'a>, Part<'w>, PartMut<'o>) {
+    let factors = Factors::new(left, b);
     assert!(weights.len() == factors.n, "{} weights for gradients {b:?}", weights.len());
     assert!(out.len() == factors.size(), "gradients of {} elements into {}", factors.size(), out.len());
-    if let Some(gpu) = b.gpu() {
-        return out.on(gpu, |out| gpu::sum(gpu, &factors, weights, out));
-    }
-    let (weights, out) = (weights.host(), out.host());
-    let blocks = blocks(&factors);
+    (factors, weights, out)
+}
+
+/// On the processor.
+fn sum_here(factors: &Factors, weights: &[f32], out: &mut [f32]) {
+    let blocks = blocks(factors);
     if out.is_empty() || factors.n * factors.t == 0 {
         return;
     }
     if factors.unfolding.is_none() && blocks == 1 {
-        return add_rows(&factors, weights, 0..factors.n, Threads::Many, out);
+        return add_rows(factors, weights, 0..factors.n, Threads::Many, out);
     }
     let block = |index: usize| index * factors.n / blocks..(index + 1) * factors.n / blocks;
     let parts = (0..blocks).into_par_iter().map(|index| {
         let mut part = Tensor::zeros([factors.size()]);
         match factors.unfolding {
-            None => add_rows(&factors, weights, block(index), Threads::One, part.data_mut()),
-            Some(_) => add_patches(&factors, weights, block(index), part.data_mut()),
+            None => add_rows(factors, weights, block(index), Threads::One, part.data_mut()),
+            Some(_) => add_patches(factors, weights, block(index), part.data_mut()),
         }
         part
     });

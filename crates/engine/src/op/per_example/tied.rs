@@ -4,10 +4,10 @@
 
 use rayon::prelude::*;
 
+use super::allowance::{Allowance, outer};
 use super::factors::Left;
-use super::ghost::CANCELLED;
 use super::gpu;
-use super::scatter::{by_id, check, scatter_rows, squares_on};
+use super::scatter::{by_id, check, length, scatter_rows, squares_on, together};
 use super::squares::{Numbers, Squares};
 use super::{add_scaled, product_rows, square};
 use crate::memory::Scratch;
@@ -73,16 +73,19 @@ fn squares_there(gpu: &'static Gpu, ids: Part<u32>, [e, h, r]: [&Tensor; 3], for
     ids.on(gpu, |ids| gpu::tied(gpu, [h, r, e], ids, squares_on(gpu, ids, e)))
 }
 
-/// The norm of the gradient itself.
+/// The norm of the gradient itself, and what rounding may have taken from it and may add to its sum.
 fn formed(example: &Example, [scratch, ..]: &mut [Scratch; 3]) -> f64 {
     let &Example { ids, e, h, r } = example;
+    let mut allowance = Allowance::new(2 * ids.len(), [h.cols, r.cols]);
+    let at = |x: Mat, row: usize| length(x.data, x.cols, row);
+    (0..ids.len()).for_each(|t| allowance.row(outer(at(h, t).powi(2), at(r, t).powi(2)).sqrt() + at(e, t)));
     let gradient = scratch.of(r.cols * h.cols);
     product(gradient, r.t(), h, false, Threads::One);
     for (row, &id) in ids.iter().enumerate() {
         let at = id as usize * e.cols;
         add_scaled(&mut gradient[at..at + e.cols], 1.0, &e.data[row * e.cols..(row + 1) * e.cols]);
     }
-    square(gradient)
+    allowance.of_formed(square(gradient))
 }
 
 /// The norm by the three terms.
@@ -93,25 +96,30 @@ fn short(example: &Example, scratch: &mut [Scratch; 3]) -> f64 {
     product(left, h, h.t(), false, Threads::One);
     product(right, r, r.t(), false, Threads::One);
     product(cross, h, e.t(), false, Threads::One);
+    let mut allowance = Allowance::new(2 * t, [h.cols, r.cols]);
+    (0..t).for_each(|at| allowance.diagonal([left[at * t + at], right[at * t + at]]));
+    let other = (0..t).map(|row| length(e.data, e.cols, row)).sum();
+    let across = allowance.lost_across(other);
+    allowance.row(other);
     let scattered = scattered(example);
     let (mut sum, mut size) = (scattered, scattered);
     let mut add = |term: f64| (sum, size) = (sum + term, size + term.abs());
-    left.iter().zip(&*right).for_each(|(&x, &y)| add(f64::from(x) * f64::from(y)));
+    for (&x, &y) in left.iter().zip(&*right) {
+        let (x, y) = (f64::from(x), f64::from(y));
+        add(x * y);
+        allowance.squares = [allowance.squares[0] + x * x, allowance.squares[1] + y * y];
+    }
     for (cross, r) in cross.chunks_exact(t).zip(r.data.chunks_exact(r.cols)) {
         cross.iter().zip(ids).for_each(|(&x, &id)| add(2.0 * f64::from(x) * f64::from(r[id as usize])));
     }
-    if sum < CANCELLED * size { formed(example, &mut [const { Scratch::new() }; 3]) } else { sum }
+    let whole = allowance.of_grams(sum, size, allowance.lost() + across);
+    whole.unwrap_or_else(|| formed(example, &mut [const { Scratch::new() }; 3]))
 }
 
 /// `|sum_t onehot(ids_t) e_t^T|^2`.
 fn scattered(example: &Example) -> f64 {
     let &Example { ids, e, .. } = example;
-    let order = by_id(ids, 0..ids.len());
-    let mut sum = vec![0.0; e.cols];
-    let group = |group: &[usize]| {
-        sum.fill(0.0);
-        group.iter().for_each(|&row| add_scaled(&mut sum, 1.0, &e.data[row * e.cols..(row + 1) * e.cols]));
-        square(&sum)
-    };
-    order.chunk_by(|&x, &y| ids[x] == ids[y]).map(group).sum()
+    let (order, mut sum) = (by_id(ids, 0..ids.len()), Vec::new());
+    let groups = order.chunk_by(|&x, &y| ids[x] == ids[y]);
+    groups.map(|group| together(group, e.data, e.cols, &mut sum)).sum()
 }

@@ -7,8 +7,8 @@
 //! accumulators, the other multiplies them, finished, by the weight. Which kernel and which tile is chosen here, by shape,
 //! precision and the types that factors are stored in alone, once for both. Gradients that are kept are the accumulators that
 //! were squared. Factors that are stored in bf16 are multiplied as they are; one that is not is rounded to nearest, which is
-//! the same each time, and both kernels read the rounded numbers. Nothing is rounded to bf16 after that: accumulators and
-//! what is kept of them are f32.
+//! the same each time, and both kernels read the rounded numbers. Accumulators are f32. What is kept of those of bf16 factors may be
+//! rounded once more, to bf16; it is squared after that, and summed as it is kept.
 //! *Tests.* `tests/gpu`: `sums_stay_within_reported_norms`, `sums_of_rounded_images_stay_within_reported_norms`,
 //! `products_of_examples`, `gradients_of_many_positions_are_kept`, `gradients_of_rounded_images`.
 
@@ -17,10 +17,12 @@ use super::kept::Kept;
 use super::squares::{Numbers, Squares};
 use crate::cuda::{Buffer, Grid, arguments};
 use crate::op::unfold::numbers;
-use crate::{Dtype, Gpu, Precision, Tensor, Window};
+use crate::{Device, Dtype, Gpu, Precision, Tensor, Window};
 
 /// Shared memory that a block may have.
 const SHARED: usize = 200 << 10;
+/// Positions that are worth a partial sum.
+const POSITIONS: usize = 100;
 /// Multiprocessors to keep busy.
 const PROCESSORS: usize = 132;
 
@@ -79,6 +81,8 @@ impl<'a> Images<'a> {
             (_, ..=8, ..=16) => [1, 1, 1],
             (_, ..=8, _) => [2, 1, 1],
             (false, _, p) => [if p > 32 && kh * kw <= 9 { 4 } else { 2 }, 1, wide],
+            // Sums take as many registers again: two parts of so many taps would not stay there.
+            (true, _, p) if (10..=18).contains(&(kh * kw)) => [1, if p > 16 { 2 } else { 1 }, wide],
             (true, _, p) => [2, if p > 32 { 2 } else { 1 }, wide],
         };
         let (way, tile) = self.stencil([mi, warps_m, warps_c]);
@@ -135,19 +139,16 @@ impl Tile {
     }
 }
 
-/// Squared norms of a convolution's gradients, which are written to `rows` `[n, p d]` if there are any, to be kept.
-pub(super) fn squares(
-    gpu: &'static Gpu,
-    factors: &Factors,
-    window: Window,
-    rows: Option<Tensor>,
-) -> (Squares, Option<Kept>) {
+/// Squared norms of a convolution's gradients, and these, if they are to be kept: as they were squared.
+pub(super) fn squares(gpu: &'static Gpu, factors: &Factors, window: Window, keep: bool) -> (Squares, Option<Kept>) {
     let images = Images::new(gpu, factors, window);
     let (way, tile) = images.tile(false);
-    let (&Factors { n, p, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
+    let (&Factors { n, p, d, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
+    let dtype = if matches!(way, Way::Stencil(_)) { images.dtype } else { Dtype::F32 };
+    let rows = keep.then(|| Tensor::unfilled_as(dtype, Device::Cuda(gpu), [n, p * d]));
     let (a, b) = (images.a.at(), images.b.at());
-    let (parts, out, none, c) = (Numbers::new(gpu, n * tile.count), Numbers::new(gpu, n), 0u64, images.c);
-    let to = rows.as_ref();
+    let (parts, c) = (Numbers::of_parts(gpu, n, tile.count), images.c);
+    let to = rows.as_ref().map_or(0, Tensor::at);
     let taps = match way {
         Way::Stencil(r) => {
             // Small gradients are made several to a block, as long as there are enough blocks.
@@ -162,18 +163,17 @@ pub(super) fn squares(
             1
         }
     };
-    let list = arguments![parts.at(), n, tile.count, 0u32, none, out.at()];
-    gpu.launch("norms_of_parts", Grid::over(32 * n), list);
-    (Squares::Device(out), rows.map(|rows| Kept::new(rows, taps)))
+    (Squares::Device(parts), rows.map(|rows| Kept::new(rows, taps)))
 }
 
 /// `out += sum_i weights[i] G_i` of a convolution's gradients.
 pub(super) fn sum(gpu: &'static Gpu, factors: &Factors, window: Window, weights: u64, out: u64) {
     let images = Images::new(gpu, factors, window);
     let (way, tile) = images.tile(true);
-    let (&Factors { n, p, d, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
+    let (&Factors { n, t, p, d, .. }, [h, w, oh, ow, kh, kw, sh, sw, ph, pw]) = (factors, images.numbers);
     let (a, b) = (images.a.at(), images.b.at());
-    let splits = (PROCESSORS * tile.blocks / tile.count).clamp(1, n);
+    // A range of few positions takes longer to write than to make.
+    let splits = (PROCESSORS * tile.blocks / tile.count).clamp(1, n.div_ceil(POSITIONS.div_ceil(t)));
     let parts = Buffer::of(gpu, splits * p * d);
     let (grid, c) = (tile.grid(splits * tile.count), images.c);
     match way {

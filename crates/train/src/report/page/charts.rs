@@ -146,15 +146,17 @@ fn table(points: &[Point]) -> String {
     }
     let stride = points.len().div_ceil(ROWS).max(1);
     let shown = |at: usize| at.is_multiple_of(stride) || at + 1 == points.len();
-    let rows: String = points.iter().enumerate().filter(|&(at, _)| shown(at)).map(|(_, point)| row(point)).collect();
+    let bits = points.iter().any(|point| point.evaluation_bits_per_byte.is_some());
+    let chosen = points.iter().enumerate().filter(|&(at, _)| shown(at));
+    let rows: String = chosen.map(|(_, point)| row(point, bits)).collect();
+    let bits = if bits { "<th scope=\"col\">Bits per byte</th>" } else { "" };
     let remark = if stride > 1 { format!(" (every {stride}th; all are in metrics.jsonl)") } else { String::new() };
     format!(
         "<details>\n\
          <summary>The numbers behind the charts{remark}</summary>\n\
          <div class=\"scroll\" tabindex=\"0\"><table>\n\
          <thead><tr><th scope=\"col\">Step</th><th scope=\"col\">Epoch</th><th scope=\"col\">Time</th><th \
-         scope=\"col\">Epsilon</th><th scope=\"col\">Loss</th><th scope=\"col\">Accuracy</th><th \
-         scope=\"col\">Bits per byte</th></tr></thead>\n\
+         scope=\"col\">Epsilon</th><th scope=\"col\">Loss</th><th scope=\"col\">Accuracy</th>{bits}</tr></thead>\n\
          <tbody>\n\
          {rows}</tbody>\n\
          </table></div>\n\
@@ -162,17 +164,19 @@ fn table(points: &[Point]) -> String {
     )
 }
 
-fn row(point: &Point) -> String {
-    let cells = [
+fn row(point: &Point, bits: bool) -> String {
+    let mut cells = vec![
         words::count(point.step),
         words::significant(point.epoch, 3),
         words::duration(point.seconds),
         words::bound(point.epsilon),
         point.evaluation_loss.map_or_else(missing, |loss| words::significant(loss, 4)),
         point.evaluation_accuracy.map_or_else(missing, words::percent),
-        point.evaluation_bits_per_byte.map_or_else(missing, |bits| words::significant(bits, 4)),
     ];
-    format!("<tr>{}</tr>\n", cells.map(|cell| format!("<td>{cell}</td>")).concat())
+    let measured = || point.evaluation_bits_per_byte.map_or_else(missing, |bits| words::significant(bits, 4));
+    cells.extend(bits.then(measured));
+    let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
+    format!("<tr>{cells}</tr>\n")
 }
 
 fn missing() -> String {

@@ -87,6 +87,17 @@ fn seen(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> 
     (norms, sum.into_iter().map(f64::from).collect(), rows)
 }
 
+/// How long each example's gradient is: of every parameter's rows, one parameter after the other.
+fn lengths(model: &Model, rows: &[f64]) -> Vec<f64> {
+    let (n, mut squares, mut at) = (WEIGHTS.len(), vec![0.0; WEIGHTS.len()], 0);
+    for parameter in model.layout().parameters() {
+        let all = rows[at..at + n * parameter.len()].chunks_exact(parameter.len());
+        squares.iter_mut().zip(all).for_each(|(square, row)| *square += row.iter().map(|g| g * g).sum::<f64>());
+        at += n * parameter.len();
+    }
+    squares.into_iter().map(f64::sqrt).collect()
+}
+
 #[test]
 fn per_example_gradients_are_the_processors() {
     let Some(turn) = gpu() else { return };
@@ -97,7 +108,9 @@ fn per_example_gradients_are_the_processors() {
         let there = there.unwrap_or_else(|e| panic!("{layers}: {e}"));
         let gaps = [gap(&here.0, &there.0), gap(&here.1, &there.1), gap(&here.2, &there.2)];
         assert!(gaps.iter().all(|gap| *gap < 5e-5), "{layers}: norms, sums, gradients apart by {gaps:?}");
-        assert!(here.0.iter().zip(&there.0).all(|(here, there)| there >= &(here * (1.0 - 1e-5))), "{layers}");
+        let told =
+            lengths(&model, &here.2).into_iter().zip(&there.0).all(|(length, norm)| *norm >= length * (1.0 - 1e-5));
+        assert!(told, "{layers}: {:?} on the GPU, {:?} on the processor", there.0, here.0);
     }
 }
 

@@ -5,14 +5,12 @@
 use rayon::prelude::*;
 
 use super::allowance::{Allowance, outer};
-use super::factors::Left;
 use super::gpu;
-use super::scatter::{by_id, check, length, scatter_rows, squares_on, together};
-use super::squares::{Numbers, Squares};
-use super::{add_scaled, product_rows, square};
+use super::scatter::{by_id, check, length, squares_on, together};
+use super::squares::Squares;
+use super::{add_scaled, square};
 use crate::memory::Scratch;
-use crate::op::add;
-use crate::{Gpu, Mat, Part, Precision, Tensor, Threads, product};
+use crate::{Mat, Part, Tensor, Threads, product};
 
 /// What belongs to one example: `ids` `[t]`, `e` and `h` `[t, d]`, `r` `[t, v]`.
 struct Example<'a> {
@@ -27,8 +25,8 @@ struct Example<'a> {
 ///
 /// `ids` are `n t`; `e` `[n, t, d]` is the gradient by the embeddings, `h` `[n, t, d]` are the hidden states, `r`
 /// `[n, t, v]` is the gradient by the logits. The norm is exact: the scattered part, the product part and twice their
-/// inner product `sum_ts r_s[ids_t] <e_t, h_s>`. No `[v, d]` matrix is formed, unless it is small beside the Gram
-/// matrices, or the terms cancel so far that f32 might show too small a norm.
+/// inner product `sum_ts r_s[ids_t] <e_t, h_s>`. On a processor no `[v, d]` matrix is formed, unless it is small beside the Gram
+/// matrices, or the terms cancel so far that f32 might show too small a norm; on a GPU none is.
 ///
 /// # Panics
 /// If the factors do not fit each other or an id is not below `v`.
@@ -49,12 +47,11 @@ pub fn tied_squares<'a>(ids: impl Into<Part<'a, u32>>, e: &Tensor, h: &Tensor, r
     let v = r.last();
     let fits = h.shape() == e.shape() && r.shape() == [n, t, v] && ids.len() == n * t;
     assert!(fits, "tied: {} ids, embedding gradients {e:?}, inputs {h:?}, gradients {r:?}", ids.len());
-    let formed_is_cheaper = t == 0 || 2 * t * (v + d) > v * d;
     if let Some(gpu) = e.gpu() {
-        // Rounded products would have to be kept for the sum: those of the Gram matrices are bounded.
-        let form = formed_is_cheaper && gpu.precision() == Precision::F32;
-        return Squares::Device(squares_there(gpu, ids, [e, h, r], form));
+        // A gradient that is formed would have to be kept for the sum, which rounds what it weighs: Gram matrices allow for that.
+        return Squares::Device(ids.on(gpu, |ids| gpu::tied(gpu, [h, r, e], ids, squares_on(gpu, ids, e))));
     }
+    let formed_is_cheaper = t == 0 || 2 * t * (v + d) > v * d;
     let ids = ids.host();
     check(ids, v);
     let norm = |scratch: &mut [Scratch; 3], i: usize| {
@@ -63,14 +60,6 @@ pub fn tied_squares<'a>(ids: impl Into<Part<'a, u32>>, e: &Tensor, h: &Tensor, r
         if formed_is_cheaper { formed(&example, scratch) } else { short(&example, scratch) }
     };
     Squares::Host((0..n).into_par_iter().map_init(|| [const { Scratch::new() }; 3], norm).collect())
-}
-
-fn squares_there(gpu: &'static Gpu, ids: Part<u32>, [e, h, r]: [&Tensor; 3], form: bool) -> Numbers {
-    if form {
-        let rows = add(scatter_rows(ids, e, r.last()), &product_rows(Left::Rows { a: h }, r));
-        return gpu::rows_squares(gpu, &rows);
-    }
-    ids.on(gpu, |ids| gpu::tied(gpu, [h, r, e], ids, squares_on(gpu, ids, e)))
 }
 
 /// The norm of the gradient itself, and what rounding may have taken from it and may add to its sum.

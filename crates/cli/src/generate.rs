@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 200)]
     tokens: usize,
     /// 1 draws from the model's own distribution, less keeps to what is likely, 0 takes the likeliest token each time
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
     temperature: f64,
     /// The same text each time
     #[arg(long, value_name = "N")]

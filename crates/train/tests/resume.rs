@@ -200,7 +200,10 @@ fn what_is_not_the_same_run_is_refused() {
     let place = Place::new(&[]);
     let folder = place.folder("a");
     let refused = |asked: Option<&Config>| Run::resume(&folder, asked, None).err().unwrap().to_string();
+    assert!(refused(None).contains("no such folder"));
+    std::fs::create_dir_all(&folder).unwrap();
     assert!(refused(None).contains("no checkpoint"));
+    std::fs::remove_dir(&folder).unwrap();
     place.start("a").train(&mut Until(5)).unwrap();
     for (change, key) in [
         ("privacy.epsilon=8", "privacy.epsilon"),

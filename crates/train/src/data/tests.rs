@@ -9,6 +9,7 @@ fn smallest(name: &str) -> String {
              [target]\nname = 'y'\nclasses = ['a', 'b']\n"
         }
         "idx" => "train_images = 'a'\ntrain_labels = 'b'\nexamples = 1\n",
+        "text" => "train = 'a.txt'\nexamples = 1\nrecords = 'lines'\nlength = 4\ntokenizer = 'bytes'\n",
         _ => "",
     };
     format!("source = '{name}'\n{rest}")

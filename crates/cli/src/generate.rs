@@ -3,7 +3,7 @@ use crate::Failure;
 use privacy::Key;
 use std::path::PathBuf;
 use train::{
-    config::Mode,
+    config::{Config, Mode},
     generate::{How, Writer},
 };
 
@@ -38,8 +38,14 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     let root = args.data_dir.or_else(|| std::env::var_os("SECATEUR_DATA").map(PathBuf::from)).unwrap_or_default();
     let writer = Writer::open(&args.run, &root)?;
-    if writer.config.privacy.mode == Mode::Ordinary {
-        eprintln!("warning: this model was trained WITHOUT privacy: it may write out what it was trained on");
+    let Config { privacy, train, .. } = &writer.config;
+    let how = match privacy.mode {
+        Mode::Ordinary => Some("WITHOUT privacy"),
+        _ if privacy.noise_multiplier == Some(0.0) => Some("without noise"),
+        _ => train.seed.map(|_| "with noise of a fixed seed, which whoever knows the seed can subtract"),
+    };
+    if let Some(how) = how {
+        eprintln!("warning: this model was trained {how}: it is NOT private, and may write out what it was trained on");
     }
     let key = args.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?;
     println!("{}", writer.write(&args.prompt, How { tokens: args.tokens, temperature: args.temperature }, &key)?);

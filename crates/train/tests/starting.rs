@@ -139,16 +139,44 @@ fn weights_from_the_same_data_are_not_public() {
     prepare(&place, "ordinary", &["privacy.mode=ordinary"]).unwrap().train(&mut ()).unwrap();
     prepare(&place, "private", &[]).unwrap().train(&mut ()).unwrap();
     let public = |name: &str| format!("model.weights={{public=\"{name}/model.safetensors\"}}");
-    assert!(error(&place, &[&public("ordinary")]).contains("ordinary training on these same data"));
+    assert!(error(&place, &[&public("ordinary")]).contains("ordinary training on these same rows"));
     let told = error(&place, &[&public("private")]);
     assert!(told.contains("so it is not public") && told.contains("{ run = \""), "{told}");
     // Copied elsewhere it is still what it is.
     fs::copy(place.folder("private").join("model.safetensors"), place.top.path().join("copy.safetensors")).unwrap();
     assert!(error(&place, &["model.weights={public=\"copy.safetensors\"}"]).contains("not public"));
+    // Another declaration of the same file.
+    assert!(error(&place, &[&public("private"), "data.examples=90"]).contains("not public"));
+    assert!(error(&place, &[&public("ordinary"), "data.examples=90"]).contains("ordinary training"));
     // The same numbers for whoever has other data, and for an ordinary run, which claims nothing.
     fs::copy(place.top.path().join("people.csv"), place.top.path().join("others.csv")).unwrap();
     prepare(&place, "other", &[&public("private"), "data.train=others.csv"]).unwrap();
     prepare(&place, "baseline", &[&public("ordinary"), "privacy.mode=ordinary"]).unwrap();
+    // Trained on elsewhere, they have still seen what they have seen.
+    let elsewhere = [&public("ordinary"), "privacy.mode=ordinary", "data.train=others.csv"];
+    prepare(&place, "elsewhere", &elsewhere).unwrap().train(&mut ()).unwrap();
+    assert!(error(&place, &[&public("elsewhere")]).contains("began with"));
+    prepare(&place, "further", &[&public("elsewhere"), "privacy.mode=ordinary"]).unwrap().train(&mut ()).unwrap();
+    assert!(error(&place, &[&public("further"), "data.train=others.csv"]).contains("began with"));
+}
+
+#[test]
+fn a_claim_is_told_of_by_all_who_go_on_with_it() {
+    let place = Place::new(&[]);
+    fitting(&place.top.path().join("start.safetensors"), Dtype::F32);
+    let from = |name: &str| format!("model.weights={{run=\"{name}\"}}");
+    prepare(&place, "one", &[FRESH, "privacy.epsilon=1"]).unwrap().train(&mut ()).unwrap();
+    prepare(&place, "two", &[&from("one"), "privacy.epsilon=2"]).unwrap().train(&mut ()).unwrap();
+    prepare(&place, "three", &[&from("two"), "privacy.epsilon=3"]).unwrap().train(&mut Until(5)).unwrap();
+    place.resume("three").train(&mut ()).unwrap();
+    for name in ["two", "three"] {
+        let told = statement(&place.folder(name)).warnings;
+        assert_eq!(
+            told.iter().filter(|w| w.contains("the weights in start.safetensors are public")).count(),
+            1,
+            "{told:?}"
+        );
+    }
 }
 
 /// Two phases, all parameters and then biases alone: the second one's epsilon is that of both.
@@ -208,6 +236,13 @@ fn a_run_that_cannot_be_carried_on_says_why() {
     assert!(error(&place, &[&from("first"), "privacy.neighbouring=replace-one"]).contains("privacy.neighbouring"));
     fs::copy(place.top.path().join("people.csv"), place.top.path().join("others.csv")).unwrap();
     assert!(error(&place, &[&from("first"), "data.train=others.csv"]).contains("on other data"));
+    prepare(&place, "seeded", &["train.seed=1", "privacy.epsilon=1"]).unwrap().train(&mut ()).unwrap();
+    assert!(error(&place, &[&from("seeded"), "privacy.epsilon=2"]).contains("fixed seed"));
+    let tree = ["train.sampling=balls-in-bins", "mechanism.mechanism=tree", "privacy.epsilon=1"];
+    prepare(&place, "tree", &tree).unwrap().train(&mut ()).unwrap();
+    assert!(error(&place, &[&from("tree"), "privacy.epsilon=2"]).contains("correlated"));
+    let lora = ["model.lora={rank=1, targets=[\"0.weight\"]}", "clip={rule=\"pruned\", bound=1.0, keep=0.5}"];
+    assert!(error(&place, &lora).contains("never lets them move"));
     // Into its own folder, with force: nothing of it is touched.
     let config = place.config(&[&from("first"), "privacy.epsilon=2"]);
     let told = Run::prepare(config, place.top.path(), Some(&place.folder("first")), true).err().unwrap().to_string();

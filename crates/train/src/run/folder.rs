@@ -63,6 +63,12 @@ pub(super) fn claim(folder: &Path, force: bool) -> Result<Claimed<'_>, FolderErr
         return Err(FolderError::Taken(folder.to_owned()));
     }
     let earlier = hold(&folder.join("ledger.jsonl"))?;
+    // Weights go before their ledger does: at no time do they lie beside one that says less.
+    let weights = folder.join("model.safetensors");
+    match fs::remove_file(&weights) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(&weights)(e)),
+        _ => {}
+    }
     keep_ledger(folder).map_err(at(folder))?;
     Ok(Claimed { folder, _earlier: earlier })
 }

@@ -92,6 +92,18 @@ impl Ground {
         let evaluation = data.evaluation.filter(|_| trainer.team.rank() == 0);
         let behind = Behind { noises: vec![plan.noise_multiplier], ..Behind::default() };
         let folder = folder.map(Path::to_owned);
-        Ok(Run { config, plan, warnings, notes, trainer, evaluation, folder, root, behind, carried: None })
+        Ok(Run {
+            config,
+            plan,
+            warnings,
+            notes,
+            trainer,
+            evaluation,
+            folder,
+            root,
+            behind,
+            carried: None,
+            seen: Vec::new(),
+        })
     }
 }

@@ -152,6 +152,8 @@ pub struct Run {
     root: PathBuf,
     behind: Behind,
     carried: Option<Carried>,
+    /// Private rows that the starting weights were made of, by what their file says.
+    seen: Vec<String>,
 }
 
 /// What the run that the weights come from had spent.
@@ -225,6 +227,7 @@ impl Run {
         let key = ground.key()?;
         let before = Before::look(&ground.config, &ground.root)?;
         let weights = start(&ground.config, &ground.model, &ground.root, &key)?;
+        let seen = start::seen(&ground.config, &ground.root)?;
         let neighbouring = ground.config.privacy.neighbouring;
         let paid = before.ledger(neighbouring)?;
         let plan = Plan::after(&ground.config, &ground.model, ground.data.declared, &paid)?;
@@ -245,7 +248,8 @@ impl Run {
             None => paid,
         };
         let mut run = ground.run(plan, weights, key, ledger, folder)?;
-        run.carried = carried;
+        run.warnings.extend(start::claims(&run.config, &run.root));
+        (run.carried, run.seen) = (carried, seen);
         Ok(run)
     }
 
@@ -308,7 +312,11 @@ impl Run {
         if let Some(folder) = &self.folder {
             let path = folder.join("model.safetensors");
             let shown = self.trainer.shown();
-            let about = [(start::DATA, start::declared(&self.config)), (start::PRIVATE, self.is_private().to_string())];
+            let about = [
+                (start::DATA, start::declared(&self.config)),
+                (start::PRIVATE, self.is_private().to_string()),
+                (start::SEEN, serde_json::to_string(&self.seen).unwrap_or_default()),
+            ];
             let bytes = checkpoint::to_bytes(&shown, &about).map_err(RunError::Weights)?;
             report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
             if let Some(lora) = &self.config.model.lora {

@@ -176,6 +176,8 @@ impl Run {
         memory.load(&mut run.trainer, &there).map_err(wrong)?;
         run.warnings.extend(notes);
         run.warnings.extend(raised(&behind.noises));
+        run.warnings.extend(super::start::claims(&run.config, &run.root));
+        run.seen = super::start::seen(&run.config, &run.root)?;
         (run.behind, run.carried) = (behind, carried);
         Ok(run)
     }

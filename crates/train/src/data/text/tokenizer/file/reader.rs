@@ -5,7 +5,7 @@ use super::{
 };
 use crate::data::file;
 use std::path::Path;
-use tokenizers::{Encoding, Tokenizer as Made, TruncationParams};
+use tokenizers::{Encoding, PostProcessor as _, Tokenizer as Made, TruncationParams};
 
 /// What the file describes.
 struct Reader {
@@ -36,6 +36,11 @@ impl File {
         set(&mut made, None)?;
         let mut cutting = made.clone();
         if !asked.writes {
+            let template = made.get_post_processor().map_or(0, |template| template.added_tokens(false));
+            if template >= asked.length {
+                let problem = format!("must be above the {template} tokens of the tokenizer's template");
+                return Err(DataError::config("length", problem));
+            }
             set(&mut cutting, Some(TruncationParams { max_length: asked.length, ..TruncationParams::default() }))?;
         }
         let marks = if asked.writes { Some(self.marks(&made, &path)?) } else { None };

@@ -236,6 +236,11 @@ fn a_run_that_cannot_be_carried_on_says_why() {
     assert!(error(&place, &[&from("first"), "privacy.neighbouring=replace-one"]).contains("privacy.neighbouring"));
     fs::copy(place.top.path().join("people.csv"), place.top.path().join("others.csv")).unwrap();
     assert!(error(&place, &[&from("first"), "data.train=others.csv"]).contains("on other data"));
+    let warned = |epsilon: &str, folder: &str| {
+        let run = prepare(&place, folder, &[&from("first"), &format!("privacy.epsilon={epsilon}")]).unwrap();
+        run.warnings.iter().any(|warning| warning.contains("nothing is learnt. Raise privacy.epsilon"))
+    };
+    assert!(warned("1.00001", "little") && !warned("2", "enough"));
     prepare(&place, "seeded", &["train.seed=1", "privacy.epsilon=1"]).unwrap().train(&mut ()).unwrap();
     assert!(error(&place, &[&from("seeded"), "privacy.epsilon=2"]).contains("fixed seed"));
     let tree = ["train.sampling=balls-in-bins", "mechanism.mechanism=tree", "privacy.epsilon=1"];

@@ -249,6 +249,7 @@ impl Run {
         };
         let mut run = ground.run(plan, weights, key, ledger, folder)?;
         run.warnings.extend(start::claims(&run.config, &run.root));
+        run.warnings.extend(carried.and_then(|carried| start::drowned(&run.config, &run.plan, carried.epsilon)));
         (run.carried, run.seen) = (carried, seen);
         Ok(run)
     }

@@ -15,6 +15,7 @@ use crate::{
     checkpoint,
     config::{Config, Mode},
     model::{Model, Start, Weights},
+    plan::Plan,
 };
 use privacy::{Event, Key, Ledger, Neighbouring};
 use std::{
@@ -206,6 +207,20 @@ fn carried(config: &Config, folder: &Path) -> Result<Before, String> {
         return wrong("its ledger says that these data were shown as they are: nothing that starts from it is private");
     }
     Ok(Before { path: Some(path), _held: held })
+}
+
+/// A noise multiplier beyond which hardly anything can be learnt.
+const DROWNED: f64 = 100.0;
+
+/// That so little of the budget is left that noise drowns what this run could learn.
+pub(super) fn drowned(config: &Config, plan: &Plan, spent: f64) -> Option<String> {
+    let (noise, budget) = (plan.noise_multiplier, config.privacy.epsilon?);
+    (noise > DROWNED).then(|| {
+        format!(
+            "The run that the weights come from spent epsilon {spent:.4} of the {budget} of both: what is left buys a noise multiplier of \
+             {noise:.0}, under which nothing is learnt. Raise privacy.epsilon."
+        )
+    })
 }
 
 /// What the statement of the run that is gone on with rests on, and what it repeats of those before it.

@@ -36,7 +36,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let root = args.data_dir.or_else(|| std::env::var_os("SECATEUR_DATA").map(PathBuf::from)).unwrap_or_default();
+    let root = crate::train::root(args.data_dir.as_deref(), None);
     let writer = Writer::open(&args.run, &root)?;
     let Config { privacy, train, .. } = &writer.config;
     let how = match privacy.mode {

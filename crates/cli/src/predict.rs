@@ -31,7 +31,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let root = args.data_dir.or_else(|| std::env::var_os("SECATEUR_DATA").map(PathBuf::from)).unwrap_or_default();
+    let root = crate::train::root(args.data_dir.as_deref(), None);
     let answers = predict(&args.run, &root, &args.file, &args.device)?;
     let table = answers.to_csv()?;
     let Some(out) = &args.out else {

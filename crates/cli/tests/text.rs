@@ -92,7 +92,12 @@ fn what_cannot_write_says_why() {
     generate(&["--prompt", "a prompt of too many bytes"])
         .failure()
         .stderr(contains("the model 16 positions: shorten it"));
-    secateur().arg("generate").arg(top.path()).assert().failure().stderr(contains("name the folder of a finished run"));
+    secateur()
+        .arg("generate")
+        .arg(top.path())
+        .assert()
+        .failure()
+        .stderr(contains("name the folder of results of a run"));
     let adult = top.path().join("adult");
     secateur().args(["train", "-q", "--set", "train.steps=1", "--out"]).arg(&adult).assert().success();
     secateur().arg("generate").arg(&adult).assert().failure().stderr(contains("does not write texts"));

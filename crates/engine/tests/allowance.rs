@@ -1,5 +1,7 @@
 //! What rounding may add to a weighed sum, and lose of a norm, against examples that were made for it: sums stay within what reported norms allow.
 
+mod common;
+use common::{product_total, scatter_total, total};
 use engine::op::per_example::*;
 use engine::{Tensor, Window};
 
@@ -18,21 +20,6 @@ fn numbers(shape: impl Into<Vec<usize>>, seed: u64) -> Tensor {
 
 fn squared(x: &[f32]) -> f64 {
     x.iter().map(|&x| f64::from(x).powi(2)).sum()
-}
-
-/// What `add` adds to `len` zeros.
-fn total(len: usize, add: impl Fn(&mut [f32])) -> Vec<f32> {
-    let mut out = vec![0.0; len];
-    add(&mut out);
-    out
-}
-
-fn product_total(left: Left, b: &Tensor, weights: &[f32]) -> Vec<f32> {
-    total(product_rows(left, b).row_len(), |out| product_sum(left, b, weights, out))
-}
-
-fn scatter_total(ids: &[u32], b: &Tensor, weights: &[f32], v: usize) -> Vec<f32> {
-    total(v * b.shape()[2], |out| scatter_sum(ids, b, weights, out))
 }
 
 /// The length of what each example adds to a sum by itself, with a weight that its reported norm allows, over the bound: at worst.

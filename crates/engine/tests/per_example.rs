@@ -1,5 +1,7 @@
 //! Per-example norms, sums and dots against the definition (rows), and what is promised of them.
 
+mod common;
+use common::{product_total, scatter_total, total};
 use engine::op::per_example::*;
 use engine::op::{conv2d, layer_norm, layer_norm_rows, max_pool2d};
 use engine::{Tensor, Window};
@@ -29,21 +31,6 @@ fn squared(x: &[f32]) -> f64 {
 /// A square that is reported: not below `want`, and above it by no more than a share of `above`, for what rounding may add.
 fn reported(got: f64, want: f64, above: f64) {
     assert!(got >= want * (1.0 - 1e-5) && got <= want * (1.0 + above), "{got} is not {want} or a little more");
-}
-
-/// What `add` adds to `len` zeros.
-fn total(len: usize, add: impl Fn(&mut [f32])) -> Vec<f32> {
-    let mut out = vec![0.0; len];
-    add(&mut out);
-    out
-}
-
-fn product_total(left: Left, b: &Tensor, weights: &[f32]) -> Vec<f32> {
-    total(product_rows(left, b).row_len(), |out| product_sum(left, b, weights, out))
-}
-
-fn scatter_total(ids: &[u32], b: &Tensor, weights: &[f32], v: usize) -> Vec<f32> {
-    total(v * b.shape()[2], |out| scatter_sum(ids, b, weights, out))
 }
 
 fn rows_total(g: &Tensor, weights: &[f32]) -> Vec<f32> {

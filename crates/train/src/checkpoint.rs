@@ -121,7 +121,11 @@ impl Checkpoint {
     /// # Errors
     /// If the file cannot be read or is no checkpoint.
     pub fn about(path: &Path) -> Result<HashMap<String, String>, String> {
-        let about = about(path)?;
+        Checkpoint::said(path, &load(path)?)
+    }
+
+    fn said(path: &Path, bytes: &[u8]) -> Result<HashMap<String, String>, String> {
+        let about = metadata(path, bytes)?;
         if about.is_empty() { Err(format!("{}: not a checkpoint", path.display())) } else { Ok(about) }
     }
 
@@ -130,7 +134,8 @@ impl Checkpoint {
     /// # Errors
     /// If the file cannot be read, is damaged, or is of another model.
     pub fn read(path: &Path, layout: &Arc<Layout>) -> Result<Checkpoint, String> {
-        let (bytes, about) = (load(path)?, Checkpoint::about(path)?);
+        let bytes = load(path)?;
+        let about = Checkpoint::said(path, &bytes)?;
         let wrong = |e: String| format!("{}: {e}", path.display());
         let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
         let (mut weights, mut memory) = (HashMap::new(), Memory::default());
@@ -177,24 +182,24 @@ fn load(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// What a safetensors file says besides its numbers.
-///
-/// # Errors
-/// If the file cannot be read or is not safetensors.
-pub(crate) fn about(path: &Path) -> Result<HashMap<String, String>, String> {
-    let bytes = load(path)?;
-    let (_, about) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(path, &e))?;
-    Ok(about.metadata().clone().unwrap_or_default())
-}
+/// What a file says besides its numbers, by name.
+pub(crate) type About = HashMap<String, String>;
 
-/// Named tensors from a safetensors file of whatever kinds of number: f32, f16 and bf16 are read.
+/// Named tensors from a safetensors file of whatever kinds of number (f32, f16 and bf16 are read), and what it says besides.
 ///
 /// # Errors
 /// If the file cannot be read or is not safetensors.
-pub(crate) fn read_any(path: &Path) -> Result<HashMap<String, Stored>, String> {
+pub(crate) fn read_any(path: &Path) -> Result<(HashMap<String, Stored>, About), String> {
     let bytes = load(path)?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, &e))?;
-    Ok(file.iter().map(|(name, view)| (name.to_owned(), (view.shape().to_vec(), widened(&view)))).collect())
+    let stored = file.iter().map(|(name, view)| (name.to_owned(), (view.shape().to_vec(), widened(&view)))).collect();
+    Ok((stored, metadata(path, &bytes)?))
+}
+
+/// What a safetensors file says besides its numbers.
+fn metadata(path: &Path, bytes: &[u8]) -> Result<About, String> {
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(path, &e))?;
+    Ok(header.metadata().clone().unwrap_or_default())
 }
 
 fn widened(view: &TensorView) -> Result<Tensor, String> {
@@ -226,7 +231,7 @@ fn of_half(half: u16) -> f32 {
 /// If the file cannot be read, or is of another model.
 pub(crate) fn trained(path: &Path, layout: &Arc<Layout>) -> Result<Weights, String> {
     // Fresh adapters add nothing: their second factor is zero.
-    let fitted = Weights::fitted(layout, &Key::from_seed(0), read_any(path)?, &Patterns::default());
+    let fitted = Weights::fitted(layout, &Key::from_seed(0), read_any(path)?.0, &Patterns::default());
     fitted.map_err(|e| format!("{}: {e}", path.display()))
 }
 

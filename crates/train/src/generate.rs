@@ -6,31 +6,14 @@
 //! The training data are not opened.
 //! *Tests.* `crates/cli/tests/text.rs`: a run writes after its data are gone.
 use crate::{
-    checkpoint,
-    config::{Config, ConfigError},
-    data::{DataError, Text, tokenizer::Tokenizer},
-    model::{Model, ModelError, Weights},
+    config::Config,
+    data::{Text, tokenizer::Tokenizer},
+    model::{Model, Weights},
+    run::{RunError, left},
 };
 use engine::Tensor;
 use privacy::{Key, Purpose};
 use std::path::Path;
-
-/// Why nothing can be written.
-#[derive(Debug, thiserror::Error)]
-pub enum GenerateError {
-    /// The configuration of the run.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Its tokenizer.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// Its model.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// Anything else, in words.
-    #[error("{0}")]
-    Other(String),
-}
 
 /// How a text is to be written.
 #[derive(Debug, Clone, Copy)]
@@ -56,19 +39,15 @@ impl Writer {
     ///
     /// # Errors
     /// If there is no such run, or its model does not write.
-    pub fn open(folder: &Path, root: &Path) -> Result<Self, GenerateError> {
-        let other = GenerateError::Other;
-        let path = folder.join("config.toml");
-        let read = std::fs::read_to_string(&path);
-        let read = read.map_err(|e| other(format!("{}: {e}; name the folder of a finished run", path.display())))?;
-        let config = Config::read(&path.display().to_string(), &read, &[])?;
+    pub fn open(folder: &Path, root: &Path) -> Result<Self, RunError> {
+        let config = left::config(folder)?;
         let text = config.data.as_text().filter(|text| text.target.is_none()).cloned();
-        let text = text.ok_or_else(|| other(format!("{}: this run's model does not write texts", folder.display())))?;
+        let not = || RunError::Left(format!("{}: this run's model does not write texts", folder.display()));
+        let text = text.ok_or_else(not)?;
         let tokenizer = text.tokenizer(root)?;
         let (targets, tokens) = text.kind(&*tokenizer);
         let model = Model::for_ids(&config.model, &[text.length], &targets, Some(tokens))?;
-        let path = folder.join("model.safetensors");
-        let weights = checkpoint::trained(&path, model.layout()).map_err(other)?;
+        let weights = left::weights(folder, &model)?;
         Ok(Writer { config, text, tokenizer, model, weights })
     }
 
@@ -79,9 +58,9 @@ impl Writer {
     ///
     /// # Errors
     /// A temperature that is none, and a prompt that leaves no room.
-    pub fn write(&self, prompt: &str, how: How, key: &Key) -> Result<String, GenerateError> {
+    pub fn write(&self, prompt: &str, how: How, key: &Key) -> Result<String, RunError> {
         if !(how.temperature.is_finite() && how.temperature >= 0.0) {
-            return Err(GenerateError::Other("the temperature must be a finite number of at least 0".into()));
+            return Err(RunError::Left("the temperature must be a finite number of at least 0".into()));
         }
         let mut ids = self.opening(prompt)?;
         let (before, stream) = (ids.len(), key.stream(Purpose::Permute, 0, 0));
@@ -100,19 +79,19 @@ impl Writer {
         Ok(self.tokenizer.decode(&ids[before..]))
     }
 
-    fn opening(&self, prompt: &str) -> Result<Vec<u32>, GenerateError> {
+    fn opening(&self, prompt: &str) -> Result<Vec<u32>, RunError> {
         let frame = self.text.frame(&*self.tokenizer);
         let ids: Vec<u32> = match self.text.prompt {
-            Some(_) => frame.opening(prompt).map_err(GenerateError::Other)?,
+            Some(_) => frame.opening(prompt).map_err(RunError::Left)?,
             None => {
-                let tokens = self.tokenizer.encode(prompt).map_err(GenerateError::Other)?;
-                let start = frame.opening("").map_err(GenerateError::Other)?;
+                let tokens = self.tokenizer.encode(prompt).map_err(RunError::Left)?;
+                let start = frame.opening("").map_err(RunError::Left)?;
                 start.into_iter().chain(tokens.iter().map(|token| token.id)).collect()
             }
         };
         if frame.ends && ids.len() >= self.text.length {
             let length = self.text.length;
-            return Err(GenerateError::Other(format!(
+            return Err(RunError::Left(format!(
                 "the prompt has {} tokens with its mark, and the model {length} positions: shorten it",
                 ids.len()
             )));

@@ -4,10 +4,8 @@
 //! `model.safetensors` holds the weights. Predictions are functions of released weights and of the rows that are asked about:
 //! they cost whoever was trained on nothing more, and are as private as the rows that are asked about.
 use crate::{
-    checkpoint,
-    config::Config,
-    model::{Loss, Model, Weights},
-    run::RunError,
+    model::{Loss, Model},
+    run::{RunError, left},
 };
 use std::path::Path;
 
@@ -40,13 +38,13 @@ pub enum Answer {
 /// # Errors
 /// A folder without a configuration or weights, or a file that is not what the configuration declares.
 pub fn predict(folder: &Path, root: &Path, file: &Path, device: &str) -> Result<Predictions, RunError> {
-    let mut config = configuration(folder)?;
+    let mut config = left::config(folder)?;
     device.clone_into(&mut config.train.device);
     let device = config.train.open_devices()?[0];
     let rows = config.data.ask(root, file)?;
     let kind = rows.gather(&[]).targets;
     let model = Model::build(&config.model, rows.shape(), &kind)?;
-    let weights = weights(folder, &model)?.to(device);
+    let weights = left::weights(folder, &model)?.to(device);
     let classes = rows.class_names().unwrap_or_default().to_vec();
     let outputs = engine::guard(|| model.answers(&weights, &rows).map(|(outputs, _)| outputs).collect::<Vec<_>>())?;
     let answer = |row: &[f32]| match classes.is_empty() {
@@ -59,22 +57,6 @@ pub fn predict(folder: &Path, root: &Path, file: &Path, device: &str) -> Result<
 
 fn class(loss: Loss, row: &[f32]) -> Answer {
     Answer::Class { class: loss.guess(row), probabilities: loss.probabilities(row) }
-}
-
-fn configuration(folder: &Path) -> Result<Config, RunError> {
-    let path = folder.join("config.toml");
-    let missing = |e| RunError::Weights(format!("{}: {e}; name the folder of results of a run", path.display()));
-    let text = std::fs::read_to_string(&path).map_err(missing)?;
-    Ok(Config::read(&path.display().to_string(), &text, &[])?)
-}
-
-fn weights(folder: &Path, model: &Model) -> Result<Weights, RunError> {
-    let path = folder.join("model.safetensors");
-    if !path.exists() {
-        let what = "the run has not ended: weights are written when it does, or is stopped by Ctrl-C";
-        return Err(RunError::Weights(format!("{}: there is no such file: {what}", path.display())));
-    }
-    checkpoint::trained(&path, model.layout()).map_err(RunError::Weights)
 }
 
 impl Predictions {

@@ -139,7 +139,7 @@ fn weights_from_the_same_data_are_not_public() {
     prepare(&place, "ordinary", &["privacy.mode=ordinary"]).unwrap().train(&mut ()).unwrap();
     prepare(&place, "private", &[]).unwrap().train(&mut ()).unwrap();
     let public = |name: &str| format!("model.weights={{public=\"{name}/model.safetensors\"}}");
-    assert!(error(&place, &[&public("ordinary")]).contains("ordinary training on these same rows"));
+    assert!(error(&place, &[&public("ordinary")]).contains("is from ordinary training on people.csv"));
     let told = error(&place, &[&public("private")]);
     assert!(told.contains("so it is not public") && told.contains("{ run = \""), "{told}");
     // Copied elsewhere it is still what it is.
@@ -155,9 +155,11 @@ fn weights_from_the_same_data_are_not_public() {
     // Trained on elsewhere, they have still seen what they have seen.
     let elsewhere = [&public("ordinary"), "privacy.mode=ordinary", "data.train=others.csv"];
     prepare(&place, "elsewhere", &elsewhere).unwrap().train(&mut ()).unwrap();
-    assert!(error(&place, &[&public("elsewhere")]).contains("began with"));
+    assert!(error(&place, &[&public("elsewhere")]).contains("began with is from ordinary training"));
     prepare(&place, "further", &[&public("elsewhere"), "privacy.mode=ordinary"]).unwrap().train(&mut ()).unwrap();
-    assert!(error(&place, &[&public("further"), "data.train=others.csv"]).contains("began with"));
+    assert!(
+        error(&place, &[&public("further"), "data.train=others.csv"]).contains("began with is from ordinary training")
+    );
 }
 
 #[test]

@@ -43,6 +43,10 @@ impl Source for Adult {
         self.examples
     }
 
+    fn private_files(&self) -> Vec<&Path> {
+        vec![Path::new("adult")]
+    }
+
     fn load(&self, _root: &Path) -> Result<Loaded, DataError> {
         let table = self.table()?;
         let read = |path: &Path, packed: &[u8]| table.parse(path, &plain(&file::unpack(path, packed.to_vec())?));

@@ -40,6 +40,10 @@ impl Source for Cifar10 {
         self.examples
     }
 
+    fn private_files(&self) -> Vec<&Path> {
+        vec![&self.folder]
+    }
+
     fn load(&self, root: &Path) -> Result<Loaded, DataError> {
         check_scale(&SHAPE, &self.mean, &self.std)?;
         let train: Vec<String> = (1..=5).map(|i| format!("data_batch_{i}.bin")).collect();

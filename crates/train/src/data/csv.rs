@@ -27,10 +27,10 @@ pub struct Csv {
     #[serde(default = "comma")]
     pub delimiter: String,
     /// Whether double quotes enclose fields.
-    #[serde(default = "yes")]
+    #[serde(default = "schema::yes")]
     pub quoting: bool,
     /// Whether the first row names the columns.
-    #[serde(default = "yes")]
+    #[serde(default = "schema::yes")]
     pub header: bool,
     /// The columns' names in order, for files without a header row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -45,17 +45,17 @@ pub struct Csv {
     pub target: Target,
 }
 
-fn comma() -> String {
+pub(super) fn comma() -> String {
     ",".to_owned()
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Source for Csv {
     fn declared(&self) -> usize {
         self.examples
+    }
+
+    fn private_files(&self) -> Vec<&Path> {
+        vec![&self.train]
     }
 
     fn load(&self, root: &Path) -> Result<Loaded, DataError> {

@@ -58,6 +58,10 @@ impl Source for Idx {
         self.examples
     }
 
+    fn private_files(&self) -> Vec<&Path> {
+        vec![&self.train_images, &self.train_labels]
+    }
+
     fn load(&self, root: &Path) -> Result<Loaded, DataError> {
         self.check()?;
         let mut train = self.pair(root, &self.train_images, &self.train_labels)?;

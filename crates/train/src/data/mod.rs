@@ -34,6 +34,10 @@ pub trait Source: Send + Sync {
     /// The declared number of training examples; public.
     fn declared(&self) -> usize;
 
+    /// The files that hold private rows, as they are declared; rows that are built in go by the source's name. By these names weights say what
+    /// they were trained on.
+    fn private_files(&self) -> Vec<&Path>;
+
     /// Reads the data. Relative paths start from `root`.
     ///
     /// # Errors
@@ -139,6 +143,11 @@ impl DataConfig {
     /// The declared number of training examples; public, known without reading the data.
     pub fn declared(&self) -> usize {
         self.0.get().declared()
+    }
+
+    /// The files that hold private rows, as they are declared.
+    pub fn private_files(&self) -> Vec<&Path> {
+        self.0.get().private_files()
     }
 
     /// Reads the data. Relative paths start from `root`.

@@ -20,7 +20,7 @@ fn every_source_survives_a_round_trip() {
     for crate::registry::Entry { name, summary, .. } in Kind::ENTRIES {
         let config: DataConfig = toml::from_str(&smallest(name)).unwrap();
         assert_eq!(config.0.name(), *name);
-        assert!(!summary.is_empty() && config.declared() > 0);
+        assert!(!summary.is_empty() && config.declared() > 0 && !config.private_files().is_empty());
         let text = toml::to_string(&config).unwrap();
         assert!(text.starts_with(&format!("source = \"{name}\"")), "{text}");
         assert_eq!(toml::from_str::<DataConfig>(&text).unwrap(), config);

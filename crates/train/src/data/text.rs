@@ -60,13 +60,13 @@ pub struct Text {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub block: Option<usize>,
     /// Between fields: one ASCII character.
-    #[serde(default = "comma")]
+    #[serde(default = "super::csv::comma")]
     pub delimiter: String,
     /// Whether double quotes enclose fields.
-    #[serde(default = "yes")]
+    #[serde(default = "super::schema::yes")]
     pub quoting: bool,
     /// Whether the first row names the columns.
-    #[serde(default = "yes")]
+    #[serde(default = "super::schema::yes")]
     pub header: bool,
     /// The columns' names in order, for files without a header row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -110,14 +110,6 @@ pub struct Tokens {
     pub next: bool,
 }
 
-fn comma() -> String {
-    ",".to_owned()
-}
-
-fn yes() -> bool {
-    true
-}
-
 fn is_zero(n: &usize) -> bool {
     *n == 0
 }
@@ -125,6 +117,10 @@ fn is_zero(n: &usize) -> bool {
 impl Source for Text {
     fn declared(&self) -> usize {
         self.examples
+    }
+
+    fn private_files(&self) -> Vec<&Path> {
+        vec![&self.train]
     }
 
     fn load(&self, root: &Path) -> Result<Loaded, DataError> {

@@ -1,4 +1,5 @@
 //! The folder of results: one run each, never overwritten unasked, and never losing a ledger.
+use super::left;
 use crate::report;
 use std::{
     fs::{self, File, TryLockError},
@@ -32,9 +33,9 @@ pub(super) const ADAPTERS: &str = "adapters.safetensors";
 const RESULTS: [&str; 11] = [
     "metrics.jsonl",
     "followed.jsonl",
-    "model.safetensors",
+    left::WEIGHTS,
     ADAPTERS,
-    "config.toml",
+    left::CONFIG,
     "privacy.json",
     "summary.json",
     "report.html",
@@ -64,7 +65,7 @@ pub(super) fn claim(folder: &Path, force: bool) -> Result<Claimed<'_>, FolderErr
     }
     let earlier = hold(&folder.join("ledger.jsonl"))?;
     // Weights go before their ledger does: at no time do they lie beside one that says less.
-    let weights = folder.join("model.safetensors");
+    let weights = folder.join(left::WEIGHTS);
     match fs::remove_file(&weights) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(&weights)(e)),
         _ => {}

@@ -1,6 +1,8 @@
 //! A whole run: from a configuration to trained weights, with everything a reader of the result needs.
+mod error;
 mod folder;
 mod ground;
+pub(crate) mod left;
 mod points;
 mod record;
 mod resume;
@@ -9,24 +11,24 @@ mod start;
 
 use crate::{
     checkpoint,
-    config::{Config, ConfigError, Mode},
-    data::{DataError, Examples},
-    model::{Model, ModelError, Score, Weights},
-    plan::{self, Plan, PlanError},
+    config::{Config, Mode},
+    data::Examples,
+    model::{Model, Score, Weights},
+    plan::{self, Plan},
     report::{self, Point, Record},
     trainer::Trainer,
     world::Place,
 };
+pub use error::RunError;
 pub use folder::FolderError;
 use ground::Ground;
 use points::Points;
-use privacy::{KeyError, Ledger, LedgerError, Odometer};
+use privacy::{Ledger, Odometer};
 use resume::Behind;
 pub use shelf::Shelf;
 use start::Before;
 pub(crate) use start::start;
 use std::{
-    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -34,58 +36,6 @@ use std::{
 
 /// Epsilon is recomputed for the watcher at most this often.
 const REFRESH: Duration = Duration::from_millis(250);
-
-/// A run that cannot start or go on.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The data.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// The model.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// The plan.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The ledger.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The folder of results.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// No key.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// Starting weights that do not fit, or weights that cannot be stored.
-    #[error("{0}")]
-    Weights(String),
-    /// A file of results.
-    #[error(transparent)]
-    File(#[from] report::FileError),
-    /// A result that cannot be written.
-    #[error("cannot write {path}: {source}")]
-    Write {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The device.
-    #[error(transparent)]
-    Device(#[from] engine::DeviceError),
-    /// A run that cannot be continued.
-    #[error("{0}")]
-    Resume(String),
-    /// Somebody who watches gave up.
-    #[error("{0}")]
-    Look(String),
-    /// A ledger that cannot be priced.
-    #[error("the ledger cannot be priced: {0}")]
-    Price(String),
-}
 
 /// How a run is going.
 #[derive(Debug, Clone, Copy)]
@@ -152,8 +102,8 @@ pub struct Run {
     root: PathBuf,
     behind: Behind,
     carried: Option<Carried>,
-    /// Private rows that the starting weights were made of, by what their file says.
-    seen: Vec<String>,
+    /// Private files that the starting weights were made of, by what they say.
+    seen: Vec<start::Seen>,
 }
 
 /// What the run that the weights come from had spent.
@@ -226,8 +176,7 @@ impl Run {
     fn begin(ground: Ground, folder: Option<&Path>, force: bool) -> Result<Run, RunError> {
         let key = ground.key()?;
         let before = Before::look(&ground.config, &ground.root)?;
-        let weights = start(&ground.config, &ground.model, &ground.root, &key)?;
-        let seen = start::seen(&ground.config, &ground.root)?;
+        let (weights, seen) = start::begin(&ground.config, &ground.model, &ground.root, &key)?;
         let neighbouring = ground.config.privacy.neighbouring;
         let paid = before.ledger(neighbouring)?;
         let plan = Plan::after(&ground.config, &ground.model, ground.data.declared, &paid)?;
@@ -240,7 +189,7 @@ impl Run {
                 // The ledger's lock first: of two runs that begin at once, one has the folder.
                 let ledger = before.create(&folder.join("ledger.jsonl"), neighbouring)?;
                 claimed.clear()?;
-                let path = folder.join("config.toml");
+                let path = folder.join(left::CONFIG);
                 let written = report::write_atomically(&path, ground.config.to_toml().as_bytes());
                 written.map_err(|source| RunError::Write { path, source })?;
                 ledger
@@ -311,13 +260,10 @@ impl Run {
         }
         let record = record::record(&self, points.all, &progress, behind.training);
         if let Some(folder) = &self.folder {
-            let path = folder.join("model.safetensors");
+            let path = folder.join(left::WEIGHTS);
             let shown = self.trainer.shown();
-            let about = [
-                (start::DATA, start::declared(&self.config)),
-                (start::PRIVATE, self.is_private().to_string()),
-                (start::SEEN, serde_json::to_string(&self.seen).unwrap_or_default()),
-            ];
+            let seen = serde_json::to_string(&start::seen_after(&self.config, &self.seen));
+            let about = [(start::SEEN, seen.map_err(|e| RunError::Weights(e.to_string()))?)];
             let bytes = checkpoint::to_bytes(&shown, &about).map_err(RunError::Weights)?;
             report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
             if let Some(lora) = &self.config.model.lora {

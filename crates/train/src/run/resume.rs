@@ -164,7 +164,7 @@ impl Run {
         plan.first = if key.is_fixed() { 0 } else { step };
         let plan = plan.rest(&ground.config, &ground.model, step, &ledger, &key)?;
         behind.noises.extend((plan.noise_multiplier != before).then_some(plan.noise_multiplier));
-        let fresh = super::start(&ground.config, &ground.model, &ground.root, &key)?;
+        let (fresh, seen) = super::start::begin(&ground.config, &ground.model, &ground.root, &key)?;
         let mut run = ground.run(plan, fresh, key, ledger, Some(folder))?;
         // A rule that keeps examples' secrets to itself has lost them with the process.
         if matches!(&run.trainer.method, Method::Private { rule, .. } if rule.remembers()) {
@@ -177,8 +177,7 @@ impl Run {
         run.warnings.extend(notes);
         run.warnings.extend(raised(&behind.noises));
         run.warnings.extend(super::start::claims(&run.config, &run.root));
-        run.seen = super::start::seen(&run.config, &run.root)?;
-        (run.behind, run.carried) = (behind, carried);
+        (run.behind, run.carried, run.seen) = (behind, carried, seen);
         Ok(run)
     }
 }

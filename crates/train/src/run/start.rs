@@ -10,7 +10,7 @@
 //! this run's own is among them, the claim is refused: after ordinary training always, after a private one with the way to carry its ledger on.
 //! *Not seen.* The same rows in another file, and files of other programs.
 //! *Tests.* `tests/starting.rs`.
-use super::{RunError, folder};
+use super::{RunError, folder, left};
 use crate::{
     checkpoint,
     config::{Config, Mode},
@@ -18,47 +18,43 @@ use crate::{
     plan::Plan,
 };
 use privacy::{Event, Key, Ledger, Neighbouring};
+use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
 };
 
-/// What a run's weights say of themselves, in the file's metadata.
-pub(super) const DATA: &str = "secateur.data";
-pub(super) const PRIVATE: &str = "secateur.private";
+/// The key of a weights file's metadata under which it lists what it was trained on.
 pub(super) const SEEN: &str = "secateur.seen";
 
-/// The keys of a declaration that say where private rows lie.
-const PRIVATE_ROWS: [&str; 5] = ["source", "train", "train_images", "train_labels", "folder"];
+/// A private file that weights were trained on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Seen {
+    /// As it was declared.
+    file: String,
+    /// Whether that training was private.
+    private: bool,
+    /// By how many runs before the one that wrote the weights.
+    ago: u64,
+}
 
 /// How a warning begins that repeats what an earlier statement rests on.
 const EARLIER: &str = "The run that training goes on from rests on a claim of its own: ";
 
-/// The data set of a configuration as it is declared, to be compared.
-pub(super) fn declared(config: &Config) -> String {
-    toml::to_string(&config.data).unwrap_or_default()
+/// What the weights of a run have seen that began with such that had seen `before`.
+pub(super) fn seen_after(config: &Config, before: &[Seen]) -> Vec<Seen> {
+    let private = config.privacy.mode == Mode::Private;
+    let own = files(config).into_iter().map(|file| Seen { file, private, ago: 0 });
+    before.iter().map(|one| Seen { ago: one.ago + 1, ..one.clone() }).chain(own).collect()
 }
 
-/// Where the private rows of a declaration lie, to be compared: what else it says does not make them other rows.
-fn rows(declared: &str) -> String {
-    let mut table: toml::Table = toml::from_str(declared).unwrap_or_default();
-    table.retain(|key, _| PRIVATE_ROWS.contains(&key));
-    table.to_string()
+fn files(config: &Config) -> Vec<String> {
+    config.data.private_files().iter().map(|file| file.display().to_string()).collect()
 }
 
-/// The private rows that the weights which a run starts from were made of, by what their file says, one after the other.
-pub(super) fn seen(config: &Config, root: &Path) -> Result<Vec<String>, RunError> {
-    let Some(path) = file(config, root) else { return Ok(Vec::new()) };
-    let about = checkpoint::about(&path).map_err(|e| RunError::Weights(format!("model.weights: {e}")))?;
-    let mut seen: Vec<String> =
-        about.get(SEEN).map_or_else(Vec::new, |list| serde_json::from_str(list).unwrap_or_default());
-    seen.extend(about.get(DATA).map(|declared| rows(declared)));
-    Ok(seen)
-}
-
-/// Where training starts: fresh weights, or those of a file.
-pub(crate) fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
+/// Where training starts: fresh weights, or those of a file; and what these have seen, by what the file says.
+pub(super) fn begin(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<(Weights, Vec<Seen>), RunError> {
     let layout = model.layout();
     if config.model.lora.is_some() && config.clip.name() == "pruned" {
         let why = "adapters begin at zero, and a mask that is chosen once never lets them move. Use another clip.rule";
@@ -68,27 +64,31 @@ pub(crate) fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> R
         let given =
             |fits: bool| if fits { Ok(()) } else { Err("model.fresh: without model.weights all start fresh".into()) };
         given(config.model.fresh.is_empty()).map_err(RunError::Weights)?;
-        return Ok(Weights::public(layout, key));
+        return Ok((Weights::public(layout, key), Vec::new()));
     };
-    if config.privacy.mode == Mode::Private && matches!(config.model.weights, Some(Start::Public(_))) {
-        refuse_own(config, &path).map_err(RunError::Weights)?;
-        if seen(config, root)?.contains(&rows(&declared(config))) {
-            return Err(RunError::Weights(format!(
-                "model.weights: {}: what these weights began with was trained on these same rows ([data]), so they are not public",
-                path.display()
-            )));
-        }
+    let wrong = |e: String| RunError::Weights(format!("model.weights: {e}"));
+    let (stored, about) = checkpoint::read_any(&path).map_err(wrong)?;
+    let seen: Vec<Seen> = match about.get(SEEN).map(|seen| serde_json::from_str(seen)) {
+        None => Vec::new(),
+        Some(seen) => seen.map_err(|e| wrong(format!("{}: `{SEEN}`: {e}", path.display())))?,
+    };
+    if let (Mode::Private, Some(Start::Public(file))) = (config.privacy.mode, &config.model.weights) {
+        refuse_own(config, file, &seen).map_err(wrong)?;
     }
-    let wrong = |e: String| RunError::Weights(format!("model.weights: {}: {e}", path.display()));
-    let stored = checkpoint::read_any(&path).map_err(|e| RunError::Weights(format!("model.weights: {e}")))?;
     config.model.check_fresh(layout, &stored).map_err(RunError::Weights)?;
-    Weights::fitted(layout, key, stored, &config.model.fresh).map_err(|e| wrong(e.to_string()))
+    let weights = Weights::fitted(layout, key, stored, &config.model.fresh);
+    Ok((weights.map_err(|e| wrong(format!("{}: {e}", path.display())))?, seen))
+}
+
+/// Where training starts.
+pub(crate) fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
+    begin(config, model, root, key).map(|(weights, _)| weights)
 }
 
 fn file(config: &Config, root: &Path) -> Option<PathBuf> {
     config.model.weights.as_ref().map(|start| match start {
         Start::Public(file) => root.join(file),
-        Start::Run(folder) => root.join(folder).join("model.safetensors"),
+        Start::Run(folder) => root.join(folder).join(left::WEIGHTS),
     })
 }
 
@@ -151,25 +151,32 @@ impl Before {
     }
 }
 
-/// Refuses to call weights public that were made from the data of `config`.
-fn refuse_own(config: &Config, path: &Path) -> Result<(), String> {
-    let about = checkpoint::about(path).map_err(|e| format!("model.weights: {e}"))?;
-    if about.get(DATA).map(|earlier| rows(earlier)) != Some(rows(&declared(config))) {
+/// Refuses to call the weights in `file` public where they have `seen` private rows of `config`.
+fn refuse_own(config: &Config, file: &Path, seen: &[Seen]) -> Result<(), String> {
+    let own = files(config);
+    // The most telling first: what was shown without noise, then what is nearest.
+    let Some(one) = seen.iter().filter(|one| own.contains(&one.file)).min_by_key(|one| (one.private, one.ago)) else {
         return Ok(());
-    }
-    let written = match &config.model.weights {
-        Some(Start::Public(file)) => file.as_path(),
-        _ => path,
     };
-    let (name, folder) = (path.display(), written.parent().unwrap_or(path).display());
-    Err(match about.get(PRIVATE).map(String::as_str) {
-        Some("true") => format!(
-            "model.weights: {name} is from a private run of Secateur on these same rows ([data] names the same file), so it is not public: say \
-             model.weights = {{ run = \"{folder}\" }}, the folder with its ledger.jsonl, and what it spent is carried on"
+    let (name, folder) = (file.display(), file.parent().unwrap_or(file).display());
+    let origin = match one.ago {
+        0 => format!("{name} is from"),
+        _ => format!("what {name} began with is from"),
+    };
+    let rows = &one.file;
+    Err(match one {
+        Seen { private: true, ago: 0, .. } => format!(
+            "{origin} a private run on {rows}, which [data] names, so it is not public: say model.weights = {{ run = \"{folder}\" }}, the folder \
+             with its ledger.jsonl, and what it spent is carried on"
         ),
+        Seen { private: true, .. } => {
+            format!(
+                "{origin} a private run on {rows}, which [data] names, so it is not public. Use weights that have not seen these rows"
+            )
+        }
         _ => format!(
-            "model.weights: {name} is from ordinary training on these same rows ([data] names the same file): nothing that starts from it is \
-             private. Use weights that have not seen these data"
+            "{origin} ordinary training on {rows}, which [data] names: nothing that starts from it is private. Use weights that have not seen \
+             these rows"
         ),
     })
 }
@@ -177,11 +184,9 @@ fn refuse_own(config: &Config, path: &Path) -> Result<(), String> {
 /// The ledger of an earlier run, if this run can go on with it.
 fn carried(config: &Config, folder: &Path) -> Result<Before, String> {
     let wrong = |what: &str| Err(format!("model.weights: run = \"{}\": {what}", folder.display()));
-    let [settings, path] = ["config.toml", "ledger.jsonl"].map(|name| folder.join(name));
-    let text = fs::read_to_string(&settings).map_err(|e| format!("model.weights: {}: {e}", settings.display()))?;
-    let earlier =
-        Config::read(&settings.display().to_string(), &text, &[]).map_err(|e| format!("model.weights: {e}"))?;
-    if declared(&earlier) != declared(config) {
+    let path = folder.join("ledger.jsonl");
+    let earlier = left::config(folder).map_err(|e| format!("model.weights: {e}"))?;
+    if earlier.data != config.data {
         return wrong(
             "this run was on other data: its ledger can be carried on where [data] is the same to the letter",
         );
@@ -227,8 +232,7 @@ pub(super) fn drowned(config: &Config, plan: &Plan, spent: f64) -> Option<String
 pub(super) fn claims(config: &Config, root: &Path) -> Vec<String> {
     let Some(Start::Run(folder)) = &config.model.weights else { return Vec::new() };
     let folder = root.join(folder);
-    let settings = fs::read_to_string(folder.join("config.toml")).unwrap_or_default();
-    let Ok(earlier) = Config::read("config.toml", &settings, &[]) else { return Vec::new() };
+    let Ok(earlier) = left::config(&folder) else { return Vec::new() };
     let statement = fs::read(folder.join("privacy.json")).unwrap_or_default();
     let statement: serde_json::Value = serde_json::from_slice(&statement).unwrap_or_default();
     let warnings = statement["warnings"].as_array().into_iter().flatten().filter_map(|warning| warning.as_str());

@@ -19,6 +19,7 @@
 //! `sums_that_are_not_cleared_are_written_whole` (`tests/gpu/models.rs`).
 mod adapted;
 mod blend;
+mod kind;
 mod product;
 mod rows;
 mod scaled;
@@ -32,9 +33,10 @@ use crate::grads::{Grads, Layout};
 pub(crate) use adapted::Adapted;
 pub use blend::Blend;
 use engine::{
-    Device, Part, PartMut, Tensor,
+    Device, Tensor,
     op::{self, Activation, per_example},
 };
+pub use kind::{PerExample, Turn};
 pub use product::{Factor, Product};
 pub use rows::{Rows, Squares};
 pub use scaled::Scaled;
@@ -42,50 +44,6 @@ pub use scaling::Scaling;
 pub use scatter::Scatter;
 use std::sync::Arc;
 pub use tied::Tied;
-
-/// Every example's gradient of one parameter, of `p` numbers, in some factored form.
-pub trait PerExample: Send {
-    /// When its norms are best taken, if they will be asked for.
-    fn turn(&self) -> Turn {
-        Turn::Now
-    }
-    /// The definition: `[n, p]`, one example a row, in the parameter's layout.
-    fn rows(&self) -> Tensor;
-    /// The same, where it is on a GPU and lies there so: sums of many such are taken in one go.
-    fn rows_there(&self) -> Option<&Tensor> {
-        None
-    }
-    /// The two sides of a product over positions, `[n, t, i]` and `[n, t, o]`, where the gradient is one.
-    fn factors(&self) -> Option<(&Tensor, &Arc<Tensor>)> {
-        None
-    }
-    /// Squared norm of each row, `[n]`. May keep what it computed for `sum`.
-    fn norms(&mut self) -> per_example::Squares;
-    /// Adds the sum of `weights[i]` times row `i` to `out` `[p]`. A weight of exactly 0 adds nothing, whatever the row
-    /// holds.
-    fn sum(&self, weights: Part, out: PartMut);
-    /// The same, instead of whatever `out` holds.
-    fn sum_alone(&self, weights: Part, mut out: PartMut) {
-        out.clear();
-        self.sum(weights, out);
-    }
-    /// Inner product of each row with `v`, `[n]`, without multiplying the rows out where that is cheaper.
-    fn dot(&self, v: Part) -> Vec<f64>;
-    /// Each row in other coordinates, measured, `[n]`; none where only the rows themselves tell.
-    fn measured(&self, scales: per_example::Scales) -> Option<Vec<per_example::Measured>> {
-        let _ = scales;
-        None
-    }
-}
-
-/// When a tap's norms are best taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// As it is left, while its factors are in the caches.
-    Now,
-    /// When somebody asks: until then another layer may have come by the squares that they are made of.
-    Later,
-}
 
 /// What one backward pass left: the gradients of `n` examples with respect to every parameter.
 pub struct Taps {

@@ -11,6 +11,7 @@ mod operations;
 mod products;
 mod recorder;
 mod rounded;
+mod rows;
 mod several;
 mod tuning;
 mod weights;

@@ -3,8 +3,9 @@
 use rayon::prelude::*;
 
 use super::factors::add_transposed;
+use super::rows::gpu;
 use super::squares::Squares;
-use super::{gpu, rows_dot, rows_squares, rows_sum};
+use super::{rows_dot, rows_squares, rows_sum};
 use crate::{Device, Part, PartMut, Tensor};
 
 /// Every example's gradient, as taking norms formed it.

@@ -1,9 +1,9 @@
 //! Gradients that are already one row for each example: biases, scales, shifts, and whatever was materialised.
+pub(super) mod gpu;
 
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::gpu;
 use super::squares::Squares;
 use super::{inner, square};
 use crate::{Part, PartMut, Tensor};

@@ -1,8 +1,8 @@
 //! Every layer of the list with some of its parameters frozen or adapted, beside the same layer trained whole.
-use super::{batch, close, model, numbers, tried};
+use super::{batch, close, each, model, numbers};
 use crate::{
     grads::{How, Layout},
-    layer::{Keep, LayerConfig, Parameter},
+    layer::{Keep, Parameter},
     model::{Model, ModelError, Weights},
     tap::Taps,
 };
@@ -16,16 +16,6 @@ fn changed(whole: &Model, weights: &Weights, how: &[How]) -> (Model, Weights) {
     let named = weights.all().map(|(p, t)| (p.name.clone(), t.clone())).collect();
     let weights = Weights::begin(model.layout(), &Key::from_seed(11), named);
     (model, weights)
-}
-
-fn each(f: impl Fn(&str, &Model, &Weights)) {
-    for entry in LayerConfig::ENTRIES {
-        for (config, shape) in tried(entry.name) {
-            let model = model(&config, &shape);
-            let weights = Weights::public(model.layout(), &Key::from_seed(5));
-            f(&format!("{config} on {shape:?}"), &model, &weights);
-        }
-    }
 }
 
 /// Gradients of three examples, whose inputs are made as `whole` wants them.

@@ -92,7 +92,7 @@ fn what_cannot_be_answered_is_named() {
     };
     refused(&run, "config.toml");
     trained(&run, &["train.steps=2"]);
-    refused(&run, "rows.csv: no such data file");
+    refused(&run, "rows.csv: there is no such file");
     fs::write(&rows, "age,blood_pressure,smoker,ward\n50,120,yes,north\n50,120,yes,attic\n").unwrap();
     refused(&run, "rows.csv, line 3, column `ward`: the cell is none of the declared categories");
     fs::write(&rows, "age,blood_pressure,smoker\n50,120,yes\n").unwrap();

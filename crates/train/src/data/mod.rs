@@ -158,12 +158,13 @@ impl DataConfig {
         self.0.get().load(root)
     }
 
-    /// The inputs in one more file, without targets.
+    /// The inputs in one more file, without targets; as in training, `.gz` and `.xz` are tried after the bare name.
     ///
     /// # Errors
     /// See [`Source::ask`].
     pub fn ask(&self, root: &Path, path: &Path) -> Result<Examples, DataError> {
-        self.0.get().ask(root, path)
+        let found = file::find(Path::new(""), path).map_err(|_| DataError::file(path, "there is no such file"))?;
+        self.0.get().ask(root, &found)
     }
 
     /// A number that a model puts out, in the unit of the file's own.

@@ -73,6 +73,10 @@ fn rows_to_predict_are_read_as_rows_to_train_on() {
         matches!(batch.targets, Targets::Classes { labels, .. } if labels == [0]),
         "no answer is taken from the file"
     );
+    // As in training, a packed copy serves as well.
+    std::fs::rename(&path, path.with_extension("gz")).unwrap();
+    assert_eq!(DataConfig(Kind::Cifar10(Cifar10::default())).ask(Path::new(""), &path).unwrap().len(), 2);
+    assert!(config.ask(Path::new(""), &folder.path().join("none")).unwrap_err().to_string().contains("no such file"));
 }
 
 #[test]

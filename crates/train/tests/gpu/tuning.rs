@@ -23,13 +23,15 @@ fn targets(labels: Vec<u32>) -> Targets {
     Targets::Classes { labels, names: ["a", "b", "c"].map(str::to_owned).into() }
 }
 
-/// Norms, a weighted sum, and every gradient multiplied out; the logits; and how long the sum of each example alone is.
+/// Norms, a weighted sum, and every gradient multiplied out; the logits; and how long the sum of each example alone is. Both
+/// factors of an adapter are away from zero, and small enough that attention does not pick one position for good: there a
+/// rounding to bf16 would change gradients by a quarter.
 fn seen(model: &Model, device: Device) -> [Vec<f64>; 5] {
     let fresh = Weights::public(model.layout(), &Key::from_seed(5));
     let stir = |(k, p, t): (usize, &str, &Tensor)| {
         let factor = p.contains("lora_");
-        let tensor = if factor { numbers(t.shape(), 90 + k as u64) } else { t.clone() };
-        (p.to_owned(), tensor)
+        let small = |t: Tensor| Tensor::new(t.shape(), t.data().iter().map(|x| 0.3 * x).collect());
+        (p.to_owned(), if factor { small(numbers(t.shape(), 90 + k as u64)) } else { t.clone() })
     };
     let named: HashMap<_, _> = fresh.all().enumerate().map(|(k, (p, t))| stir((k, &p.name, t))).collect();
     let weights = Weights::from_public(model.layout(), named).unwrap_or_else(|e| panic!("{e}")).to(device);
@@ -58,7 +60,7 @@ fn gradients_of_what_is_trained_are_the_processors() {
         let config = toml::from_str(&text).unwrap_or_else(|e| panic!("{e}"));
         let model = Model::build(&config, &[6, 8], &targets(vec![])).unwrap_or_else(|e| panic!("{some}: {e}"));
         let here = seen(&model, Device::Cpu);
-        for (precision, tolerance) in [(Precision::F32, 5e-5), (Precision::Tf32, 2e-2), (Precision::Bf16, 1e-1)] {
+        for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::Tf32, 5e-3), (Precision::Bf16, 2e-2)] {
             turn.gpu.set_precision(precision);
             let there =
                 engine::guard(|| seen(&model, Device::Cuda(turn.gpu))).unwrap_or_else(|e| panic!("{some}: {e}"));

@@ -20,9 +20,11 @@
 //!     seen.get()
 //! }
 //! ```
+//! Two of them meet number by number only where both have the same columns and rows, and what leaves is read in the shape that it
+//! has ([`Each::into_rows`]), so that no count of columns that a rule chooses makes rows of one example out of another's.
 //! What is left is a rule that goes out of its way, through a global variable.
-//! *Tests.* The three above, and `one_row_at_a_time` in `clip/conformance.rs`, which runs every rule on a lot and on its
-//! examples one at a time.
+//! *Tests.* The three above, `rows_of_other_shapes_do_not_meet`, and `one_row_at_a_time` in `clip/conformance.rs`, which runs every
+//! rule on a lot and on its examples one at a time.
 use crate::clip::radial::Table;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
@@ -35,12 +37,30 @@ pub struct Each {
 
 impl Each {
     pub(crate) fn new(rows: Vec<f64>, columns: usize) -> Self {
-        debug_assert!(columns > 0 && rows.len().is_multiple_of(columns));
+        assert!(
+            columns > 0 && rows.len().is_multiple_of(columns),
+            "every example has the same count of numbers, one at least"
+        );
         Each { rows, columns }
     }
 
-    pub(crate) fn into_rows(self) -> Vec<f64> {
+    /// The numbers, example by example, if they are `rows` times `columns`.
+    ///
+    /// # Panics
+    /// If they are not: in another shape one example's numbers would be read as the next one's.
+    pub(crate) fn into_rows(self, rows: usize, columns: usize) -> Vec<f64> {
+        assert_eq!(
+            self.columns, columns,
+            "numbers of each example that a clip rule hands back, and those that are read"
+        );
+        // How many examples there are is nobody's business.
+        assert!(self.rows.len() == rows * columns, "a clip rule handed back rows of other examples than it was shown");
         self.rows
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_of_nobody(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// How many numbers an example has.
@@ -81,7 +101,11 @@ impl Each {
     }
 
     /// Another row for each row, of `width` numbers that are zero until `f` fills them in.
+    ///
+    /// # Panics
+    /// If `width` is 0.
     pub fn map_rows(self, width: usize, f: impl Fn(&[f64], &mut [f64]) + Copy + Send + Sync + 'static) -> Each {
+        assert!(width > 0, "a row has one number at least");
         let mut rows = vec![0.0; self.rows.len() / self.columns * width];
         self.rows.chunks(self.columns).zip(rows.chunks_mut(width)).for_each(|(from, to)| f(from, to));
         Each { rows, columns: width }
@@ -116,7 +140,11 @@ macro_rules! arithmetic { ($($op:ident :: $f:ident),*) => { $(
     impl $op<f64> for Each { type Output = Each; fn $f(self, c: f64) -> Each { self.map(move |x| $op::$f(x, c)) } }
     impl $op<Each> for Each {
         type Output = Each;
+        /// # Panics
+        /// If one has more columns or rows than the other: numbers would meet those of another example.
         fn $f(mut self, other: Each) -> Each {
+            assert_eq!(self.columns, other.columns, "columns of the two sides");
+            assert!(self.rows.len() == other.rows.len(), "rows of other examples");
             self.rows.iter_mut().zip(other.rows).for_each(|(x, y)| *x = $op::$f(*x, y));
             self
         }
@@ -128,5 +156,27 @@ impl Neg for Each {
     type Output = Each;
     fn neg(self) -> Each {
         self.map(|x| -x)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Example 1's norm divided by example 0's, if flat numbers met.
+    #[test]
+    fn rows_of_other_shapes_do_not_meet() {
+        let norms = Each::new(vec![1.0, 2.0, 3.0, 4.0], 1);
+        let twice = norms.clone().map_rows(2, |norm, row| row.fill(norm[0]));
+        let fewer = Each::new(vec![1.0, 2.0], 1);
+        type Meet = fn(Each, Each) -> Each;
+        for meet in [Add::add as Meet, Sub::sub, Mul::mul, Div::div] {
+            for other in [&twice, &fewer] {
+                let (norms, other) = (norms.clone(), other.clone());
+                let met = std::panic::catch_unwind(|| meet(norms, other));
+                assert!(met.is_err(), "{:?}", met.map(|met| met.rows));
+            }
+        }
+        assert_eq!((norms.clone() / norms).into_rows(4, 1), [1.0; 4]);
     }
 }

@@ -257,6 +257,7 @@ impl Plan {
         };
         let mut rule = config.clip.get().prepare(&setting).map_err(|e| PlanError::Numbers(format!("clip: {e}")))?;
         weights.start(|point| rule.start(point));
+        clip::check(&*rule, weights.layout()).map_err(|e| PlanError::Numbers(format!("clip: {e}")))?;
         if rule.remembers() && !config.train.sampling.get().is_independent() {
             return Err(PlanError::Numbers(format!(
                 "clip: what `{}` remembers of examples is private where each is drawn by its own coin: use train.sampling = \

@@ -262,7 +262,7 @@ fn closed_forms_are_the_rules() {
         let special = [0.0, 1e-300, 1e-13, 1.0, 3.0, 1e30].into_iter();
         let norms: Vec<f64> = special.chain((0..500).map(|_| 10f64.powf(24.0 * coins.uniform() - 12.0))).collect();
         let rows = norms.iter().flat_map(|n| vec![*n; groups.count]).collect();
-        let weights = rule.weigh(crate::each::Each::new(rows, groups.count)).into_rows();
+        let weights = rule.weigh(crate::each::Each::new(rows, groups.count)).into_rows(norms.len(), groups.count);
         for (weights, norm) in weights.chunks(groups.count).zip(&norms) {
             for (weight, curve) in weights.iter().zip(&curves) {
                 let there = curve.at(*norm);

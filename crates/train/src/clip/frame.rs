@@ -97,7 +97,16 @@ impl Frame {
     }
 
     /// Each example's gradient in these coordinates.
+    ///
+    /// # Panics
+    /// If the frame is of another layout than the gradients: stretches of one example would be taken for the next one's.
     pub(super) fn enter(&self, taps: Taps) -> Taps {
+        let own = match self {
+            Frame::Scale(scaling) => Some(scaling.scale().layout()),
+            Frame::Apart { direction, .. } => Some(direction.layout()),
+            Frame::Project(_) | Frame::Shake { .. } => None,
+        };
+        assert!(own.is_none_or(|own| own.same_ranges(taps.layout())), "a frame of another layout than the model's");
         match self {
             Frame::Scale(scaling) => taps.scaled(scaling),
             Frame::Project(projection) => {

@@ -1,6 +1,6 @@
 //! Over what the norms that a rule sees are taken: all parameters, layers, parameters, or blocks of them.
 use super::{Bound, ClipRule, Crowds, Frame, Question};
-use crate::grads::Layout;
+use crate::{each::Each, grads::Layout};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -65,12 +65,38 @@ pub(super) struct Groups {
 
 impl Groups {
     /// Of a rule for a model of this layout.
+    ///
+    /// # Panics
+    /// As [`Groups::of`] has an error.
     pub fn new(rule: &dyn ClipRule, layout: &Arc<Layout>) -> Groups {
+        Groups::of(rule, layout).unwrap_or_else(|wrong| panic!("{wrong}"))
+    }
+
+    /// Of a rule for a model of this layout. The rule is asked about nobody, so that what is wrong with it shows before anybody is
+    /// looked at, whoever is drawn.
+    ///
+    /// # Errors
+    /// If what it says of groups, weights or answers is of another shape than it is read in.
+    pub fn of(rule: &dyn ClipRule, layout: &Arc<Layout>) -> Result<Groups, String> {
         let layout = rule.frame().map_or_else(|| layout.clone(), |frame| Frame::layout(frame, layout));
         let (of, count) = rule.grouping().of(&layout);
-        let bounds = rule.bounds(count);
-        assert_eq!(bounds.len(), count, "one bound a group");
-        Groups { of, count, bounds, crowds: rule.crowds(), question: rule.ask(), layout }
+        let (bounds, crowds, question) = (rule.bounds(count), rule.crowds(), rule.ask());
+        let nobody = |columns| Each::new(Vec::new(), columns);
+        let counted = |what: &str, is: usize, wanted: usize| match is == wanted {
+            true => Ok(()),
+            false => Err(format!("the rule has {is} {what} for one example, where there must be {wanted}")),
+        };
+        counted("bounds", bounds.len(), count)?;
+        let directions = if crowds.is_some() { 0 } else { rule.directions().len() };
+        counted("weights", rule.weigh(nobody(count + directions)).columns(), count)?;
+        if let Some(question) = &question {
+            counted(
+                "numbers in an answer (`answer`, and the width that `ask` tells)",
+                rule.answer(nobody(count)).columns(),
+                question.width,
+            )?;
+        }
+        Ok(Groups { of, count, bounds, crowds, question, layout })
     }
 
     /// How long one summand may be: an example's, or a crowd's.

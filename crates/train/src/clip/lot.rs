@@ -88,12 +88,13 @@ impl Parts {
     }
 
     fn weighed(rule: &dyn ClipRule, groups: &Groups, taps: &Taps, norms: Vec<f64>, dots: &[f64]) -> Parts {
-        let proposed = rule.weigh(shown(&norms, groups.count, dots)).into_rows();
+        let n = norms.len() / groups.count;
+        let proposed = rule.weigh(shown(&norms, groups.count, dots)).into_rows(n, groups.count);
         let mut weights = cap(&proposed, &norms, &groups.bounds);
         weights[taps.present * groups.count..].fill(0.0);
         let answer = groups.question.map_or_else(Vec::new, |question| {
             let most = most(&question, &weights, &norms, groups);
-            let answers = rule.answer(Each::new(norms, groups.count)).into_rows();
+            let answers = rule.answer(Each::new(norms, groups.count)).into_rows(n, question.width);
             total(&answers, &most, question.width)
         });
         let sum = taps.sum(&weights, &groups.of, groups.count);
@@ -134,7 +135,7 @@ impl Parts {
         for (sum, n) in std::mem::take(&mut self.crowds).into_values() {
             let mut mean = sum.scale(1.0 / n);
             let norms = norms(&mean, groups);
-            let proposed = rule.weigh(Each::new(norms.clone(), groups.count)).into_rows();
+            let proposed = rule.weigh(Each::new(norms.clone(), groups.count)).into_rows(1, groups.count);
             let weights = cap(&proposed, &norms, &groups.bounds);
             for (p, group) in groups.of.iter().enumerate() {
                 let w = weights[*group];
@@ -174,7 +175,11 @@ thread_local! {
 }
 
 /// Each example's weights, no larger than its bounds allow; all zero if any of its norms or weights is not finite.
+///
+/// # Panics
+/// If there is not a proposal for each norm.
 pub fn cap(proposed: &[f64], norms: &[f64], bounds: &[f64]) -> Vec<f32> {
+    assert_eq!(proposed.len(), norms.len(), "one proposal a norm");
     #[cfg(test)]
     if UNCAPPED.get() {
         return proposed.iter().map(|w| *w as f32).collect();

@@ -9,7 +9,8 @@
 //! *Claim.* Whatever the rule, adding or removing one example moves the lot's sum by at most [`Closed::sum`]'s bound in L2,
 //! and its answer by at most the answer's.
 //! *Argument.* The sum is one summand an example. A rule sees norms through [`Each`](crate::each::Each), which has no operation across
-//! examples, by `&self`, so an example's weight depends on itself and released values only. Each weight is then capped at
+//! examples, by `&self`, so an example's weight depends on itself and released values only. What it hands back is read in the shape that
+//! was asked for or not at all ([`check`], of nobody, before anybody is looked at). Each weight is then capped at
 //! `bound / norm` (and at zero from below; what is not finite counts as zero), so each group of a summand is no longer than
 //! its bound and the whole no longer than the root of their squares. What a rule says of its bounds is asked where weights are
 //! capped and again where the sum is vouched for, and must be the same (`Terms`). Norms and sums are f32 products: the rounding of a
@@ -23,7 +24,7 @@
 //! Where a rule is a closed form of norms on a GPU (`ClipRule::curves`), the cap is made there, of the same norms by the same operations
 //! (`engine::op::Weighing`).
 //! *Tests.* `tests/gpu/weights.rs`; `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`;
-//! `a_rule_that_changes_its_mind_is_stopped`.
+//! `a_rule_that_changes_its_mind_is_stopped`, `a_rule_of_another_shape_is_refused`.
 #[cfg(test)]
 mod audit;
 mod bound;
@@ -114,6 +115,14 @@ pub const TINY: f64 = 1e-12;
 /// How far one example may move the whole sum under `rule`, in L2, before the margin for rounding.
 pub fn sensitivity(rule: &dyn ClipRule, layout: &Arc<Layout>) -> f64 {
     Groups::new(rule, layout).sensitivity()
+}
+
+/// Whether what a rule hands back is of the shape that it is read in, for a model of this layout.
+///
+/// # Errors
+/// What is not.
+pub fn check(rule: &dyn ClipRule, layout: &Arc<Layout>) -> Result<(), String> {
+    Groups::of(rule, layout).map(drop)
 }
 
 /// Some of one round's examples, clipped and summed. A physical chunk is a lot; so is another device's share.

@@ -7,7 +7,7 @@ const ROWS: [[f64; 3]; 4] = [[3.0, 4.0, 0.0], [0.3, -0.4, 0.0], [1.0, 2.0, 2.0],
 
 /// A rule's weights for norms.
 fn weights(rule: &dyn ClipRule, norms: &[f64]) -> Vec<f64> {
-    rule.weigh(Each::new(norms.to_vec(), 1)).into_rows()
+    rule.weigh(Each::new(norms.to_vec(), 1)).into_rows(norms.len(), 1)
 }
 
 fn weight(text: &str, n: f64) -> f64 {
@@ -48,7 +48,7 @@ fn weights_and_sums_on_t0() {
 fn auto_s_by_block() {
     let rule = rule("rule = \"auto-s\"\nper = \"layer\"");
     let norms: Vec<f64> = ROWS.iter().flat_map(|g| [g[0].hypot(g[1]), g[2].abs()]).collect();
-    let got = rule.weigh(Each::new(norms, 2)).into_rows();
+    let got = rule.weigh(Each::new(norms, 2)).into_rows(ROWS.len(), 2);
     for (j, want) in [0.484_420_841_0, 0.862_856_258_6, 1.408_346_426_2].into_iter().enumerate() {
         digits(ROWS.iter().zip(got.chunks(2)).map(|(g, w)| w[j / 2] * g[j]).sum(), want, 10, "auto-s by layer");
     }

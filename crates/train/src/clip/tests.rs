@@ -276,10 +276,72 @@ fn no_weight_makes_a_factor_infinite() {
             taps.leave(0, || Product::new(Factor::Rows(sides.0), sides.1));
             let norms: Vec<f64> = taps.norms(&[0], 1).into_iter().map(f64::sqrt).collect();
             let rule = rule(text);
-            let proposed = rule.weigh(crate::each::Each::new(norms.clone(), 1)).into_rows();
+            let proposed = rule.weigh(crate::each::Each::new(norms.clone(), 1)).into_rows(1, 1);
             let weights = cap(&proposed, &norms, &rule.bounds(1));
             let sum = taps.sum(&weights, &[0], 1);
             assert!(sum.flat().iter().all(|x| *x == 0.0), "{text}: {weights:?} of {norms:?} make {:?}", sum.flat());
         }
     }
+}
+
+/// What a rule says of one example, in another shape than it is read in.
+struct Misshapen {
+    weights: Option<usize>,
+    width: usize,
+    /// Whether it says otherwise as soon as somebody is there.
+    late: bool,
+}
+impl crate::state::State for Misshapen {}
+impl ClipRule for Misshapen {
+    fn grouping(&self) -> Grouping {
+        Grouping::Layer
+    }
+    fn bounds(&self, groups: usize) -> Vec<f64> {
+        vec![1.0; groups]
+    }
+    fn weigh(&self, norms: Each) -> Each {
+        match self.weights {
+            Some(columns) => norms.map_rows(columns, |_, weights| weights.fill(1.0)),
+            None => norms,
+        }
+    }
+    fn ask(&self) -> Option<Question> {
+        let noise = SideNoise::Share(0.1);
+        Some(Question { width: self.width, price: Price::Apart { bound: 1.0, noise } })
+    }
+    fn answer(&self, norms: Each) -> Each {
+        if self.late && !norms.is_of_nobody() { norms.map_rows(1, |_, _| ()) } else { norms }
+    }
+}
+
+/// Two groups and an answer of one number: each example would have filled two rows, with the bound in each of them.
+#[test]
+fn a_rule_of_another_shape_is_refused() {
+    let fine = Misshapen { weights: None, width: 2, late: false };
+    assert_eq!(check(&fine, &layout()), Ok(()));
+    assert!(super::trial::seen(&fine, &T0).answer.len() == 2);
+    for (weights, width, says) in
+        [(None, 1, "2 numbers in an answer"), (Some(1), 2, "1 weights"), (Some(3), 2, "3 weights")]
+    {
+        let rule = Misshapen { weights, width, late: false };
+        assert!(check(&rule, &layout()).unwrap_err().contains(says));
+        for rows in [&T0[..], &[]] {
+            let seen = std::panic::catch_unwind(|| super::trial::seen(&rule, rows).answer);
+            assert!(seen.is_err(), "{:?} of {} examples", seen, rows.len());
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "numbers of each example")]
+fn a_rule_of_another_shape_is_stopped() {
+    super::trial::seen(&Misshapen { weights: None, width: 2, late: true }, &T0);
+}
+
+#[test]
+#[should_panic(expected = "another layout")]
+fn a_frame_of_another_layout_is_refused() {
+    let other = Layout::new(vec![crate::layer::Parameter::new("0.weight", [1], crate::layer::Init::Constant(0.0)); 2]);
+    let frame = Frame::Apart { direction: Grads::new(&other, vec![1.0, 0.0]), scale: 1.0 };
+    drop(taps(&T0).map(|taps| frame.enter(taps)));
 }

@@ -92,7 +92,7 @@ impl<'a> Rule<'a> {
 
 /// A rule's weights, capped as in training; `dots` are inner products with its directions.
 pub(super) fn weights_of(rule: &dyn ClipRule, norms: &[f64], groups: usize, dots: &[f64]) -> Vec<f32> {
-    let proposed = rule.weigh(clip::shown(norms, groups, dots)).into_rows();
+    let proposed = rule.weigh(clip::shown(norms, groups, dots)).into_rows(norms.len() / groups, groups);
     clip::cap(&proposed, norms, &rule.bounds(groups))
 }
 

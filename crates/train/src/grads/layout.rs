@@ -176,6 +176,11 @@ impl Layout {
         self.ranges[p].clone()
     }
 
+    /// Whether parameters are as long here as there.
+    pub(crate) fn same_ranges(&self, other: &Layout) -> bool {
+        self.ranges == other.ranges
+    }
+
     /// How many numbers are trained.
     pub fn len(&self) -> usize {
         self.ranges.last().map_or(0, |r| r.end)

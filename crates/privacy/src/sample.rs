@@ -48,6 +48,15 @@ pub enum SampleError {
         /// How many there are.
         examples: u64,
     },
+    /// A place for each declared example, and more examples than that.
+    #[error(
+        "there are more examples than the {examples} declared ones, which have a place each in this sampling: with one fewer, another would take \
+         the place; declare as many as there can be"
+    )]
+    More {
+        /// How many are declared.
+        examples: u64,
+    },
     /// No batches.
     #[error("an epoch needs at least one batch")]
     Batches,
@@ -58,6 +67,12 @@ pub enum SampleError {
 pub trait Sampler: Send + Sync {
     /// Who takes part at this step: a pure function of key and step.
     fn draw(&self, step: u64) -> Draw;
+}
+
+/// Whether `rows` rows have a place each among the declared `examples`. Those beyond would take no part until one of the others
+/// left: an exchange, which moves a sum by twice the bound of one.
+fn placed(rows: usize, examples: u64) -> Result<(), SampleError> {
+    if rows as u64 > examples { Err(SampleError::More { examples }) } else { Ok(()) }
 }
 
 /// The whole number below `below` that a uniform word stands for; its chance is off by less than `2^-64` of itself.

@@ -17,7 +17,7 @@ use crate::{
     trainer::{Method, Trainer},
     update::Rate,
 };
-use privacy::{CalibrateError, Event, Key, Ledger, LedgerError, Secret, account};
+use privacy::{CalibrateError, Event, Key, Ledger, LedgerError, Price, Secret, account};
 use std::sync::Arc;
 
 /// What a run is going to do.
@@ -332,7 +332,15 @@ pub fn spent(config: &Config, ledger: &Ledger) -> Result<f64, String> {
              account` prices a ledger with any of them)",
             accountant.name(),
             account::DEFAULT
+    price(config, ledger).map(|price| price.epsilon)
+}
+
+/// The same, with what the accountant says of it.
+///
+/// # Errors
+/// If the accountant cannot price an event, or can only estimate what it costs.
+pub fn price(config: &Config, ledger: &Ledger) -> Result<Price, String> {
         ));
     }
-    Ok(price.epsilon)
+    Ok(price)
 }

@@ -50,6 +50,27 @@ fn that_the_count_is_not_the_declared_one_is_not_published() {
     assert_eq!(files("data.examples=32562", "one fewer"), (1, false));
 }
 
+/// What the price takes for granted stands in the statement: which neighbours, and what the accountant says of its number.
+#[test]
+fn a_statement_says_what_its_price_takes_for_granted() {
+    let top = TempDir::new().unwrap();
+    let of = |sampling: &str| {
+        let folder = top.path().join(sampling);
+        let set = [&format!("train.sampling={sampling}")[..], "privacy.noise_multiplier=4.0", "train.steps=2"];
+        prepare(&set, &folder, false).unwrap().train(&mut ()).unwrap();
+        statement(&folder)
+    };
+    let (coins, places) = (of("poisson"), of("shuffled"));
+    assert!(!coins.neighbouring_definition.contains("declared"), "{}", coins.neighbouring_definition);
+    assert!(places.neighbouring_definition.contains("Neither holds more examples than are declared"));
+    let page = fs::read_to_string(top.path().join("shuffled/report.html")).unwrap();
+    for said in ["leaves its place", "Poisson accounting would claim far less"] {
+        assert!(places.accountant_notes.iter().any(|note| note.contains(said)), "{:?}", places.accountant_notes);
+        assert!(page.contains(said));
+    }
+    assert!(coins.assumptions.iter().any(|text| text.contains("keep to their declaration")));
+}
+
 /// Four full batches of multiplier 2 are one Gaussian release with `mu = 1`: a test with wrong alarms `a` finds at most
 /// `Phi(Phi^-1(a) + 1)`, which Python's `statistics.NormalDist` computed; epsilon and delta alone allow several times as much.
 #[test]

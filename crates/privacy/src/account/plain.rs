@@ -81,8 +81,7 @@ pub(super) const PASSES: &str = "priced as fixed batches, one Gaussian release a
      be tight. Poisson accounting would claim far less and be wrong: at noise multiplier 1 and 1000 batches, delta 1e-6, it \
      says 0.19, while one epoch costs between 3.72 and 4.89";
 /// Said of shuffling under add/remove.
-pub(super) const ZERO_OUT: &str =
-    "an example removed leaves its place in the batch empty: the number of examples is public";
+pub(super) const ZERO_OUT: &str = "an example removed leaves its place in the batch empty: the number of places is public, and no data set has more examples";
 
 /// The cost of some events without any amplification.
 #[derive(Clone, Debug, Default, PartialEq)]

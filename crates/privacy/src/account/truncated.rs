@@ -11,6 +11,9 @@
 //! directions and under all relations. (`N q P[Bin(N-1, q) >= cap] = sum over k > cap of k P[Bin(N, q) = k]` is the expected
 //! number of examples drawn into full batches, of which `cap` are kept each time.)
 //!
+//! Places that hold nobody flip coins and are kept like all others (`sample/truncated.rs`), so that `N` is a public constant; that an
+//! example removed leaves its place, and lets nobody in, makes the truth smaller than this.
+//!
 //! Citation: Ganesh 2025, "Accounting for truncated Poisson sampling" (arXiv 2508.15089), as it is implemented in Google's
 //! dp-accounting 0.6.0.
 //!

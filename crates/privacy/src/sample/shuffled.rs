@@ -6,11 +6,12 @@
 //! whose sizes differ by at most one; which is what [`Sampling::Shuffled`] is priced for, without amplification.
 //!
 //! Argument: a Fisher-Yates shuffle of the places by the epoch's own stream. A place without a row holds nobody, so that an
-//! example removed leaves its place empty and changes nobody else's batch.
+//! example removed leaves its place empty and changes nobody else's batch. There are never more rows than places: a row that waited for
+//! a place would come in where another left.
 //!
-//! Checked by: `tests::an_epoch_holds_everybody_once`.
+//! Checked by: `tests::an_epoch_holds_everybody_once`, `tests::nobody_waits_for_a_place`.
 
-use super::{Draw, SampleError, Sampler, shuffle};
+use super::{Draw, SampleError, Sampler, placed, shuffle};
 use crate::{Key, Purpose, Sampling};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,7 +29,7 @@ impl Shuffled {
     /// A sampler over `rows` rows, of the declared `examples`.
     ///
     /// # Errors
-    /// When there is no batch, or fewer examples than batches.
+    /// When there is no batch, or fewer examples than batches, or more rows than examples.
     pub fn new(rows: usize, batches: u64, examples: u64, key: impl Into<Arc<Key>>) -> Result<Self, SampleError> {
         if batches == 0 {
             return Err(SampleError::Batches);
@@ -36,6 +37,7 @@ impl Shuffled {
         if batches > examples {
             return Err(SampleError::Batch { batch: 0, examples });
         }
+        placed(rows, examples)?;
         Ok(Shuffled { rows, examples, batches, key: key.into(), order: Mutex::new(None) })
     }
 
@@ -85,5 +87,13 @@ mod tests {
             assert_eq!(fewer.draw(step).who, others);
         }
         assert!(Shuffled::new(5, 6, 5, Key::from_seed(1)).is_err());
+    }
+
+    /// With 104 rows in 103 places the last row would come in where another left: an exchange, priced as one example less.
+    #[test]
+    fn nobody_waits_for_a_place() {
+        let error = Shuffled::new(104, 8, 103, Key::from_seed(2)).err().unwrap();
+        assert_eq!(error, SampleError::More { examples: 103 });
+        assert!(error.to_string().contains("103 declared") && !error.to_string().contains("104"));
     }
 }

@@ -2,21 +2,25 @@
 //!
 //! # Why this is private
 //!
-//! Claim: each draw is Poisson's, and of a draw of more than `cap` examples `cap` are kept, all subsets alike; which is what
-//! [`Sampling::TruncatedPoisson`] is priced for (Ganesh 2025, arXiv 2508.15089).
+//! Claim: each draw is Poisson's of the declared `examples` places, and of more than `cap` places `cap` are kept, all subsets alike; which is
+//! what [`Sampling::TruncatedPoisson`] is priced for (Ganesh 2025, arXiv 2508.15089).
 //!
-//! Argument: the coins are those of [`Poisson`]; the subset is a Fisher-Yates shuffle by a stream of its own. The price grows
-//! with the number of examples, which is declared and public: rows beyond it never take part.
+//! Argument: the coins are those of [`Poisson`]; the subset is a Fisher-Yates shuffle by a stream of its own. A place
+//! without a row flips its coin and may be kept like any other, and holds nobody: an example removed leaves its place, and nobody comes in.
+//! The price is for so many places: beside a batch that is full an example is kept less often than its coin says, and with fewer
+//! places than were priced (one row of forty declared, at a cap of one) it would be kept whenever its coin says so.
 //!
-//! Checked by: `tests::a_full_draw_is_cut_evenly`.
+//! Checked by: `tests::a_full_draw_is_cut_evenly`, `tests::an_absent_row_leaves_its_place_empty`.
 
-use super::{Draw, Poisson, SampleError, Sampler, shuffle};
+use super::{Draw, Poisson, SampleError, Sampler, placed, shuffle};
 use crate::{Key, Purpose, Sampling};
 use std::sync::Arc;
 
 /// Each example with probability `rate`, at most `cap` of them.
 pub struct TruncatedPoisson {
+    /// Over all places.
     poisson: Poisson,
+    rows: usize,
     examples: u64,
     cap: u64,
 }
@@ -25,13 +29,13 @@ impl TruncatedPoisson {
     /// A sampler over `rows` rows, of the declared `examples`.
     ///
     /// # Errors
-    /// When `rate` is not in `[0, 1]`, or nobody fits in.
+    /// When `rate` is not in `[0, 1]`, nobody fits in, or there are more rows than examples.
     pub fn new(rows: usize, rate: f64, examples: u64, cap: u64, key: impl Into<Arc<Key>>) -> Result<Self, SampleError> {
         if cap == 0 {
             return Err(SampleError::Batch { batch: cap, examples });
         }
-        let rows = rows.min(usize::try_from(examples).unwrap_or(usize::MAX));
-        Ok(TruncatedPoisson { poisson: Poisson::new(rows, rate, key)?, examples, cap })
+        placed(rows, examples)?;
+        Ok(TruncatedPoisson { poisson: Poisson::new(examples as usize, rate, key)?, rows, examples, cap })
     }
 }
 
@@ -45,6 +49,7 @@ impl Sampler for TruncatedPoisson {
             who.truncate(cap);
             who.sort_unstable();
         }
+        who.retain(|row| *row < self.rows);
         let sampling = Sampling::TruncatedPoisson { rate: self.poisson.rate, examples: self.examples, cap: self.cap };
         Draw { step, sampling, who, key }
     }
@@ -70,9 +75,23 @@ mod tests {
         let loose = TruncatedPoisson::new(40, 0.5, 40, 40, Key::from_seed(3)).unwrap();
         let poisson = Poisson::new(40, 0.5, Key::from_seed(3)).unwrap();
         assert!((0..50).all(|step| loose.draw(step).who == poisson.draw(step).who));
-        assert!(
-            TruncatedPoisson::new(40, 0.5, 30, 30, Key::from_seed(3)).unwrap().draw(0).who.iter().all(|row| *row < 30)
-        );
+        let waiting = TruncatedPoisson::new(40, 0.5, 30, 30, Key::from_seed(3)).err();
+        assert_eq!(waiting, Some(SampleError::More { examples: 30 }));
         assert!(TruncatedPoisson::new(40, 0.5, 40, 0, Key::from_seed(3)).is_err());
+    }
+
+    /// Of forty places one is kept: its row takes part once in forty rounds, whether the other rows are there or not.
+    #[test]
+    fn an_absent_row_leaves_its_place_empty() {
+        let [all, fewer, one] =
+            [40, 39, 1].map(|rows| TruncatedPoisson::new(rows, 0.5, 40, 1, Key::from_seed(4)).unwrap());
+        let mut alone = 0.0;
+        for step in 0..4000 {
+            let others: Vec<usize> = all.draw(step).who.into_iter().filter(|row| *row < 39).collect();
+            assert_eq!(fewer.draw(step).who, others);
+            alone += one.draw(step).who.len() as f64;
+        }
+        // Five standard errors of 4000 coins of 1/40; by a coin of its own it would take part 2000 times.
+        assert!((alone - 100.0_f64).abs() < 5.0 * (4000.0 * 0.025 * 0.975_f64).sqrt(), "{alone}");
     }
 }

@@ -149,6 +149,7 @@ fn statement() -> Statement {
         neighbouring: Neighbouring::AddRemove,
         neighbouring_definition: Neighbouring::AddRemove.definition().into(),
         unit_of_privacy: UNIT.into(),
+        accountant_notes: vec![],
         clip: Some(Clip { rule: "abadi".into(), bound: 0.5 }),
         accountant: "pld".into(),
         epsilon: 0.9788,

@@ -34,6 +34,9 @@ pub struct Statement {
     pub accountant: String,
     /// The privacy loss; `"inf"` when there is no guarantee.
     #[serde(with = "super::number")]
+    /// What the accountant says of its price: what it counted and what not.
+    #[serde(default)]
+    pub accountant_notes: Vec<String>,
     pub epsilon: f64,
     /// The probability with which the loss may exceed epsilon.
     #[serde(with = "super::number")]
@@ -208,6 +211,7 @@ mod tests {
             "accountant",
             "assumptions",
             "clip",
+            "accountant_notes",
             "delta",
             "epsilon",
             "interrupted",

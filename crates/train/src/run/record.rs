@@ -3,7 +3,7 @@ use super::{Progress, Run};
 use crate::{
     config::{Config, Mode},
     model::Start,
-    plan::Plan,
+    plan::{self, Plan},
     report::{
         self, Claim, Clip, Membership, Noise, Point, Randomness, Record, Sampling, Starting, Statement, Steps, Summary,
     },
@@ -84,10 +84,11 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
         sampling: Sampling { kind: config.train.sampling.name().into(), sample_rate: plan.sample_rate },
         steps: Steps { planned: plan.steps, made: progress.step },
         neighbouring,
-        neighbouring_definition: neighbouring.definition().into(),
+        neighbouring_definition: definition(config, neighbouring),
         unit_of_privacy: config.data.promise().unit,
         clip: run.is_private().then(|| Clip { rule: config.clip.name().into(), bound: bound(run) }),
         accountant: config.privacy.accountant.clone(),
+        accountant_notes: plan::price(config, &run.trainer.ledger).map(|price| price.notes).unwrap_or_default(),
         epsilon: progress.epsilon,
         delta: config.privacy.delta,
         membership: membership(run, progress.epsilon),
@@ -100,6 +101,12 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
         warnings: run.warnings.clone(),
         interrupted: progress.step < plan.steps,
     }
+}
+
+/// Which two data sets the guarantee compares: the relation, and what the price of the sampling asks of them besides.
+fn definition(config: &Config, neighbouring: report::Neighbouring) -> String {
+    let among = config.train.sampling.get().among().map(|among| format!(" {among}"));
+    format!("{}{}", neighbouring.definition(), among.unwrap_or_default())
 }
 
 /// What an attacker can do by the whole privacy curve; nothing where epsilon is no bound.

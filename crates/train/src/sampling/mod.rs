@@ -38,10 +38,10 @@ pub trait Draws: Send + Sync {
         None
     }
 
-    /// Whether each example takes part by a coin of its own, whoever else does. What is remembered of some examples would
-    /// otherwise tell of others: the argument for rules that remember (`methods`, rule R6) fixes all other coins.
-    fn is_independent(&self) -> bool {
-        false
+    /// What else the neighbours of the guarantee are held to, in a sentence of the privacy statement; nothing where any two are
+    /// neighbours that the relation calls so.
+    fn among(&self) -> Option<&'static str> {
+        None
     }
 
     /// The sampler of `rows` rows, of `examples` declared ones, for lots of `lot`.
@@ -50,6 +50,9 @@ pub trait Draws: Send + Sync {
     /// What makes no sense.
     fn sampler(&self, rows: usize, examples: usize, lot: f64, key: Arc<Key>) -> Result<Box<dyn Sampler>, String>;
 }
+
+/// Where each declared example has a place.
+const PLACES: &str = "Neither holds more examples than are declared, a number that is public: each has a place, which stays empty where nobody is, and nobody else's place changes.";
 
 /// How many lots of about this size the examples make: at least one, at most as many as there are examples.
 fn batches(lot: f64, examples: usize) -> u64 {

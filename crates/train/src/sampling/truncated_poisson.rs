@@ -1,5 +1,5 @@
 //! Poisson sampling with a largest lot (Ganesh 2025): see `privacy::TruncatedPoisson`. For memory that is never exceeded.
-use super::{Draws, boxed};
+use super::{Draws, PLACES, boxed};
 use privacy::{Key, Sampler};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -13,6 +13,9 @@ pub struct TruncatedPoisson {
 }
 
 impl Draws for TruncatedPoisson {
+    fn among(&self) -> Option<&'static str> {
+        Some(PLACES)
+    }
     fn sampler(&self, rows: usize, examples: usize, lot: f64, key: Arc<Key>) -> Result<Box<dyn Sampler>, String> {
         if (self.largest as f64) < lot {
             return Err(format!("train.sampling.largest = {} is less than the expected lot of {lot}", self.largest));

@@ -1,5 +1,6 @@
 //! The key numbers as tiles, what was run as a list, and the resolved configuration.
 
+use super::super::Verdict;
 use super::super::record::Record;
 use super::super::words;
 use super::verdict::Verdict;
@@ -128,10 +129,15 @@ pub(super) fn run(record: &Record) -> String {
         ("Declared examples", words::count(summary.examples)),
         ("Sampling", format!("{}, rate {}", statement.sampling.kind, words::plain(statement.sampling.sample_rate))),
         ("Randomness", randomness(record)),
-        ("Accountant", statement.accountant.clone()),
+        ("Accountant", accountant(record)),
     ];
     let rows: String = rows.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>\n", text(value))).collect();
     section("What was run", &format!("<dl class=\"card\">\n{rows}</dl>\n"))
+}
+
+fn accountant(record: &Record) -> String {
+    let statement = &record.statement;
+    std::iter::once(&statement.accountant).chain(&statement.accountant_notes).cloned().collect::<Vec<_>>().join("; ")
 }
 
 fn randomness(record: &Record) -> String {

@@ -73,6 +73,11 @@ pub enum Sampling {
 }
 
 impl Sampling {
+    /// Whether each example takes part by coins of its own, whoever else does, in this round and in others.
+    pub fn is_independent(&self) -> bool {
+        matches!(self, Sampling::Poisson { .. })
+    }
+
     /// Whether examples come back in order. Two runs of such rounds by different keys are not one longer run: each may
     /// begin with any example.
     pub(crate) fn recurs(&self) -> bool {

@@ -169,7 +169,12 @@ impl Plan {
         // On a thread of the pool: to wake one up takes longer than a step of nobody.
         rayon::scope(|_| {
             while trainer.step < self.steps {
-                trainer.step().map_err(|e: LedgerError| PlanError::Price(e.to_string()))?;
+                trainer.step().map_err(|e: LedgerError| match e {
+                    LedgerError::Remembered { .. } => {
+                        PlanError::Numbers(format!("clip: `{}`: {e}", config.clip.name()))
+                    }
+                    _ => PlanError::Price(e.to_string()),
+                })?;
             }
             Ok(trainer.ledger)
         })
@@ -258,13 +263,6 @@ impl Plan {
         let mut rule = config.clip.get().prepare(&setting).map_err(|e| PlanError::Numbers(format!("clip: {e}")))?;
         weights.start(|point| rule.start(point));
         clip::check(&*rule, weights.layout()).map_err(|e| PlanError::Numbers(format!("clip: {e}")))?;
-        if rule.remembers() && !config.train.sampling.get().is_independent() {
-            return Err(PlanError::Numbers(format!(
-                "clip: what `{}` remembers of examples is private where each is drawn by its own coin: use train.sampling = \
-                 \"poisson\"",
-                config.clip.name()
-            )));
-        }
         let (gradient, answer) = clip::share(&*rule, self.noise_multiplier).map_err(PlanError::Share)?;
         let factor = config.privacy.neighbouring.factor();
         let bins = config.train.sampling.get().bins(self.lot, self.examples);

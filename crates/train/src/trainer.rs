@@ -207,6 +207,9 @@ impl Trainer {
 
         let step = match &mut self.method {
             Method::Private { rule, noise, residuals } => {
+                if rule.remembers() && !draw.sampling().is_independent() {
+                    return Err(LedgerError::Remembered { sampling: draw.sampling().clone() });
+                }
                 rule.begin(scene.step);
                 let mut round = self.ledger.open(&draw);
                 let lots = self.team.each(scene.weights, &draw, piece, |weights, share| {

@@ -1,10 +1,16 @@
 //! Mechanisms and samplings in the trainer: what is charged, what is added, what is refused.
 mod common;
 use common::{config, gap, model, people, train, trainer};
-use privacy::{Event, Sampling};
+use privacy::{Event, Key, Ledger, LedgerError, Sampling};
+use std::sync::Arc;
 use train::{
+    clip::ClipRule,
     config::Config,
+    each::Each,
+    model::Weights,
     plan::{Plan, spent},
+    state::State,
+    trainer::Method,
 };
 
 const BINS: &str = "train.sampling=balls-in-bins";
@@ -96,6 +102,63 @@ fn correlated_noise_and_fixed_sizes_refuse_what_they_cannot_price() {
 #[test]
 fn fixed_sizes_are_planned_by_the_default_accountant() {
     let noise = |more: &[&str]| {
+    for mechanism in ["mechanism.mechanism=tree", "mechanism={mechanism=\"banded\", bands=4}"] {
+        let said = error(&[BINS, mechanism, "clip={rule=\"dpdr\", bound=1.0}"]);
+        assert!(
+            said.contains("dpdr") && said.contains("more numbers in one step") && said.contains("gaussian"),
+            "{said}"
+        );
+    }
+}
+
+/// A 201st row of 200 declared ones would come in where another left: that is an exchange, and not one example less.
+#[test]
+fn nobody_waits_for_a_place_in_a_lot() {
+    for sampling in ["shuffled", "{sampling=\"truncated-poisson\", largest=30}"] {
+        let config = config(&[&format!("train.sampling={sampling}")]);
+        let (model, key) = (model(&config), Arc::new(Key::from_seed(1)));
+        let plan = Plan::new(&config, &model, 200).unwrap();
+        let make = |rows| {
+            let (weights, ledger) = (Weights::public(model.layout(), &key), Ledger::new(config.privacy.neighbouring));
+            let made = plan.trainer(&config, &model, weights, people(rows), rows, key.clone(), ledger);
+            made.map(drop).map_err(|e| e.to_string())
+        };
+        assert_eq!(make(200), Ok(()), "{sampling}");
+        let error = make(201).unwrap_err();
+        assert!(error.contains("train.sampling") && error.contains("200 declared"), "{error}");
+    }
+}
+
+/// A rule that keeps what it cut off examples.
+struct Keeps;
+impl State for Keeps {}
+impl ClipRule for Keeps {
+    fn bounds(&self, groups: usize) -> Vec<f64> {
+        vec![1.0; groups]
+    }
+    fn weigh(&self, norms: Each) -> Each {
+        norms.recip_or_zero()
+    }
+    fn remembers(&self) -> bool {
+        true
+    }
+}
+
+/// The draw decides, and not the configuration: a rule that is put into a trainer after it was planned is held to it too.
+#[test]
+fn memories_want_coins_whoever_brings_them() {
+    for (sampling, fine) in [("poisson", true), ("shuffled", false), ("balls-in-bins", false)] {
+        let mut run = trainer(&config(&[&format!("train.sampling={sampling}")]), people(200), 200);
+        if let Method::Private { rule, .. } = &mut run.method {
+            *rule = Box::new(Keeps);
+        }
+        let before = run.ledger.rounds();
+        match run.step() {
+            Ok(()) => assert!(fine, "{sampling}"),
+            Err(error) => assert!(!fine && matches!(error, LedgerError::Remembered { .. }), "{sampling}: {error}"),
+        }
+        assert_eq!(run.ledger.rounds() - before, u64::from(fine), "{sampling}");
+    }
         let config = config(&[&["train.sampling=fixed-size", "privacy.neighbouring=replace-one"][..], more].concat());
         Plan::new(&config, &model(&config), 200).unwrap().noise_multiplier
     };

@@ -95,6 +95,14 @@ pub enum LedgerError {
         /// What the season assumes and this release does not keep.
         why: &'static str,
     },
+    /// What is remembered of examples from round to round tells of others where they are not drawn by coins of their own.
+    #[error(
+        "what is remembered of examples is private where each is drawn by its own coin (train.sampling = \"poisson\"), and not where they are drawn {sampling}"
+    )]
+    Remembered {
+        /// How they were drawn.
+        sampling: Sampling,
+    },
     /// Batches of a shuffled epoch whose beginning nobody saw.
     #[error(
         "step {step} is in the middle of an epoch of {batches} shuffled batches: begin with one that is a multiple of that, so that epochs are counted"

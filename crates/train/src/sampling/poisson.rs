@@ -10,9 +10,6 @@ use std::sync::Arc;
 pub struct Poisson {}
 
 impl Draws for Poisson {
-    fn is_independent(&self) -> bool {
-        true
-    }
     fn sampler(&self, rows: usize, examples: usize, lot: f64, key: Arc<Key>) -> Result<Box<dyn Sampler>, String> {
         boxed(privacy::Poisson::new(rows, lot / examples as f64, key))
     }

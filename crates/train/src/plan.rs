@@ -270,13 +270,24 @@ impl Plan {
         let mechanism = config.mechanism.get().prepare(gradient / factor, &stretch);
         let wrong = |e| PlanError::Numbers(format!("mechanism `{}`: {e}", config.mechanism.name()));
         let mechanism = mechanism.map_err(wrong)?;
-        if rule.ask().is_some() && !matches!(mechanism.event(0), Event::Gaussian { .. }) {
-            let (rule, mechanism) = (config.clip.name(), config.mechanism.name());
-            return Err(PlanError::Numbers(format!(
-                "clip: `{rule}` releases more than gradients, which the correlated noise of `{mechanism}` cannot share: use mechanism = \"gaussian\""
-            )));
+        if !matches!(mechanism.event(0), Event::Gaussian { .. }) {
+            alike(&*rule).map_err(|why| {
+                let (rule, mechanism) = (config.clip.name(), config.mechanism.name());
+                PlanError::Numbers(format!(
+                    "clip: `{rule}` {why}, and the noise of `{mechanism}` is correlated over steps: use mechanism = \"gaussian\""
+                ))
+            })?;
         }
         Ok(Method::Private { rule, noise: Noise { mechanism, answer: answer / factor }, residuals: None })
+    }
+}
+
+/// Whether all that a rule releases in a step is one vector, of one size in every step.
+fn alike(rule: &dyn ClipRule) -> Result<(), &'static str> {
+    match (rule.ask(), rule.reshapes()) {
+        (Some(_), _) => Err("releases more than gradients"),
+        (None, true) => Err("measures gradients by more numbers in one step than in another"),
+        (None, false) => Ok(()),
     }
 }
 

@@ -178,6 +178,16 @@ fn one_row_at_a_time() {
     });
 }
 
+/// Noise that is correlated over steps needs sums of one size: a rule says if its own are not.
+#[test]
+fn a_frame_keeps_its_size_or_says_so() {
+    for text in ClipConfig::ENTRIES.iter().flat_map(|entry| tried(entry.name)) {
+        let sizes = [0, 1, 2, 4].map(|age| Groups::new(&*aged(&text, age), &layout()).layout.len());
+        let changes = sizes.iter().any(|size| *size != sizes[0]);
+        assert_eq!(rule(&text).reshapes(), changes, "{text}: {sizes:?}");
+    }
+}
+
 /// A rule that wants too much for everybody.
 struct Greedy(f64);
 impl State for Greedy {}

@@ -86,6 +86,9 @@ impl ClipRule for Rule {
     fn frame(&self) -> Option<&Frame> {
         self.frame.as_ref()
     }
+    fn reshapes(&self) -> bool {
+        true
+    }
     fn learn(&mut self, news: &News) {
         self.last = Some(news.gradient.clone());
     }

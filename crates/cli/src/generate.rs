@@ -2,10 +2,7 @@
 use crate::Failure;
 use privacy::Key;
 use std::path::PathBuf;
-use train::{
-    config::{Config, Mode},
-    generate::{How, Writer},
-};
+use train::generate::{How, Writer};
 
 /// Write a text with the model of a run.
 #[derive(clap::Args)]
@@ -38,15 +35,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     let root = crate::train::root(args.data_dir.as_deref(), None);
     let writer = Writer::open(&args.run, &root)?;
-    let Config { privacy, train, .. } = &writer.config;
-    let how = match privacy.mode {
-        Mode::Ordinary => Some("WITHOUT privacy"),
-        _ if privacy.noise_multiplier == Some(0.0) => Some("without noise"),
-        _ => train.seed.map(|_| "with noise of a fixed seed, which whoever knows the seed can subtract"),
-    };
-    if let Some(how) = how {
-        eprintln!("warning: this model was trained {how}: it is NOT private, and may write out what it was trained on");
-    }
+    crate::say::caution(&args.run, "may write out what it was trained on");
     let key = args.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?;
     println!("{}", writer.write(&args.prompt, How { tokens: args.tokens, temperature: args.temperature }, &key)?);
     Ok(())

@@ -33,6 +33,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     let root = crate::train::root(args.data_dir.as_deref(), None);
     let answers = predict(&args.run, &root, &args.file, &args.device)?;
+    crate::say::caution(&args.run, "may show in its answers what it was trained on");
     let table = answers.to_csv()?;
     let Some(out) = &args.out else {
         print!("{}", String::from_utf8_lossy(&table));

@@ -3,6 +3,8 @@
 //! read are dropped, and the work goes on.
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write, stderr, stdout};
+use std::path::Path;
+use train::report::{self, Verdict};
 
 macro_rules! print {
     ($($words:tt)*) => { $crate::say::answer(format_args!($($words)*)) };
@@ -31,4 +33,13 @@ pub fn answer(words: Arguments) {
 /// Writes a line to standard error, if anybody reads it.
 pub fn remark(words: Arguments) {
     let _nobody_reads = stderr().write_fmt(format_args!("{words}\n"));
+}
+
+/// Warns of the model that a run left in `folder` where it is not private, or nothing says that it is, and so `may` do something.
+pub fn caution(folder: &Path, may: &str) {
+    match report::statement(folder).map(|statement| statement.verdict()) {
+        Ok(Verdict::Private) => {}
+        Ok(verdict) => eprintln!("warning: {}: the model {may}", verdict.words()),
+        Err(error) => eprintln!("warning: nothing says whether the model is private, and it {may}: {error}"),
+    }
 }

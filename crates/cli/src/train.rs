@@ -12,7 +12,7 @@ use std::{
 use train::{
     config::{Config, DEFAULT},
     diagnose::Live,
-    report::Record,
+    report::{Record, Verdict},
     run::{Progress, Run, Seen, Watch},
     world::Place,
 };
@@ -235,7 +235,7 @@ impl Watch for Bar {
 fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
     let s = &record.summary;
     println!("{}", verdict(record));
-    if s.private && !record.statement.protects_rows() {
+    if s.clipped_and_noised && !record.statement.protects_rows() {
         println!("unit of privacy: {}", record.statement.unit_of_privacy);
     }
     if let Some(accuracy) = s.test_accuracy {
@@ -265,11 +265,12 @@ fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
 fn verdict(record: &Record) -> String {
     let s = &record.summary;
     let price = format!("epsilon = {:.4} at delta = {:e} ({}, {})", s.epsilon, s.delta, s.accountant, relation(record));
-    match (s.private, s.epsilon.is_finite(), s.seed) {
-        (false, ..) => "NOT PRIVATE: ordinary training, no clipping, no noise".into(),
-        (true, false, _) => format!("NOT PRIVATE: {price}"),
-        (true, true, Some(_)) => format!("NOT PRIVATE: the seed is fixed; with fresh randomness {price}"),
-        (true, true, None) => format!("private: {price}"),
+    let verdict = record.verdict();
+    match verdict {
+        Verdict::Ordinary => verdict.words().into(),
+        Verdict::Seeded => format!("{}; with fresh randomness {price}", verdict.words()),
+        Verdict::Unbounded => format!("NOT PRIVATE: {price}"),
+        Verdict::Private | Verdict::Weak => format!("{}: {price}", verdict.words()),
     }
 }
 

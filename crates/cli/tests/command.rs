@@ -31,11 +31,12 @@ fn train_leaves_what_it_promises() {
         "clip_bound",
         "test_accuracy",
         "train_seconds",
-        "private",
+        "clipped_and_noised",
     ] {
         assert!(!summary[key].is_null(), "{key}");
     }
-    assert_eq!((&summary["private"], &summary["steps"]), (&Value::Bool(true), &Value::from(5)));
+    assert_eq!((&summary["clipped_and_noised"], &summary["steps"]), (&Value::Bool(true), &Value::from(5)));
+    assert_eq!(summary["verdict"], "private");
     assert!(summary["epsilon"].as_f64().unwrap() <= 1.0);
     let statement = json(&out.join("privacy.json"));
     assert_eq!(
@@ -57,6 +58,7 @@ fn the_resolved_configuration_runs_again() {
     let [first, again] = ["a", "b"].map(|name| top.path().join(name));
     let seeded = quick(&first).args(["--seed", "3"]).assert().success().stderr(contains("NOT private"));
     seeded.stdout(contains("NOT PRIVATE: the seed is fixed").and(contains("private: epsilon").not()));
+    assert_eq!(json(&first.join("privacy.json"))["verdict"], "seeded");
     let zero = top.path().join("zero");
     let unbounded = quick(&zero).args(["--set", "privacy.noise_multiplier=0"]).assert().success();
     unbounded.stdout(contains("NOT PRIVATE: epsilon = inf"));

@@ -14,6 +14,24 @@ fn trained(out: &Path, set: &[&str]) {
     command.assert().success();
 }
 
+/// A model is not called private by silence.
+#[test]
+fn a_model_that_is_not_private_answers_with_a_warning() {
+    let top = TempDir::new().unwrap();
+    for (set, warns) in [
+        ("train.seed=1", "NOT PRIVATE: the seed is fixed"),
+        ("privacy.mode=ordinary", "NOT PRIVATE: ordinary training"),
+    ] {
+        let run = top.path().join(set);
+        trained(&run, &["train.steps=2", set]);
+        let mut command = secateur();
+        command.arg("predict").arg("--run").arg(&run).arg(format!("{TABLE}public-test.csv"));
+        command.assert().success().stderr(contains(warns));
+        fs::remove_file(run.join("privacy.json")).unwrap();
+        command.assert().success().stderr(contains("nothing says whether the model is private"));
+    }
+}
+
 fn predicted(run: &Path, file: &Path) -> Vec<Vec<String>> {
     let done = secateur().arg("predict").arg("--run").arg(run).arg(file).assert().success();
     let text = String::from_utf8(done.get_output().stdout.clone()).unwrap();

@@ -87,7 +87,7 @@ fn what_cannot_write_says_why() {
         command.arg("generate").arg(&run).args(more);
         command.assert()
     };
-    generate(&[]).success().stderr(contains("trained WITHOUT privacy"));
+    generate(&[]).success().stderr(contains("NOT PRIVATE: ordinary training").and(contains("may write out")));
     generate(&["--temperature", "-1"]).failure().stderr(contains("temperature must be"));
     generate(&["--prompt", "a prompt of too many bytes"])
         .failure()

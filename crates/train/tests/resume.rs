@@ -245,6 +245,6 @@ fn ordinary_training_continues_too() {
     place.start("straight").train(&mut ()).unwrap();
     place.start("a").train(&mut Until(7)).unwrap();
     let summary = place.resume("a").train(&mut ()).unwrap().record.summary;
-    assert!(summary.epsilon.is_infinite() && !summary.private);
+    assert!(summary.epsilon.is_infinite() && !summary.clipped_and_noised);
     assert_eq!(model(&place.folder("a")), model(&place.folder("straight")));
 }

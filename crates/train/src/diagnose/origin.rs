@@ -10,7 +10,7 @@ use super::{Ask, DiagnoseError};
 use crate::{
     config::{Config, Mode},
     plan,
-    report::{self, words},
+    report::{self, Verdict, words},
 };
 use privacy::Ledger;
 
@@ -38,11 +38,15 @@ pub enum Origin {
 impl Origin {
     /// Of weights that this configuration leads to, if that costs `epsilon`.
     pub(super) fn of(config: &Config, epsilon: f64) -> Origin {
-        match (config.privacy.mode, config.train.seed) {
-            (Mode::Ordinary, _) => Origin::Shown,
-            _ if !epsilon.is_finite() => Origin::Shown,
-            (Mode::Private, Some(_)) => Origin::Seeded,
-            (Mode::Private, None) => Origin::Private { epsilon, delta: config.privacy.delta },
+        let (noised, delta) = (config.privacy.mode == Mode::Private, config.privacy.delta);
+        Origin::judged(Verdict::worst(noised, config.train.seed.is_some(), epsilon, delta), epsilon, delta)
+    }
+
+    fn judged(verdict: Verdict, epsilon: f64, delta: f64) -> Origin {
+        match verdict {
+            Verdict::Private | Verdict::Weak => Origin::Private { epsilon, delta },
+            Verdict::Seeded => Origin::Seeded,
+            Verdict::Unbounded | Verdict::Ordinary => Origin::Shown,
         }
     }
 
@@ -56,12 +60,7 @@ impl Origin {
     pub(super) fn left(ask: &Ask) -> Result<Origin, DiagnoseError> {
         let Some(folder) = &ask.run else { return Ok(Origin::Unknown) };
         let record = report::read(folder)?;
-        let (epsilon, delta) = (record.statement.epsilon, record.statement.delta);
-        Ok(match (record.is_private() && epsilon.is_finite(), record.is_seeded()) {
-            (false, _) => Origin::Shown,
-            (true, true) => Origin::Seeded,
-            (true, false) => Origin::Private { epsilon, delta },
-        })
+        Ok(Origin::judged(record.verdict(), record.statement.epsilon, record.statement.delta))
     }
 
     /// The headline of a page of public examples, and how loud it is.

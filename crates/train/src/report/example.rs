@@ -25,7 +25,7 @@ pub fn ordinary() -> Record {
     record.title = "MNIST, tanh CNN, the same without privacy".into();
     record.private = false;
     record.statement = Statement {
-        private: false,
+        clipped_and_noised: false,
         mechanism: None,
         clip: None,
         epsilon: f64::INFINITY,
@@ -33,7 +33,7 @@ pub fn ordinary() -> Record {
         ..record.statement
     };
     record.summary = Summary {
-        private: false,
+        clipped_and_noised: false,
         epsilon: f64::INFINITY,
         noise_multiplier: 0.0,
         clip_rule: None,
@@ -125,7 +125,7 @@ fn summary() -> Summary {
         test_accuracy: Some(0.9541),
         commonest_class: Some(0.113),
         train_seconds: 93.4,
-        private: true,
+        clipped_and_noised: true,
         evaluation_loss: Some(0.1702),
         evaluation_token_loss: None,
         evaluation_perplexity: None,
@@ -142,7 +142,7 @@ fn summary() -> Summary {
 fn statement() -> Statement {
     Statement {
         secateur_version: "0.1.0".into(),
-        private: true,
+        clipped_and_noised: true,
         mechanism: Some(Noise { name: "gaussian".into(), noise_multiplier: 3.0, noise_standard_deviation_on_sum: 1.5 }),
         sampling: Sampling { kind: "poisson".into(), sample_rate: 0.0171 },
         steps: Steps { planned: PLANNED, made: PLANNED },

@@ -14,6 +14,7 @@ pub mod plot;
 mod record;
 mod statement;
 mod table;
+mod verdict;
 pub(crate) mod words;
 mod write;
 
@@ -23,5 +24,6 @@ pub(crate) use self::page::{banner, document, figures, heading, prose, section, 
 pub use self::record::{Point, Record, Summary};
 pub use self::statement::{Claim, Clip, Neighbouring, Noise, Randomness, Sampling, Starting, Statement, Steps, UNIT};
 pub use self::table::Table;
+pub use self::verdict::Verdict;
 pub(crate) use self::write::intended;
-pub use self::write::{FileError, read, write, write_atomically};
+pub use self::write::{FileError, read, statement, write, write_atomically};

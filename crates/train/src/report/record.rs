@@ -8,8 +8,6 @@ use serde::{Deserialize, Serialize};
 pub struct Record {
     /// What the run is called.
     pub title: String,
-    /// Whether it was trained with clipping and noise.
-    pub private: bool,
     /// The privacy statement, `privacy.json`.
     pub statement: Statement,
     /// The resolved configuration, as TOML.
@@ -21,9 +19,10 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether clipping and noise were on. Where the parts of a record disagree, the answer is no.
-    pub fn is_private(&self) -> bool {
-        self.private && self.statement.private && self.summary.private
+    /// Whether clipping and noise were on, which is not enough to be private: see [`Record::verdict`]. Where the parts of a record
+    /// disagree, the answer is no.
+    pub fn is_clipped_and_noised(&self) -> bool {
+        self.statement.clipped_and_noised && self.summary.clipped_and_noised
     }
 
     /// Whether the randomness can be recomputed by whoever reads the configuration.
@@ -118,8 +117,9 @@ pub struct Summary {
     /// Seconds of training, evaluations included.
     #[serde(with = "super::number")]
     pub train_seconds: f64,
-    /// Whether clipping and noise were on.
-    pub private: bool,
+    /// Whether clipping and noise were on; what that amounts to is the file's `verdict`.
+    #[serde(alias = "private")]
+    pub clipped_and_noised: bool,
     /// Mean loss of the final model on the evaluation data.
     #[serde(with = "super::number::optional", default)]
     pub evaluation_loss: Option<f64>,
@@ -198,8 +198,8 @@ mod tests {
     #[test]
     fn a_record_that_disagrees_with_itself_is_not_private() {
         let mut record = example::private();
-        assert!(record.is_private());
-        record.summary.private = false;
-        assert!(!record.is_private());
+        assert!(record.verdict().is_private());
+        record.summary.clipped_and_noised = false;
+        assert!(!record.verdict().is_private());
     }
 }

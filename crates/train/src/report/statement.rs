@@ -14,8 +14,10 @@ pub const UNIT: &str = "one example (row) of the training data";
 pub struct Statement {
     /// Version of Secateur that made the run.
     pub secateur_version: String,
-    /// Whether the run was trained with clipping and noise at all. Epsilon may still be infinite.
-    pub private: bool,
+    /// Whether the run was trained with clipping and noise at all. Epsilon may still be infinite, or the seed known: what that amounts to
+    /// is the file's `verdict` ([`Statement::verdict`]).
+    #[serde(alias = "private")]
+    pub clipped_and_noised: bool,
     /// The noise that was added; none in ordinary training.
     pub mechanism: Option<Noise>,
     /// How the examples of a step were drawn.
@@ -212,6 +214,7 @@ mod tests {
             "assumptions",
             "clip",
             "accountant_notes",
+            "clipped_and_noised",
             "delta",
             "epsilon",
             "interrupted",

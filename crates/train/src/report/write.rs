@@ -2,7 +2,8 @@
 
 use super::record::{Point, Record, Summary};
 use super::statement::Statement;
-use super::{followed, page};
+use super::{Verdict, followed, page};
+use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -37,10 +38,29 @@ pub fn write(folder: &Path, record: &Record) -> Result<(), FileError> {
         let path = folder.join(name);
         bytes.and_then(|bytes| write_atomically(&path, &bytes)).map_err(FileError::at(&path))
     };
-    one("privacy.json", serde_json::to_vec_pretty(&record.statement).map_err(io::Error::from))?;
-    one("summary.json", serde_json::to_vec_pretty(&record.summary).map_err(io::Error::from))?;
+    one("privacy.json", judged(record, &record.statement))?;
+    one("summary.json", judged(record, &record.summary))?;
     let curves = followed::along(&followed::looks(folder)?);
     one("report.html", Ok(page::html_with(record, &curves).into_bytes()))
+}
+
+/// A part of a record as JSON, with the verdict on the whole.
+fn judged(record: &Record, part: &impl Serialize) -> io::Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Judged<'a, T> {
+        verdict: Verdict,
+        #[serde(flatten)]
+        part: &'a T,
+    }
+    Ok(serde_json::to_vec_pretty(&Judged { verdict: record.verdict(), part })?)
+}
+
+/// Reads back the privacy statement of the run in `folder`.
+///
+/// # Errors
+/// If there is none, or it is not what a run writes.
+pub fn statement(folder: &Path) -> Result<Statement, FileError> {
+    parsed(folder, "privacy.json", |text| Ok(serde_json::from_str(text)?))
 }
 
 /// Reads back what [`write()`] and the run left in `folder`.
@@ -48,13 +68,12 @@ pub fn write(folder: &Path, record: &Record) -> Result<(), FileError> {
 /// # Errors
 /// Which file is absent, or is not what a run writes.
 pub fn read(folder: &Path) -> Result<Record, FileError> {
-    let statement: Statement = parsed(folder, "privacy.json", |text| Ok(serde_json::from_str(text)?))?;
+    let statement = statement(folder)?;
     let summary: Summary = parsed(folder, "summary.json", |text| Ok(serde_json::from_str(text)?))?;
     let points = parsed(folder, "metrics.jsonl", |text| Point::from_lines(text).map_err(|(_, e)| e.into()))?;
     let config_toml = parsed(folder, "config.toml", |text| Ok(text.to_owned()))?;
     let title = config_toml.parse::<toml::Table>().ok().and_then(|t| Some(t.get("title")?.as_str()?.to_owned()));
-    let (title, private) = (title.unwrap_or_default(), statement.private);
-    Ok(Record { title, private, statement, config_toml, summary, points })
+    Ok(Record { title: title.unwrap_or_default(), statement, config_toml, summary, points })
 }
 
 /// What the text of a file of `folder` says.

@@ -79,7 +79,7 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
     };
     Statement {
         secateur_version: env!("CARGO_PKG_VERSION").into(),
-        private: run.is_private(),
+        clipped_and_noised: run.is_private(),
         mechanism: run.is_private().then_some(noise),
         sampling: Sampling { kind: config.train.sampling.name().into(), sample_rate: plan.sample_rate },
         steps: Steps { planned: plan.steps, made: progress.step },
@@ -166,7 +166,7 @@ fn summary(run: &Run, progress: &Progress, training: Duration) -> Summary {
         // Of the evaluation data, which are public.
         commonest_class: run.evaluation.as_ref().and_then(|public| public.commonest()),
         train_seconds: training.as_secs_f64(),
-        private: run.is_private(),
+        clipped_and_noised: run.is_private(),
         evaluation_loss: progress.score.map(|s| s.loss),
         evaluation_token_loss: progress.score.and_then(|s| s.token_loss),
         evaluation_perplexity: progress.score.and_then(|s| s.perplexity()),

@@ -4,7 +4,6 @@ use super::super::plot::{Axis, Chart, Series};
 use super::super::record::{Point, Record};
 use super::super::words;
 use super::section;
-use super::verdict::Verdict;
 
 /// The table shows at most about this many rows.
 const ROWS: usize = 200;
@@ -57,7 +56,7 @@ fn pair(x: &Quantity, y: &Quantity, points: &[Point]) -> Option<Chart> {
 
 /// Epsilon against steps, and what that means for a shorter run.
 pub(super) fn spending(record: &Record) -> String {
-    if !Verdict::of(record).is_finite() || record.points.is_empty() {
+    if !record.verdict().is_finite() || record.points.is_empty() {
         return String::new();
     }
     let chart = chart("Epsilon by steps", (&steps(), by_step), (&epsilon(), by_epsilon), &record.points, 3);

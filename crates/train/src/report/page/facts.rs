@@ -3,13 +3,12 @@
 use super::super::Verdict;
 use super::super::record::Record;
 use super::super::words;
-use super::verdict::Verdict;
 use super::{section, text};
 
 /// The key numbers.
 pub(super) fn tiles(record: &Record) -> String {
     let (statement, summary) = (&record.statement, &record.summary);
-    let finite = Verdict::of(record).is_finite();
+    let finite = record.verdict().is_finite();
     let delta = if finite { words::bound(statement.delta) } else { "none".to_owned() };
     let tiles = [
         epsilon(record),
@@ -42,7 +41,7 @@ fn marked(class: &str, name: &str, value: &str, note: &str) -> String {
 }
 
 fn epsilon(record: &Record) -> String {
-    let (class, note) = match Verdict::of(record) {
+    let (class, note) = match record.verdict() {
         Verdict::Private => ("plain", "privacy loss; lower is better"),
         Verdict::Weak => ("doubt", "privacy loss; too large to protect much"),
         Verdict::Seeded => ("doubt", "on paper only: the seed is known"),
@@ -56,7 +55,7 @@ fn epsilon(record: &Record) -> String {
 fn delta_note(record: &Record) -> String {
     let delta = record.statement.delta;
     match delta.recip() {
-        _ if !Verdict::of(record).is_finite() => "there is no guarantee".to_owned(),
+        _ if !record.verdict().is_finite() => "there is no guarantee".to_owned(),
         odds if odds.is_finite() && odds >= 2.0 => {
             format!("1 chance in {} that epsilon is exceeded", words::count(odds.round() as u64))
         }

@@ -1,9 +1,9 @@
 //! The privacy statement in words for a reviewer without a background in differential privacy.
 
+use super::super::Verdict;
 use super::super::record::Record;
 use super::super::statement::{Neighbouring, Statement};
 use super::super::{Membership, Test, words};
-use super::verdict::Verdict;
 use super::{list, section, text};
 use privacy::TradeOff;
 
@@ -17,7 +17,7 @@ pub(super) fn warnings(record: &Record) -> String {
 
 /// What is protected, what epsilon means for an attacker, what is not protected.
 pub(super) fn statement(record: &Record) -> String {
-    if Verdict::of(record).is_finite() {
+    if record.verdict().is_finite() {
         let body = protected(record) + &attacker(record) + &unprotected(record);
         return section("What the guarantee says", &format!("<div class=\"guarantee\">\n{body}</div>\n"));
     }
@@ -29,7 +29,7 @@ pub(super) fn statement(record: &Record) -> String {
 
 fn protected(record: &Record) -> String {
     let statement = &record.statement;
-    let conditional = match Verdict::of(record) {
+    let conditional = match record.verdict() {
         Verdict::Seeded => {
             "<p class=\"flag\">All of this would hold had the seed been secret. It does not hold for this run.</p>\n"
         }
@@ -172,7 +172,7 @@ fn delta_remark(record: &Record) -> Option<String> {
 /// What must hold for the guarantee to mean what it says.
 pub(super) fn assumptions(record: &Record) -> String {
     let listed = &record.statement.assumptions;
-    if listed.is_empty() || !Verdict::of(record).is_finite() {
+    if listed.is_empty() || !record.verdict().is_finite() {
         return String::new();
     }
     let intro = "<p>The guarantee is a theorem about the method. It applies to this run if the following is true, \
@@ -182,7 +182,7 @@ pub(super) fn assumptions(record: &Record) -> String {
 
 /// How to compute epsilon again from the ledger.
 pub(super) fn check(record: &Record) -> String {
-    if !record.is_private() {
+    if !record.is_clipped_and_noised() {
         return String::new();
     }
     let delta = words::plain(record.statement.delta);

@@ -1,45 +1,10 @@
 //! The headline: whether the run is private, in one line, and what stands against it.
 
-use super::super::record::Record;
 use super::super::words;
+use super::super::{Record, Verdict};
 use super::text;
 
-/// Epsilon from which a guarantee says little about single people.
-const WEAK: f64 = 10.0;
-
-/// What a record amounts to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// A finite epsilon from fresh randomness.
-    Private,
-    /// The same, but with an epsilon so large that it hardly protects anyone.
-    Weak,
-    /// Private on paper: the seed is fixed.
-    Seeded,
-    /// Clipping and noise were on, but epsilon is infinite, or epsilon and delta are no bound at all.
-    Unbounded,
-    /// Ordinary training.
-    Ordinary,
-}
-
 impl Verdict {
-    /// The worst of what holds for `record`.
-    pub fn of(record: &Record) -> Self {
-        match record.statement.epsilon {
-            _ if !record.is_private() => Self::Ordinary,
-            _ if !(0.0..1.0).contains(&record.statement.delta) => Self::Unbounded,
-            epsilon if !(epsilon.is_finite() && epsilon >= 0.0) => Self::Unbounded,
-            _ if record.is_seeded() => Self::Seeded,
-            epsilon if epsilon > WEAK => Self::Weak,
-            _ => Self::Private,
-        }
-    }
-
-    /// Whether epsilon is a finite number, be it on paper only.
-    pub fn is_finite(self) -> bool {
-        !matches!(self, Self::Unbounded | Self::Ordinary)
-    }
-
     fn class(self) -> &'static str {
         match self {
             Self::Private => "calm",
@@ -97,7 +62,7 @@ fn loss(record: &Record) -> String {
 
 /// The headline banner, and one more when the run was interrupted.
 pub(super) fn banners(record: &Record) -> String {
-    let verdict = Verdict::of(record);
+    let verdict = record.verdict();
     let mut out = banner(verdict.class(), "h2", &verdict.headline(record), &verdict.sentence(record));
     if !record.statement.protects_rows() && verdict.is_finite() {
         let unit = &record.statement.unit_of_privacy;
@@ -137,31 +102,8 @@ const ALERT: &str = "<svg class=\"icon\" viewBox=\"0 0 32 32\" aria-hidden=\"tru
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Randomness;
     use super::super::super::example;
     use super::*;
-
-    fn with_epsilon(epsilon: f64) -> Verdict {
-        let mut record = example::private();
-        record.statement.epsilon = epsilon;
-        Verdict::of(&record)
-    }
-
-    #[test]
-    fn the_worst_wins() {
-        assert_eq!(Verdict::of(&example::ordinary()), Verdict::Ordinary);
-        assert_eq!(Verdict::of(&example::interrupted()), Verdict::Seeded);
-        let mut record = example::ordinary();
-        record.statement.randomness = Randomness::FixedSeed;
-        assert_eq!(Verdict::of(&record), Verdict::Ordinary);
-    }
-
-    #[test]
-    fn epsilon_decides() {
-        let verdicts = [0.0, 0.98, 10.0, 10.1, f64::INFINITY, f64::NAN, -1.0].map(with_epsilon);
-        use Verdict::{Private, Unbounded, Weak};
-        assert_eq!(verdicts, [Private, Private, Private, Weak, Unbounded, Unbounded, Unbounded]);
-    }
 
     #[test]
     fn an_impossible_delta_is_no_bound() {

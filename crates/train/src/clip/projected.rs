@@ -103,6 +103,15 @@ impl Prepare for Projected {
     fn check(&self) -> Result<(), String> {
         (self.rank > 0).then_some(()).ok_or_else(|| "rank is at least 1".into())
     }
+    fn claims(&self) -> Vec<String> {
+        let claim = |path: &PathBuf| {
+            format!(
+                "The basis in {}, in whose span gradients are kept, is public: it does not depend on the training data.",
+                path.display()
+            )
+        };
+        self.basis.iter().map(claim).collect()
+    }
     fn prepare(&self, setting: &Setting) -> Result<Box<dyn ClipRule>, String> {
         let directions = orthonormal(self.directions(setting)?, setting.layout.len());
         let grads = |v: &Vec<f64>| Grads::new(&setting.layout, v.iter().map(|x| *x as f32).collect());
@@ -199,5 +208,8 @@ mod tests {
         };
         let error = config("/nowhere/basis").get().prepare(&setting(1.0, 4.0)).err().unwrap();
         assert!(error.contains("nowhere"), "{error}");
+        let claims = config("/nowhere/basis").get().claims();
+        assert!(claims[0].contains("/nowhere/basis") && claims[0].contains("is public"), "{claims:?}");
+        assert!(toml::from_str::<super::super::ClipConfig>("rule = \"projected\"").unwrap().get().claims().is_empty());
     }
 }

@@ -45,6 +45,10 @@ pub trait Prepare: Send + Sync {
     fn check(&self) -> Result<(), String> {
         Ok(())
     }
+    /// What the settings claim of what they name, and nothing here can check, in sentences of the privacy statement.
+    fn claims(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// The rule, or which setting does not fit this run.
     fn prepare(&self, setting: &Setting) -> Result<Box<dyn ClipRule>, String>;
 }

@@ -3,7 +3,7 @@
 //! An IDX file of unsigned bytes begins with the bytes `0, 0, 8, dimensions`, then one big-endian 32-bit size a
 //! dimension, then the values. Images of `[n, h, w]` become examples of shape `[1, h, w]`.
 
-use super::{DataError, Examples, Loaded, Source, Targets, examples::check_scale, file};
+use super::{DataError, Examples, Loaded, Promise, Source, Targets, examples::check_scale, file, held_out};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -76,6 +76,12 @@ impl Source for Idx {
             return Err(DataError::config("test_images", "the test images are not of the training images' size"));
         }
         Loaded::new(train, test, self.examples)
+    }
+
+    fn promise(&self) -> Promise {
+        let mut promise = Promise::default();
+        promise.assumptions.extend(held_out(self.held_out, "images", &self.train_images));
+        promise
     }
 
     /// Reads a file of images.

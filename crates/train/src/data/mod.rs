@@ -86,6 +86,12 @@ impl Default for Promise {
     }
 }
 
+/// What holding out the last `count` records of a file of private ones claims, if any are.
+fn held_out(count: usize, records: &str, file: &Path) -> Option<String> {
+    let file = file.display();
+    (count > 0).then(|| format!("The last {count} {records} of {file}, which are held out to evaluate on, are public, though those before them are not."))
+}
+
 /// A data set that has been read.
 #[derive(Debug)]
 pub struct Loaded {

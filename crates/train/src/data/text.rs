@@ -31,7 +31,7 @@ mod frame;
 mod records;
 pub mod tokenizer;
 
-use super::{DataError, Examples, Loaded, Promise, Source, file, schema::Target, targets::Targets};
+use super::{DataError, Examples, Loaded, Promise, Source, file, held_out, schema::Target, targets::Targets};
 use frame::{Frame, Kept};
 use rayon::prelude::*;
 use records::Read;
@@ -164,6 +164,7 @@ impl Source for Text {
             _ => Promise::default(),
         };
         promise.assumptions.extend(self.tokenizer.get().claim());
+        promise.assumptions.extend(held_out(self.held_out, "records", &self.train));
         promise
     }
 

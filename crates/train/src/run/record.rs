@@ -12,7 +12,8 @@ use privacy::{Neighbouring, TradeOff, account};
 use std::time::Duration;
 
 /// What must be true for the guarantee to mean what it says.
-const ASSUMPTIONS: [&str; 7] = [
+const ASSUMPTIONS: [&str; 8] = [
+    "The training data keep to their declaration: a record that does not ends the run with a word on its place and no results, which whoever watches the run can see.",
     "The evaluation data are public: scores on them are printed and not charged.",
     "The declared number of examples, ranges, categories and every other value of the configuration are public.",
     "The configuration was not chosen by looking at results on the same training data; the cost of such a search is not included.",
@@ -53,7 +54,6 @@ pub(super) fn record(run: &Run, points: Vec<Point>, progress: &Progress, trainin
     let title = run.config.title.clone();
     Record {
         title,
-        private: run.is_private(),
         statement: statement(run, progress),
         config_toml: run.config.to_toml(),
         summary: summary(run, progress, training),
@@ -148,7 +148,8 @@ fn assumptions(run: &Run, progress: &Progress) -> Vec<String> {
     });
     let start = starting(run).assumption();
     let fixed = ASSUMPTIONS.map(str::to_owned);
-    run.config.data.promise().assumptions.into_iter().chain(fixed).chain([start]).chain(stopped).collect()
+    let claims = run.config.clip.get().claims();
+    run.config.data.promise().assumptions.into_iter().chain(fixed).chain([start]).chain(claims).chain(stopped).collect()
 }
 
 fn summary(run: &Run, progress: &Progress, training: Duration) -> Summary {

@@ -138,6 +138,10 @@ fn the_last_training_images_can_be_held_out() {
     let config =
         Idx { held_out: 1, test_images: Some("absent".into()), test_labels: Some("absent".into()), ..config() };
     let loaded = load(&config, &images, &labels).unwrap();
+    let claims = |held_out| Idx { held_out, ..config.clone() }.promise().assumptions;
+    let claim = format!("The last 1 images of {}", config.train_images.display());
+    assert!(claims(1).iter().any(|text| text.starts_with(&claim) && text.contains("are public")), "{:?}", claims(1));
+    assert!(!claims(0).iter().any(|text| text.contains("held out")));
     let held = loaded.evaluation.unwrap().gather(&[0]);
     assert_eq!((loaded.notes.len(), loaded.train.gather(&[0, 1]).inputs), (0, vec![0.0, 0.2]));
     assert!(held.inputs == [1.0] && matches!(held.targets, Targets::Classes { labels, .. } if labels == [2]));

@@ -74,6 +74,9 @@ fn what_is_held_out_is_evaluated_on() {
     assert_eq!((loaded.train.len(), loaded.evaluation.as_ref().map(Examples::len)), (2, Some(1)));
     assert_eq!(loaded.evaluation.unwrap().spelled(), Some(6));
     assert!(loaded.remarks[0].contains("1 of the 1 evaluation texts are longer than `length = 6`"));
+    let promise = |keys: &str| text(keys).promise().assumptions;
+    assert!(promise(&keys).iter().any(|text| text.starts_with("The last 1 records of") && text.contains("are public")));
+    assert!(!promise(TABLE).iter().any(|text| text.contains("held out")));
     assert!(read(&keys, b"x\na\n").unwrap_err().contains("held_out"));
     let keys = format!("{keys}target = {{ name = 'y', classes = ['a', 'b'] }}\n");
     let loaded = read(&keys, b"x,y\na,a\nb,b\nc,b\n").unwrap();

@@ -8,7 +8,7 @@
 //! *Test.* `a_rehearsal_writes_the_runs_ledger`.
 use crate::{
     auto_rate::AutoRate,
-    clip::{self, Noise, Setting},
+    clip::{self, ClipRule, Noise, Setting},
     config::{Config, Mode},
     data::{Examples, Targets},
     mechanism::Stretch,
@@ -330,8 +330,16 @@ pub(crate) fn nobody() -> Result<Examples, PlanError> {
 /// What `ledger` has cost so far by the configured accountant.
 ///
 /// # Errors
-/// If the accountant cannot price an event, or can only estimate what it costs.
+/// As [`price`].
 pub fn spent(config: &Config, ledger: &Ledger) -> Result<f64, String> {
+    price(config, ledger).map(|price| price.epsilon)
+}
+
+/// The same, with what the accountant says of it.
+///
+/// # Errors
+/// If the accountant cannot price an event, or can only estimate what it costs.
+pub fn price(config: &Config, ledger: &Ledger) -> Result<Price, String> {
     let accountant = account::by_name(&config.privacy.accountant);
     let accountant = accountant.ok_or_else(|| format!("no accountant is called `{}`", config.privacy.accountant))?;
     let price = accountant.report(ledger, config.privacy.delta).map_err(|e| e.to_string())?;
@@ -341,14 +349,6 @@ pub fn spent(config: &Config, ledger: &Ledger) -> Result<f64, String> {
              account` prices a ledger with any of them)",
             accountant.name(),
             account::DEFAULT
-    price(config, ledger).map(|price| price.epsilon)
-}
-
-/// The same, with what the accountant says of it.
-///
-/// # Errors
-/// If the accountant cannot price an event, or can only estimate what it costs.
-pub fn price(config: &Config, ledger: &Ledger) -> Result<Price, String> {
         ));
     }
     Ok(price)

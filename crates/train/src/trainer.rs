@@ -8,7 +8,7 @@
 //! The normaliser is a public constant, never the size of a lot. An empty lot is a step like any other. Ordinary
 //! training is the same page with `reveal` for `release`: the ledger then says that everything was shown.
 //! *Tests.* `a_rehearsal_writes_the_runs_ledger`, `chunks_change_nothing`, `an_empty_lot_is_a_step`,
-//! `ordinary_training_costs_everything`; neighbouring data sets with the same key in `tests/neighbours.rs`.
+//! `ordinary_training_costs_everything_and_learns`; neighbouring data sets with the same key in `tests/neighbours.rs`.
 use crate::{
     auto_rate::AutoRate,
     clip::{self, ClipRule, Lot, Noise, Residuals},

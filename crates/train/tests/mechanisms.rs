@@ -96,12 +96,6 @@ fn correlated_noise_and_fixed_sizes_refuse_what_they_cannot_price() {
         assert!(said.contains("replace-one"), "{said}");
     }
     assert!(error(&["train.sampling={sampling=\"truncated-poisson\", largest=5}"]).contains("largest"));
-}
-
-/// Batches of a fixed size are planned by their loss distribution, which asks for less noise than Renyi divergences do.
-#[test]
-fn fixed_sizes_are_planned_by_the_default_accountant() {
-    let noise = |more: &[&str]| {
     for mechanism in ["mechanism.mechanism=tree", "mechanism={mechanism=\"banded\", bands=4}"] {
         let said = error(&[BINS, mechanism, "clip={rule=\"dpdr\", bound=1.0}"]);
         assert!(
@@ -159,6 +153,12 @@ fn memories_want_coins_whoever_brings_them() {
         }
         assert_eq!(run.ledger.rounds() - before, u64::from(fine), "{sampling}");
     }
+}
+
+/// Batches of a fixed size are planned by their loss distribution, which asks for less noise than Renyi divergences do.
+#[test]
+fn fixed_sizes_are_planned_by_the_default_accountant() {
+    let noise = |more: &[&str]| {
         let config = config(&[&["train.sampling=fixed-size", "privacy.neighbouring=replace-one"][..], more].concat());
         Plan::new(&config, &model(&config), 200).unwrap().noise_multiplier
     };

@@ -80,7 +80,7 @@ fn a_draw_is_released_from_once() {
     assert!(matches!(release(&draw(4)), Err(LedgerError::Reused { step: 4 })));
     release(&draw(6)).unwrap();
     // Another key has other noise.
-    let other = Poisson::new(100, 0.5, Key::from_seed(1).epoch(1)).unwrap();
+    let other = Poisson::new(100, 0.5, Key::from_seed(1).apart()).unwrap();
     release(&other.draw(5)).unwrap();
     assert_eq!(ledger.rounds(), 3);
 }

@@ -73,12 +73,13 @@ const NEAR: u64 = 1 << 48;
 #[derive(Clone, Copy)]
 enum Domain {
     FarSteps = 1,
-    Epoch = 2,
     Fingerprint = 3,
     Apart = 4,
 }
 
-/// 32 secret bytes that all randomness of a run comes from. Cannot be printed, cloned or read; wiped when dropped.
+/// 32 secret bytes that all randomness of a run comes from. Cannot be printed or cloned, and is wiped when dropped. Its one way out is a
+/// [`Stream`], which lends its key to ciphers elsewhere ([`Stream::lend`]): whoever is handed a stream of a key can have the key. Code that
+/// must not have this one gets streams of another ([`Key::apart`]).
 pub struct Key {
     bytes: [u8; 32],
     fixed: bool,
@@ -118,14 +119,6 @@ impl Key {
     /// Whether this key came from a seed, and is therefore only as secret as the seed.
     pub fn is_fixed(&self) -> bool {
         self.fixed
-    }
-
-    /// The key of the `epoch`-th life of a run.
-    ///
-    /// A run restored from a check-point that replays steps on different numbers must not reuse their noise: the
-    /// difference of two such releases would hold none. Restore with `key.epoch(restores)` instead of `key`.
-    pub fn epoch(&self, epoch: u64) -> Key {
-        self.derive(Domain::Epoch, epoch)
     }
 
     /// A key for code that must not have this one, which could compute the noise of releases by it: from the other nobody

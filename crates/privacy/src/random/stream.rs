@@ -40,7 +40,8 @@ impl Stream {
 
     /// Lends the key and the nonce to a cipher elsewhere, such as a GPU's, that makes the same words: word `i` is the two
     /// halves, low first, of position `2 i` of ChaCha20's key stream with a 64-bit counter from 0; f32 normals are in blocks
-    /// of their own (see the argument above). `to` must not keep them.
+    /// of their own (see the argument above). `to` must not keep them: the key is that of all streams of the run, noise included, where
+    /// it is the run's own.
     pub fn lend<R>(&self, to: impl FnOnce(&[u8; 32], u64) -> R) -> R {
         to(&self.key, self.nonce)
     }

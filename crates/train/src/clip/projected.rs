@@ -5,7 +5,7 @@
 //! coordinates alone (`"before"`). The basis is read from a safetensors file of PUBLIC gradients or directions, one tensor
 //! `[k, ...shape]` for each parameter under its name, and made orthonormal; without a file it is random. Sensitivity `C`,
 //! provided the basis never saw private data: calling a *training* batch public, as seen in the wild, breaks that, and the
-//! report says where the basis came from. Cost class GRAD before (inner products with `k` directions), NORM after.
+//! privacy statement says where the basis came from. Cost class GRAD before (inner products with `k` directions), NORM after.
 use super::{Bound, ClipRule, Frame, Prepare, Projection, Setting, flat, geo_clip_k::orthonormal};
 use crate::{
     each::Each,

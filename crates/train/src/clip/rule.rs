@@ -105,13 +105,13 @@ pub trait ClipRule: State + Send + Sync {
     fn frame(&self) -> Option<&Frame> {
         None
     }
-    /// Public directions whose inner products with each gradient the rule wants to see.
-    fn directions(&self) -> &[Grads] {
-        &[]
-    }
     /// Whether the frame has more coordinates in one step than in another: noise that is correlated over steps does not fit then.
     fn reshapes(&self) -> bool {
         false
+    }
+    /// Public directions whose inner products with each gradient the rule wants to see.
+    fn directions(&self) -> &[Grads] {
+        &[]
     }
     /// What else the rule wants to know about the lot. Must not change during a run, but for an answer's bound.
     fn ask(&self) -> Option<Question> {

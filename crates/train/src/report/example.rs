@@ -11,7 +11,6 @@ const PLANNED: u64 = 2000;
 pub fn private() -> Record {
     Record {
         title: "MNIST, tanh CNN, flat clipping".into(),
-        private: true,
         statement: statement(),
         config_toml: CONFIG.into(),
         summary: summary(),
@@ -23,7 +22,6 @@ pub fn private() -> Record {
 pub fn ordinary() -> Record {
     let mut record = private();
     record.title = "MNIST, tanh CNN, the same without privacy".into();
-    record.private = false;
     record.statement = Statement {
         clipped_and_noised: false,
         mechanism: None,
@@ -120,7 +118,7 @@ fn summary() -> Summary {
         noise_multiplier: 3.0,
         sample_rate: 0.0171,
         steps: PLANNED,
-        clip_rule: Some("abadi".into()),
+        clip_rule: Some("flat".into()),
         clip_bound: Some(0.5),
         test_accuracy: Some(0.9541),
         commonest_class: Some(0.113),
@@ -149,9 +147,9 @@ fn statement() -> Statement {
         neighbouring: Neighbouring::AddRemove,
         neighbouring_definition: Neighbouring::AddRemove.definition().into(),
         unit_of_privacy: UNIT.into(),
-        accountant_notes: vec![],
-        clip: Some(Clip { rule: "abadi".into(), bound: 0.5 }),
+        clip: Some(Clip { rule: "flat".into(), bound: 0.5 }),
         accountant: "pld".into(),
+        accountant_notes: vec![],
         epsilon: 0.9788,
         delta: 1e-5,
         membership: Some(membership()),
@@ -196,7 +194,7 @@ accountant = "pld"
 neighbouring = "add-remove"
 
 [privacy.clip]
-rule = "abadi"
+rule = "flat"
 bound = 0.5
 
 [train]

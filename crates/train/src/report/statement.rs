@@ -34,11 +34,11 @@ pub struct Statement {
     pub clip: Option<Clip>,
     /// The accountant that priced the ledger.
     pub accountant: String,
-    /// The privacy loss; `"inf"` when there is no guarantee.
-    #[serde(with = "super::number")]
     /// What the accountant says of its price: what it counted and what not.
     #[serde(default)]
     pub accountant_notes: Vec<String>,
+    /// The privacy loss; `"inf"` when there is no guarantee.
+    #[serde(with = "super::number")]
     pub epsilon: f64,
     /// The probability with which the loss may exceed epsilon.
     #[serde(with = "super::number")]
@@ -102,7 +102,7 @@ pub struct Steps {
 /// The clip rule and the bound that it was held to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Clip {
-    /// The rule's registered name, for example `abadi`.
+    /// The rule's registered name, for example `flat`.
     pub rule: String,
     /// The most (L2) that one example can move the sum.
     #[serde(with = "super::number")]
@@ -211,9 +211,9 @@ mod tests {
         keys.sort_unstable();
         let expected = [
             "accountant",
+            "accountant_notes",
             "assumptions",
             "clip",
-            "accountant_notes",
             "clipped_and_noised",
             "delta",
             "epsilon",
@@ -222,7 +222,6 @@ mod tests {
             "membership",
             "neighbouring",
             "neighbouring_definition",
-            "private",
             "randomness",
             "sampling",
             "secateur_version",
@@ -239,7 +238,7 @@ mod tests {
         let value = value(&example::private().statement);
         assert_eq!(value["sampling"], json!({"kind": "poisson", "sample_rate": 0.0171}));
         assert_eq!(value["steps"], json!({"planned": 2000, "made": 2000}));
-        assert_eq!(value["clip"], json!({"rule": "abadi", "bound": 0.5}));
+        assert_eq!(value["clip"], json!({"rule": "flat", "bound": 0.5}));
         assert_eq!(value["mechanism"]["noise_standard_deviation_on_sum"], json!(1.5));
         assert_eq!(value["neighbouring"], "add-remove");
         assert_eq!(value["randomness"], "operating system");

@@ -1,21 +1,18 @@
-//! A clip rule of your own: propose weights, one example at a time; the house caps them.
+//! A clip rule of your own: propose weights, one example at a time; the house caps them, calibrates the noise to the budget
+//! and writes the statement.
 //!
 //! `cargo run --release -p secateur --example own_clip_rule`
-use secateur::{
-    privacy::{Key, Ledger},
-    train::{
-        clip::ClipRule,
-        config::Config,
-        each::Each,
-        model::{Model, Weights},
-        plan::{self, Plan},
-        state::State,
-        trainer::Method,
-    },
+use secateur::train::{
+    clip::{ClipConfig, ClipRule},
+    config::Config,
+    each::Each,
+    run::Run,
+    state::State,
 };
-use std::{error::Error, path::Path, sync::Arc};
+use std::{error::Error, path::Path};
 
 /// Half-way between clipping and normalising: `w = C / sqrt(n^2 + C^2)`.
+#[derive(Clone)]
 struct Smooth {
     bound: f64,
 }
@@ -33,24 +30,12 @@ impl ClipRule for Smooth {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let config = Config::read("own_clip_rule", "", &[])?;
-    let data = config.data.load(Path::new("."))?;
-    let model = Arc::new(Model::of_data(&config.model, &data.train)?);
-    let plan = Plan::new(&config, &model, data.declared)?;
-
-    let key = Arc::new(Key::from_os()?);
-    let weights = Weights::public(model.layout(), &key);
-    let (rows, ledger) = (data.train.len(), Ledger::new(config.privacy.neighbouring));
-    let mut trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
-    if let Method::Private { rule, .. } = &mut trainer.method {
-        *rule = Box::new(Smooth { bound: 1.0 });
-    }
-    for _ in 0..plan.steps {
-        trainer.step()?;
-    }
-    let public = data.evaluation.ok_or("the Adult data come with a test set")?;
-    let score = model.score(&trainer.weights, &public);
-    let epsilon = plan::spent(&config, &trainer.ledger)?;
-    println!("accuracy {:.2} % at epsilon {epsilon:.3}", 100.0 * score.accuracy.unwrap_or_default());
+    let mut config = Config::read("own_clip_rule", "", &[])?; // the default: the Adult census at epsilon 1
+    config.clip = ClipConfig::own("smooth", Smooth { bound: 1.0 });
+    let outcome = Run::prepare(config, Path::new("."), None, false)?.train(&mut ())?;
+    let (statement, summary) = (outcome.record.statement, outcome.record.summary);
+    let rule = statement.clip.map(|clip| clip.rule).unwrap_or_default();
+    let accuracy = 100.0 * summary.test_accuracy.unwrap_or_default();
+    println!("{rule}: accuracy {accuracy:.2} % at epsilon {:.3}", statement.epsilon);
     Ok(())
 }

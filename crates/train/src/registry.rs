@@ -2,8 +2,10 @@
 //!
 //! `registry! { Config by "rule" as Prepare: flat::Flat = "flat", ... }` declares the modules, re-exports the types, and makes
 //! an enum `Config` that reads and writes `{ rule = "flat", ...the type's own fields }`. Each type is its own
-//! configuration: what serde reads of it is what a user may write, and its first doc line is its help.
+//! configuration: what serde reads of it is what a user may write, and its first doc line is its help. A program's own entry
+//! (`Config::own`) goes wherever one of the list does.
 use serde::{Serialize, Serializer, de::DeserializeOwned, ser::Error as _};
+use std::{fmt, sync::Arc};
 
 /// One entry of a list, for help texts: its name in a configuration and what it is, in a line.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,13 +89,43 @@ pub(crate) fn tagged<S: Serializer>(to: S, tag: &str, name: &str, value: &impl S
     to.collect_map(std::iter::once((tag.to_owned(), toml::Value::String(name.to_owned()))).chain(fields))
 }
 
+/// An entry that is in no list: a program's own, and what reports call it.
+pub struct Own<T: ?Sized> {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub entry: Arc<T>,
+}
+
+impl<T: ?Sized> Clone for Own<T> {
+    fn clone(&self) -> Self {
+        Own { name: self.name, entry: self.entry.clone() }
+    }
+}
+
+impl<T: ?Sized> PartialEq for Own<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.entry, &other.entry)
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Own<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Own").field(&self.name).finish()
+    }
+}
+
 macro_rules! registry {
     ($(#[$doc:meta])* $Config:ident by $tag:literal as $Trait:path: $($file:ident :: $Type:ident = $name:literal, $summary:literal $(, $source:literal, $class:literal)?;)*) => {
         $(pub mod $file; pub use $file::$Type;)*
 
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq)]
-        pub enum $Config { $(#[doc = $summary] $Type($Type)),* }
+        pub enum $Config {
+            $(#[doc = $summary] $Type($Type),)*
+            /// One that is not in the list: see `own`.
+            Own($crate::registry::Own<dyn $Trait + Send + Sync>),
+        }
 
         impl $Config {
             /// Everything in the list, for help texts and conformance tests.
@@ -106,19 +138,20 @@ macro_rules! registry {
                 $crate::registry::settings::<Self>($tag, name)
             }
 
+            /// One of a program's own, to be planned, priced and told of as those of the list are. Reports call it `name`, which no file
+            /// can pick: a folder of results with it is not gone on with.
+            pub fn own(name: &'static str, entry: impl $Trait + Send + Sync + 'static) -> Self {
+                $Config::Own($crate::registry::Own { name, entry: std::sync::Arc::new(entry) })
+            }
+
             /// The word that picks this entry in a configuration.
             pub fn name(&self) -> &'static str {
-                match self { $($Config::$Type(_) => $name),* }
+                match self { $($Config::$Type(_) => $name,)* $Config::Own(own) => own.name }
             }
 
             /// The entry itself.
             pub fn get(&self) -> &dyn $Trait {
-                match self { $($Config::$Type(entry) => entry),* }
-            }
-
-            /// The entry itself, to keep.
-            pub fn into_box(self) -> Box<dyn $Trait> {
-                match self { $($Config::$Type(entry) => Box::new(entry)),* }
+                match self { $($Config::$Type(entry) => entry,)* $Config::Own(own) => &*own.entry }
             }
         }
 
@@ -137,7 +170,10 @@ macro_rules! registry {
 
         impl serde::Serialize for $Config {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                match self { $($Config::$Type(value) => $crate::registry::tagged(serializer, $tag, $name, value)),* }
+                match self {
+                    $($Config::$Type(value) => $crate::registry::tagged(serializer, $tag, $name, value),)*
+                    $Config::Own(own) => $crate::registry::tagged(serializer, $tag, own.name, &toml::Table::new()),
+                }
             }
         }
     };

@@ -4,8 +4,10 @@ use common::{config, gap, model, people, train, trainer};
 use privacy::Event;
 use rayon::prelude::*;
 use train::{
-    clip::{ClipConfig, Price},
+    clip::{ClipConfig, ClipRule, Price, Question, SideNoise},
+    each::Each,
     plan::Plan,
+    state::State,
     trainer::{Method, Trainer},
 };
 
@@ -107,4 +109,42 @@ fn one_person_more_moves_a_step_by_no_more_than_was_promised() {
         let limit = 200.0 * moved.norm() / (bound * stretch);
         assert!(limit <= 1.001, "{name}: {limit}");
     });
+}
+
+/// A program's own rule, which asks for as many numbers as `width` says and is answered with `numbers`.
+#[derive(Clone)]
+struct Own {
+    width: usize,
+    numbers: usize,
+}
+impl State for Own {}
+impl ClipRule for Own {
+    fn bounds(&self, groups: usize) -> Vec<f64> {
+        vec![0.5; groups]
+    }
+    fn weigh(&self, norms: Each) -> Each {
+        norms.map(|norm| 1.0 / (norm + 1.0))
+    }
+    fn ask(&self) -> Option<Question> {
+        Some(Question { width: self.width, price: Price::Apart { bound: 1.0, noise: SideNoise::Share(0.1) } })
+    }
+    fn answer(&self, norms: Each) -> Each {
+        norms.map_rows(self.numbers, |_, answer| answer.fill(0.1))
+    }
+}
+
+/// What it asks is in the plan, as that of a rule of the list is; in the wrong shape it is no plan.
+#[test]
+fn a_rule_of_a_programs_own_is_planned() {
+    let mut config = config(&[]);
+    config.clip = ClipConfig::own("mine", Own { width: 2, numbers: 2 });
+    let plan = Plan::new(&config, &model(&config), 200).unwrap();
+    let run = train(&config, people(200), 200);
+    assert_eq!(plan.rehearse(&config, &model(&config)).unwrap().entries(), run.ledger.entries());
+    assert!(matches!(&run.ledger.entries()[..], [(Event::Round { releases, .. }, 12)] if releases.len() == 2));
+    assert!(plan.epsilon <= 2.0 && plan.epsilon > 1.99, "{}", plan.epsilon);
+    assert!(config.to_toml().contains("rule = \"mine\"") && format!("{config:?}").contains("mine"));
+    config.clip = ClipConfig::own("mine", Own { width: 2, numbers: 1 });
+    let error = Plan::new(&config, &model(&config), 200).err().unwrap().to_string();
+    assert!(error.contains("clip: the rule has 1 numbers in an answer"), "{error}");
 }

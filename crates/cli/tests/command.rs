@@ -131,7 +131,7 @@ fn ordinary_training_says_so_everywhere() {
     run.args(["--set", "privacy.mode=ordinary"]);
     run.assert().success().stdout(contains("NOT PRIVATE")).stderr(contains("NOT PRIVATE"));
     let summary = json(&top.path().join("summary.json"));
-    assert_eq!((&summary["private"], &summary["epsilon"]), (&Value::Bool(false), &"inf".into()));
+    assert_eq!((&summary["clipped_and_noised"], &summary["epsilon"]), (&Value::Bool(false), &"inf".into()));
     assert!(fs::read_to_string(top.path().join("report.html")).unwrap().contains("NOT PRIVATE"));
     let mut priced = secateur();
     priced.args(["account", "--format", "json", "--delta", "1e-5", "--ledger"]).arg(top.path().join("ledger.jsonl"));

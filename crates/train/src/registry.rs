@@ -124,7 +124,7 @@ macro_rules! registry {
         pub enum $Config {
             $(#[doc = $summary] $Type($Type),)*
             /// One that is not in the list: see `own`.
-            Own($crate::registry::Own<dyn $Trait + Send + Sync>),
+            Own($crate::registry::Own<dyn $Trait>),
         }
 
         impl $Config {
@@ -140,7 +140,7 @@ macro_rules! registry {
 
             /// One of a program's own, to be planned, priced and told of as those of the list are. Reports call it `name`, which no file
             /// can pick: a folder of results with it is not gone on with.
-            pub fn own(name: &'static str, entry: impl $Trait + Send + Sync + 'static) -> Self {
+            pub fn own(name: &'static str, entry: impl $Trait + 'static) -> Self {
                 $Config::Own($crate::registry::Own { name, entry: std::sync::Arc::new(entry) })
             }
 

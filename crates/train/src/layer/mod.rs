@@ -183,7 +183,7 @@ pub struct Table {
 }
 
 /// What a layer's configuration can do: make the layer for a given shape of one example's input.
-pub trait Build {
+pub trait Build: Send + Sync {
     /// The layer, or why these fields and this input do not go together.
     fn build(&self, input: &[usize]) -> Result<Box<dyn Layer>, ShapeError>;
     /// What its table knows, for layers that take token ids.

@@ -21,7 +21,7 @@
 //! }
 //! ```
 //! Two of them meet number by number only where both have the same columns and rows, and what leaves is read in the shape that it
-//! has ([`Each::into_rows`]), so that no count of columns that a rule chooses makes rows of one example out of another's.
+//! has (`Each::into_rows`), so that no count of columns that a rule chooses makes rows of one example out of another's.
 //! What is left is a rule that goes out of its way, through a global variable.
 //! *Tests.* The three above, `rows_of_other_shapes_do_not_meet`, and `one_row_at_a_time` in `clip/conformance.rs`, which runs every
 //! rule on a lot and on its examples one at a time.

@@ -39,6 +39,7 @@ mod silu;
 mod standardise;
 mod tanh;
 mod unfold;
+mod weigh_rows;
 
 pub use activation::Activation;
 pub use attention::{Attended, Attention, attention, attention_backward};
@@ -70,3 +71,4 @@ pub use silu::{silu, silu_backward};
 pub use standardise::{standardise, standardise_gradient, standardise_rows};
 pub use tanh::{tanh, tanh_backward};
 pub use unfold::{fold, unfold};
+pub use weigh_rows::weigh_rows;

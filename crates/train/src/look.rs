@@ -87,12 +87,12 @@ pub fn at(
     who.join(data.as_ref()).map(|(who, data)| {
         let mut rows = who.clone();
         rows.extend(who.first().into_iter().flat_map(|first| vec![*first; filled(who.len(), room) - who.len()]));
-        let TakingPart { records, shares } = chance.taking_part(data, &rows);
+        let TakingPart { records, coins, shares } = chance.taking_part(data, &rows);
         let one = |look: &Look| {
             let seen = look.offset.as_ref().map(|offset| weights.seen_from(offset));
             let seen = seen.as_ref().unwrap_or(weights);
             let (inputs, targets) = data.gather_on(&records, weights.layout().device());
-            let coins = Coins { key: chance.key.clone(), step: chance.step, who: records.clone() };
+            let coins = Coins { key: chance.key.clone(), step: chance.step, who: coins.clone() };
             (look.weight, model.taps_with(seen, (inputs, &targets), coins, shares.clone(), measured))
         };
         let mut taps = Taps::blended(looks.iter().map(one).collect());

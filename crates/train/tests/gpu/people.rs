@@ -39,13 +39,14 @@ fn seen(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> 
 
 #[test]
 fn peoples_gradients_are_the_processors() {
+    let all: Vec<_> =
+        MODELS.iter().map(|(layers, shape, tokens)| (layers, build(layers, shape), shape, *tokens)).collect();
+    let here: Vec<_> = all.iter().map(|(_, model, shape, tokens)| seen(model, shape, *tokens, Device::Cpu)).collect();
     let Some(turn) = gpu() else { return };
     for (precision, tolerance) in [(Precision::F32, 5e-5), (Precision::Tf32, 2e-2), (Precision::Bf16, 1e-1)] {
-        for (layers, shape, tokens) in MODELS {
-            let model = build(layers, shape);
-            let here = seen(&model, shape, tokens, Device::Cpu);
-            turn.gpu.set_precision(precision);
-            let there = engine::guard(|| seen(&model, shape, tokens, Device::Cuda(turn.gpu)));
+        turn.gpu.set_precision(precision);
+        for ((layers, model, shape, tokens), here) in all.iter().zip(&here) {
+            let there = engine::guard(|| seen(model, shape, *tokens, Device::Cuda(turn.gpu)));
             let there = there.unwrap_or_else(|e| panic!("{layers}: {e}"));
             let gaps: Vec<f64> = here.iter().zip(&there).map(|(here, there)| gap(here, there)).collect();
             assert!(gaps.iter().all(|gap| *gap < tolerance), "{precision:?}, {layers}: apart by {gaps:?}");
@@ -71,7 +72,9 @@ fn rows_are_weighed_as_on_the_processor() {
 fn train(rule: &str, device: Device) -> (Vec<f64>, String) {
     let set = [
         format!("clip={rule}"),
-        "train={lot=20, steps=6, chunk=24, seed=4}".into(),
+        "train.lot=20".into(),
+        "train.steps=6".into(),
+        "train.chunk=24".into(),
         "privacy.noise_multiplier=0.5".into(),
         "update=[{update=\"sgd\", learning_rate=0.3, momentum=0.9}]".into(),
     ];
@@ -97,14 +100,16 @@ fn train(rule: &str, device: Device) -> (Vec<f64>, String) {
 
 #[test]
 fn training_on_people_is_the_processors() {
-    let Some(turn) = gpu() else { return };
-    for rule in [
+    let rules = [
         "{rule=\"flat\", bound=0.5}",
         "{rule=\"auto-s\", per=\"layer\"}",
         "{rule=\"micro-batch\"}",
         "{rule=\"adaclip\"}",
-    ] {
-        let ((here, book), (there, other)) = (train(rule, Device::Cpu), train(rule, Device::Cuda(turn.gpu)));
+    ];
+    let here = rules.map(|rule| train(rule, Device::Cpu));
+    let Some(turn) = gpu() else { return };
+    for (rule, (here, book)) in rules.into_iter().zip(here) {
+        let (there, other) = train(rule, Device::Cuda(turn.gpu));
         assert_eq!(book, other, "{rule}");
         let gap = gap(&here, &there);
         assert!(gap < 1e-4, "{rule}: weights {gap:e} apart");

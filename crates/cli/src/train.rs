@@ -12,7 +12,7 @@ use std::{
 use train::{
     config::{Config, DEFAULT},
     diagnose::Live,
-    report::Record,
+    report::{Neighbouring, Record, Unit},
     run::{Progress, Run, Seen, Watch},
     world::Place,
 };
@@ -235,7 +235,7 @@ impl Watch for Bar {
 fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
     let s = &record.summary;
     println!("{}", verdict(record));
-    if s.private && !record.statement.protects_rows() {
+    if s.private && record.statement.unit() != Unit::Row {
         println!("unit of privacy: {}", record.statement.unit_of_privacy);
     }
     if let Some(accuracy) = s.test_accuracy {
@@ -273,9 +273,10 @@ fn verdict(record: &Record) -> String {
     }
 }
 
-fn relation(record: &Record) -> &'static str {
+fn relation(record: &Record) -> String {
+    let one = record.statement.unit().one();
     match record.statement.neighbouring {
-        train::report::Neighbouring::AddRemove => "add/remove one example",
-        train::report::Neighbouring::ReplaceOne => "replace one example",
+        Neighbouring::AddRemove => format!("add/remove one {one}"),
+        Neighbouring::ReplaceOne => format!("replace one {one}"),
     }
 }

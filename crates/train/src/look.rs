@@ -9,13 +9,13 @@
 //! adds nothing to any; only rules whose weights are closed forms are looked at so, since no other sees norms one by one.
 //! *Tests.* `looks_are_added_before_they_are_measured`; `filled_up_rows_add_nothing` (`tests/gpu/models.rs`).
 use crate::{
-    data::Examples,
+    data::{Examples, TakingPart},
     grads::Grads,
     layer::Coins,
     model::{Model, Weights},
     tap::Taps,
 };
-use privacy::Secret;
+use privacy::{Key, Purpose, Secret};
 use std::sync::Arc;
 
 /// One of the places, and how much what is seen there counts.
@@ -55,14 +55,30 @@ fn filled(n: usize, room: usize) -> usize {
     if rows <= room { rows } else { n }
 }
 
-/// The drawn examples' gradients, filled up where there is `room` (0 for none), blended from `looks`;
+/// The randomness of looking: which records take part, and the coins of dropout.
+#[derive(Clone, Copy)]
+pub struct Chance<'a> {
+    /// The run's key.
+    pub key: &'a Arc<Key>,
+    /// The step.
+    pub step: u64,
+}
+
+impl Chance<'_> {
+    /// The records with which units `who` of `data` take part in the step.
+    pub(crate) fn taking_part(&self, data: &Examples, who: &[usize]) -> TakingPart {
+        data.taking_part(who, &self.key.stream(Purpose::Records, self.step, 0))
+    }
+}
+
+/// The drawn examples' or people's gradients, filled up where there is `room` (0 for none), blended from `looks`;
 /// `measured` where the norms of just these will be asked for. Every look flips the same coins.
 pub fn at(
     model: &Model,
     weights: &Weights,
     looks: &[Look],
     data: &Secret<Arc<Examples>>,
-    coins: impl Fn(Vec<usize>) -> Coins,
+    chance: Chance,
     (who, room): (Secret<Vec<usize>>, usize),
     measured: bool,
 ) -> Secret<Taps> {
@@ -71,11 +87,13 @@ pub fn at(
     who.join(data.as_ref()).map(|(who, data)| {
         let mut rows = who.clone();
         rows.extend(who.first().into_iter().flat_map(|first| vec![*first; filled(who.len(), room) - who.len()]));
+        let TakingPart { records, shares } = chance.taking_part(data, &rows);
         let one = |look: &Look| {
             let seen = look.offset.as_ref().map(|offset| weights.seen_from(offset));
             let seen = seen.as_ref().unwrap_or(weights);
-            let (inputs, targets) = data.gather_on(&rows, weights.layout().device());
-            (look.weight, model.taps_with(seen, inputs, &targets, coins(rows.clone()), measured))
+            let (inputs, targets) = data.gather_on(&records, weights.layout().device());
+            let coins = Coins { key: chance.key.clone(), step: chance.step, who: records.clone() };
+            (look.weight, model.taps_with(seen, (inputs, &targets), coins, shares.clone(), measured))
         };
         let mut taps = Taps::blended(looks.iter().map(one).collect());
         (taps.present, taps.who) = (who.len(), who);

@@ -175,7 +175,7 @@ impl Plan {
         })
     }
 
-    /// A trainer that carries this plan out on `rows` examples of `data`.
+    /// A trainer that carries this plan out on the first `rows` examples of `data`, or people where it is [by person](Examples::by_person).
     ///
     /// # Errors
     /// If a setting of the update or the sampler makes no sense, if there are not so many rows, or if the ledger charges under
@@ -204,6 +204,7 @@ impl Plan {
             Mode::Private => self.private(config, model, &mut weights, &key)?,
         };
         let auto = self.auto(config)?;
+        let places = data.places();
         let data = Secret::new(data);
         let (model, chunk, normaliser, steps) = (model.clone(), config.train.chunk, self.lot, self.steps);
         Ok(Trainer {
@@ -218,6 +219,7 @@ impl Plan {
             key,
             ledger,
             chunk,
+            places,
             normaliser,
             steps,
             step: 0,
@@ -305,9 +307,9 @@ fn fits(config: &Config, rows: usize, data: &Examples, ledger: &Ledger) -> Resul
             "privacy.neighbouring is {promised:?}, but the ledger charges under {kept:?}: make it with the configuration's"
         )));
     }
-    match rows <= data.len() {
+    match rows <= data.units() {
         true => Ok(()),
-        false => Err(PlanError::Numbers("more rows to train on than the data hold".into())),
+        false => Err(PlanError::Numbers("more rows, or people, to train on than the data hold".into())),
     }
 }
 

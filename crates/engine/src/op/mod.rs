@@ -41,6 +41,7 @@ mod stacked;
 mod standardise;
 mod tanh;
 mod unfold;
+mod weigh_rows;
 
 pub use activation::Activation;
 pub use attention::{Attended, Attention, attention, attention_backward};
@@ -74,3 +75,4 @@ pub use stacked::stacked;
 pub use standardise::{standardise, standardise_gradient, standardise_rows};
 pub use tanh::{tanh, tanh_backward};
 pub use unfold::{fold, unfold};
+pub use weigh_rows::weigh_rows;

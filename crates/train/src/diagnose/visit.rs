@@ -297,7 +297,7 @@ fn train(config: &Config, root: &Path, ask: &Ask, plan: &Plan, model: &Arc<Model
         0 => (crate::plan::nobody()?, Ledger::new(config.privacy.neighbouring)),
         _ => (config.data.load(root)?.train, book(&ask.ledger, config.privacy.neighbouring)?),
     };
-    let rows = data.len();
+    let rows = data.units();
     let device = config.train.open_devices()?[0];
     let weights = engine::guard(|| {
         data.reside(device);

@@ -14,6 +14,7 @@ pub mod plot;
 mod record;
 mod statement;
 mod table;
+mod unit;
 pub(crate) mod words;
 mod write;
 
@@ -21,7 +22,8 @@ pub use self::membership::{Membership, Test};
 pub use self::page::html;
 pub(crate) use self::page::{banner, document, figures, heading, prose, section, text};
 pub use self::record::{Point, Record, Summary};
-pub use self::statement::{Claim, Clip, Neighbouring, Noise, Randomness, Sampling, Starting, Statement, Steps, UNIT};
+pub use self::statement::{Claim, Clip, Neighbouring, Noise, Randomness, Sampling, Starting, Statement, Steps};
 pub use self::table::Table;
+pub use self::unit::{Person, UNIT, Unit};
 pub(crate) use self::write::intended;
 pub use self::write::{FileError, read, write, write_atomically};

@@ -132,6 +132,9 @@ pub struct Summary {
     /// The same loss in bits by the bytes of text that the tokens spell.
     #[serde(with = "super::number::optional", default)]
     pub evaluation_bits_per_byte: Option<f64>,
+    /// What is protected as a whole: what epsilon is of.
+    #[serde(default)]
+    pub unit_of_privacy: String,
     /// Number of trainable parameters.
     pub parameters: u64,
     /// The fixed seed; none when the randomness came from the operating system.

@@ -1,5 +1,5 @@
 //! Gradients that are a sum of outer products over positions: linear layers, projections, convolutions.
-use super::{PerExample, Squares, Turn};
+use super::{PerExample, Squares, Turn, kind::side_by_side};
 use engine::{Device, Part, PartMut, Tensor, Window, op::per_example as op};
 use std::sync::Arc;
 
@@ -84,6 +84,10 @@ impl PerExample for Product {
             Held::Factors { a: Factor::Rows(a), b, .. } => Some((a, b)),
             _ => None,
         }
+    }
+    fn of_people(&self, each: usize) -> Option<Box<dyn PerExample>> {
+        let (a, b) = self.factors()?;
+        Some(Box::new(Product::new(Factor::Rows(side_by_side(a, each)), side_by_side(b, each))))
     }
     fn norms(&mut self) -> op::Squares {
         let (a, b, kept) = match &mut self.held {

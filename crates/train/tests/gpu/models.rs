@@ -72,7 +72,7 @@ fn taps(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> 
         x.data_mut().iter_mut().enumerate().for_each(|(i, x)| *x = id(i));
     }
     let coins = Coins { key, step: 3, who: vec![4, 0, 11, 2, 9] };
-    model.taps_with(&weights, x.to(device), &targets(vec![0, 2, 1, 1, 0]), coins, true)
+    model.taps_with(&weights, (x.to(device), &targets(vec![0, 2, 1, 1, 0])), coins, None, true)
 }
 
 /// A weight for each of them.

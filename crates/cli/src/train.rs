@@ -83,6 +83,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if run.rank() > 0 {
         return follow(run);
     }
+    if args.diagnose_every.is_some() && run.promise().person.is_some() {
+        let why = "single records are looked at, and data.person has people's means of several clipped: leave one of the two out";
+        return Err(format!("--diagnose-every: {why}").into());
+    }
     announce(&run);
     let mut bar = Bar::new(&run, args.quiet)?;
     bar.live = args.diagnose_every.map(|every| Live::new(every, &out));

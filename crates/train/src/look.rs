@@ -98,14 +98,13 @@ pub fn at(
         let mut rows = who.clone();
         rows.extend(who.first().into_iter().flat_map(|first| vec![*first; filled(who.len(), room) - who.len()]));
         let many = chance.augment.map_or(1, |augment| augment.multiplicity);
-        let TakingPart { records, shares } = chance.taking_part(data, &rows).copied(many);
-        let copies: Vec<usize> = records.iter().enumerate().map(|(row, record)| record * many + row % many).collect();
+        let TakingPart { records, coins, shares } = chance.taking_part(data, &rows).copied(many);
         let one = |look: &Look| {
             let seen = look.offset.as_ref().map(|offset| weights.seen_from(offset));
             let seen = seen.as_ref().unwrap_or(weights);
             let (inputs, targets) = data.gather_on(&records, weights.layout().device());
-            let coins = Coins { key: chance.key.clone(), step: chance.step, who: copies.clone() };
-            let inputs = chance.altered(inputs, &copies);
+            let inputs = chance.altered(inputs, &coins);
+            let coins = Coins { key: chance.key.clone(), step: chance.step, who: coins.clone() };
             (look.weight, model.taps_with(seen, (inputs, &targets), coins, shares.clone(), measured))
         };
         let mut taps = Taps::blended(looks.iter().map(one).collect());

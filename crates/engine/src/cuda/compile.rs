@@ -185,8 +185,17 @@ fn write_atomically(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PROGRAMS, compile_with_log, library};
+    use super::{PROGRAMS, Program, compile_with_log, library};
     use crate::Dtype;
+
+    /// Kernels are found by their names alone.
+    #[test]
+    fn no_two_kernels_have_one_name() {
+        let mut names: Vec<_> = PROGRAMS.iter().flat_map(Program::kernels).collect();
+        names.sort_unstable();
+        let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(twice.is_empty(), "{twice:?}");
+    }
 
     /// What programs that have variants are compiled with here.
     const VARIANTS: &[(&str, &str)] = &[

@@ -42,8 +42,9 @@ fn above_each_other(x: &Tensor, [each, h, w]: [usize; 3], step: usize, lines: us
     let shape = [n, c, lines, w];
     if let Some(gpu) = x.gpu() {
         let y = Tensor::unfilled_as(x.dtype(), x.device(), shape);
-        let list = arguments![x.at(), y.at(), y.len(), each, c, h, w, step, lines];
-        gpu.launch_as(x.dtype(), "stacked", Grid::over(y.len()), list);
+        let (area, threads) = (h * w, (step * w / 4).next_multiple_of(32).clamp(32, 256));
+        let list = arguments![x.at(), y.at(), each, c, area, step * w, lines * w];
+        gpu.launch_as(x.dtype(), "stacked", Grid::blocks(n * c * each, 1, threads as u32), list);
         return y;
     }
     let mut y = Tensor::zeros(shape);

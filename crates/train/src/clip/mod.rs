@@ -22,7 +22,7 @@
 //! capped: given what was released, a step is still one capped summand of whoever is drawn (`methods`, rule R6).
 //! Where a rule is a closed form of norms on a GPU (`ClipRule::curves`), the cap is made there, of the same norms by the same operations
 //! (`engine::op::Weighing`).
-//! *Tests.* `tests/gpu/weights.rs`; `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`;
+//! *Tests.* `tests/gpu/weights.rs`; `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`; `people.rs`;
 //! `a_rule_that_changes_its_mind_is_stopped`.
 #[cfg(test)]
 mod audit;
@@ -35,6 +35,8 @@ mod grouping;
 mod histogram;
 mod lot;
 mod mask;
+#[cfg(test)]
+mod people;
 #[cfg(test)]
 mod published;
 mod question;

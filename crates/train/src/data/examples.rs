@@ -175,7 +175,7 @@ impl Examples {
     pub(crate) fn taking_part(&self, who: &[usize], stream: &Stream) -> TakingPart {
         match &self.people {
             Some(people) => people.taking_part(who, stream),
-            None => TakingPart { records: who.to_vec(), shares: None },
+            None => TakingPart { records: who.to_vec(), coins: who.to_vec(), shares: None },
         }
     }
 

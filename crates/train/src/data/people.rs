@@ -6,7 +6,7 @@
 //!
 //! # Why this is private
 //! *Claim.* What a person adds to a sum depends on that person's own records, public numbers, and coins of the key; without
-//! the person nobody else's records, shares or places change.
+//! the person nobody else's records, shares, coins or places change, as long as the others keep their numbers.
 //! *Argument.* Samplers draw numbers of people. Which records come with a number, and their shares, are functions of that
 //! person's list, the step's stream and the person's own number. The mean is of the records that take part, not of those that
 //! the person has, and is clipped as one vector: its length does not hang on how many there are. `most` is public, and so are all
@@ -37,21 +37,25 @@ pub(super) struct People {
 pub(crate) struct TakingPart {
     /// Their numbers, as many for every unit.
     pub records: Vec<usize>,
+    /// Whose coins each of them flips: a number that hangs on its unit's own number, and on which of its records it is.
+    pub coins: Vec<usize>,
     /// Where units are people: how many places each has, and the share of each place in its person's mean.
     pub shares: Option<(usize, Vec<f32>)>,
 }
 
 impl TakingPart {
-    /// With `many` copies of each record, which share what it counts.
+    /// With `many` copies of each record, which share what it counts and have coins of their own.
     pub fn copied(self, many: usize) -> TakingPart {
         if many == 1 {
             return self;
         }
-        let records: Vec<usize> =
-            self.records.into_iter().flat_map(|record| std::iter::repeat_n(record, many)).collect();
-        let (each, shares) = self.shares.unwrap_or_else(|| (1, vec![1.0; records.len() / many]));
+        let (each, shares) = self.shares.unwrap_or_else(|| (1, vec![1.0; self.records.len()]));
         let shared = shares.into_iter().flat_map(|share| std::iter::repeat_n(share / many as f32, many)).collect();
-        TakingPart { records, shares: Some((each * many, shared)) }
+        TakingPart {
+            records: self.records.into_iter().flat_map(|record| std::iter::repeat_n(record, many)).collect(),
+            coins: self.coins.into_iter().flat_map(|coin| coin * many..(coin + 1) * many).collect(),
+            shares: Some((each * many, shared)),
+        }
     }
 
     /// The mean of each unit's numbers, from one number a record. A place without a share adds nothing, whatever its number is.
@@ -103,15 +107,19 @@ impl People {
     /// # Panics
     /// If a number is not below [`People::len`].
     pub fn taking_part(&self, who: &[usize], stream: &Stream) -> TakingPart {
-        let (mut records, mut shares) = (Vec::new(), Vec::new());
+        let (mut records, mut coins, mut shares) = (Vec::new(), Vec::new(), Vec::new());
         for person in who {
             let chosen = self.chosen(*person, stream);
             let (first, missing) = (chosen[0], self.most - chosen.len());
             shares.extend(chosen.iter().map(|_| 1.0 / chosen.len() as f32));
             shares.extend(std::iter::repeat_n(0.0, missing));
+            // What fills up is the first record, coins and all.
+            let own = (0..chosen.len()).chain(std::iter::repeat_n(0, missing));
+            coins.extend(own.map(|place| person * self.most + place));
             records.extend(chosen.into_iter().chain(std::iter::repeat_n(first, missing)));
         }
-        TakingPart { records, shares: Some((self.most, shares)) }
+        // With one place each a mean is the gradient itself.
+        TakingPart { records, coins, shares: (self.most > 1).then_some((self.most, shares)) }
     }
 
     /// At most `most` of a person's records, in order: each set of so many with the same probability (Floyd's method).
@@ -268,8 +276,9 @@ mod tests {
             (people.len(), &people.records[..], &people.starts[..]),
             (3, &[0, 2, 5, 1, 4, 3][..], &[0, 3, 5, 6][..])
         );
-        let TakingPart { records, shares } = people.taking_part(&[1, 2], &stream(0));
-        assert_eq!((records, shares), (vec![1, 4, 3, 3], Some((2, vec![0.5, 0.5, 1.0, 0.0]))));
+        let TakingPart { records, coins, shares } = people.taking_part(&[1, 2], &stream(0));
+        assert_eq!((records, coins), (vec![1, 4, 3, 3], vec![2, 3, 4, 4]));
+        assert_eq!(shares, Some((2, vec![0.5, 0.5, 1.0, 0.0])));
     }
 
     /// A choice is the same whoever else is there and whatever their records are called, and of the person's own.
@@ -308,9 +317,9 @@ mod tests {
 
     #[test]
     fn means_forget_places_without_a_share() {
-        let part = TakingPart { records: vec![], shares: Some((3, vec![0.5, 0.5, 0.0, 1.0, 0.0, 0.0])) };
+        let part = TakingPart { records: vec![], coins: vec![], shares: Some((3, vec![0.5, 0.5, 0.0, 1.0, 0.0, 0.0])) };
         assert_eq!(part.means(vec![1.0, 3.0, f32::NAN, 7.0, f32::INFINITY, 2.0]), [2.0, 7.0]);
-        assert_eq!(TakingPart { records: vec![], shares: None }.means(vec![4.0]), [4.0]);
+        assert_eq!(TakingPart { records: vec![], coins: vec![], shares: None }.means(vec![4.0]), [4.0]);
     }
 
     #[test]

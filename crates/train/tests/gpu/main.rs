@@ -9,6 +9,7 @@ mod images;
 mod margins;
 mod models;
 mod operations;
+mod people;
 mod products;
 mod recorder;
 mod rounded;

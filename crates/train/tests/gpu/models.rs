@@ -18,7 +18,7 @@ use train::{
 };
 
 /// Layers, and the shape of an example; a vocabulary where examples are texts.
-const MODELS: [(&str, &[usize], Option<u32>); 8] = [
+pub(crate) const MODELS: [(&str, &[usize], Option<u32>); 8] = [
     ("{ layer = \"linear\", features = 20 }, { layer = \"relu\" }, { layer = \"dropout\", rate = 0.3 }", &[13], None),
     (
         "{ layer = \"conv2d\", channels = 8, kernel = 4, stride = 2, padding = 1 }, { layer = \"tanh\" }, \
@@ -51,11 +51,11 @@ const MODELS: [(&str, &[usize], Option<u32>); 8] = [
     ("{ layer = \"residual\", layers = [{ layer = \"linear\", features = 7 }] }, { layer = \"rms_norm\" }", &[7], None),
 ];
 
-fn targets(labels: Vec<u32>) -> Targets {
+pub(crate) fn targets(labels: Vec<u32>) -> Targets {
     Targets::Classes { labels, names: ["a", "b", "c"].map(str::to_owned).into() }
 }
 
-fn build(layers: &str, shape: &[usize]) -> Model {
+pub(crate) fn build(layers: &str, shape: &[usize]) -> Model {
     let text = format!("[model]\nlayers = [{layers}, {{ layer = \"linear\", features = 3 }}]");
     let config = Config::read("test", &text, &[]).unwrap_or_else(|e| panic!("{e}"));
     Model::build(&config.model, shape, &targets(vec![])).unwrap_or_else(|e| panic!("{layers}: {e}"))

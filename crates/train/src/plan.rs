@@ -71,6 +71,8 @@ impl Plan {
     /// As [`Plan::new`].
     pub fn after(config: &Config, model: &Arc<Model>, examples: usize, paid: &Ledger) -> Result<Plan, PlanError> {
         let plan = Plan::noiseless(config, examples)?;
+        let fits = config.train.augment.map_or(Ok(()), |augment| augment.check(model.input()));
+        fits.map_err(PlanError::Numbers)?;
         match config.privacy.mode {
             Mode::Ordinary => Ok(plan),
             Mode::Private => plan.with_noise(config, model, paid),
@@ -204,7 +206,8 @@ impl Plan {
             Mode::Private => self.private(config, model, &mut weights, &key)?,
         };
         let auto = self.auto(config)?;
-        let places = data.places();
+        let augment = config.train.augment;
+        let places = data.places() * augment.map_or(1, |augment| augment.multiplicity);
         let data = Secret::new(data);
         let (model, chunk, normaliser, steps) = (model.clone(), config.train.chunk, self.lot, self.steps);
         Ok(Trainer {
@@ -220,6 +223,7 @@ impl Plan {
             ledger,
             chunk,
             places,
+            augment,
             normaliser,
             steps,
             step: 0,

@@ -10,6 +10,7 @@
 //! *Tests.* `a_rehearsal_writes_the_runs_ledger`, `chunks_change_nothing`, `an_empty_lot_is_a_step`,
 //! `ordinary_training_costs_everything`; neighbouring data sets with the same key in `tests/neighbours.rs`.
 use crate::{
+    augment::Augment,
     auto_rate::AutoRate,
     clip::{self, ClipRule, Lot, Noise, Residuals},
     data::Examples,
@@ -66,8 +67,10 @@ pub struct Trainer {
     pub ledger: Ledger,
     /// Records held in memory at once, or one person's if those are more. Changes nothing but memory and time.
     pub chunk: usize,
-    /// Records that each unit of a draw takes the place of: 1 where units are examples and not people.
+    /// Records, or copies of them, that each unit of a draw takes the place of: 1 where units are examples that are looked at once.
     pub places: usize,
+    /// How records are altered, if they are.
+    pub augment: Option<Augment>,
     /// Sums are divided by this: the expected lot size, from the configuration.
     pub normaliser: f64,
     /// Steps planned.
@@ -93,6 +96,7 @@ pub struct Scene<'a> {
     /// What sums are divided by.
     pub lot: f64,
     key: &'a Arc<Key>,
+    augment: Option<&'a Augment>,
     /// The places where gradients are taken.
     looks: Vec<Look>,
     /// Examples that one thread or GPU looks at in one go.
@@ -110,7 +114,7 @@ struct Wanted {
 impl Scene<'_> {
     /// The randomness of this step's looks.
     pub(crate) fn chance(&self) -> Chance<'_> {
-        Chance { key: self.key, step: self.step }
+        Chance { key: self.key, step: self.step, augment: self.augment }
     }
 
     /// What `make` makes of the gradients of a share of those who take part, piece by piece, merged; none where there is no piece.
@@ -203,6 +207,7 @@ impl Trainer {
             step: self.step,
             lot: self.normaliser,
             key: &self.key,
+            augment: self.augment.as_ref(),
             looks,
             piece,
         };

@@ -24,7 +24,7 @@ KERNEL silence_rows(const number* dy, number* dx, const u32* ids, int d, u32 pad
 }
 
 // Rows times numbers of their own; a weight of exactly 0 makes a row 0, whatever it holds.
-KERNEL weigh_rows(const number* x, number* y, const float* weights, i64 n, i64 width) {
+KERNEL share_rows(const number* x, number* y, const float* weights, i64 n, i64 width) {
     i64 at = THREAD;
     if (at >= n) return;
     float weight = weights[at / width];

@@ -16,7 +16,7 @@ pub fn weigh_rows(mut x: Tensor, weights: &Tensor) -> Tensor {
     if let Some(gpu) = x.gpu() {
         let (from, y) = x.in_place();
         let list = arguments![from, y.at(), weights, y.len(), width];
-        gpu.launch_as(y.dtype(), "weigh_rows", Grid::over(y.len()), list);
+        gpu.launch_as(y.dtype(), "share_rows", Grid::over(y.len()), list);
         return y;
     }
     let width = width.max(1);

@@ -44,6 +44,20 @@ pub(crate) struct TakingPart {
 }
 
 impl TakingPart {
+    /// With `many` copies of each record, which share what it counts and have coins of their own.
+    pub fn copied(self, many: usize) -> TakingPart {
+        if many == 1 {
+            return self;
+        }
+        let (each, shares) = self.shares.unwrap_or_else(|| (1, vec![1.0; self.records.len()]));
+        let shared = shares.into_iter().flat_map(|share| std::iter::repeat_n(share / many as f32, many)).collect();
+        TakingPart {
+            records: self.records.into_iter().flat_map(|record| std::iter::repeat_n(record, many)).collect(),
+            coins: self.coins.into_iter().flat_map(|coin| coin * many..(coin + 1) * many).collect(),
+            shares: Some((each * many, shared)),
+        }
+    }
+
     /// The mean of each unit's numbers, from one number a record. A place without a share adds nothing, whatever its number is.
     pub fn means(&self, numbers: Vec<f32>) -> Vec<f32> {
         let Some((each, shares)) = &self.shares else { return numbers };

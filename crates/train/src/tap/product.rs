@@ -1,6 +1,9 @@
 //! Gradients that are a sum of outer products over positions: linear layers, projections, convolutions.
 use super::{PerExample, Squares, Turn, kind::side_by_side};
-use engine::{Device, Part, PartMut, Tensor, Window, op::per_example as op};
+use engine::{
+    Device, Part, PartMut, Tensor, Window,
+    op::{per_example as op, stacked},
+};
 use std::sync::Arc;
 
 /// The inputs' side of the product.
@@ -86,8 +89,14 @@ impl PerExample for Product {
         }
     }
     fn of_people(&self, each: usize) -> Option<Box<dyn PerExample>> {
-        let (a, b) = self.factors()?;
-        Some(Box::new(Product::new(Factor::Rows(side_by_side(a, each)), side_by_side(b, each))))
+        let Held::Factors { a, b, .. } = &self.held else { return None };
+        Some(Box::new(match a {
+            Factor::Rows(a) => Product::new(Factor::Rows(side_by_side(a, each)), side_by_side(b, each)),
+            Factor::Patches { x, window } => {
+                let (x, b) = stacked(x, b, *window, each);
+                Product::new(Factor::Patches { x, window: *window }, b)
+            }
+        }))
     }
     fn norms(&mut self) -> op::Squares {
         let (a, b, kept) = match &mut self.held {

@@ -3,6 +3,7 @@
 //!
 //! Products are f32 unless a test says otherwise. GPU tests run one after the other: they change the GPU's precision.
 mod attention;
+mod augment;
 mod bounds;
 mod images;
 mod margins;

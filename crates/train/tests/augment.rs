@@ -107,7 +107,7 @@ fn copies_are_averaged_before_they_are_measured() {
     for (i, example) in who.iter().enumerate() {
         let original = images(40).gather(&[*example]);
         let inputs: Vec<f32> = (0..MANY).flat_map(|k| copy(&original.inputs, *example, k)).collect();
-        let targets = images(40).gather(&vec![*example; MANY]).targets;
+        let targets = images(40).gather(&[*example; MANY]).targets;
         let apart = model.taps(&weights, Batch { inputs, n: MANY, shape: SHAPE.to_vec(), targets });
         let mut square = 0.0;
         for (mean, copies) in rows.iter().zip(apart.rows()) {

@@ -160,7 +160,7 @@ mod tests {
         let value = serde_json::to_value(example::private().summary).unwrap();
         let keys = "epsilon delta accountant noise_multiplier sample_rate steps clip_rule clip_bound test_accuracy \
                     commonest_class train_seconds private evaluation_loss evaluation_token_loss evaluation_perplexity \
-                    evaluation_bits_per_byte parameters seed interrupted examples model \
+                    evaluation_bits_per_byte unit_of_privacy parameters seed interrupted examples model \
                     optimizer";
         for key in keys.split_whitespace() {
             assert!(value.get(key).is_some(), "no {key}");

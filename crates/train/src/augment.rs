@@ -5,7 +5,7 @@
 //!
 //! # Why this is private
 //! *Claim.* Copies cost no privacy: an example's clipped gradient is a function of that example, the weights and its own coins.
-//! *Argument.* Copies of one example take the places of one person's records ([`crate::data::people`]), each with its share of
+//! *Argument.* Copies of one example take the places of one person's records (`data/people.rs`), each with its share of
 //! the mean: their gradients are added up before anything is measured, so that one example is clipped once, whole. (Clipped one by one,
 //! `k` copies would move a sum `k` times as far.) Which copies are made is looked up by (key, step, number of the example, number of the
 //! copy): nobody else's presence changes it. All numbers are public, and every example has as many copies.

@@ -11,7 +11,7 @@
 //! person's list, the step's stream and the person's own number. The mean is of the records that take part, not of those that
 //! the person has, and is clipped as one vector: its length does not hang on how many there are. `most` is public, and so are all
 //! shapes. Ids are numbered while a file is read, and forgotten with the reader: nothing keeps, prints or compares them later.
-//! *Tests.* `a_choice_is_of_the_persons_own_records`, `every_record_is_chosen_as_often`; `tests/people.rs`.
+//! *Tests.* `a_choice_is_of_the_persons_own_records`, `every_record_is_chosen_as_often`; `tests/people.rs`, `tests/authors.rs`.
 use super::{DataError, Examples, Promise, encode::Problem, table::Table};
 use crate::report::Person;
 use ::csv::ByteRecord;

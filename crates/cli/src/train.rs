@@ -12,7 +12,7 @@ use std::{
 use train::{
     config::{Config, DEFAULT},
     diagnose::Live,
-    report::{Record, Verdict},
+    report::{Neighbouring, Record, Unit, Verdict},
     run::{Progress, Run, Seen, Watch},
     world::Place,
 };
@@ -82,6 +82,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let (run, out) = prepare(&args)?;
     if run.rank() > 0 {
         return follow(run);
+    }
+    if args.diagnose_every.is_some() && run.promise().person.is_some() {
+        let why = "single records are looked at, and data.person has people's means of several clipped: leave one of the two out";
+        return Err(format!("--diagnose-every: {why}").into());
     }
     announce(&run);
     let mut bar = Bar::new(&run, args.quiet)?;
@@ -235,7 +239,7 @@ impl Watch for Bar {
 fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
     let s = &record.summary;
     println!("{}", verdict(record));
-    if s.clipped_and_noised && !record.statement.protects_rows() {
+    if s.clipped_and_noised && record.statement.unit() != Unit::Row {
         println!("unit of privacy: {}", record.statement.unit_of_privacy);
     }
     if let Some(accuracy) = s.test_accuracy {
@@ -274,9 +278,10 @@ fn verdict(record: &Record) -> String {
     }
 }
 
-fn relation(record: &Record) -> &'static str {
+fn relation(record: &Record) -> String {
+    let one = record.statement.unit().one();
     match record.statement.neighbouring {
-        train::report::Neighbouring::AddRemove => "add/remove one example",
-        train::report::Neighbouring::ReplaceOne => "replace one example",
+        Neighbouring::AddRemove => format!("add/remove one {one}"),
+        Neighbouring::ReplaceOne => format!("replace one {one}"),
     }
 }

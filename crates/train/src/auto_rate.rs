@@ -108,7 +108,9 @@ impl AutoRate {
         let places = [-1.0, 0.0, 1.0].map(|by| scene.weights.seen_from(&step.clone().scale(by)));
         let sums = scene.draw.chunks(scene.chunk).map(|who| {
             who.join(scene.data.as_ref()).map(|(who, data)| {
-                let sum = |place| total(&scene.model.losses(place, data.gather(&who)), self.cut);
+                let part = scene.chance().taking_part(data, &who);
+                let losses = |place| part.means(scene.model.losses(place, data.gather(&part.records)));
+                let sum = |place| total(&losses(place), self.cut);
                 places.iter().map(sum).collect()
             })
         });

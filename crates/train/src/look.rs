@@ -9,13 +9,15 @@
 //! adds nothing to any; only rules whose weights are closed forms are looked at so, since no other sees norms one by one.
 //! *Tests.* `looks_are_added_before_they_are_measured`; `filled_up_rows_add_nothing` (`tests/gpu/models.rs`).
 use crate::{
-    data::Examples,
+    augment::Augment,
+    data::{Examples, TakingPart},
     grads::Grads,
     layer::Coins,
     model::{Model, Weights},
     tap::Taps,
 };
-use privacy::Secret;
+use engine::Tensor;
+use privacy::{Key, Purpose, Secret};
 use std::sync::Arc;
 
 /// One of the places, and how much what is seen there counts.
@@ -55,14 +57,38 @@ fn filled(n: usize, room: usize) -> usize {
     if rows <= room { rows } else { n }
 }
 
-/// The drawn examples' gradients, filled up where there is `room` (0 for none), blended from `looks`;
+/// The randomness of looking: which records take part, how they are altered, and the coins of dropout.
+#[derive(Clone, Copy)]
+pub struct Chance<'a> {
+    /// The run's key.
+    pub key: &'a Arc<Key>,
+    /// The step.
+    pub step: u64,
+    /// How records are altered, if they are.
+    pub augment: Option<&'a Augment>,
+}
+
+impl Chance<'_> {
+    /// The records with which units `who` of `data` take part in the step.
+    pub(crate) fn taking_part(&self, data: &Examples, who: &[usize]) -> TakingPart {
+        data.taking_part(who, &self.key.stream(Purpose::Records, self.step, 0))
+    }
+
+    /// The inputs of copies of records, altered by coins of their own.
+    fn altered(&self, inputs: Tensor, copies: &[usize]) -> Tensor {
+        let Some(augment) = self.augment else { return inputs };
+        augment.alter(inputs, &self.key.stream(Purpose::Augment, self.step, 0), copies)
+    }
+}
+
+/// The drawn examples' or people's gradients, filled up where there is `room` (0 for none), blended from `looks`;
 /// `measured` where the norms of just these will be asked for. Every look flips the same coins.
 pub fn at(
     model: &Model,
     weights: &Weights,
     looks: &[Look],
     data: &Secret<Arc<Examples>>,
-    coins: impl Fn(Vec<usize>) -> Coins,
+    chance: Chance,
     (who, room): (Secret<Vec<usize>>, usize),
     measured: bool,
 ) -> Secret<Taps> {
@@ -71,11 +97,15 @@ pub fn at(
     who.join(data.as_ref()).map(|(who, data)| {
         let mut rows = who.clone();
         rows.extend(who.first().into_iter().flat_map(|first| vec![*first; filled(who.len(), room) - who.len()]));
+        let many = chance.augment.map_or(1, |augment| augment.multiplicity);
+        let TakingPart { records, coins, shares } = chance.taking_part(data, &rows).copied(many);
         let one = |look: &Look| {
             let seen = look.offset.as_ref().map(|offset| weights.seen_from(offset));
             let seen = seen.as_ref().unwrap_or(weights);
-            let (inputs, targets) = data.gather_on(&rows, weights.layout().device());
-            (look.weight, model.taps_with(seen, inputs, &targets, coins(rows.clone()), measured))
+            let (inputs, targets) = data.gather_on(&records, weights.layout().device());
+            let inputs = chance.altered(inputs, &coins);
+            let coins = Coins { key: chance.key.clone(), step: chance.step, who: coins.clone() };
+            (look.weight, model.taps_with(seen, (inputs, &targets), coins, shares.clone(), measured))
         };
         let mut taps = Taps::blended(looks.iter().map(one).collect());
         (taps.present, taps.who) = (who.len(), who);

@@ -71,6 +71,8 @@ impl Plan {
     /// As [`Plan::new`].
     pub fn after(config: &Config, model: &Arc<Model>, examples: usize, paid: &Ledger) -> Result<Plan, PlanError> {
         let plan = Plan::noiseless(config, examples)?;
+        let fits = config.train.augment.map_or(Ok(()), |augment| augment.check(model.input()));
+        fits.map_err(PlanError::Numbers)?;
         match config.privacy.mode {
             Mode::Ordinary => Ok(plan),
             Mode::Private => plan.with_noise(config, model, paid),
@@ -180,7 +182,7 @@ impl Plan {
         })
     }
 
-    /// A trainer that carries this plan out on `rows` examples of `data`.
+    /// A trainer that carries this plan out on the first `rows` examples of `data`, or people where it is [by person](Examples::by_person).
     ///
     /// # Errors
     /// If a setting of the update or the sampler makes no sense, if there are not so many rows, or if the ledger charges under
@@ -209,6 +211,8 @@ impl Plan {
             Mode::Private => self.private(config, model, &mut weights, &key)?,
         };
         let auto = self.auto(config)?;
+        let augment = config.train.augment;
+        let places = data.places() * augment.map_or(1, |augment| augment.multiplicity);
         let data = Secret::new(data);
         let (model, chunk, normaliser, steps) = (model.clone(), config.train.chunk, self.lot, self.steps);
         Ok(Trainer {
@@ -223,6 +227,8 @@ impl Plan {
             key,
             ledger,
             chunk,
+            places,
+            augment,
             normaliser,
             steps,
             step: 0,
@@ -315,9 +321,9 @@ fn fits(config: &Config, rows: usize, data: &Examples, ledger: &Ledger) -> Resul
             "privacy.neighbouring is {promised:?}, but the ledger charges under {kept:?}: make it with the configuration's"
         )));
     }
-    match rows <= data.len() {
+    match rows <= data.units() {
         true => Ok(()),
-        false => Err(PlanError::Numbers("more rows to train on than the data hold".into())),
+        false => Err(PlanError::Numbers("more rows, or people, to train on than the data hold".into())),
     }
 }
 

@@ -10,12 +10,12 @@
 //! *Tests.* `a_rehearsal_writes_the_runs_ledger`, `chunks_change_nothing`, `an_empty_lot_is_a_step`,
 //! `ordinary_training_costs_everything_and_learns`; neighbouring data sets with the same key in `tests/neighbours.rs`.
 use crate::{
+    augment::Augment,
     auto_rate::AutoRate,
     clip::{self, ClipRule, Lot, Noise, Residuals},
     data::Examples,
     grads::Grads,
-    layer::Coins,
-    look::{self, Look},
+    look::{self, Chance, Look},
     model::{Model, Weights},
     pieces,
     state::{State, Visit},
@@ -65,8 +65,12 @@ pub struct Trainer {
     pub key: Arc<Key>,
     /// The book of costs.
     pub ledger: Ledger,
-    /// Examples held in memory at once. Changes nothing but memory and time.
+    /// Records held in memory at once, or one person's if those are more. Changes nothing but memory and time.
     pub chunk: usize,
+    /// Records, or copies of them, that each unit of a draw takes the place of: 1 where units are examples that are looked at once.
+    pub places: usize,
+    /// How records are altered, if they are.
+    pub augment: Option<Augment>,
     /// Sums are divided by this: the expected lot size, from the configuration.
     pub normaliser: f64,
     /// Steps planned.
@@ -85,13 +89,14 @@ pub struct Scene<'a> {
     pub data: &'a Secret<Arc<Examples>>,
     /// Those who take part.
     pub draw: &'a Draw,
-    /// Examples held in memory at once.
+    /// Examples, or people, held in memory at once.
     pub chunk: usize,
     /// The step.
     pub step: u64,
     /// What sums are divided by.
     pub lot: f64,
     key: &'a Arc<Key>,
+    augment: Option<&'a Augment>,
     /// The places where gradients are taken.
     looks: Vec<Look>,
     /// Examples that one thread or GPU looks at in one go.
@@ -107,6 +112,11 @@ struct Wanted {
 }
 
 impl Scene<'_> {
+    /// The randomness of this step's looks.
+    pub(crate) fn chance(&self) -> Chance<'_> {
+        Chance { key: self.key, step: self.step, augment: self.augment }
+    }
+
     /// What `make` makes of the gradients of a share of those who take part, piece by piece, merged; none where there is no piece.
     /// They are taken at `weights`, which are the scene's on whatever device.
     fn gather<T: Send>(
@@ -117,8 +127,8 @@ impl Scene<'_> {
         merge: impl Fn(T, T) -> T + Sync,
     ) -> Option<T> {
         let (several, room) = (share.len() > 1, if wanted.filled { self.piece } else { 0 });
-        let coins = |who| Coins { key: self.key.clone(), step: self.step, who };
-        let see = |who| look::at(self.model, weights, &self.looks, self.data, coins, (who, room), wanted.measured);
+        let chance = self.chance();
+        let see = |who| look::at(self.model, weights, &self.looks, self.data, chance, (who, room), wanted.measured);
         let one = |who| by_itself(weights, several, || make(see(who)));
         pieces::merged(share, (self.chunk / self.piece).max(1), &one, &merge)
     }
@@ -185,16 +195,19 @@ impl Trainer {
         let tuned = self.auto.as_ref().map_or(0.0, AutoRate::rate);
         let auto = self.auto.as_mut().filter(|auto| auto.is_due(self.step));
         let layout = self.weights.layout().clone();
-        let piece = self.model.piece(self.chunk, layout.device());
+        // Of whole people.
+        let units = |records: usize| (records / self.places).max(1);
+        let piece = units(self.model.piece(self.chunk, layout.device()));
         let scene = Scene {
             model: &self.model,
             weights: &self.weights,
             data: &self.data,
             draw: &draw,
-            chunk: self.chunk,
+            chunk: units(self.chunk),
             step: self.step,
             lot: self.normaliser,
             key: &self.key,
+            augment: self.augment.as_ref(),
             looks,
             piece,
         };

@@ -49,6 +49,7 @@ pub(crate) const PROGRAMS: &[Program] = programs![
     "layer_norm": "held",
     "loss",
     "means",
+    "moved",
     "noise": "normals",
     "noised_walk": "normals",
     "normalise": "columns",
@@ -61,6 +62,7 @@ pub(crate) const PROGRAMS: &[Program] = programs![
     "product_sum": "tile" "weighted",
     "scatter",
     "softmax",
+    "stacked",
     "standardise",
     "stencil_norms": "pixels" "stencil",
     "stencil_sum": "pixels" "stencil",
@@ -183,8 +185,17 @@ fn write_atomically(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PROGRAMS, compile_with_log, library};
+    use super::{PROGRAMS, Program, compile_with_log, library};
     use crate::Dtype;
+
+    /// Kernels are found by their names alone.
+    #[test]
+    fn no_two_kernels_have_one_name() {
+        let mut names: Vec<_> = PROGRAMS.iter().flat_map(Program::kernels).collect();
+        names.sort_unstable();
+        let twice: Vec<_> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(twice.is_empty(), "{twice:?}");
+    }
 
     /// What programs that have variants are compiled with here.
     const VARIANTS: &[(&str, &str)] = &[

@@ -23,6 +23,14 @@ KERNEL silence_rows(const number* dy, number* dx, const u32* ids, int d, u32 pad
     for (int j = threadIdx.x; j < d; j += blockDim.x) dx[first + j] = empty ? 0.0f : (float)dy[first + j];
 }
 
+// Rows times numbers of their own; a weight of exactly 0 makes a row 0, whatever it holds.
+KERNEL share_rows(const number* x, number* y, const float* weights, i64 n, i64 width) {
+    i64 at = THREAD;
+    if (at >= n) return;
+    float weight = weights[at / width];
+    y[at] = weight == 0.0f ? 0.0f : weight * (float)x[at];
+}
+
 // Rows of a table of floats.
 KERNEL gather_floats(const float* table, const u32* who, float* out, i64 n, int width) {
     i64 at = THREAD;

@@ -59,6 +59,8 @@ pub enum Purpose {
     Update = 9,
     /// The noise that the releases of a season share.
     Season = 10,
+    /// Which of a person's records take part in a step.
+    Records = 11,
 }
 
 /// No random bytes could be had from the operating system.

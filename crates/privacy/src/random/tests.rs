@@ -50,6 +50,7 @@ fn no_two_streams_meet() {
         Purpose::Perturb,
         Purpose::Update,
         Purpose::Season,
+        Purpose::Records,
     ];
     let mut seen = HashSet::new();
     for purpose in purposes {

@@ -45,7 +45,7 @@ pub fn tried(name: &str) -> Vec<String> {
 }
 
 /// The same as new and after some steps.
-fn every() -> Vec<(String, Box<dyn ClipRule>)> {
+pub fn every() -> Vec<(String, Box<dyn ClipRule>)> {
     let texts = ClipConfig::ENTRIES.iter().flat_map(|entry| tried(entry.name));
     texts.flat_map(|text| [0, 4].map(|age| (format!("{text}\nafter {age} steps"), aged(&text, age)))).collect()
 }
@@ -63,10 +63,10 @@ fn aged(text: &str, steps: u64) -> Box<dyn ClipRule> {
 }
 
 /// Random numbers one after the other.
-struct Coins(Stream, u64);
+pub struct Coins(Stream, u64);
 
 impl Coins {
-    fn new(seed: u64) -> Coins {
+    pub fn new(seed: u64) -> Coins {
         Coins(Key::from_seed(seed).stream(Purpose::Audit, 0, 0), 0)
     }
     fn normal(&mut self) -> f32 {
@@ -93,7 +93,7 @@ impl Coins {
         direction.map(|x| (f64::from(x) * size) as f32)
     }
     /// A few gradients: duplicates, aligned and opposed ones among them.
-    fn lot(&mut self) -> Vec<[f32; 3]> {
+    pub fn lot(&mut self) -> Vec<[f32; 3]> {
         let n = 1 + (self.uniform() * 5.0) as usize;
         let mut rows: Vec<[f32; 3]> = (0..n).map(|_| self.gradient()).collect();
         match (self.uniform() * 6.0) as u32 {
@@ -111,7 +111,7 @@ fn length(x: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// How far two lots' releases are apart, over what was promised: the gradient with what is beside it, and the answer.
-fn apart(rule: &dyn ClipRule, a: &Seen, b: &Seen) -> f64 {
+pub fn apart(rule: &dyn ClipRule, a: &Seen, b: &Seen) -> f64 {
     let differences = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x - y).collect::<Vec<f64>>();
     let joint = differences(&a.sum, &b.sum).into_iter().chain(differences(&a.beside, &b.beside));
     let gradient = length(joint) / (sensitivity(rule, &layout()) * (1.0 + ROUNDING));

@@ -24,7 +24,7 @@
 //! Where a rule is a closed form of norms on a GPU (`ClipRule::curves`), the cap is made there, of the same norms by the same operations
 //! (`engine::op::Weighing`).
 //! *Tests.* `tests/gpu/weights.rs`; `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`;
-//! `a_rule_that_changes_its_mind_is_stopped`, `a_rule_of_another_shape_is_refused`.
+//! `people.rs`; `a_rule_that_changes_its_mind_is_stopped`, `a_rule_of_another_shape_is_refused`.
 #[cfg(test)]
 mod audit;
 mod bound;
@@ -36,6 +36,8 @@ mod grouping;
 mod histogram;
 mod lot;
 mod mask;
+#[cfg(test)]
+mod people;
 #[cfg(test)]
 mod published;
 mod question;

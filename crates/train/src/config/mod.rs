@@ -5,8 +5,8 @@
 mod read;
 
 use crate::{
-    clip::ClipConfig, data::DataConfig, mechanism::MechanismConfig, model::ModelConfig, sampling::SamplingConfig,
-    update::UpdateConfig,
+    augment::Augment, clip::ClipConfig, data::DataConfig, mechanism::MechanismConfig, model::ModelConfig,
+    sampling::SamplingConfig, update::UpdateConfig,
 };
 use engine::{Device, DeviceError};
 use privacy::Neighbouring;
@@ -84,6 +84,9 @@ pub struct TrainConfig {
     /// How the examples of a step are chosen.
     #[serde(default)]
     pub sampling: SamplingConfig,
+    /// How images are altered in each step, and in how many copies: `{ multiplicity = 8, flip = true, shift = 4 }`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub augment: Option<Augment>,
 }
 
 fn cpu() -> String {

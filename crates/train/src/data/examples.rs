@@ -1,12 +1,18 @@
-//! A data set in memory: one input row and one target an example.
+//! A data set in memory: one input row and one target a record, and whose it is where people have several.
 //!
 //! Everything here that depends on the rows is private: values, labels, and (when neighbouring data sets differ by
 //! adding or removing a person) also their number. Storage is closed, nothing prints a value, and nothing is `Clone`:
 //! the only ways out are [`Examples::gather`] and [`Examples::chunks`], whose batches the trainer wraps as secrets.
 //! Shapes, class names and feature names come from the configuration and are public.
 
-use super::{error::DataError, targets::Targets, text::Tokens};
+use super::{
+    error::DataError,
+    people::{People, TakingPart},
+    targets::Targets,
+    text::Tokens,
+};
 use engine::{Device, Tensor, op::Table};
+use privacy::Stream;
 use rayon::prelude::*;
 use std::{
     fmt,
@@ -49,6 +55,8 @@ pub struct Examples {
     tokens: Option<Tokens>,
     /// Bytes of text that the targets spell, where they are tokens and it was said; as private as the rows.
     spelled: Option<u64>,
+    /// Whose the rows are; none where each is an example by itself.
+    people: Option<People>,
     /// The rows again, on GPUs.
     resident: Vec<(Device, Table)>,
 }
@@ -96,7 +104,7 @@ impl Examples {
 
     fn of(rows: Rows, shape: Vec<usize>, width: usize, targets: Targets) -> Self {
         let (features, resident) = (Arc::new([]), Vec::new());
-        Self { rows, shape, width, targets, features, tokens: None, spelled: None, resident }
+        Self { rows, shape, width, targets, features, tokens: None, spelled: None, people: None, resident }
     }
 
     /// The same, with how many bytes of text the targets spell: for PUBLIC examples, whose bits per byte are told.
@@ -134,12 +142,49 @@ impl Examples {
         Ok(Self::of(Rows::Bytes { data, table: table.collect() }, shape, width, targets))
     }
 
-    /// The number of examples. Private under add/remove neighbours: for drawing lots, not for printing.
+    /// The same rows as those of people, who may have several each: row `i` is a record of `person[i]`, any number that tells people
+    /// apart. A person, and not a row, is then what is drawn, clipped and protected: by the mean gradient of at most `most` of the
+    /// person's records, chosen at random in each step. People are numbered as they first come up.
+    ///
+    /// Each person takes the place of `most` records in a step, however few there are: the time and memory of a step are those of `most`
+    /// records a person.
+    ///
+    /// # Errors
+    /// If there is not one number for each row, or `most` is not from 1 to 4096.
+    pub fn by_person(self, person: &[u64], most: usize) -> Result<Self, DataError> {
+        if person.len() != self.len() {
+            return Err(DataError::config("person", "there must be one person for each row"));
+        }
+        Ok(Self { people: Some(People::new(person, most)?), ..self })
+    }
+
+    /// How many people there are, or rows where each is an example by itself: what lots are drawn of. As private as [`len`](Self::len).
+    pub fn units(&self) -> usize {
+        self.people.as_ref().map_or(self.len(), People::len)
+    }
+
+    /// Records that each unit takes the place of in a step; public.
+    pub fn places(&self) -> usize {
+        self.people.as_ref().map_or(1, People::most)
+    }
+
+    /// The records with which units `who` take part in the step of `stream`.
+    ///
+    /// # Panics
+    /// If a number is not below [`units`](Self::units).
+    pub(crate) fn taking_part(&self, who: &[usize], stream: &Stream) -> TakingPart {
+        match &self.people {
+            Some(people) => people.taking_part(who, stream),
+            None => TakingPart { records: who.to_vec(), coins: who.to_vec(), shares: None },
+        }
+    }
+
+    /// The number of rows. Private under add/remove neighbours: for drawing lots (of [`units`](Self::units)), not for printing.
     pub fn len(&self) -> usize {
         self.targets.len()
     }
 
-    /// Whether there are no examples.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -154,6 +199,7 @@ impl Examples {
             Rows::Bytes { data, .. } => data.hash(&mut hash),
         }
         self.targets.hash(&mut hash);
+        self.people.hash(&mut hash);
         hash.finish()
     }
 

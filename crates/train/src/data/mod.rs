@@ -15,16 +15,21 @@ mod encode;
 mod error;
 mod examples;
 mod file;
+mod people;
 pub mod schema;
 mod table;
 mod targets;
 
 pub use error::DataError;
 pub use examples::{Batch, Examples};
+pub(crate) use people::TakingPart;
 pub use targets::Targets;
 pub use text::{Tokens, tokenizer};
 
-use crate::{registry::registry, report::UNIT};
+use crate::{
+    registry::registry,
+    report::{Person, UNIT, Unit},
+};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::path::Path;
 use toml::{Table, Value};
@@ -70,8 +75,10 @@ pub trait Source: Send + Sync {
 /// What a declaration means for the privacy statement: known before any row is read, and so public.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Promise {
-    /// What one "person" is.
+    /// What is protected as a whole.
     pub unit: String,
+    /// How people with several records are told apart, if they are what is protected.
+    pub person: Option<Person>,
     /// What must be true of the data for the guarantee to mean what it says.
     pub assumptions: Vec<String>,
     /// What everybody should know.
@@ -82,7 +89,14 @@ impl Default for Promise {
     fn default() -> Self {
         let person =
             "Each row of the training data is one person; somebody with k rows is protected k times less (as a group).";
-        Self { unit: UNIT.into(), assumptions: vec![person.into()], warnings: Vec::new() }
+        Self { unit: UNIT.into(), person: None, assumptions: vec![person.into()], warnings: Vec::new() }
+    }
+}
+
+impl Promise {
+    /// The kind of unit.
+    pub(crate) fn kind(&self) -> Unit {
+        Unit::of(self.person.as_ref(), &self.unit)
     }
 }
 
@@ -125,7 +139,7 @@ impl Loaded {
                  used for the sample rate, the normaliser and the steps"
             )
         };
-        let notes = (train.len() != declared).then(note).into_iter().collect();
+        let notes = (train.units() != declared).then(note).into_iter().collect();
         Ok(Self { train, evaluation, declared, notes, remarks: Vec::new() })
     }
 }

@@ -31,10 +31,10 @@ mod frame;
 mod records;
 pub mod tokenizer;
 
-use super::{DataError, Examples, Loaded, Promise, Source, file, held_out, schema::Target, targets::Targets};
+use super::{DataError, Examples, Loaded, Promise, Source, file, held_out, people, schema::Target, targets::Targets};
 use frame::{Frame, Kept};
 use rayon::prelude::*;
-use records::Read;
+use records::{Kind, Read};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use tokenizer::{Asked, Tokenizer, TokenizerConfig};
@@ -48,9 +48,9 @@ pub struct Text {
     /// A file declared public, to evaluate on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<PathBuf>,
-    /// The public number of training examples: without those held out.
+    /// The public number of training examples, or people: without those held out.
     pub examples: usize,
-    /// So many of the last records of the training file are declared public, held out, and evaluated on in the place of `test`.
+    /// So many of the last records of the training file, or with `person` all records of the people who come up last, are declared public, held out, and evaluated on in the place of `test`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub held_out: usize,
     /// What one record is: `"rows"` of a table, `"lines"` (blank ones are none), or `"blocks"` of a long text.
@@ -77,6 +77,12 @@ pub struct Text {
     /// A column that is read before the text and not predicted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
+    /// The column that tells people apart, where one may have several rows: people are then what is drawn, clipped and protected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    /// So many of a person's texts at most take part in a step; public.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_person: Option<usize>,
     /// Positions of an example: public. Longer texts are cut, shorter ones padded.
     pub length: usize,
     /// How a text becomes tokens.
@@ -126,22 +132,25 @@ impl Source for Text {
     fn load(&self, root: &Path) -> Result<Loaded, DataError> {
         self.check()?;
         let tokenizer = self.tokenizer(root)?;
-        let read = |name: &PathBuf| {
+        let read = |name: &PathBuf, kind| {
             let path = file::find(root, name)?;
-            self.read(&path, &file::read(&path)?)
+            self.read(&path, &file::read(&path)?, kind)
         };
-        let mut train = read(&self.train)?;
+        let mut train = read(&self.train, Kind::Private)?;
         let test = match &self.test {
-            Some(test) => Some(read(test)?),
+            Some(test) => Some(read(test, Kind::Public)?),
             None if self.held_out > 0 => Some(train.hold_out(self.held_out)?),
             None => None,
         };
+        let note = test.as_ref().and_then(|test| people::in_both(train.ids.as_ref()?, test.ids.as_ref()?));
         let (train, _) = self.examples(train, &*tokenizer)?;
         let test = test.map(|test| self.examples(test, &*tokenizer)).transpose()?;
         let remarks = test.as_ref().and_then(|(_, kept)| kept.remark(self.length)).into_iter().collect();
         let test =
             test.map(|(examples, kept)| if self.target.is_none() { examples.spelling(kept.bytes) } else { examples });
-        Ok(Loaded { remarks, ..Loaded::new(train, test, self.examples)? })
+        let mut loaded = Loaded { remarks, ..Loaded::new(train, test, self.examples)? };
+        loaded.notes.extend(note);
+        Ok(loaded)
     }
 
     fn ask(&self, root: &Path, path: &Path) -> Result<Examples, DataError> {
@@ -149,7 +158,8 @@ impl Source for Text {
         let writes = || DataError::config("target", "is missing: this model writes; ask it by `secateur generate`");
         let target = self.target.as_ref().ok_or_else(writes)?;
         let tokenizer = self.tokenizer(root)?;
-        let read = Text { target: None, ..self.clone() }.read(path, &file::read(path)?)?;
+        let asked = Text { target: None, ..self.clone() };
+        let read = asked.read(path, &file::read(path)?, Kind::Questions)?;
         let targets = Some(target.made_up(read.records.len()));
         Ok(self.examples(Read { targets, ..read }, &*tokenizer)?.0)
     }
@@ -161,7 +171,7 @@ impl Source for Text {
     fn promise(&self) -> Promise {
         let mut promise = match (self.records, self.block) {
             (Records::Blocks, Some(block)) => blocks(block),
-            _ => Promise::default(),
+            _ => people::promise(self.person.as_deref().zip(self.per_person)).unwrap_or_default(),
         };
         promise.assumptions.extend(self.tokenizer.get().claim());
         promise.assumptions.extend(held_out(self.held_out, "records", &self.train));
@@ -183,9 +193,11 @@ fn blocks(block: usize) -> Promise {
         )],
         warnings: vec![format!(
             "The unit of privacy is {unit}. The guarantee is about adding, removing or changing one such block, and says little \
-             about whoever wrote more than that. Where people can be told apart, give each of them one row."
+             about whoever wrote more than that. Where people can be told apart, make a table with a row for each text and name the column \
+             that says whose it is: `records = \"rows\"` with `person` protects each person with all texts."
         )],
         unit,
+        person: None,
     }
 }
 
@@ -202,6 +214,9 @@ impl Text {
             }
             Text { prompt: Some(_), .. } if !rows => {
                 ("prompt", "is for `records = \"rows\"`: lines and blocks have no columns")
+            }
+            Text { person: Some(_), .. } if !rows => {
+                ("person", "is for `records = \"rows\"`: lines and blocks have no columns that say whose they are")
             }
             Text { target: Some(_), .. } if !rows => {
                 ("target", "is for `records = \"rows\"`: lines and blocks have no columns")
@@ -221,8 +236,13 @@ impl Text {
         Err(DataError::config(problem.0, problem.1))
     }
 
+    fn person(&self) -> Result<Option<(&str, usize)>, DataError> {
+        people::declared(self.person.as_deref(), self.per_person)
+    }
+
     fn check_columns(&self) -> Result<(), DataError> {
         let twice = self.text.is_some() && self.text == self.prompt;
+        self.person()?;
         let target = self.target.as_ref();
         match target {
             _ if twice => Err(DataError::config("prompt", "is the text's own column")),
@@ -289,7 +309,8 @@ impl Text {
             (None, other) => other,
         };
         let ids = framed.iter().flat_map(|one| &one.inputs).copied();
-        Ok((Examples::from_tokens(ids, self.length, targets, tokens)?, kept))
+        let examples = Examples::from_tokens(ids, self.length, targets, tokens)?;
+        Ok((people::grouped(examples, read.ids, self.per_person)?.0, kept))
     }
 }
 

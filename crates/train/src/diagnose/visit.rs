@@ -189,6 +189,7 @@ fn wanted(ask: &Ask) -> Result<Vec<super::Entry>, DiagnoseError> {
 /// Anything wrong with the configuration, its data or model, a checkpoint, or the ledger.
 pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, DiagnoseError> {
     let entries = wanted(ask)?;
+    of_single_examples(config)?;
     let loaded = config.data.load(root)?;
     let model = Arc::new(Model::of_data(&config.model, &loaded.train)?);
     let plan = Plan::new(config, &model, loaded.declared)?;
@@ -206,6 +207,18 @@ pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, Di
         visits.push(visit(&scene, label, *step, &entries));
     }
     Ok(Diagnosis { examples: who.len(), visits, ..Diagnosis::about(config, &model, &setting, (standing, origin)) })
+}
+
+/// Refuses to look at single records where a person's are clipped together: their norms say little of what is clipped.
+fn of_single_examples(config: &Config) -> Result<(), DiagnoseError> {
+    match config.data.promise().person {
+        None => Ok(()),
+        Some(_) => Err(DiagnoseError::Ask(
+            "data.person: gradients of single records are looked at, and this configuration clips people's means of several; look at a copy \
+             of it without data.person and data.per_person"
+                .into(),
+        )),
+    }
 }
 
 fn visit(scene: &Scene, label: &str, step: Option<u64>, entries: &[super::Entry]) -> Visit {
@@ -227,6 +240,7 @@ pub(super) fn cheap(
     public: &Examples,
     step: u64,
 ) -> Result<(Setting, Visit), DiagnoseError> {
+    of_single_examples(config)?;
     const CHEAP: [&str; 5] = ["norms", "angle", "step", "bias", "symmetry"];
     let setting = setting(config, model, plan, 0)?;
     let who = choose(public, CHEAPLY);
@@ -297,7 +311,7 @@ fn train(config: &Config, root: &Path, ask: &Ask, plan: &Plan, model: &Arc<Model
         0 => (crate::plan::nobody()?, Ledger::new(config.privacy.neighbouring)),
         _ => (config.data.load(root)?.train, book(&ask.ledger, config.privacy.neighbouring)?),
     };
-    let rows = data.len();
+    let rows = data.units();
     let device = config.train.open_devices()?[0];
     let weights = engine::guard(|| {
         data.reside(device);

@@ -8,7 +8,8 @@ use std::{any::Any, sync::Arc};
 /// # Why this is private
 /// *Claim.* An example's clipped gradient is a function of that example, the weights and its own coins.
 /// *Argument.* A coin is looked up by (key, step, layer, number of the example in the data set, position): leaving another
-/// example out of the lot changes none of them.
+/// example out of the lot changes none of them. Where people have several records, each has the person's number times the places of
+/// each, and its place among the person's own.
 pub struct Coins {
     /// The run's key.
     pub key: Arc<Key>,

@@ -1,6 +1,7 @@
 //! Every layer of the list, through the same questions: against one example at a time, against finite differences,
 //! against a disturbed neighbour.
 mod frozen;
+mod people;
 
 use super::{Coins, LayerConfig};
 use crate::{
@@ -182,7 +183,7 @@ fn norms_taken_on_the_way_are_those_taken_afterwards() {
         let seen = |measured: bool| {
             let x = engine::Tensor::new([&[4], model.input()].concat(), numbers(model, 4, 1));
             let coins = Coins { key: key.clone(), step: 3, who: vec![7, 2, 9, 4] };
-            let mut taps = model.taps_with(weights, x, &classes(vec![0, 2, 1, 1]), coins, measured);
+            let mut taps = model.taps_with(weights, (x, &classes(vec![0, 2, 1, 1])), coins, None, measured);
             let norms = taps.norms(&groups, 1);
             (norms.clone(), taps.sum(&[0.5, 1.0, 0.0, 0.25], &groups, 1).to_vec(), taps.norms(&groups, 1) == norms)
         };

@@ -226,10 +226,22 @@ impl Model {
         self.look(weights, inputs, &batch.targets, Keep::training(), taps)
     }
 
-    /// As [`Model::taps`], with the coins of dropout, for inputs `[n, ..]` on the weights' device; `measured` where their norms
-    /// will be asked for.
-    pub fn taps_with(&self, weights: &Weights, x: Tensor, targets: &Targets, coins: Coins, measured: bool) -> Taps {
-        let taps = Taps::new(x.rows(), weights.layout()).beside(weights.adapted());
+    /// As [`Model::taps`], with the coins of dropout, for inputs `[n, ..]` on the weights' device: of each record, or where `shares` say how
+    /// many records are one person's and what each counts, of each person; `measured` where their norms will be asked for.
+    pub fn taps_with(
+        &self,
+        weights: &Weights,
+        (x, targets): (Tensor, &Targets),
+        coins: Coins,
+        shares: Option<(usize, Vec<f32>)>,
+        measured: bool,
+    ) -> Taps {
+        let n = x.rows() / shares.as_ref().map_or(1, |(each, _)| *each);
+        let taps = Taps::new(n, weights.layout()).beside(weights.adapted());
+        let taps = match shares {
+            Some((each, shares)) => taps.of_people(each, shares),
+            None => taps,
+        };
         let taps = if measured { taps.measured() } else { taps };
         self.look(weights, x, targets, Keep::with_coins(coins), taps)
     }
@@ -245,6 +257,7 @@ impl Model {
         keep.input_wanted = false;
         let outputs = self.run(weights, inputs, &mut keep);
         let (losses, dy) = self.loss.apply(outputs, targets);
+        let (losses, dy) = taps.shared(losses, dy);
         taps.losses = Some(losses);
         taps.input_wanted = false;
         self.network.backward(weights.view(), &mut keep, dy, &mut taps);

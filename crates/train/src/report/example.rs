@@ -2,7 +2,7 @@
 
 use super::{
     Clip, Membership, Neighbouring, Noise, Point, Randomness, Record, Sampling, Starting, Statement, Steps, Summary,
-    Test, UNIT,
+    Test, UNIT, Unit,
 };
 
 const PLANNED: u64 = 2000;
@@ -128,6 +128,7 @@ fn summary() -> Summary {
         evaluation_token_loss: None,
         evaluation_perplexity: None,
         evaluation_bits_per_byte: None,
+        unit_of_privacy: UNIT.into(),
         parameters: 26_010,
         seed: None,
         interrupted: false,
@@ -145,8 +146,9 @@ fn statement() -> Statement {
         sampling: Sampling { kind: "poisson".into(), sample_rate: 0.0171 },
         steps: Steps { planned: PLANNED, made: PLANNED },
         neighbouring: Neighbouring::AddRemove,
-        neighbouring_definition: Neighbouring::AddRemove.definition().into(),
+        neighbouring_definition: Unit::Row.neighbours(Neighbouring::AddRemove).into(),
         unit_of_privacy: UNIT.into(),
+        person: None,
         clip: Some(Clip { rule: "flat".into(), bound: 0.5 }),
         accountant: "pld".into(),
         accountant_notes: vec![],

@@ -132,6 +132,9 @@ pub struct Summary {
     /// The same loss in bits by the bytes of text that the tokens spell.
     #[serde(with = "super::number::optional", default)]
     pub evaluation_bits_per_byte: Option<f64>,
+    /// What is protected as a whole: what epsilon is of.
+    #[serde(default)]
+    pub unit_of_privacy: String,
     /// Number of trainable parameters.
     pub parameters: u64,
     /// The fixed seed; none when the randomness came from the operating system.
@@ -157,7 +160,7 @@ mod tests {
         let value = serde_json::to_value(example::private().summary).unwrap();
         let keys = "epsilon delta accountant noise_multiplier sample_rate steps clip_rule clip_bound test_accuracy \
                     commonest_class train_seconds clipped_and_noised evaluation_loss evaluation_token_loss evaluation_perplexity \
-                    evaluation_bits_per_byte parameters seed interrupted examples model \
+                    evaluation_bits_per_byte unit_of_privacy parameters seed interrupted examples model \
                     optimizer";
         for key in keys.split_whitespace() {
             assert!(value.get(key).is_some(), "no {key}");

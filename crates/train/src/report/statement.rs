@@ -3,11 +3,8 @@
 //! It says what was promised, to whom, under which assumptions, and how the number was computed, so that another
 //! program can check the claim against the ledger without reading the report.
 
-use super::Membership;
+use super::{Membership, Person, Unit};
 use serde::{Deserialize, Serialize};
-
-/// The unit of privacy of every run whose data are rows.
-pub const UNIT: &str = "one example (row) of the training data";
 
 /// The privacy statement of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,10 +23,13 @@ pub struct Statement {
     pub steps: Steps,
     /// Which two data sets the guarantee compares.
     pub neighbouring: Neighbouring,
-    /// The same in plain language; see [`Neighbouring::definition`].
+    /// The same in plain language; see [`Unit::neighbours`](super::Unit::neighbours).
     pub neighbouring_definition: String,
-    /// What one "person" is; see [`UNIT`].
+    /// What is protected as a whole; see [`UNIT`](super::UNIT).
     pub unit_of_privacy: String,
+    /// How people with several records are told apart, where such are the unit.
+    #[serde(default)]
+    pub person: Option<Person>,
     /// How one example's share was bounded; none in ordinary training.
     pub clip: Option<Clip>,
     /// The accountant that priced the ledger.
@@ -61,9 +61,9 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// Whether the unit of privacy is a whole row, and not a part of a text.
-    pub fn protects_rows(&self) -> bool {
-        self.unit_of_privacy == UNIT
+    /// What is protected as a whole.
+    pub fn unit(&self) -> Unit {
+        Unit::of(self.person.as_ref(), &self.unit_of_privacy)
     }
 }
 
@@ -109,28 +109,14 @@ pub struct Clip {
     pub bound: f64,
 }
 
-/// Which two data sets are neighbours.
+/// Which two data sets are neighbours, by the unit of privacy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Neighbouring {
-    /// One example more or less.
+    /// One unit more or less.
     AddRemove,
-    /// One example exchanged for another.
+    /// One unit exchanged for another.
     ReplaceOne,
-}
-
-impl Neighbouring {
-    /// What the relation means, for readers without a background in differential privacy.
-    pub fn definition(self) -> &'static str {
-        match self {
-            Self::AddRemove => {
-                "Two data sets are neighbours when one is the other with exactly one example added or removed."
-            }
-            Self::ReplaceOne => {
-                "Two data sets are neighbours when they have the same size and differ in the content of exactly one example."
-            }
-        }
-    }
 }
 
 /// What was claimed of the weights that training started from. A claim: nothing here can check it.
@@ -222,6 +208,7 @@ mod tests {
             "membership",
             "neighbouring",
             "neighbouring_definition",
+            "person",
             "randomness",
             "sampling",
             "secateur_version",

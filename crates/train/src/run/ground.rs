@@ -83,7 +83,7 @@ impl Ground {
         let weights = engine::guard(|| weights.to(devices[0]))?;
         let (mut warnings, notes) = (record::warnings(&config, &plan), data.notes);
         warnings.extend(data.remarks);
-        let rows = data.train.len();
+        let rows = data.train.units();
         let mut trainer = plan.trainer(&config, &model, weights, data.train, rows, key, ledger)?;
         trainer.team = Team::new(&devices, &trainer.weights)?;
         if let Some(world) = world {

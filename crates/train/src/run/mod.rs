@@ -12,7 +12,7 @@ mod start;
 use crate::{
     checkpoint,
     config::{Config, Mode},
-    data::Examples,
+    data::{Examples, Promise},
     model::{Model, Score, Weights},
     plan::{self, Plan},
     report::{self, Point, Record},
@@ -323,6 +323,11 @@ impl Run {
             evaluation_token_loss: progress.score.and_then(|s| s.token_loss),
             evaluation_bits_per_byte: progress.score.and_then(|s| s.bits_per_byte),
         }
+    }
+
+    /// What the declaration of the data means for the privacy statement.
+    pub fn promise(&self) -> Promise {
+        self.config.data.promise()
     }
 
     /// Steps made, by earlier lives of the run too.

@@ -25,7 +25,12 @@ const ASSUMPTIONS: [&str; 8] = [
 
 /// What the user and every reader should know. Nothing here may depend on the private rows, not even on how many there are.
 pub(super) fn warnings(config: &Config, plan: &Plan) -> Vec<String> {
-    let mut all = config.data.promise().warnings;
+    let promise = config.data.promise();
+    let (several, one) = match promise.person {
+        Some(_) => ("people", "person's records"),
+        None => ("examples", "record"),
+    };
+    let mut all = promise.warnings;
     if config.privacy.mode == Mode::Ordinary {
         let problem =
             "NOT PRIVATE: ordinary training, without clipping or noise. Use it for baselines on public data only.";
@@ -35,8 +40,8 @@ pub(super) fn warnings(config: &Config, plan: &Plan) -> Vec<String> {
     if config.privacy.delta >= per_example {
         let delta = config.privacy.delta;
         all.push(format!(
-            "delta = {delta:e} is not below one over the number of examples ({per_example:.1e}): publishing one whole \
-             record at random would be allowed. Choose a smaller privacy.delta."
+            "delta = {delta:e} is not below one over the number of {several} ({per_example:.1e}): publishing one whole \
+             {one} at random would be allowed. Choose a smaller privacy.delta."
         ));
     }
     if config.train.seed.is_some() {
@@ -67,7 +72,7 @@ fn bound(run: &Run) -> f64 {
 }
 
 fn statement(run: &Run, progress: &Progress) -> Statement {
-    let (config, plan) = (&run.config, &run.plan);
+    let (config, plan, promise) = (&run.config, &run.plan, run.config.data.promise());
     let neighbouring = match config.privacy.neighbouring {
         Neighbouring::AddRemove => report::Neighbouring::AddRemove,
         Neighbouring::ReplaceOne => report::Neighbouring::ReplaceOne,
@@ -84,8 +89,9 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
         sampling: Sampling { kind: config.train.sampling.name().into(), sample_rate: plan.sample_rate },
         steps: Steps { planned: plan.steps, made: progress.step },
         neighbouring,
-        neighbouring_definition: definition(config, neighbouring),
-        unit_of_privacy: config.data.promise().unit,
+        neighbouring_definition: definition(config, promise.kind().neighbours(neighbouring)),
+        unit_of_privacy: promise.unit,
+        person: promise.person,
         clip: run.is_private().then(|| Clip { rule: config.clip.name().into(), bound: bound(run) }),
         accountant: config.privacy.accountant.clone(),
         accountant_notes: plan::price(config, &run.trainer.ledger).map(|price| price.notes).unwrap_or_default(),
@@ -104,9 +110,9 @@ fn statement(run: &Run, progress: &Progress) -> Statement {
 }
 
 /// Which two data sets the guarantee compares: the relation, and what the price of the sampling asks of them besides.
-fn definition(config: &Config, neighbouring: report::Neighbouring) -> String {
+fn definition(config: &Config, neighbours: &str) -> String {
     let among = config.train.sampling.get().among().map(|among| format!(" {among}"));
-    format!("{}{}", neighbouring.definition(), among.unwrap_or_default())
+    format!("{neighbours}{}", among.unwrap_or_default())
 }
 
 /// What an attacker can do by the whole privacy curve; nothing where epsilon is no bound.
@@ -172,6 +178,7 @@ fn summary(run: &Run, progress: &Progress, training: Duration) -> Summary {
         evaluation_token_loss: progress.score.and_then(|s| s.token_loss),
         evaluation_perplexity: progress.score.and_then(|s| s.perplexity()),
         evaluation_bits_per_byte: progress.score.and_then(|s| s.bits_per_byte),
+        unit_of_privacy: config.data.promise().unit,
         parameters: run.trainer.model.layout().len() as u64,
         seed: config.train.seed,
         interrupted: progress.step < plan.steps,

@@ -30,6 +30,12 @@ pub trait PerExample: Send {
     }
     /// Inner product of each row with `v`, `[n]`, without multiplying the rows out where that is cheaper.
     fn dot(&self, v: Part) -> Vec<f64>;
+    /// The gradients of every `each` records in a row added up as those of one person, `[n / each, p]`, where that is the same kind of
+    /// tap: its positions are then those of all the records. None where only the rows themselves can be added up.
+    fn of_people(&self, each: usize) -> Option<Box<dyn PerExample>> {
+        let _ = each;
+        None
+    }
     /// Each row in other coordinates, measured, `[n]`; none where only the rows themselves tell.
     fn measured(&self, scales: per_example::Scales) -> Option<Vec<per_example::Measured>> {
         let _ = scales;
@@ -44,4 +50,11 @@ pub enum Turn {
     Now,
     /// When somebody asks: until then another layer may have come by the squares that they are made of.
     Later,
+}
+
+/// `[n, t, ..]` as `[n / each, each t, ..]`: the positions of every `each` records in a row as those of one.
+pub(super) fn side_by_side(x: &Tensor, each: usize) -> Tensor {
+    let mut shape = x.shape().to_vec();
+    (shape[0], shape[1]) = (shape[0] / each, shape[1] * each);
+    x.clone().reshape(shape)
 }

@@ -12,10 +12,14 @@
 //! sum of its two gradients, by the definition, so cross terms are exact. An example whose norm is not finite gets
 //! weight zero, and a weight of exactly zero removes it from every sum, whatever its factors hold. Norms may be taken as taps
 //! are left: of the very taps that are summed, and whatever makes other gradients of them forgets such norms.
+//! Where people have several records, a tap is added up over each person's as it is left, before anything is measured: positions of all
+//! records become one person's, or rows are summed. What follows sees one gradient a person. A place without a share in its person's
+//! mean has its gradient set to zero where the backward pass begins; it repeats one of the person's own records, coins and all, so that
+//! whatever else it holds is as finite as that one.
 //! A large sum on a GPU is not cleared as a whole: every parameter's numbers are written, or cleared, before anything is added to them
 //! (`PerExample::sum_alone`), so that nothing of what was in that memory is left.
 //! *Tests.* `short_cuts_agree_with_rows`, `a_parameter_used_twice_is_measured_whole`, `a_silent_example_adds_nothing`,
-//! `norms_taken_on_the_way_are_those_taken_afterwards`, `norms_taken_early_are_forgotten_when_gradients_change`,
+//! `people_are_added_up_before_they_are_measured`, `norms_taken_on_the_way_are_those_taken_afterwards`, `norms_taken_early_are_forgotten_when_gradients_change`,
 //! `sums_that_are_not_cleared_are_written_whole` (`tests/gpu/models.rs`).
 mod adapted;
 mod blend;
@@ -53,6 +57,8 @@ pub struct Taps {
     /// Squared norms that were taken as a parameter's only tap was left.
     early_squares: Vec<Option<per_example::Squares>>,
     early: bool,
+    /// Where several records are one person's: how many, and the share of each in its person's mean.
+    people: Option<(usize, Tensor)>,
     /// What takes gradients of adapted matrices apart.
     adapted: Vec<Adapted>,
     /// The gradient that a layer handed on, and its sums over positions, if it came by them.
@@ -85,6 +91,7 @@ impl Taps {
             taps: parameters.iter().map(|_| Vec::new()).collect(),
             early_squares: parameters.iter().map(|_| None).collect(),
             early: false,
+            people: None,
             adapted: Vec::new(),
             sums: None,
             input: None,
@@ -99,6 +106,25 @@ impl Taps {
     pub(crate) fn beside(mut self, adapted: &[Adapted]) -> Self {
         self.adapted = adapted.to_vec();
         self
+    }
+
+    /// The same, of the gradients of people, who have `each` records in a row of the batch: each record's gradient counts by its share.
+    /// A share of 0 takes a record out, whatever its numbers are.
+    ///
+    /// # Panics
+    /// If there are not `each` shares for each person.
+    pub(crate) fn of_people(mut self, each: usize, shares: Vec<f32>) -> Self {
+        assert!(shares.len() == self.n * each, "{} shares of {} people with {each} records", shares.len(), self.n);
+        self.people = Some((each, Tensor::new([shares.len()], shares).to(self.layout.device())));
+        self
+    }
+
+    /// Each record's loss, `[n]`, and its gradient with respect to the record's outputs, as shares in each person's mean; the losses
+    /// added up for each person.
+    pub(crate) fn shared(&self, losses: Tensor, dy: Tensor) -> (Tensor, Tensor) {
+        let Some((each, shares)) = &self.people else { return (losses, dy) };
+        let losses = op::weigh_rows(losses, shares).reshape([self.n, *each, 1]);
+        (op::bias_rows_last(&losses).reshape([self.n]), op::weigh_rows(dy, shares))
     }
 
     /// On a processor, takes norms from now on as taps are left, while their factors are still in its caches: for whoever will
@@ -123,16 +149,20 @@ impl Taps {
         }
     }
 
-    fn put(&mut self, id: usize, mut tap: impl PerExample + 'static) {
+    fn put(&mut self, id: usize, tap: impl PerExample + 'static) {
+        let mut tap: Box<dyn PerExample> = match self.people {
+            Some((each, _)) => tap.of_people(each).unwrap_or_else(|| Box::new(Rows::added_up(tap.rows(), each))),
+            None => Box::new(tap),
+        };
         let now = self.early && self.taps[id].is_empty() && tap.turn() == Turn::Now;
         self.early_squares[id] = now.then(|| tap.norms());
-        self.taps[id].push(Box::new(tap));
+        self.taps[id].push(tap);
     }
 
     /// The gradient before `activation`, of whose outputs `y` the gradients are `dy`. Where norms will be asked for, the squared
     /// norms of the result's rows come with it, and those of `y` go to the layer whose input it was.
     pub(crate) fn slope(&mut self, activation: Activation, y: &Tensor, dy: Tensor) -> (Tensor, Squares) {
-        if !self.early || y.shape().len() != 2 {
+        if !self.early || self.people.is_some() || y.shape().len() != 2 {
             return (activation.backward(y, dy), Squares::default());
         }
         let (dy, [of_y, of_dy]) = activation.backward_measured(y, dy);
@@ -146,7 +176,7 @@ impl Taps {
     /// Where the squared norms of the rows of `x`, a layer's input, will be, if the layer before comes by them.
     pub(crate) fn squares_of_input(&mut self, x: &Tensor) -> Squares {
         let squares = Squares::default();
-        if self.early {
+        if self.early && self.people.is_none() {
             self.input = Some((x.clone(), squares.clone()));
         }
         squares

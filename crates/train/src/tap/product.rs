@@ -1,6 +1,9 @@
 //! Gradients that are a sum of outer products over positions: linear layers, projections, convolutions.
-use super::{PerExample, Squares, Turn};
-use engine::{Device, Part, PartMut, Tensor, Window, op::per_example as op};
+use super::{PerExample, Squares, Turn, kind::side_by_side};
+use engine::{
+    Device, Part, PartMut, Tensor, Window,
+    op::{per_example as op, stacked},
+};
 use std::sync::Arc;
 
 /// The inputs' side of the product.
@@ -84,6 +87,16 @@ impl PerExample for Product {
             Held::Factors { a: Factor::Rows(a), b, .. } => Some((a, b)),
             _ => None,
         }
+    }
+    fn of_people(&self, each: usize) -> Option<Box<dyn PerExample>> {
+        let Held::Factors { a, b, .. } = &self.held else { return None };
+        Some(Box::new(match a {
+            Factor::Rows(a) => Product::new(Factor::Rows(side_by_side(a, each)), side_by_side(b, each)),
+            Factor::Patches { x, window } => {
+                let (x, b) = stacked(x, b, *window, each);
+                Product::new(Factor::Patches { x, window: *window }, b)
+            }
+        }))
     }
     fn norms(&mut self) -> op::Squares {
         let (a, b, kept) = match &mut self.held {

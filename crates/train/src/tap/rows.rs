@@ -1,6 +1,9 @@
 //! Gradients that are already one row an example: biases, norm scales and shifts, positions. Few numbers each.
 use super::{PerExample, Turn};
-use engine::{Device, Part, PartMut, Tensor, op::pad_rows, op::per_example as op};
+use engine::{
+    Device, Part, PartMut, Tensor,
+    op::{bias_rows_last, pad_rows, per_example as op},
+};
 use std::sync::{Arc, OnceLock};
 
 /// Squared norms of rows that two parameters' gradients are made of, `[n]`: whoever asks first adds them up.
@@ -21,6 +24,12 @@ impl Rows {
     /// Wraps `[n, p]` whose squared norms somebody else needs too.
     pub fn shared(g: Arc<Tensor>, squares: Squares) -> Self {
         Rows { g, squares: Some(squares) }
+    }
+
+    /// The rows of `[n, p]` added up for every `each` of them.
+    pub fn added_up(rows: Tensor, each: usize) -> Self {
+        let (n, p) = (rows.rows(), rows.row_len());
+        Rows::new(bias_rows_last(&rows.reshape([n / each, each, p])))
     }
 
     /// Wraps `[n, p]`, the gradients of the first `p` numbers of a parameter; those of the `rest` are zero.

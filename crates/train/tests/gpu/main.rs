@@ -3,11 +3,13 @@
 //!
 //! Products are f32 unless a test says otherwise. GPU tests run one after the other: they change the GPU's precision.
 mod attention;
+mod augment;
 mod bounds;
 mod images;
 mod margins;
 mod models;
 mod operations;
+mod people;
 mod products;
 mod recorder;
 mod rounded;

@@ -18,7 +18,7 @@ use train::{
 };
 
 /// Layers, and the shape of an example; a vocabulary where examples are texts.
-const MODELS: [(&str, &[usize], Option<u32>); 8] = [
+pub(crate) const MODELS: [(&str, &[usize], Option<u32>); 8] = [
     ("{ layer = \"linear\", features = 20 }, { layer = \"relu\" }, { layer = \"dropout\", rate = 0.3 }", &[13], None),
     (
         "{ layer = \"conv2d\", channels = 8, kernel = 4, stride = 2, padding = 1 }, { layer = \"tanh\" }, \
@@ -51,11 +51,11 @@ const MODELS: [(&str, &[usize], Option<u32>); 8] = [
     ("{ layer = \"residual\", layers = [{ layer = \"linear\", features = 7 }] }, { layer = \"rms_norm\" }", &[7], None),
 ];
 
-fn targets(labels: Vec<u32>) -> Targets {
+pub(crate) fn targets(labels: Vec<u32>) -> Targets {
     Targets::Classes { labels, names: ["a", "b", "c"].map(str::to_owned).into() }
 }
 
-fn build(layers: &str, shape: &[usize]) -> Model {
+pub(crate) fn build(layers: &str, shape: &[usize]) -> Model {
     let text = format!("[model]\nlayers = [{layers}, {{ layer = \"linear\", features = 3 }}]");
     let config = Config::read("test", &text, &[]).unwrap_or_else(|e| panic!("{e}"));
     Model::build(&config.model, shape, &targets(vec![])).unwrap_or_else(|e| panic!("{layers}: {e}"))
@@ -72,7 +72,7 @@ fn taps(model: &Model, shape: &[usize], tokens: Option<u32>, device: Device) -> 
         x.data_mut().iter_mut().enumerate().for_each(|(i, x)| *x = id(i));
     }
     let coins = Coins { key, step: 3, who: vec![4, 0, 11, 2, 9] };
-    model.taps_with(&weights, x.to(device), &targets(vec![0, 2, 1, 1, 0]), coins, true)
+    model.taps_with(&weights, (x.to(device), &targets(vec![0, 2, 1, 1, 0])), coins, None, true)
 }
 
 /// A weight for each of them.

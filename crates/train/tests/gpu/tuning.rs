@@ -37,7 +37,7 @@ fn seen(model: &Model, device: Device) -> [Vec<f64>; 5] {
     let weights = Weights::from_public(model.layout(), named).unwrap_or_else(|e| panic!("{e}")).to(device);
     let coins = Coins { key: Arc::new(Key::from_seed(5)), step: 3, who: vec![4, 0, 11, 2, 9] };
     let x = numbers(&[5, 6, 8], 7).to(device);
-    let mut taps = model.taps_with(&weights, x.clone(), &targets(vec![0, 2, 1, 1, 0]), coins, true);
+    let mut taps = model.taps_with(&weights, (x.clone(), &targets(vec![0, 2, 1, 1, 0])), coins, None, true);
     let groups = vec![0; model.layout().parameters().len()];
     let norms = taps.norms(&groups, 1).into_iter().map(f64::sqrt).collect();
     let sum =

@@ -63,6 +63,16 @@ fn debug_shows_no_value_and_no_count() {
     assert!(!shown.contains("41.5") && !shown.contains("77.25") && !shown.contains('3'), "{shown}");
 }
 
+/// Several processes see that they have the same people, and not the same rows alone.
+#[test]
+fn whose_rows_are_is_part_of_a_fingerprint() {
+    let x = || Examples::from_floats(vec![0.5; 4], vec![1], labels(vec![0, 1, 0, 1]), vec![]).unwrap();
+    let of = |person: &[u64], most| x().by_person(person, most).unwrap().fingerprint();
+    let all = [x().fingerprint(), of(&[1, 1, 2, 2], 2), of(&[1, 2, 2, 2], 2), of(&[1, 1, 2, 2], 3)];
+    (0..4).for_each(|i| assert!(!all[..i].contains(&all[i]), "{all:?}"));
+    assert_eq!(of(&[1, 1, 2, 2], 2), of(&[9, 9, 4, 4], 2), "what people are called does not matter");
+}
+
 #[test]
 fn examples_cross_threads() {
     fn both<T: Send + Sync>() {}

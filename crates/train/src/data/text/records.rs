@@ -2,6 +2,7 @@
 use super::{
     super::{
         encode::{Answers, cell},
+        people::Ids,
         table::{Layout, Table},
     },
     DataError, Records, Targets, Text,
@@ -20,50 +21,81 @@ pub(super) struct Record {
 }
 
 /// The records of one file.
-pub(super) struct Read {
+pub(super) struct Read<'a> {
     /// The file.
     pub path: PathBuf,
     /// Its records, in order.
     pub records: Vec<Record>,
     /// What is to be predicted of each, unless it is the next tokens.
     pub targets: Option<Targets>,
+    /// Whose they are, where that was asked and the file says.
+    pub ids: Option<Ids<'a>>,
 }
 
-impl Read {
-    /// Takes the last `count` records away.
-    pub(super) fn hold_out(&mut self, count: usize) -> Result<Read, DataError> {
-        let too_many = || DataError::config("held_out", "must be below the number of records in the training file");
-        let rest = self.records.len().checked_sub(count).filter(|rest| *rest > 0).ok_or_else(too_many)?;
-        let part = |targets: &Targets, from, to| targets.gather(&(from..to).collect::<Vec<_>>());
+/// What a file's records are for.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Kind {
+    /// To train on: each is somebody's, where people are told apart.
+    Private,
+    /// To measure on.
+    Public,
+    /// To be answered.
+    Questions,
+}
+
+impl<'a> Read<'a> {
+    /// Takes the last `count` records away, or all records of the last `count` people to come up.
+    pub(super) fn hold_out(&mut self, count: usize) -> Result<Read<'a>, DataError> {
+        let (units, of): (usize, &dyn Fn(usize) -> usize) = match &self.ids {
+            Some(ids) => (ids.people(), &|record| ids.of[record] as usize),
+            None => (self.records.len(), &|record| record),
+        };
+        let too_many =
+            || DataError::config("held_out", "must be below the number of records, or people, in the training file");
+        let rest = units.checked_sub(count).filter(|rest| *rest > 0).ok_or_else(too_many)?;
+        let (kept, held): (Vec<usize>, Vec<usize>) = (0..self.records.len()).partition(|record| of(*record) < rest);
         let whole = self.targets.take();
-        self.targets = whole.as_ref().map(|targets| part(targets, 0, rest));
-        let targets = whole.as_ref().map(|targets| part(targets, rest, rest + count));
-        Ok(Read { path: self.path.clone(), records: self.records.split_off(rest), targets })
+        let [kept_targets, targets] = [&kept, &held].map(|part| whole.as_ref().map(|targets| targets.gather(part)));
+        self.targets = kept_targets;
+        let mut away = held.iter().copied().peekable();
+        let all = std::mem::take(&mut self.records).into_iter().enumerate();
+        let (records, rest): (Vec<_>, Vec<_>) = all.partition(|(record, _)| away.next_if_eq(record).is_some());
+        self.records = rest.into_iter().map(|(_, record)| record).collect();
+        let records = records.into_iter().map(|(_, record)| record).collect();
+        let ids = self.ids.as_mut().map(|ids| ids.hold_out(count));
+        Ok(Read { path: self.path.clone(), records, targets, ids })
     }
 }
 
 impl Text {
     /// The records in the unpacked content of one file; `path` is for messages.
-    pub(super) fn read(&self, path: &Path, bytes: &[u8]) -> Result<Read, DataError> {
-        let mut targets = None;
+    pub(super) fn read(&self, path: &Path, bytes: &[u8], kind: Kind) -> Result<Read<'_>, DataError> {
+        let (mut targets, mut ids) = (None, None);
         let records = match self.records {
-            Records::Rows => self.rows(path, bytes, &mut targets)?,
+            Records::Rows => self.rows(path, bytes, kind, (&mut targets, &mut ids))?,
             Records::Lines => lines(path, bytes)?,
             Records::Blocks => blocks(path, bytes, self.block.unwrap_or(1))?,
         };
         if records.is_empty() {
             return Err(DataError::file(path, "holds no texts"));
         }
-        Ok(Read { path: path.to_owned(), records, targets })
+        Ok(Read { path: path.to_owned(), records, targets, ids })
     }
 
-    fn rows(&self, path: &Path, bytes: &[u8], targets: &mut Option<Targets>) -> Result<Vec<Record>, DataError> {
+    fn rows<'a>(
+        &'a self,
+        path: &Path,
+        bytes: &[u8],
+        kind: Kind,
+        (targets, ids): (&mut Option<Targets>, &mut Option<Ids<'a>>),
+    ) -> Result<Vec<Record>, DataError> {
         let layout = Layout::declared(&self.delimiter, self.quoting, self.header, &self.columns)?;
         let mut table = Table::open(path, bytes, &layout)?;
         let column = |name: &String| Ok::<_, DataError>((table.find(name)?, name.clone()));
         let text = self.text.as_ref().map(column).transpose()?;
         let prompt = self.prompt.as_ref().map(column).transpose()?;
         let mut answers = self.target.as_ref().map(|target| Answers::new(target, &table)).transpose()?;
+        *ids = self.ids(&table, kind)?;
         let (mut row, mut records) = (ByteRecord::new(), Vec::new());
         while let Some(line) = table.next(&mut row)? {
             let bad = |column: &str, problem: String| DataError::Cell {
@@ -84,10 +116,22 @@ impl Text {
             if let Some(answers) = &mut answers {
                 answers.row(&row).map_err(|problem| bad(problem.column, problem.text))?;
             }
+            if let Some(ids) = ids {
+                ids.row(&row).map_err(|problem| bad(problem.column, problem.text))?;
+            }
             records.push(record);
         }
         *targets = answers.map(Answers::finish);
         Ok(records)
+    }
+
+    /// Whose rows are: a public file need not say.
+    fn ids(&self, table: &Table, kind: Kind) -> Result<Option<Ids<'_>>, DataError> {
+        let Some((column, _)) = self.person()?.filter(|_| kind != Kind::Questions) else { return Ok(None) };
+        match Ids::new(column, None, table) {
+            Err(_) if kind == Kind::Public => Ok(None),
+            ids => ids.map(Some),
+        }
     }
 }
 

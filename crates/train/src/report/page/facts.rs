@@ -4,6 +4,7 @@ use super::super::Verdict;
 use super::super::record::Record;
 use super::super::words;
 use super::{section, text};
+use crate::report::Unit;
 
 /// The key numbers.
 pub(super) fn tiles(record: &Record) -> String {
@@ -97,7 +98,8 @@ fn pace(record: &Record) -> String {
 
 fn lot(record: &Record) -> String {
     let expected = (record.statement.sampling.sample_rate * record.summary.examples as f64).round();
-    format!("about {} of {} examples a step", words::count(expected as u64), words::count(record.summary.examples))
+    let (examples, several) = (words::count(record.summary.examples), record.statement.unit().several());
+    format!("about {} of {examples} {several} a step", words::count(expected as u64))
 }
 
 fn noise(record: &Record) -> String {
@@ -121,11 +123,15 @@ fn clip(record: &Record) -> String {
 /// What was run.
 pub(super) fn run(record: &Record) -> String {
     let (statement, summary) = (&record.statement, &record.summary);
+    let declared = match statement.unit() {
+        Unit::Person => "Declared people",
+        Unit::Row | Unit::Part => "Declared examples",
+    };
     let rows = [
         ("Model", summary.model.clone()),
         ("Trainable parameters", words::count(summary.parameters)),
         ("Optimizer", summary.optimizer.clone()),
-        ("Declared examples", words::count(summary.examples)),
+        (declared, words::count(summary.examples)),
         ("Sampling", format!("{}, rate {}", statement.sampling.kind, words::plain(statement.sampling.sample_rate))),
         ("Randomness", randomness(record)),
         ("Accountant", accountant(record)),

@@ -5,6 +5,7 @@ use super::super::record::Record;
 use super::super::statement::{Neighbouring, Statement};
 use super::super::{Membership, Test, words};
 use super::{list, section, text};
+use crate::report::Unit;
 use privacy::TradeOff;
 
 /// What the caller warns of; nothing when there is nothing.
@@ -53,7 +54,10 @@ fn attacker(record: &Record) -> String {
     let statement = &record.statement;
     let pair = || Membership::of(&TradeOff::new(vec![(statement.epsilon, statement.delta)]));
     let best = statement.membership.clone().unwrap_or_else(pair);
-    let who = if statement.protects_rows() { "the people who were" } else { "the blocks that were" };
+    let who = match statement.unit() {
+        Unit::Row | Unit::Person => "the people who were",
+        Unit::Part => "the blocks that were",
+    };
     let rows: String = best.tests.iter().map(|test| bar(test, who)).collect();
     format!(
         "<div class=\"attacker card\">\n\
@@ -89,20 +93,28 @@ fn origin(record: &Record) -> String {
 }
 
 fn question(statement: &Statement) -> &'static str {
-    match statement.neighbouring {
-        Neighbouring::AddRemove if !statement.protects_rows() => {
+    match (statement.neighbouring, statement.unit()) {
+        (Neighbouring::AddRemove, Unit::Part) => {
             "Suppose that someone tests whether a given block was in the training data, and is ready to raise a wrong \
              alarm for a few of those that were not in it."
         }
-        Neighbouring::ReplaceOne if !statement.protects_rows() => {
+        (Neighbouring::ReplaceOne, Unit::Part) => {
             "Suppose that someone tests which of two given blocks was in the training data, and is ready to raise a \
              wrong alarm for a few of those where it was the other one."
         }
-        Neighbouring::AddRemove => {
+        (Neighbouring::AddRemove, Unit::Person) => {
+            "Suppose that someone tests whether you, with all of your records, were in the training data, and is ready to raise a \
+             wrong alarm for a few of those who were not in it."
+        }
+        (Neighbouring::ReplaceOne, Unit::Person) => {
+            "Suppose that someone tests whether the records of one person in the training data were yours or given other ones, and is \
+             ready to raise a wrong alarm for a few of those whose records they were not."
+        }
+        (Neighbouring::AddRemove, Unit::Row) => {
             "Suppose that someone tests whether your row was in the training data, and is ready to raise a wrong \
              alarm for a few of those who were not in it."
         }
-        Neighbouring::ReplaceOne => {
+        (Neighbouring::ReplaceOne, Unit::Row) => {
             "Suppose that someone tests whether a row of the training data was yours or a given other one, and is \
              ready to raise a wrong alarm for a few of those whose row it was not."
         }
@@ -134,9 +146,13 @@ fn strength(epsilon: f64) -> &'static str {
 
 fn unprotected(record: &Record) -> String {
     let five = words::bound(5.0 * record.statement.epsilon);
-    let several = match record.statement.protects_rows() {
-        true => "<strong>Someone with several rows.</strong> Epsilon grows with their number (five rows together:",
-        false => {
+    let several = match record.statement.unit() {
+        Unit::Row => "<strong>Someone with several rows.</strong> Epsilon grows with their number (five rows together:",
+        Unit::Person => {
+            "<strong>Several people together,</strong> such as a family, and whoever has several ids. Epsilon grows with their number \
+             (five together:"
+        }
+        Unit::Part => {
             "<strong>Whoever wrote several blocks.</strong> Epsilon grows with their number (five blocks together:"
         }
     };
@@ -159,11 +175,15 @@ fn unprotected(record: &Record) -> String {
 
 /// A delta as large as one over the data allows to publish somebody's whole row.
 fn delta_remark(record: &Record) -> Option<String> {
-    let examples = record.summary.examples;
+    let (examples, unit) = (record.summary.examples, record.statement.unit());
+    let (several, whole) = match unit {
+        Unit::Person => (unit.several(), "somebody's records"),
+        Unit::Row | Unit::Part => (unit.several(), "one row"),
+    };
     (record.statement.delta * examples as f64 >= 1.0).then(|| {
         format!(
-            "<strong>One unlucky person.</strong> Delta is not below 1 in {} (the number of examples): the guarantee \
-             would even allow to publish one row at random. Choose a smaller delta.",
+            "<strong>One unlucky person.</strong> Delta is not below 1 in {} (the number of {several}): the guarantee \
+             would even allow to publish {whole} at random. Choose a smaller delta.",
             words::count(examples)
         )
     })

@@ -3,6 +3,7 @@
 use super::super::words;
 use super::super::{Record, Verdict};
 use super::text;
+use crate::report::Unit;
 
 impl Verdict {
     fn class(self) -> &'static str {
@@ -64,7 +65,7 @@ fn loss(record: &Record) -> String {
 pub(super) fn banners(record: &Record) -> String {
     let verdict = record.verdict();
     let mut out = banner(verdict.class(), "h2", &verdict.headline(record), &verdict.sentence(record));
-    if !record.statement.protects_rows() && verdict.is_finite() {
+    if record.statement.unit() == Unit::Part && verdict.is_finite() {
         let unit = &record.statement.unit_of_privacy;
         let sentence = format!("The guarantee is about {unit}. It says little about whoever wrote more than that.");
         out += &banner("amber", "h3", "The unit of privacy is a part of a text, and not a person", &sentence);

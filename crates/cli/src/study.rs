@@ -9,7 +9,8 @@ use train::study::{ALL, Ask, Book, study};
 Examples:
   # lists the studies
   secateur study
-  secateur study chen2020 --quick --data-dir data  within three minutes
+  # within three minutes
+  secateur study chen2020 --quick --data-dir data
   secateur study chen2020 --data-dir data --out studies/chen2020
   # started twice, two processes share the work
   secateur study bu2022 --data-dir data --device cuda

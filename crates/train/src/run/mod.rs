@@ -26,8 +26,7 @@ use points::Points;
 use privacy::{Ledger, Odometer};
 use resume::Behind;
 pub use shelf::Shelf;
-use start::Before;
-pub(crate) use start::start;
+pub(crate) use start::Beginning;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -175,31 +174,28 @@ impl Run {
 
     fn begin(ground: Ground, folder: Option<&Path>, force: bool) -> Result<Run, RunError> {
         let key = ground.key()?;
-        let before = Before::look(&ground.config, &ground.root)?;
-        let (weights, seen) = start::begin(&ground.config, &ground.model, &ground.root, &key)?;
+        let begun = Beginning::new(&ground.config, &ground.root, &ground.model, ground.data.declared, &key)?;
         let neighbouring = ground.config.privacy.neighbouring;
-        let paid = before.ledger(neighbouring)?;
-        let plan = Plan::after(&ground.config, &ground.model, ground.data.declared, &paid)?;
-        let (plan, carried) = (ground.settle(plan)?, Carried::of(&ground.config, &paid)?);
+        let (plan, carried) = (ground.settle(begun.plan)?, Carried::of(&ground.config, &begun.paid)?);
         let folder = folder.filter(|_| ground.rank() == 0);
         let ledger = match folder {
             Some(folder) => {
-                before.keep_off(folder)?;
+                begun.before.keep_off(folder)?;
                 let claimed = folder::claim(folder, force)?;
                 // The ledger's lock first: of two runs that begin at once, one has the folder.
-                let ledger = before.create(&folder.join("ledger.jsonl"), neighbouring)?;
+                let ledger = begun.book(&folder.join("ledger.jsonl"), neighbouring)?;
                 claimed.clear()?;
                 let path = folder.join(left::CONFIG);
                 let written = report::write_atomically(&path, ground.config.to_toml().as_bytes());
                 written.map_err(|source| RunError::Write { path, source })?;
                 ledger
             }
-            None => paid,
+            None => begun.paid,
         };
-        let mut run = ground.run(plan, weights, key, ledger, folder)?;
+        let mut run = ground.run(plan, begun.weights, key, ledger, folder)?;
         run.warnings.extend(start::claims(&run.config, &run.root));
         run.warnings.extend(carried.and_then(|carried| start::drowned(&run.config, &run.plan, carried.epsilon)));
-        (run.carried, run.seen) = (carried, seen);
+        (run.carried, run.seen) = (carried, begun.seen);
         Ok(run)
     }
 

@@ -8,6 +8,7 @@
 //! whose season is its own run's. Its folder is held until its ledger is copied.
 //! `{ public = .. }` is a claim. A file that Secateur wrote names the private files that it, and whatever it started from, was trained on; where
 //! this run's own is among them, the claim is refused: after ordinary training always, after a private one with the way to carry its ledger on.
+//! Whoever trains begins by a [`Beginning`], a diagnosis too (`diagnose/visit.rs`).
 //! *Not seen.* The same rows in another file, and files of other programs.
 //! *Tests.* `tests/starting.rs`.
 use super::{RunError, folder, left};
@@ -23,6 +24,7 @@ use std::{
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// The key of a weights file's metadata under which it lists what it was trained on.
@@ -80,9 +82,42 @@ pub(super) fn begin(config: &Config, model: &Model, root: &Path, key: &Key) -> R
     Ok((weights.map_err(|e| wrong(format!("{}: {e}", path.display())))?, seen))
 }
 
-/// Where training starts.
-pub(crate) fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
-    begin(config, model, root, key).map(|(weights, _)| weights)
+/// Where training starts and what it is going to do, settled before anything is written.
+pub(crate) struct Beginning {
+    pub(crate) plan: Plan,
+    pub(crate) weights: Weights,
+    /// What was spent on the same data before; empty where nothing was.
+    pub(crate) paid: Ledger,
+    pub(super) seen: Vec<Seen>,
+    pub(super) before: Before,
+}
+
+impl Beginning {
+    /// # Errors
+    /// If the weights do not fit or cannot be started from, or no noise meets the budget after what was paid.
+    pub(crate) fn new(
+        config: &Config,
+        root: &Path,
+        model: &Arc<Model>,
+        examples: usize,
+        key: &Key,
+    ) -> Result<Beginning, RunError> {
+        let before = Before::look(config, root)?;
+        let (weights, seen) = begin(config, model, root, key)?;
+        let paid = before.ledger(config.privacy.neighbouring)?;
+        let plan = Plan::after(config, model, examples, &paid)?;
+        Ok(Beginning { plan, weights, paid, seen, before })
+    }
+
+    /// A ledger on disk that begins with what was paid.
+    pub(crate) fn book(&self, path: &Path, neighbouring: Neighbouring) -> Result<Ledger, RunError> {
+        self.before.create(path, neighbouring)
+    }
+
+    /// Whether the weights say that they were trained on private files of `config`, and if so, whether always with noise.
+    pub(crate) fn has_seen(&self, config: &Config) -> Option<bool> {
+        own(config, &self.seen).map(|one| one.private)
+    }
 }
 
 fn file(config: &Config, root: &Path) -> Option<PathBuf> {
@@ -151,13 +186,15 @@ impl Before {
     }
 }
 
+/// Of what was `seen`, the most telling that is a private file of `config`: what was shown without noise, then what is nearest.
+fn own<'a>(config: &Config, seen: &'a [Seen]) -> Option<&'a Seen> {
+    let own = files(config);
+    seen.iter().filter(|one| own.contains(&one.file)).min_by_key(|one| (one.private, one.ago))
+}
+
 /// Refuses to call the weights in `file` public where they have `seen` private rows of `config`.
 fn refuse_own(config: &Config, file: &Path, seen: &[Seen]) -> Result<(), String> {
-    let own = files(config);
-    // The most telling first: what was shown without noise, then what is nearest.
-    let Some(one) = seen.iter().filter(|one| own.contains(&one.file)).min_by_key(|one| (one.private, one.ago)) else {
-        return Ok(());
-    };
+    let Some(one) = own(config, seen) else { return Ok(()) };
     let (name, folder) = (file.display(), file.parent().unwrap_or(file).display());
     let origin = match one.ago {
         0 => format!("{name} is from"),

@@ -311,3 +311,28 @@ fn a_diagnosis_pays_for_the_weights_that_it_starts_from() {
     let claimed = look(&place, "claimed", 0, &[FRESH]).unwrap().origin;
     assert!(claimed.sentence().contains("start.safetensors"), "{}", claimed.sentence());
 }
+
+/// A look that cannot be told in the statement is none: the ledger says nothing of it, and nothing is shown.
+#[test]
+fn a_statement_is_annulled_before_data_are_shown() {
+    let place = Place::new(&["privacy.accountant=rdp"]);
+    prepare(&place, "run", &[]).unwrap().train(&mut ()).unwrap();
+    let folder = place.folder("run");
+    fs::remove_file(folder.join("report.html")).unwrap();
+    fs::create_dir(folder.join("report.html")).unwrap();
+    let ask = Ask {
+        checkpoints: vec![folder.join("model.safetensors")],
+        steps: Vec::new(),
+        examples: 20,
+        on: On::Training,
+        only: vec!["norms".into()],
+        eigenvalues: 0,
+        run: Some(folder.clone()),
+        ledger: folder.join("ledger.jsonl"),
+    };
+    let refused = diagnose::diagnose(&place.config(&[]), place.top.path(), &ask).unwrap_err().to_string();
+    assert!(refused.contains("report.html"), "{refused}");
+    let shown = |(event, _): &(Event, u64)| matches!(event, Event::Revealed { .. });
+    assert!(!ledger(&folder).entries().iter().any(shown), "nothing was shown");
+    assert_eq!(statement(&folder).epsilon, f64::INFINITY, "a crash in between says too much, not too little");
+}

@@ -9,7 +9,7 @@
 use super::{
     ALL, Finding, Origin, Scan, Scene, Setting,
     ruled::{self, Rules},
-    source::{On, Standing, annul, book, examples},
+    source::{On, Standing, book, examples},
 };
 use crate::{
     checkpoint, clip,
@@ -207,10 +207,7 @@ pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, Di
         true => train(config, root, ask, &model, loaded.declared)?,
         false => left(config, ask, &model, loaded.declared)?,
     };
-    let (shown, standing) = examples(loaded, &ask.on, &ask.ledger, config.privacy.neighbouring)?;
-    if let (Standing::Revealed, Some(run)) = (&standing, &ask.run) {
-        annul(run)?;
-    }
+    let (shown, standing) = examples(loaded, ask, config.privacy.neighbouring)?;
     let setting = setting(config, &model, &plan, ask.eigenvalues)?;
     let who = choose(&shown, ask.examples);
     let mut visits = Vec::new();

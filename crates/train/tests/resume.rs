@@ -1,7 +1,7 @@
 //! Stop and continue: what a run's second life may and may not change.
 mod common;
 use common::place::{Place, Until};
-use privacy::{Event, Ledger};
+use privacy::{Event, Ledger, Neighbouring, Secret};
 use std::{fs, path::Path};
 use train::{clip::ClipConfig, config::Config, report::Point, run::Run};
 
@@ -247,4 +247,31 @@ fn ordinary_training_continues_too() {
     let summary = place.resume("a").train(&mut ()).unwrap().record.summary;
     assert!(summary.epsilon.is_infinite() && !summary.private);
     assert_eq!(model(&place.folder("a")), model(&place.folder("straight")));
+}
+
+/// A look at private data between two lives of a run is no step that was lost, and no step that was made.
+#[test]
+fn a_look_is_no_step() {
+    let place = Place::new(&["train.checkpoint_every=4"]);
+    place.start("a").train(&mut Until(8)).unwrap();
+    let path = place.folder("a").join("ledger.jsonl");
+    let mut book = Ledger::resume(&path).unwrap();
+    Secret::new(()).reveal(&mut book, "gradients of training examples, for diagnostics").unwrap();
+    book.close().unwrap();
+    let warned = place.resume("a").warnings;
+    assert!(!warned.iter().any(|warning| warning.contains("killed")), "{warned:?}");
+    // Nor do other releases hide that a ledger is behind its checkpoint.
+    let place = Place::new(&["privacy.mode=ordinary"]);
+    place.start("b").train(&mut Until(8)).unwrap();
+    let path = place.folder("b").join("ledger.jsonl");
+    let gradients = ledger(&place.folder("b"));
+    fs::remove_file(&path).unwrap();
+    let mut book = Ledger::create(&path, Neighbouring::AddRemove).unwrap();
+    let [(Event::Revealed { what }, 8)] = &gradients[..] else { panic!("{gradients:?}") };
+    for what in [what, "losses, for ordinary training"].repeat(4) {
+        Secret::new(()).reveal(&mut book, what).unwrap();
+    }
+    book.close().unwrap();
+    let refused = Run::resume(&place.folder("b"), None, None).err().unwrap().to_string();
+    assert!(refused.contains("made after 8 rounds, but the ledger beside it knows of 4 rounds"), "{refused}");
 }

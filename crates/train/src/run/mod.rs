@@ -184,7 +184,7 @@ impl Run {
                 let claimed = folder::claim(folder, force)?;
                 // The ledger's lock first: of two runs that begin at once, one has the folder.
                 let ledger = begun.book(&folder.join("ledger.jsonl"), neighbouring)?;
-                claimed.clear()?;
+                drop(claimed);
                 let path = folder.join(left::CONFIG);
                 let written = report::write_atomically(&path, ground.config.to_toml().as_bytes());
                 written.map_err(|source| RunError::Write { path, source })?;

@@ -86,10 +86,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     announce(&run);
     let mut bar = Bar::new(&run, args.quiet)?;
     bar.live = args.diagnose_every.map(|every| Live::new(every, &out));
+    let continues = run.continues();
     let outcome = run.train(&mut bar);
     bar.bar.finish_and_clear();
     let record = outcome?.record;
-    conclude(&record, &out)
+    conclude(&record, &out, continues)
 }
 
 /// Trains with rank 0, which says what is to be said, keeps the ledger and writes the results.
@@ -232,7 +233,7 @@ impl Watch for Bar {
     }
 }
 
-fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
+fn conclude(record: &Record, out: &Path, continues: bool) -> Result<(), Failure> {
     let s = &record.summary;
     println!("{}", verdict(record));
     if s.private && !record.statement.protects_rows() {
@@ -248,17 +249,13 @@ fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
     }
     println!("{} steps in {:.1} s; results in {}", s.steps, s.train_seconds, out.display());
     println!("report: {}", out.join("report.html").display());
-    match s.interrupted {
-        false => Ok(()),
-        true => Err(Failure {
-            code: 130,
-            message: format!(
-                "interrupted after {} steps: what was spent until then is above and in the ledger; go on with --resume {}",
-                s.steps,
-                out.display()
-            ),
-        }),
-    }
+    let on = match continues {
+        true => format!("go on with --resume {}", out.display()),
+        false => "it cannot be gone on with, since what its clip rule remembers of examples is secret, and on no disk".into(),
+    };
+    let message =
+        format!("interrupted after {} steps: what was spent until then is above and in the ledger; {on}", s.steps);
+    if s.interrupted { Err(Failure { code: 130, message }) } else { Ok(()) }
 }
 
 /// Whether the run is private, in one line that agrees with the report's headline.

@@ -257,6 +257,12 @@ impl Plan {
         };
         let mut rule = config.clip.get().prepare(&setting).map_err(|e| PlanError::Numbers(format!("clip: {e}")))?;
         weights.start(|point| rule.start(point));
+        if rule.remembers() && config.train.checkpoint_every.is_some() {
+            return Err(PlanError::Numbers(format!(
+                "train.checkpoint_every: what `{}` remembers of examples is secret, so that no checkpoint can hold it: leave it out",
+                config.clip.name()
+            )));
+        }
         if rule.remembers() && !config.train.sampling.get().is_independent() {
             return Err(PlanError::Numbers(format!(
                 "clip: what `{}` remembers of examples is private where each is drawn by its own coin: use train.sampling = \

@@ -125,8 +125,11 @@ fn every_rule_continues() {
         place.start("straight").train(&mut ()).unwrap();
         place.start("a").train(&mut Until(7)).unwrap();
         if name == "dice-sgd" {
-            let refused = Run::resume(&place.folder("a"), None, None).err().unwrap().to_string();
-            assert!(refused.contains("secrets of single examples"), "{refused}");
+            // What it remembers is secret, so that nothing could go on: no checkpoint is made, and none is promised.
+            assert!(!place.folder("a").join("checkpoint.safetensors").exists());
+            let every = place.config(&["train.checkpoint_every=3"]);
+            let refused = Run::prepare(every, place.top.path(), None, false).err().unwrap().to_string();
+            assert!(refused.contains("train.checkpoint_every") && refused.contains("dice-sgd"), "{refused}");
             continue;
         }
         place.resume("a").train(&mut ()).unwrap();

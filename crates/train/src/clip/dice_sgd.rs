@@ -10,7 +10,7 @@
 //! remove bias is out of reach by orders of magnitude; the published noise formula assumes bounded gradients, and the authors'
 //! code leaves its own correction as a to-do. What this form cannot do: an example whose gradients stay longer than `C`
 //! delivers `C` each time, and its memory grows. Memory of `d` numbers for each example that was ever drawn, which is as secret
-//! as the gradients: a run that is stopped starts with empty memories. Cost class GRAD.
+//! as the gradients: no checkpoint holds it, and a run that is stopped cannot be gone on with. Cost class GRAD.
 use super::{Bound, ClipRule, flat, split};
 use crate::{each::Each, state::State};
 use serde::{Deserialize, Serialize};

@@ -16,7 +16,7 @@ use crate::{
     model::{Model, Score, Weights},
     plan::{self, Plan},
     report::{self, Point, Record},
-    trainer::Trainer,
+    trainer::{Method, Trainer},
     world::Place,
 };
 pub use error::RunError;
@@ -246,7 +246,7 @@ impl Run {
 
     fn finish(mut self, mut points: Points, mut progress: Progress, mut behind: Behind) -> Result<Outcome, RunError> {
         self.trainer.ledger.close()?;
-        if progress.step < self.plan.steps {
+        if progress.step < self.plan.steps && self.continues() {
             self.checkpoint(&mut behind)?;
         }
         if !self.is_due(progress.step) && progress.step > 0 {
@@ -340,6 +340,12 @@ impl Run {
     /// Which of several processes this is; 0 where there is one.
     pub fn rank(&self) -> usize {
         self.trainer.team.rank()
+    }
+
+    /// Whether the run can be gone on with once it is stopped: not where its clip rule remembers secrets of single examples, which are lost with
+    /// the process.
+    pub fn continues(&self) -> bool {
+        !matches!(&self.trainer.method, Method::Private { rule, .. } if rule.remembers())
     }
 
     /// Whether the run is private.

@@ -20,7 +20,7 @@ use crate::{
     plan::Plan,
     report::{self, Point},
     state::{Memory, State, Value, Visit},
-    trainer::{Method, ORDINARY, Trainer},
+    trainer::{ORDINARY, Trainer},
 };
 use privacy::{Event, Ledger};
 use std::{
@@ -166,8 +166,7 @@ impl Run {
         behind.noises.extend((plan.noise_multiplier != before).then_some(plan.noise_multiplier));
         let (fresh, seen) = super::start::begin(&ground.config, &ground.model, &ground.root, &key)?;
         let mut run = ground.run(plan, fresh, key, ledger, Some(folder))?;
-        // A rule that keeps examples' secrets to itself has lost them with the process.
-        if matches!(&run.trainer.method, Method::Private { rule, .. } if rule.remembers()) {
+        if !run.continues() {
             return Err(wrong("its clip rule remembers secrets of single examples, which are not stored".into()));
         }
         run.trainer.weights = weights.to(run.trainer.weights.layout().device());

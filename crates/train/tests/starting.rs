@@ -149,6 +149,15 @@ fn weights_from_the_same_data_are_not_public() {
     // Another declaration of the same file.
     assert!(error(&place, &[&public("private"), "data.examples=90"]).contains("not public"));
     assert!(error(&place, &[&public("ordinary"), "data.examples=90"]).contains("ordinary training"));
+    // Another way to say where it lies.
+    assert!(error(&place, &[&public("private"), "data.train=./people.csv"]).contains("not public"));
+    let whole = format!("data.train={}", place.top.path().join("people.csv").display());
+    assert!(error(&place, &[&public("ordinary"), &whole]).contains("ordinary training"));
+    fs::create_dir(place.folder("beside")).unwrap();
+    fs::write(place.folder("beside/start.safetensors"), fs::read(place.folder("private/model.safetensors")).unwrap()).unwrap();
+    let config = place.config(&[FRESH, "data.train=../people.csv", "data.test=../public.csv"]);
+    let told = Run::prepare(config, &place.folder("beside"), Some(&place.folder("refused")), false).err().unwrap();
+    assert!(told.to_string().contains("not public"), "{told}");
     // The same numbers for whoever has other data, and for an ordinary run, which claims nothing.
     fs::copy(place.top.path().join("people.csv"), place.top.path().join("others.csv")).unwrap();
     prepare(&place, "other", &[&public("private"), "data.train=others.csv"]).unwrap();

@@ -22,6 +22,7 @@ mod targets;
 pub use error::DataError;
 pub use examples::{Batch, Examples};
 pub use targets::Targets;
+pub(crate) use file::find;
 pub use text::{Tokens, tokenizer};
 
 use crate::{registry::registry, report::UNIT};

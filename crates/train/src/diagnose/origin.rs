@@ -63,7 +63,7 @@ impl Origin {
 
     /// Of weights that training starts from.
     pub(super) fn start(config: &Config, root: &Path, begun: &Beginning) -> Result<Origin, DiagnoseError> {
-        Ok(match (&config.model.weights, begun.has_seen(config)) {
+        Ok(match (&config.model.weights, begun.has_seen(config, root)) {
             (None, _) => Origin::Start,
             (Some(Start::Run(_)), _) if !begun.paid.entries().is_empty() => Origin::charged(config, &begun.paid)?,
             (Some(Start::Run(folder)), _) => Origin::left(&root.join(folder))?,

@@ -258,7 +258,7 @@ impl Run {
         if let Some(folder) = &self.folder {
             let path = folder.join(left::WEIGHTS);
             let shown = self.trainer.shown();
-            let seen = serde_json::to_string(&start::seen_after(&self.config, &self.seen));
+            let seen = serde_json::to_string(&start::seen_after(&self.config, &self.root, &self.seen));
             let about = [(start::SEEN, seen.map_err(|e| RunError::Weights(e.to_string()))?)];
             let bytes = checkpoint::to_bytes(&shown, &about).map_err(RunError::Weights)?;
             report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;

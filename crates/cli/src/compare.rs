@@ -2,7 +2,7 @@
 use crate::{
     Failure,
     price::{self, Format},
-    train::{read, root},
+    train::root,
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
@@ -15,7 +15,7 @@ use std::{
 };
 use train::{
     compare::{Audience, Contest, html, text},
-    config::DEFAULT,
+    config::Config,
     report::write_atomically,
 };
 
@@ -62,7 +62,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     bars.all.clear()?;
     let rows = rows.ok_or_else(|| Failure { code: 130, message: "interrupted: nothing was compared".into() })?;
     if let Some(out) = &args.out {
-        let title = read(args.config.as_deref(), &args.set)?.title;
+        let title = Config::open(args.config.as_deref(), &args.set)?.title;
         fs::create_dir_all(out).map_err(|e| format!("--out {}: {e}", out.display()))?;
         let files = [
             ("table.txt", text(&rows)),
@@ -82,20 +82,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn contest(args: &Args) -> Result<Contest, Failure> {
-    let base = match &args.config {
-        None => ("the default configuration".into(), DEFAULT.into()),
-        Some(path) => {
-            let name = path.display().to_string();
-            let text = fs::read_to_string(path).map_err(|e| format!("{name}: {e}"))?;
-            (name, text)
-        }
-    };
+    let file = args.config.clone();
     let tune = args.tune.iter().map(|text| {
         let (key, values) = text.split_once('=').ok_or_else(|| format!("--tune {text}: expected KEY=V1,V2"))?;
         Ok((key.to_owned(), values.split(',').map(str::to_owned).collect()))
     });
     let tune = tune.collect::<Result<_, String>>()?;
-    Ok(Contest { base, set: args.set.clone(), rules: args.rules.clone(), seeds: args.seeds, tune })
+    Ok(Contest { file, set: args.set.clone(), rules: args.rules.clone(), seeds: args.seeds, tune })
 }
 
 /// Thousandths of an arm.

@@ -2,7 +2,6 @@
 use crate::Failure;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -10,7 +9,7 @@ use std::{
     },
 };
 use train::{
-    config::{Config, DEFAULT},
+    config::{Config, Mode},
     diagnose::Live,
     report::Record,
     run::{Progress, Run, Seen, Watch},
@@ -135,25 +134,13 @@ impl Args {
         let mut set = self.set.clone();
         set.extend(self.seed.map(|seed| format!("train.seed={seed}")));
         set.extend(self.device.iter().map(|device| format!("train.device={device}")));
-        read(self.config.as_deref(), &set)
+        Ok(Config::open(self.config.as_deref(), &set)?)
     }
 
     /// Where relative paths of data start.
     fn root(&self) -> PathBuf {
         root(self.data_dir.as_deref(), self.config.as_deref())
     }
-}
-
-/// The configuration in a file, or the default one, with changes.
-pub(crate) fn read(file: Option<&Path>, set: &[String]) -> Result<Config, Failure> {
-    let config = match file {
-        None => Config::read("the default configuration", DEFAULT, set),
-        Some(path) => {
-            let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-            Config::read(&path.display().to_string(), &text, set)
-        }
-    };
-    Ok(config?)
 }
 
 /// Where relative paths of data start.
@@ -174,6 +161,7 @@ fn free(config: Option<&Path>) -> PathBuf {
 fn announce(run: &Run) {
     run.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     run.notes.iter().for_each(|note| eprintln!("note, for you alone and in no result: {note}"));
+    eprintln!("{}", told(run.config()));
     let plan = &run.plan;
     let cost = match run.is_private() {
         true => format!("noise multiplier {:.4}, epsilon {:.4} in the end", plan.noise_multiplier, plan.epsilon),
@@ -190,6 +178,15 @@ fn announce(run: &Run) {
         eprintln!("the weights come from a run on the same data, which spent epsilon {before:.4}: carried on");
     }
     eprintln!("{} steps, sample rate {:.5}, {cost}", plan.steps, plan.sample_rate);
+}
+
+/// What is trained on, and by what: a section that a file does not have is the default's.
+fn told(config: &Config) -> String {
+    let (source, rule) = (config.data.0.name(), config.clip.name());
+    let model: Vec<&str> = config.model.layers.iter().map(|layer| layer.name()).collect();
+    let update: Vec<&str> = config.update.iter().map(|link| link.name()).collect();
+    let clipped = if config.privacy.mode == Mode::Private { format!("clip rule {rule}; ") } else { String::new() };
+    format!("data {source}; model {}; {clipped}update {}", model.join(" - "), update.join(" - "))
 }
 
 /// The progress bar; Ctrl-C ends the run after the step it is in.

@@ -18,13 +18,13 @@ use crate::{
 pub use page::html;
 use privacy::Trials;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 pub use table::text;
 
 /// What is compared.
 pub struct Contest {
-    /// What errors call the base configuration, and its text.
-    pub base: (String, String),
+    /// The base configuration; the default one where none is named.
+    pub file: Option<PathBuf>,
     /// Changes to the base that every arm has.
     pub set: Vec<String>,
     /// One arm each: a rule's name, or `name:key=value:key=value`.
@@ -78,7 +78,7 @@ impl Contest {
     /// # Errors
     /// If the rule is unknown or a setting makes no sense.
     pub fn arm(&self, arm: &str) -> Result<Vec<(Vec<String>, Config)>, String> {
-        let base = Config::read(&self.base.0, &self.base.1, &self.set).map_err(|e| e.to_string())?;
+        let base = Config::open(self.file.as_deref(), &self.set).map_err(|e| e.to_string())?;
         let clip = clip(arm, &base.clip)?;
         let combinations = self.tune.iter().fold(vec![Vec::new()], |so_far: Vec<Vec<String>>, (key, values)| {
             let with = |settings: &Vec<String>, value: &String| [&settings[..], &[format!("{key}={value}")]].concat();
@@ -86,7 +86,7 @@ impl Contest {
         });
         let read = |settings: Vec<String>| {
             let set = [&self.set[..], std::slice::from_ref(&clip), &settings].concat();
-            let config = Config::read(&self.base.0, &self.base.1, &set).map_err(|e| format!("{arm}: {e}"))?;
+            let config = Config::open(self.file.as_deref(), &set).map_err(|e| format!("{arm}: {e}"))?;
             Ok((settings, config))
         };
         combinations.into_iter().map(read).collect()

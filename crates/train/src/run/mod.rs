@@ -321,6 +321,11 @@ impl Run {
         }
     }
 
+    /// What was asked for.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Steps made, by earlier lives of the run too.
     pub fn step(&self) -> u64 {
         self.trainer.step

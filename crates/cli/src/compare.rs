@@ -19,13 +19,15 @@ use train::{
     report::write_atomically,
 };
 
-/// Train with several clip rules, each calibrated to the same epsilon, and compare them.
+/// Train on public data with several clip rules, each calibrated to the same epsilon, and compare them.
 #[derive(clap::Args)]
 #[command(after_help = "\
+For PUBLIC data: runs have fixed seeds and keep no ledger, so that none of them is private.
+
 Examples:
-  secateur compare --rules flat,auto-s,psac
-  secateur compare configs/mnist.toml --data-dir data --rules flat,quantile:unit=0.1 --out runs/rules
-  secateur compare --rules flat,auto-s --tune lr=0.01,0.02,0.05")]
+  secateur compare --rules flat,auto-s,psac --declare-public 'the Adult census is published'
+  secateur compare configs/mnist.toml --data-dir data --declare-public 'MNIST' --rules flat,quantile:unit=0.1 --out runs/rules
+  secateur compare --declare-public 'published' --rules flat,auto-s --tune lr=0.01,0.02,0.05")]
 pub struct Args {
     /// A TOML file; without one, the Adult census
     config: Option<PathBuf>,
@@ -38,6 +40,9 @@ pub struct Args {
     /// Try these values of a key (lr is the learning rate) in each arm and keep the best; may be repeated, for all combinations
     #[arg(long, value_name = "KEY=V1,V2")]
     tune: Vec<String>,
+    /// The training data are public, for this reason; table and page repeat it
+    #[arg(long, value_name = "REASON")]
+    declare_public: Option<String>,
     /// Change one key of the configuration for all arms; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -88,7 +93,7 @@ fn contest(args: &Args) -> Result<Contest, Failure> {
         Ok((key.to_owned(), values.split(',').map(str::to_owned).collect()))
     });
     let tune = tune.collect::<Result<_, String>>()?;
-    Ok(Contest { file, set: args.set.clone(), rules: args.rules.clone(), seeds: args.seeds, tune })
+    Ok(Contest { file, set: args.set.clone(), rules: args.rules.clone(), seeds: args.seeds, tune, public: args.declare_public.clone() })
 }
 
 /// Thousandths of an arm.

@@ -52,7 +52,7 @@ enum Verb {
     Account(account::Args),
     /// Find what is missing of a plan (noise, steps, sample rate or delta) from a budget
     Calibrate(calibrate::Args),
-    /// Train with several clip rules at the same epsilon, and compare them
+    /// Train on public data with several clip rules at the same epsilon, and compare them
     Compare(compare::Args),
     /// List what a configuration can name: clip rules, updates, layers and so on; their settings
     Rules(rules::Args),

@@ -39,7 +39,7 @@ Examples:
   # your configuration, with one change
   secateur train my.toml --set privacy.epsilon=3
   secateur predict --run runs/my-1 new.csv
-  secateur account --ledger runs/adult-1/ledger.jsonl --delta 1e-5
+  secateur account --run runs/adult-1
   secateur calibrate --epsilon 1 --delta 1e-5 --sample-rate 0.01 --steps 1000";
 
 #[derive(Subcommand)]
@@ -55,6 +55,7 @@ enum Verb {
     /// Train on public data with several clip rules at the same epsilon, and compare them
     Compare(compare::Args),
     /// List what a configuration can name: clip rules, updates, layers and so on; their settings
+    #[command(visible_alias = "list")]
     Rules(rules::Args),
     /// Time training steps, private and ordinary, on fixed workloads
     Bench(bench::Args),

@@ -2,6 +2,7 @@
 use crate::{
     Failure,
     price::{self, Format},
+    process,
     train::root,
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -93,7 +94,14 @@ fn contest(args: &Args) -> Result<Contest, Failure> {
         Ok((key.to_owned(), values.split(',').map(str::to_owned).collect()))
     });
     let tune = tune.collect::<Result<_, String>>()?;
-    Ok(Contest { file, set: args.set.clone(), rules: args.rules.clone(), seeds: args.seeds, tune, public: args.declare_public.clone() })
+    Ok(Contest {
+        file,
+        set: args.set.clone(),
+        rules: args.rules.clone(),
+        seeds: args.seeds,
+        tune,
+        public: args.declare_public.clone(),
+    })
 }
 
 /// Thousandths of an arm.
@@ -120,14 +128,7 @@ impl Bars {
             bar
         };
         let arms = contest.rules.iter().map(bar).collect();
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = stop.clone();
-        ctrlc::set_handler(move || {
-            if flag.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-        })?;
-        Ok(Bars { all, arms, stop })
+        Ok(Bars { all, arms, stop: process::interrupted()? })
     }
 }
 

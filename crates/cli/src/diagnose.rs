@@ -1,5 +1,5 @@
 //! `secateur diagnose`: what clipping does to a model's gradients, on one page.
-use crate::{Failure, train::root};
+use crate::{Failure, process, train::root};
 use std::path::PathBuf;
 use train::{
     config::Config,
@@ -59,9 +59,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
+    process::threads(args.threads)?;
     let file = args.config.clone().or_else(|| args.run.as_ref().map(|run| run.join("config.toml")));
     let config = Config::open(file.as_deref(), &args.set)?;
     let out = args.out.clone().or(args.run.clone()).unwrap_or_else(|| "diagnose".into());

@@ -15,6 +15,7 @@ mod number;
 mod plan;
 mod predict;
 mod price;
+mod process;
 mod rules;
 mod study;
 mod train;

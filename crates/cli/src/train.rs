@@ -1,5 +1,5 @@
 //! `secateur train`: from a configuration to a folder of results.
-use crate::Failure;
+use crate::{Failure, process};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     path::{Path, PathBuf},
@@ -71,9 +71,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
+    process::threads(args.threads)?;
     if args.print_config {
         print!("{}", args.read()?.to_toml());
         return Ok(());
@@ -201,15 +199,7 @@ impl Bar {
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(run.plan.steps) };
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {elapsed} (left {eta})")?;
         bar.set_style(style);
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = stop.clone();
-        ctrlc::set_handler(move || {
-            // A second Ctrl-C ends the process at once; the ledger on disk is never behind.
-            if flag.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-        })?;
-        Ok(Bar { bar, stop, live: None })
+        Ok(Bar { bar, stop: process::interrupted()?, live: None })
     }
 }
 
@@ -248,7 +238,9 @@ fn conclude(record: &Record, out: &Path, continues: bool) -> Result<(), Failure>
     println!("report: {}", out.join("report.html").display());
     let on = match continues {
         true => format!("go on with --resume {}", out.display()),
-        false => "it cannot be gone on with, since what its clip rule remembers of examples is secret, and on no disk".into(),
+        false => {
+            "it cannot be gone on with, since what its clip rule remembers of examples is secret, and on no disk".into()
+        }
     };
     let message =
         format!("interrupted after {} steps: what was spent until then is above and in the ledger; {on}", s.steps);

@@ -54,7 +54,16 @@ fn a_comparison_leaves_a_table_and_a_page() {
     let top = TempDir::new().unwrap();
     let out = top.path().join("compared");
     let mut command = secateur();
-    command.args(["compare", "--quiet", "--rules", "flat,auto-s:gamma=0.1,quantile", "--seeds", "2", "--declare-public", "yes"]);
+    command.args([
+        "compare",
+        "--quiet",
+        "--rules",
+        "flat,auto-s:gamma=0.1,quantile",
+        "--seeds",
+        "2",
+        "--declare-public",
+        "yes",
+    ]);
     command.args(["--set", "train.steps=5", "--set", "train.evaluations=2", "--set", "privacy.accountant=rdp"]);
     command.args(["--tune", "privacy.delta=1e-5,2e-5", "--out"]).arg(&out);
     command.assert().success().stdout(contains("flat").and(contains("auto-s:gamma=0.1")).and(contains("tried")));

@@ -211,7 +211,8 @@ fn a_run_is_named_in_one_way() {
     let run = top.path().join("run");
     let train = ["train", "--quiet", "--set", "train.steps=3", "--set", "privacy.delta=3e-6", "--out"];
     secateur().args(train).arg(&run).assert().success();
-    let account = |more: &[&str]| answer(secateur().args(["account", "--format", "json"]).args(more).arg("--run").arg(&run));
+    let account =
+        |more: &[&str]| answer(secateur().args(["account", "--format", "json"]).args(more).arg("--run").arg(&run));
     let spent = json(&run.join("privacy.json"))["epsilon"].clone();
     assert_eq!((&account(&[])["epsilon"], &account(&[])["delta"]), (&spent, &3e-6.into()));
     assert_eq!(account(&["--delta", "1e-5"])["delta"], 1e-5);

@@ -154,7 +154,8 @@ fn weights_from_the_same_data_are_not_public() {
     let whole = format!("data.train={}", place.top.path().join("people.csv").display());
     assert!(error(&place, &[&public("ordinary"), &whole]).contains("ordinary training"));
     fs::create_dir(place.folder("beside")).unwrap();
-    fs::write(place.folder("beside/start.safetensors"), fs::read(place.folder("private/model.safetensors")).unwrap()).unwrap();
+    fs::write(place.folder("beside/start.safetensors"), fs::read(place.folder("private/model.safetensors")).unwrap())
+        .unwrap();
     let config = place.config(&[FRESH, "data.train=../people.csv", "data.test=../public.csv"]);
     let told = Run::prepare(config, &place.folder("beside"), Some(&place.folder("refused")), false).err().unwrap();
     assert!(told.to_string().contains("not public"), "{told}");

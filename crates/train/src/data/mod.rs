@@ -21,8 +21,8 @@ mod targets;
 
 pub use error::DataError;
 pub use examples::{Batch, Examples};
-pub use targets::Targets;
 pub(crate) use file::find;
+pub use targets::Targets;
 pub use text::{Tokens, tokenizer};
 
 use crate::{registry::registry, report::UNIT};

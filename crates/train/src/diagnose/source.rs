@@ -42,11 +42,7 @@ pub enum Standing {
 ///
 /// # Errors
 /// If there are no evaluation data, or ledger or statement cannot be written: then nothing is looked at.
-pub fn examples(
-    loaded: Loaded,
-    ask: &Ask,
-    neighbouring: Neighbouring,
-) -> Result<(Examples, Standing), DiagnoseError> {
+pub fn examples(loaded: Loaded, ask: &Ask, neighbouring: Neighbouring) -> Result<(Examples, Standing), DiagnoseError> {
     match &ask.on {
         On::Evaluation => {
             let none = || {

@@ -238,7 +238,8 @@ fn private_data_are_revealed_or_not_shown() {
     };
     let look = |on: On, ledger: &std::path::Path| {
         let (checkpoints, steps, only) = (Vec::new(), Vec::new(), Vec::new());
-        let ask = super::Ask { checkpoints, steps, examples: 1, on, only, eigenvalues: 0, run: None, ledger: ledger.into() };
+        let ask =
+            super::Ask { checkpoints, steps, examples: 1, on, only, eigenvalues: 0, run: None, ledger: ledger.into() };
         source::examples(load(), &ask, Neighbouring::AddRemove)
     };
     let refused = look(On::Evaluation, &ledger).unwrap_err().to_string();

@@ -159,7 +159,8 @@ impl Run {
         behind.points.retain(|point| point.step <= step);
         let ledger = Ledger::resume(folder.join("ledger.jsonl"))?;
         let carried = carried(&about);
-        let notes = settled(step + carried.map_or(0, |c| c.rounds), ground.config.privacy.mode, &ledger).map_err(wrong)?;
+        let notes =
+            settled(step + carried.map_or(0, |c| c.rounds), ground.config.privacy.mode, &ledger).map_err(wrong)?;
         let key = ground.key()?;
         plan.first = if key.is_fixed() { 0 } else { step };
         let plan = plan.rest(&ground.config, &ground.model, step, &ledger, &key)?;

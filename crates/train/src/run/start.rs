@@ -203,7 +203,8 @@ impl Before {
 /// Of what was `seen`, the most telling that is a private file of `config`: what was shown without noise, then what is nearest.
 fn own<'a>(config: &Config, root: &Path, seen: &'a [Seen]) -> Option<&'a Seen> {
     let own = files(config, root);
-    let same = |one: &&Seen| own.iter().any(|(file, place)| *file == one.file || (place.is_some() && *place == one.place));
+    let same =
+        |one: &&Seen| own.iter().any(|(file, place)| *file == one.file || (place.is_some() && *place == one.place));
     seen.iter().filter(same).min_by_key(|one| (one.private, one.ago))
 }
 

@@ -39,7 +39,7 @@ pub trait Draws: Send + Sync {
     }
 
     /// Whether each example takes part by a coin of its own, whoever else does. What is remembered of some examples would
-    /// otherwise tell of others: the argument for rules that remember (`methods`, rule R6) fixes all other coins.
+    /// otherwise tell of others: the argument for rules that remember (`clip/mod.rs`) fixes all other coins.
     fn is_independent(&self) -> bool {
         false
     }

@@ -46,7 +46,8 @@ pub fn examples(loaded: Loaded, ask: &Ask, neighbouring: Neighbouring) -> Result
     match &ask.on {
         On::Evaluation => {
             let none = || {
-                DiagnoseError::Ask("the configuration names no evaluation data, which would be public: say --training to look at private data (this is charged, without limit), or --declare-public REASON".into())
+                DiagnoseError::Ask("the configuration names no evaluation data, which would be public: say --training to look at private \
+                                    data (this is charged, without limit), or --declare-public REASON".into())
             };
             Ok((loaded.evaluation.ok_or_else(none)?, Standing::Evaluation))
         }

@@ -261,6 +261,7 @@ fn a_look_is_no_step() {
     let mut book = Ledger::resume(&path).unwrap();
     Secret::new(()).reveal(&mut book, "gradients of training examples, for diagnostics").unwrap();
     book.close().unwrap();
+    drop(book);
     let warned = place.resume("a").warnings;
     assert!(!warned.iter().any(|warning| warning.contains("killed")), "{warned:?}");
     // Nor do other releases hide that a ledger is behind its checkpoint.
@@ -275,6 +276,7 @@ fn a_look_is_no_step() {
         Secret::new(()).reveal(&mut book, what).unwrap();
     }
     book.close().unwrap();
+    drop(book);
     let refused = Run::resume(&place.folder("b"), None, None).err().unwrap().to_string();
     assert!(refused.contains("made after 8 rounds, but the ledger beside it knows of 4 rounds"), "{refused}");
 }

@@ -255,7 +255,7 @@ fn ordinary_training_continues_too() {
 /// A look at private data between two lives of a run is no step that was lost, and no step that was made.
 #[test]
 fn a_look_is_no_step() {
-    let place = Place::new(&["train.checkpoint_every=4"]);
+    let place = Place::new(&["train.checkpoint_every=4", "privacy.noise_multiplier=1"]);
     place.start("a").train(&mut Until(8)).unwrap();
     let path = place.folder("a").join("ledger.jsonl");
     let mut book = Ledger::resume(&path).unwrap();

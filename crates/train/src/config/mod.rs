@@ -168,11 +168,12 @@ impl Config {
         let Some(path) = file else { return Config::read("the default configuration", DEFAULT, set) };
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|e| ConfigError::new(&name, e.to_string()))?;
+        let config = Config::read(&name, &text, set)?;
         let lacks = text.parse().is_ok_and(|table: toml::Table| !table.contains_key("data"));
-        if lacks && !set.iter().any(|change| change.starts_with("data")) {
-            return Err(ConfigError::new(&name, NO_DATA));
+        match lacks && !set.iter().any(|change| change.starts_with("data")) {
+            true => Err(ConfigError::new(&name, NO_DATA)),
+            false => Ok(config),
         }
-        Config::read(&name, &text, set)
     }
 
     /// The resolved configuration, as a file that reads back to the same.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Time one ordinary (not private) PyTorch training step in bf16: how fast the step gets that a private one is measured against.
 
-    python bench/autocast.py --peers ../shared/bench/peers                  # every job of PLAN, the most telling first
+    python bench/autocast.py --peers DIR                                    # every job of PLAN, the most telling first
     python bench/autocast.py --peers DIR W5:bf16-compile W6:bf16-compile/nhwc
     python bench/autocast.py --peers DIR --device cpu --batch 4 W2:bf16
 

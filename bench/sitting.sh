@@ -4,8 +4,8 @@
 #
 #   cargo build --release && bench/sitting.sh "W1 W2" > sitting.txt
 #
-# Where the peers' benchmark and the Python that has them are:
-#   PEERS=../shared/bench/peers  PYTHON=python3  THREADS=2  RUN="" (a command put before each, such as nice or taskset)
+# Where the peers' benchmark (bench_peers.py, which is not in this repository) and the Python that has them are:
+#   PEERS=FOLDER  PYTHON=python3  THREADS=2  RUN="" (a command put before each, such as nice or taskset)
 set -euo pipefail
 secateur=$(realpath "${SECATEUR:-target/release/secateur}")
 threads=${THREADS:-2}

@@ -9,34 +9,40 @@ use crate::{
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use privacy::{Ledger, Neighbouring, Price, account};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use train::config::Config;
 
-/// Either --ledger, or --noise-multiplier, --sample-rate and --steps, or one or more --phase.
+/// Either --run, --ledger, or --noise-multiplier, --sample-rate and --steps, or one or more --phase.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  secateur account --ledger runs/adult-1/ledger.jsonl --delta 1e-5
+  # what a run cost, at its own delta
+  secateur account --run runs/adult-1
   secateur account --noise-multiplier 1.1 --sample-rate 0.01 --steps 1000 --delta 1e-5 --accountant all
   secateur account --phase z=1,q=0.01,steps=500 --phase z=2,q=0.02,steps=500 --delta 1e-6
   secateur account --ledger ledger.jsonl --delta 1e-5 --group 3 --trials geometric:10
   # writes what-it-means.svg and .csv
   secateur account --ledger ledger.jsonl --delta 1e-5 --curve what-it-means")]
 pub struct Args {
+    /// The folder of results of a run: its ledger, and its delta unless --delta says another
+    #[arg(long, value_name = "DIR",
+        conflicts_with_all = ["ledger", "noise_multiplier", "sample_rate", "steps", "neighbouring", "phase", "sampling", "examples"])]
+    run: Option<PathBuf>,
     /// A ledger that a run left
     #[arg(long, value_name = "FILE",
         conflicts_with_all = ["noise_multiplier", "sample_rate", "steps", "neighbouring", "phase", "sampling", "examples"])]
     ledger: Option<PathBuf>,
     /// Standard deviation of the noise over the clip bound
     #[arg(long, value_name = "Z", value_parser = number::multiplier, allow_negative_numbers = true,
-        required_unless_present_any = ["ledger", "phase"])]
+        required_unless_present_any = ["run", "ledger", "phase"])]
     noise_multiplier: Option<f64>,
     /// Probability with which an example takes part in a step
     #[arg(long, value_name = "Q", value_parser = number::rate, allow_negative_numbers = true,
-        required_unless_present_any = ["ledger", "phase"])]
+        required_unless_present_any = ["run", "ledger", "phase"])]
     sample_rate: Option<f64>,
     /// Steps
     #[arg(long, value_name = "T", value_parser = number::steps, allow_negative_numbers = true,
-        required_unless_present_any = ["ledger", "phase"])]
+        required_unless_present_any = ["run", "ledger", "phase"])]
     steps: Option<u64>,
     /// Steps with their own noise multiplier and sample rate; may be repeated
     #[arg(long, value_name = "z=..,q=..,steps=..", value_parser = plan::phase,
@@ -45,8 +51,8 @@ pub struct Args {
     #[command(flatten)]
     setting: Setting,
     /// The probability with which the loss may exceed epsilon
-    #[arg(long, value_name = "D", value_parser = number::delta, allow_negative_numbers = true)]
-    delta: f64,
+    #[arg(long, value_name = "D", value_parser = number::delta, allow_negative_numbers = true, required_unless_present = "run")]
+    delta: Option<f64>,
     /// Who prices it, or `all`
     #[arg(long, value_name = "NAME", default_value = account::DEFAULT, value_parser = number::accountant_or_all)]
     accountant: String,
@@ -65,22 +71,24 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    let (ledger, notes) = match &args.ledger {
-        Some(file) => read(file)?,
-        None => (args.setting.ledger(&phases(&args))?, Vec::new()),
+    let (ledger, notes) = match (&args.run, &args.ledger) {
+        (Some(run), _) => read(&run.join("ledger.jsonl"))?,
+        (None, Some(file)) => read(file)?,
+        (None, None) => (args.setting.ledger(&phases(&args))?, Vec::new()),
     };
+    let delta = args.delta.map_or_else(|| of_run(args.run.as_deref()), Ok)?;
     let rows = match args.accountant.as_str() {
         "all" => account::names(),
         one => vec![one],
     };
     let rows: Vec<(&str, Result<Price, String>)> =
-        rows.into_iter().map(|name| (name, price::sharper(&ledger, name, args.delta, args.precision))).collect();
-    let curve = args.curve.as_ref().map(|files| curve::write(files, &ledger, &rows, args.delta));
+        rows.into_iter().map(|name| (name, price::sharper(&ledger, name, delta, args.precision))).collect();
+    let curve = args.curve.as_ref().map(|files| curve::write(files, &ledger, &rows, delta));
     let drawn = curve.iter().flatten().flatten().cloned();
     match args.format {
-        Format::Json => print_json(&args, &ledger, &rows, &notes.into_iter().chain(drawn).collect::<Vec<_>>())?,
+        Format::Json => print_json(&args, delta, &ledger, &rows, &notes.into_iter().chain(drawn).collect::<Vec<_>>())?,
         Format::Text => {
-            print_text(&args, &ledger, &rows, &notes)?;
+            print_text(&args, delta, &ledger, &rows, &notes)?;
             drawn.for_each(|line| println!("  {line}"));
         }
     }
@@ -98,7 +106,13 @@ fn phases(args: &Args) -> Vec<Phase> {
     }
 }
 
-fn read(file: &PathBuf) -> Result<(Ledger, Vec<String>), Failure> {
+/// The delta that a run was planned for.
+fn of_run(folder: Option<&Path>) -> Result<f64, Failure> {
+    let file = folder.map(|folder| folder.join("config.toml"));
+    Ok(Config::open(file.as_deref(), &[])?.privacy.delta)
+}
+
+fn read(file: &Path) -> Result<(Ledger, Vec<String>), Failure> {
     let ledger = Ledger::read(file)?;
     let torn = "the last line was torn by a crash and left out: what it would have paid for was never released";
     let notes = if ledger.torn() { vec![torn.to_owned()] } else { Vec::new() };
@@ -120,12 +134,13 @@ fn samplings(ledger: &Ledger) -> String {
 
 fn print_json(
     args: &Args,
+    delta: f64,
     ledger: &Ledger,
     rows: &[(&str, Result<Price, String>)],
     notes: &[String],
 ) -> Result<(), Failure> {
     let row = |(name, price): &(&str, Result<Price, String>)| {
-        let common = json!({ "accountant": name, "delta": args.delta, "neighbouring": ledger.neighbouring(),
+        let common = json!({ "accountant": name, "delta": delta, "neighbouring": ledger.neighbouring(),
             "sampling": samplings(ledger), "rounds": ledger.rounds() });
         let own = match price {
             Ok(price) => {
@@ -138,7 +153,7 @@ fn print_json(
         merged(common, own)
     };
     let mut answers: Vec<Value> = rows.iter().map(row).collect();
-    for (key, _, price) in args.besides.rows(ledger, args.delta) {
+    for (key, _, price) in args.besides.rows(ledger, delta) {
         answers.iter_mut().for_each(|answer| answer[key] = besides::json(&price));
     }
     match (args.accountant.as_str(), rows) {
@@ -157,6 +172,7 @@ fn merged(mut a: Value, b: Value) -> Value {
 
 fn print_text(
     args: &Args,
+    delta: f64,
     ledger: &Ledger,
     rows: &[(&str, Result<Price, String>)],
     notes: &[String],
@@ -165,7 +181,7 @@ fn print_text(
         Neighbouring::AddRemove => "adding or removing one example",
         Neighbouring::ReplaceOne => "replacing one example",
     };
-    println!("{} rounds ({}), delta = {:e}, for {relation}", ledger.rounds(), samplings(ledger), args.delta);
+    println!("{} rounds ({}), delta = {:e}, for {relation}", ledger.rounds(), samplings(ledger), delta);
     for (name, price) in rows {
         match price {
             Ok(price) => print_price(name, price),
@@ -173,7 +189,7 @@ fn print_text(
             Err(why) => return Err(Failure::from(why)),
         }
     }
-    for (_, words, price) in args.besides.rows(ledger, args.delta) {
+    for (_, words, price) in args.besides.rows(ledger, delta) {
         println!("{words}:");
         print_price("", &price?);
     }

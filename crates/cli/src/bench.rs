@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 use train::{
+    compare::peak_mb,
     config::Mode,
     report::{
         plot::{Axis, Chart, Series, sheet},
@@ -280,14 +281,6 @@ fn elsewhere(args: &Args, job: Job) -> Result<Row, Failure> {
     rows.into_iter().next().ok_or_else(|| "the process for one row printed none".into())
 }
 
-/// As many threads as were asked for.
-fn threads(args: &Args) -> Result<(), Failure> {
-    if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads.into()).build_global()?;
-    }
-    Ok(())
-}
-
 /// Until the GPU has done what it was told, if it is one.
 fn wait(trainer: &Trainer) {
     trainer.weights.layout().device().gpu().into_iter().for_each(train::Gpu::wait);
@@ -295,7 +288,7 @@ fn wait(trainer: &Trainer) {
 
 /// Times the steps here.
 fn time(args: &Args, job: Job) -> Result<Row, Failure> {
-    threads(args)?;
+    crate::process::threads(args.threads.map(usize::from))?;
     let Job { workload, mode, batch, length } = job;
     let config = workload.config(mode, &args.settings(batch))?;
     let devices = config.train.open_devices()?;
@@ -334,7 +327,7 @@ fn time(args: &Args, job: Job) -> Result<Row, Failure> {
         ms_p90: at(0.9),
         ms_asked: (!gpus.is_empty()).then(|| asked[asked.len() / 2]),
         examples_per_s: batch as f64 / at(0.5) * 1e3,
-        peak_rss_mb: peak_rss_mb(),
+        peak_rss_mb: peak_mb(),
         peak_device_mb: peak,
         device: gpus.first().map(|gpu| gpu.name().to_owned()),
         devices: devices.len(),
@@ -354,11 +347,4 @@ fn kernels(gpu: &train::Gpu, mut step: impl FnMut() -> Result<Duration, Failure>
     Ok(taken
         .map(|t| Kernel { name: t.name, calls: share(t.calls as f64), ms: share(t.ms), host_ms: share(t.host_ms) })
         .collect())
-}
-
-/// What Linux says was this process's largest resident set, in MB of 2^20 bytes.
-fn peak_rss_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches("kB").trim().parse::<f64>().ok().map(|kb| kb / 1024.0)
 }

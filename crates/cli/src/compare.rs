@@ -2,7 +2,8 @@
 use crate::{
     Failure,
     price::{self, Format},
-    train::{read, root},
+    process,
+    train::root,
 };
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::{
@@ -15,17 +16,19 @@ use std::{
 };
 use train::{
     compare::{Audience, Contest, html, text},
-    config::DEFAULT,
+    config::Config,
     report::write_atomically,
 };
 
-/// Train with several clip rules, each calibrated to the same epsilon, and compare them.
+/// Train on public data with several clip rules, each calibrated to the same epsilon, and compare them.
 #[derive(clap::Args)]
 #[command(after_help = "\
+For PUBLIC data: runs have fixed seeds and keep no ledger, so that none of them is private.
+
 Examples:
-  secateur compare --rules flat,auto-s,psac
-  secateur compare configs/mnist.toml --data-dir data --rules flat,quantile:unit=0.1 --out runs/rules
-  secateur compare --rules flat,auto-s --tune lr=0.01,0.02,0.05")]
+  secateur compare --rules flat,auto-s,psac --declare-public 'the Adult census is published'
+  secateur compare configs/mnist.toml --data-dir data --declare-public 'MNIST' --rules flat,quantile:unit=0.1 --out runs/rules
+  secateur compare --declare-public 'published' --rules flat,auto-s --tune lr=0.01,0.02,0.05")]
 pub struct Args {
     /// A TOML file; without one, the Adult census
     config: Option<PathBuf>,
@@ -38,6 +41,9 @@ pub struct Args {
     /// Try these values of a key (lr is the learning rate) in each arm and keep the best; may be repeated, for all combinations
     #[arg(long, value_name = "KEY=V1,V2")]
     tune: Vec<String>,
+    /// The training data are public, for this reason; table and page repeat it
+    #[arg(long, value_name = "REASON")]
+    declare_public: Option<String>,
     /// Change one key of the configuration for all arms; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -62,7 +68,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     bars.all.clear()?;
     let rows = rows.ok_or_else(|| Failure { code: 130, message: "interrupted: nothing was compared".into() })?;
     if let Some(out) = &args.out {
-        let title = read(args.config.as_deref(), &args.set)?.title;
+        let title = Config::open(args.config.as_deref(), &args.set)?.title;
         fs::create_dir_all(out).map_err(|e| format!("--out {}: {e}", out.display()))?;
         let files = [
             ("table.txt", text(&rows)),
@@ -82,20 +88,20 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn contest(args: &Args) -> Result<Contest, Failure> {
-    let base = match &args.config {
-        None => ("the default configuration".into(), DEFAULT.into()),
-        Some(path) => {
-            let name = path.display().to_string();
-            let text = fs::read_to_string(path).map_err(|e| format!("{name}: {e}"))?;
-            (name, text)
-        }
-    };
+    let file = args.config.clone();
     let tune = args.tune.iter().map(|text| {
         let (key, values) = text.split_once('=').ok_or_else(|| format!("--tune {text}: expected KEY=V1,V2"))?;
         Ok((key.to_owned(), values.split(',').map(str::to_owned).collect()))
     });
     let tune = tune.collect::<Result<_, String>>()?;
-    Ok(Contest { base, set: args.set.clone(), rules: args.rules.clone(), seeds: args.seeds, tune })
+    Ok(Contest {
+        file,
+        set: args.set.clone(),
+        rules: args.rules.clone(),
+        seeds: args.seeds,
+        tune,
+        public: args.declare_public.clone(),
+    })
 }
 
 /// Thousandths of an arm.
@@ -122,14 +128,7 @@ impl Bars {
             bar
         };
         let arms = contest.rules.iter().map(bar).collect();
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = stop.clone();
-        ctrlc::set_handler(move || {
-            if flag.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-        })?;
-        Ok(Bars { all, arms, stop })
+        Ok(Bars { all, arms, stop: process::interrupted()? })
     }
 }
 

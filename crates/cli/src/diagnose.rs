@@ -1,10 +1,10 @@
 //! `secateur diagnose`: what clipping does to a model's gradients, on one page.
-use crate::{
-    Failure,
-    train::{read, root},
-};
+use crate::{Failure, process, train::root};
 use std::path::PathBuf;
-use train::diagnose::{Ask, Diagnosis, diagnose, source::On};
+use train::{
+    config::Config,
+    diagnose::{Ask, Diagnosis, diagnose, source::On},
+};
 
 /// Look at the gradients of a model: on public data, or on private data at infinite cost.
 #[derive(clap::Args)]
@@ -59,11 +59,9 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
+    process::threads(args.threads)?;
     let file = args.config.clone().or_else(|| args.run.as_ref().map(|run| run.join("config.toml")));
-    let config = read(file.as_deref(), &args.set)?;
+    let config = Config::open(file.as_deref(), &args.set)?;
     let out = args.out.clone().or(args.run.clone()).unwrap_or_else(|| "diagnose".into());
     std::fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
     let ask = ask(&args, &out);

@@ -10,11 +10,15 @@ use train::generate::{How, Writer};
 Writing costs no privacy beyond what training cost: the training data are not opened.
 
 Examples:
-  secateur generate runs/e2e-1 --prompt 'name[The Eagle], food[French], area[riverside]'
-  secateur generate runs/shakespeare-1 --prompt 'ROMEO:' --tokens 400 --temperature 0.8")]
+  secateur generate --run runs/e2e-1 --prompt 'name[The Eagle], food[French], area[riverside]'
+  secateur generate --run runs/shakespeare-1 --prompt 'ROMEO:' --tokens 400 --temperature 0.8")]
 pub struct Args {
-    /// The folder of a run whose model learnt to write (data.source = \"text\" without a target)
-    run: PathBuf,
+    /// The folder of a run whose model learnt to write (data.source = "text" without a target)
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// The same, without --run
+    #[arg(value_name = "DIR", conflicts_with = "run", required_unless_present = "run")]
+    folder: Option<PathBuf>,
     /// What the text follows: the prompt's column where training had one, otherwise the text's own beginning
     #[arg(long, default_value = "", hide_default_value = true)]
     prompt: String,
@@ -34,8 +38,9 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     let root = crate::train::root(args.data_dir.as_deref(), None);
-    let writer = Writer::open(&args.run, &root)?;
-    crate::say::caution(&args.run, "may write out what it was trained on");
+    let folder = args.run.or(args.folder).unwrap_or_default();
+    let writer = Writer::open(&folder, &root)?;
+    crate::say::caution(&folder, "may write out what it was trained on");
     let key = args.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?;
     println!("{}", writer.write(&args.prompt, How { tokens: args.tokens, temperature: args.temperature }, &key)?);
     Ok(())

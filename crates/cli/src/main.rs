@@ -15,6 +15,7 @@ mod number;
 mod plan;
 mod predict;
 mod price;
+mod process;
 mod rules;
 mod study;
 mod train;
@@ -39,7 +40,7 @@ Examples:
   # your configuration, with one change
   secateur train my.toml --set privacy.epsilon=3
   secateur predict --run runs/my-1 new.csv
-  secateur account --ledger runs/adult-1/ledger.jsonl --delta 1e-5
+  secateur account --run runs/adult-1
   secateur calibrate --epsilon 1 --delta 1e-5 --sample-rate 0.01 --steps 1000";
 
 #[derive(Subcommand)]
@@ -52,9 +53,10 @@ enum Verb {
     Account(account::Args),
     /// Find what is missing of a plan (noise, steps, sample rate or delta) from a budget
     Calibrate(calibrate::Args),
-    /// Train with several clip rules at the same epsilon, and compare them
+    /// Train on public data with several clip rules at the same epsilon, and compare them
     Compare(compare::Args),
     /// List what a configuration can name: clip rules, updates, layers and so on; their settings
+    #[command(visible_alias = "list")]
     Rules(rules::Args),
     /// Time training steps, private and ordinary, on fixed workloads
     Bench(bench::Args),

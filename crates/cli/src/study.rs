@@ -1,5 +1,5 @@
 //! `secateur study`: a published experiment, run here.
-use crate::Failure;
+use crate::{Failure, process};
 use std::path::PathBuf;
 use train::study::{ALL, Ask, Book, study};
 
@@ -9,7 +9,8 @@ use train::study::{ALL, Ask, Book, study};
 Examples:
   # lists the studies
   secateur study
-  secateur study chen2020 --quick --data-dir data  within three minutes
+  # within three minutes
+  secateur study chen2020 --quick --data-dir data
   secateur study chen2020 --data-dir data --out studies/chen2020
   # started twice, two processes share the work
   secateur study bu2022 --data-dir data --device cuda
@@ -48,9 +49,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         ALL.iter().for_each(|entry| println!("{:<12} {}", entry.name, entry.summary));
         return Ok(());
     };
-    if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
+    process::threads(args.threads)?;
     let out = args.out.unwrap_or_else(|| format!("study-{name}").into());
     let data = crate::train::root(args.data_dir.as_deref(), None);
     let (quick, studies, device) = (args.quick, args.studies, args.device);

@@ -1,8 +1,7 @@
 //! `secateur train`: from a configuration to a folder of results.
-use crate::Failure;
+use crate::{Failure, process};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -10,7 +9,7 @@ use std::{
     },
 };
 use train::{
-    config::{Config, DEFAULT},
+    config::{Config, Mode},
     diagnose::Live,
     report::{Neighbouring, Record, Unit, Verdict},
     run::{Progress, Run, Seen, Watch},
@@ -72,9 +71,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
+    process::threads(args.threads)?;
     if args.print_config {
         print!("{}", args.read()?.to_toml());
         return Ok(());
@@ -90,10 +87,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
     announce(&run);
     let mut bar = Bar::new(&run, args.quiet)?;
     bar.live = args.diagnose_every.map(|every| Live::new(every, &out));
+    let continues = run.continues();
     let outcome = run.train(&mut bar);
     bar.bar.finish_and_clear();
     let record = outcome?.record;
-    conclude(&record, &out)
+    conclude(&record, &out, continues)
 }
 
 /// Trains with rank 0, which says what is to be said, keeps the ledger and writes the results.
@@ -138,25 +136,13 @@ impl Args {
         let mut set = self.set.clone();
         set.extend(self.seed.map(|seed| format!("train.seed={seed}")));
         set.extend(self.device.iter().map(|device| format!("train.device={device}")));
-        read(self.config.as_deref(), &set)
+        Ok(Config::open(self.config.as_deref(), &set)?)
     }
 
     /// Where relative paths of data start.
     fn root(&self) -> PathBuf {
         root(self.data_dir.as_deref(), self.config.as_deref())
     }
-}
-
-/// The configuration in a file, or the default one, with changes.
-pub(crate) fn read(file: Option<&Path>, set: &[String]) -> Result<Config, Failure> {
-    let config = match file {
-        None => Config::read("the default configuration", DEFAULT, set),
-        Some(path) => {
-            let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-            Config::read(&path.display().to_string(), &text, set)
-        }
-    };
-    Ok(config?)
 }
 
 /// Where relative paths of data start.
@@ -177,6 +163,7 @@ fn free(config: Option<&Path>) -> PathBuf {
 fn announce(run: &Run) {
     run.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     run.notes.iter().for_each(|note| eprintln!("note, for you alone and in no result: {note}"));
+    eprintln!("{}", told(run.config()));
     let plan = &run.plan;
     let cost = match run.is_private() {
         true => format!("noise multiplier {:.4}, epsilon {:.4} in the end", plan.noise_multiplier, plan.epsilon),
@@ -195,6 +182,15 @@ fn announce(run: &Run) {
     eprintln!("{} steps, sample rate {:.5}, {cost}", plan.steps, plan.sample_rate);
 }
 
+/// What is trained on, and by what: a section that a file does not have is the default's.
+fn told(config: &Config) -> String {
+    let (source, rule) = (config.data.0.name(), config.clip.name());
+    let model: Vec<&str> = config.model.layers.iter().map(|layer| layer.name()).collect();
+    let update: Vec<&str> = config.update.iter().map(|link| link.name()).collect();
+    let clipped = if config.privacy.mode == Mode::Private { format!("clip rule {rule}; ") } else { String::new() };
+    format!("data {source}; model {}; {clipped}update {}", model.join(" - "), update.join(" - "))
+}
+
 /// The progress bar; Ctrl-C ends the run after the step it is in.
 struct Bar {
     bar: ProgressBar,
@@ -207,15 +203,7 @@ impl Bar {
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(run.plan.steps) };
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {msg}  {elapsed} (left {eta})")?;
         bar.set_style(style);
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = stop.clone();
-        ctrlc::set_handler(move || {
-            // A second Ctrl-C ends the process at once; the ledger on disk is never behind.
-            if flag.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-        })?;
-        Ok(Bar { bar, stop, live: None })
+        Ok(Bar { bar, stop: process::interrupted()?, live: None })
     }
 }
 
@@ -236,7 +224,7 @@ impl Watch for Bar {
     }
 }
 
-fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
+fn conclude(record: &Record, out: &Path, continues: bool) -> Result<(), Failure> {
     let s = &record.summary;
     println!("{}", verdict(record));
     if s.clipped_and_noised && record.statement.unit() != Unit::Row {
@@ -252,17 +240,15 @@ fn conclude(record: &Record, out: &Path) -> Result<(), Failure> {
     }
     println!("{} steps in {:.1} s; results in {}", s.steps, s.train_seconds, out.display());
     println!("report: {}", out.join("report.html").display());
-    match s.interrupted {
-        false => Ok(()),
-        true => Err(Failure {
-            code: 130,
-            message: format!(
-                "interrupted after {} steps: what was spent until then is above and in the ledger; go on with --resume {}",
-                s.steps,
-                out.display()
-            ),
-        }),
-    }
+    let on = match continues {
+        true => format!("go on with --resume {}", out.display()),
+        false => {
+            "it cannot be gone on with, since what its clip rule remembers of examples is secret, and on no disk".into()
+        }
+    };
+    let message =
+        format!("interrupted after {} steps: what was spent until then is above and in the ledger; {on}", s.steps);
+    if s.interrupted { Err(Failure { code: 130, message }) } else { Ok(()) }
 }
 
 /// Whether the run is private, in one line that agrees with the report's headline.

@@ -148,7 +148,7 @@ fn configurations_that_are_wrong_say_where_and_what_instead() {
         command.args(["train", "--quiet", "--out"]).arg(top.path().join("never")).arg(&file);
         String::from_utf8(command.assert().failure().code(1).get_output().stderr.clone()).unwrap()
     };
-    let cases: [(&str, &[&str]); 14] = [
+    let cases: [(&str, &[&str]); 15] = [
         ("[privacy]\nepsilom = 2.0", &["mine.toml:2", "epsilom", "did you mean `epsilon`?"]),
         ("[clip]\nrule = \"flat\"\nbond = 1.0", &["mine.toml:3", "unknown field `bond`", "did you mean `bound`?"]),
         ("[clip]\nrule = \"flatt\"", &["mine.toml:2", "unknown rule `flatt`", "did you mean `flat`?"]),
@@ -162,7 +162,11 @@ fn configurations_that_are_wrong_say_where_and_what_instead() {
         ("[privacy]\naccountant = \"guess\"", &["privacy.accountant", "rdp"]),
         ("[optimiser]\nx = 1", &["mine.toml:1", "unknown field `optimiser`"]),
         ("privacy = [", &["mine.toml:1"]),
-        ("[[update]]\nupdate = \"sgd\"\nlearning_rate = -3.0", &["learning_rate", "sgd"]),
+        (
+            "data = { source = \"adult\" }\n[[update]]\nupdate = \"sgd\"\nlearning_rate = -3.0",
+            &["learning_rate", "sgd"],
+        ),
+        ("[train]\nsteps = 4", &["mine.toml", "there is no [data]"]),
     ];
     for (text, wanted) in cases {
         let error = refuse(text);

@@ -30,12 +30,40 @@ fn rules_are_listed_with_source_and_class() {
     secateur().args(["rules", "abadi"]).assert().failure().stderr(contains("nothing is called `abadi`"));
 }
 
+/// Runs with fixed seeds and no ledger: only on data that somebody says are public.
+#[test]
+fn private_data_are_not_compared_on() {
+    let top = TempDir::new().unwrap();
+    let compare = |more: &[&str]| {
+        let mut command = secateur();
+        command.args(["compare", "--quiet", "--rules", "flat", "--seeds", "1", "--set", "train.steps=2"]).args(more);
+        command.arg("--out").arg(top.path().join("out")).assert()
+    };
+    compare(&[]).failure().stderr(contains("NOT PRIVATE").and(contains("--declare-public")));
+    assert!(!top.path().join("out").exists(), "nothing was trained");
+    let told = compare(&["--declare-public", "the census is published"]).success();
+    let text = String::from_utf8(told.get_output().stdout.clone()).unwrap();
+    assert!(text.starts_with("NOT PRIVATE") && text.contains("the census is published"), "{text}");
+    let page = fs::read_to_string(top.path().join("out/compare.html")).unwrap();
+    assert!(page.contains("NOT PRIVATE") && page.contains("the census is published"));
+    assert_eq!(json(&top.path().join("out/compare.json"))[0]["declared_public"], "the census is published");
+}
+
 #[test]
 fn a_comparison_leaves_a_table_and_a_page() {
     let top = TempDir::new().unwrap();
     let out = top.path().join("compared");
     let mut command = secateur();
-    command.args(["compare", "--quiet", "--rules", "flat,auto-s:gamma=0.1,quantile", "--seeds", "2"]);
+    command.args([
+        "compare",
+        "--quiet",
+        "--rules",
+        "flat,auto-s:gamma=0.1,quantile",
+        "--seeds",
+        "2",
+        "--declare-public",
+        "yes",
+    ]);
     command.args(["--set", "train.steps=5", "--set", "train.evaluations=2", "--set", "privacy.accountant=rdp"]);
     command.args(["--tune", "privacy.delta=1e-5,2e-5", "--out"]).arg(&out);
     command.assert().success().stdout(contains("flat").and(contains("auto-s:gamma=0.1")).and(contains("tried")));
@@ -49,7 +77,7 @@ fn a_comparison_leaves_a_table_and_a_page() {
         assert_eq!((&row["combinations"], row["accuracies"].as_array().map(Vec::len)), (&Value::from(2), Some(2)));
     }
     let page = fs::read_to_string(out.join("compare.html")).unwrap();
-    assert!(page.contains("<svg") && page.contains("quantile") && page.contains("for research"));
+    assert!(page.contains("<svg") && page.contains("quantile") && page.contains("NOT PRIVATE"));
     assert!(fs::read_to_string(out.join("table.txt")).unwrap().contains("accuracy"));
 }
 

@@ -1,6 +1,6 @@
 //! `account` and `calibrate` as a user meets them.
 mod common;
-use common::{answer, secateur};
+use common::{answer, json, secateur};
 use predicates::{prelude::PredicateBooleanExt, str::contains};
 use serde_json::Value;
 use std::fs;
@@ -202,4 +202,25 @@ fn numbers_outside_their_range_are_refused_by_name() {
     refuse("account --noise-multiplier nan --sample-rate 0.01 --steps 10 --delta 1e-5", "--noise-multiplier");
     refuse("account --sample-rate 0.01 --steps 10 --delta 1e-5", "--noise-multiplier");
     refuse("calibrate --epsilon 0 --delta 1e-5 --sample-rate 0.01 --steps 10", "above 0");
+}
+
+/// All verbs that ask about a run take its folder by --run; `account` has its delta from there.
+#[test]
+fn a_run_is_named_in_one_way() {
+    let top = TempDir::new().unwrap();
+    let run = top.path().join("run");
+    let train = ["train", "--quiet", "--set", "train.steps=3", "--set", "privacy.delta=3e-6", "--out"];
+    secateur().args(train).arg(&run).assert().success();
+    let account =
+        |more: &[&str]| answer(secateur().args(["account", "--format", "json"]).args(more).arg("--run").arg(&run));
+    let spent = json(&run.join("privacy.json"))["epsilon"].clone();
+    assert_eq!((&account(&[])["epsilon"], &account(&[])["delta"]), (&spent, &3e-6.into()));
+    assert_eq!(account(&["--delta", "1e-5"])["delta"], 1e-5);
+    let both = ["account", "--ledger", "x", "--run", "y"];
+    secateur().args(both).assert().failure().stderr(contains("cannot be used with"));
+    secateur().args(["account", "--run", "no-such-run"]).assert().failure().stderr(contains("no-such-run"));
+    secateur().args(["account", "--ledger", "x"]).assert().failure().stderr(contains("--delta"));
+    secateur().args(["generate", "--run"]).arg(&run).assert().failure().stderr(contains("does not write texts"));
+    let lists = ["list", "rules"].map(|verb| secateur().arg(verb).assert().success().get_output().stdout.clone());
+    assert_eq!(lists[0], lists[1]);
 }

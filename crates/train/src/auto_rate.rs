@@ -4,7 +4,8 @@
 //! `e = -eta, 0, eta` along the step `-eta m` just made of their gradients; each is cut at `R`, summed and noised. The
 //! parabola `L(e) = L_0 - b e + a e^2 / 2` through the three released means has its least at `b / a`, which is the new rate.
 //! Ours is the cut, twice the mean loss released last (once that mean, as published, can never rise again, since means of cut
-//! losses are below the cut; it moves by a factor of two at most, and while the mean is near it the rate is halved), and what happens where noise hides the parabola. The paper keeps the rate if `a <= 0` or `b <= 0`; noise alone passes
+//! losses are below the cut; it moves by a factor of two at most, and while the mean is near it the rate is halved), and what happens where
+//! noise hides the parabola. The paper keeps the rate if `a <= 0` or `b <= 0`; noise alone passes
 //! that test one time in four, and its `b / a` is below the rate four times in five, so that a rate that starts low never
 //! rises. The deviation of the noise is public: a bend that is not above it says that the probes are too close, and the rate
 //! grows, unless they go visibly uphill. A new rate is at most four times and at least a quarter of the old.

@@ -269,6 +269,12 @@ impl Plan {
         let mut rule = config.clip.get().prepare(&setting).map_err(|e| PlanError::Numbers(format!("clip: {e}")))?;
         weights.start(|point| rule.start(point));
         clip::check(&*rule, weights.layout()).map_err(|e| PlanError::Numbers(format!("clip: {e}")))?;
+        if rule.remembers() && config.train.checkpoint_every.is_some() {
+            return Err(PlanError::Numbers(format!(
+                "train.checkpoint_every: what `{}` remembers of examples is secret, so that no checkpoint can hold it: leave it out",
+                config.clip.name()
+            )));
+        }
         let (gradient, answer) = clip::share(&*rule, self.noise_multiplier).map_err(PlanError::Share)?;
         let factor = config.privacy.neighbouring.factor();
         let bins = config.train.sampling.get().bins(self.lot, self.examples);

@@ -4,7 +4,11 @@
 //! an enum `Config` that reads and writes `{ rule = "flat", ...the type's own fields }`. Each type is its own
 //! configuration: what serde reads of it is what a user may write, and its first doc line is its help. A program's own entry
 //! (`Config::own`) goes wherever one of the list does.
-use serde::{Serialize, Serializer, de::DeserializeOwned, ser::Error as _};
+use serde::{
+    Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Visitor},
+    ser::Error as _,
+};
 use std::{fmt, sync::Arc};
 
 /// One entry of a list, for help texts: its name in a configuration and what it is, in a line.
@@ -23,16 +27,46 @@ pub struct Entry {
 /// A setting of an entry: its key, and its default if it has one that is always there.
 pub type Setting = (String, Option<toml::Value>);
 
-/// The settings of the entry `name`: whoever is asked for a key that is not there names those that are.
-pub(crate) fn settings<C: DeserializeOwned + Serialize>(tag: &str, name: &str) -> Vec<Setting> {
-    let named = || toml::Table::from_iter([(tag.to_owned(), toml::Value::from(name))]);
-    let mut asked = named();
-    asked.insert("?".into(), true.into());
-    let refused = C::deserialize(toml::Value::Table(asked)).err().map(|e| e.to_string()).unwrap_or_default();
-    let (entry, given) = completed::<C>(named());
+/// The keys of `T`'s table: whoever reads one says which he is looking for.
+pub(crate) fn keys<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut keys: &'static [&'static str] = &[];
+    let _there_is_nothing = T::deserialize(Probe(&mut keys));
+    keys
+}
+
+/// Keeps the names of the fields that are asked for, and has none.
+struct Probe<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Probe<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        self.deserialize_any(visitor)
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("there is nothing here"))
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+/// The settings of the entry `name`, whose keys are `keys`.
+pub(crate) fn settings<C: DeserializeOwned + Serialize>(tag: &str, name: &str, keys: &[&str]) -> Vec<Setting> {
+    let named = toml::Table::from_iter([(tag.to_owned(), toml::Value::from(name))]);
+    let (entry, given) = completed::<C>(named);
     let defaults = entry.and_then(|entry| toml::Table::try_from(&entry).ok()).unwrap_or_default();
     let default = |key: &str| defaults.get(key).filter(|_| !given.contains(&key.to_owned())).cloned();
-    refused.split('`').skip(1).step_by(2).skip(1).map(|key| (key.to_owned(), default(key))).collect()
+    keys.iter().map(|key| ((*key).to_owned(), default(key))).collect()
 }
 
 /// An entry whose required settings are filled in with something, and which those are.
@@ -135,7 +169,11 @@ macro_rules! registry {
 
             /// The settings of the entry of this name, with their defaults.
             pub fn settings(name: &str) -> Vec<$crate::registry::Setting> {
-                $crate::registry::settings::<Self>($tag, name)
+                let keys = match name {
+                    $($name => $crate::registry::keys::<$Type>(),)*
+                    _ => &[],
+                };
+                $crate::registry::settings::<Self>($tag, name, keys)
             }
 
             /// One of a program's own, to be planned, priced and told of as those of the list are. Reports call it `name`, which no file
@@ -198,6 +236,7 @@ mod tests {
         assert!(find(LayerConfig::settings("conv2d"), "stride").is_some_and(|stride| stride.is_some()));
         assert!(LayerConfig::settings("relu").is_empty());
         assert_eq!(find(Kind::settings("csv"), "examples"), Some(None));
+        assert_eq!(super::keys::<crate::layer::Linear>(), ["features", "bias"]);
         for entry in ClipConfig::ENTRIES {
             assert!(find(ClipConfig::settings(entry.name), "bound").is_some(), "{}", entry.name);
         }

@@ -174,6 +174,9 @@ impl State for Trainer {
     }
 }
 
+/// What the ledger calls a step of ordinary training.
+pub(crate) const ORDINARY: &str = "gradients, for ordinary training";
+
 impl Trainer {
     /// One step of training.
     ///
@@ -241,7 +244,7 @@ impl Trainer {
             Method::Ordinary => {
                 let sums = self.team.each(scene.weights, &draw, piece, |weights, share| scene.plain((weights, share)));
                 let sum = self.team.merge_plain(sums);
-                let sum = sum.reveal(&mut self.ledger, "gradients, for ordinary training")?;
+                let sum = sum.reveal(&mut self.ledger, ORDINARY)?;
                 let step = chained(sum.map(|sum| sum.scale(1.0 / scene.lot)), 0.0);
                 match auto {
                     None => step,

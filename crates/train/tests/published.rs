@@ -104,7 +104,7 @@ fn an_estimate_is_no_price_of_a_run() {
     prepare(&["privacy.accountant=gdp-clt", "train.sample_rate=1.0"], &top.path().join("b"), false).unwrap();
 }
 
-/// What is remembered of others would tell whether somebody was drawn, were draws not independent (`methods`, rule R6).
+/// What is remembered of others would tell whether somebody was drawn, were draws not independent (`clip/mod.rs` has the argument).
 #[test]
 fn memories_of_examples_want_independent_draws() {
     let plan = |sampling: &str| {

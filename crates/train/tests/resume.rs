@@ -1,7 +1,7 @@
 //! Stop and continue: what a run's second life may and may not change.
 mod common;
 use common::place::{Place, Until};
-use privacy::{Event, Ledger};
+use privacy::{Event, Ledger, Neighbouring, Secret};
 use std::{fs, path::Path};
 use train::{clip::ClipConfig, config::Config, report::Point, run::Run};
 
@@ -125,8 +125,11 @@ fn every_rule_continues() {
         place.start("straight").train(&mut ()).unwrap();
         place.start("a").train(&mut Until(7)).unwrap();
         if name == "dice-sgd" {
-            let refused = Run::resume(&place.folder("a"), None, None).err().unwrap().to_string();
-            assert!(refused.contains("secrets of single examples"), "{refused}");
+            // What it remembers is secret, so that nothing could go on: no checkpoint is made, and none is promised.
+            assert!(!place.folder("a").join("checkpoint.safetensors").exists());
+            let every = place.config(&["train.checkpoint_every=3"]);
+            let refused = Run::prepare(every, place.top.path(), None, false).err().unwrap().to_string();
+            assert!(refused.contains("train.checkpoint_every") && refused.contains("dice-sgd"), "{refused}");
             continue;
         }
         place.resume("a").train(&mut ()).unwrap();
@@ -247,4 +250,33 @@ fn ordinary_training_continues_too() {
     let summary = place.resume("a").train(&mut ()).unwrap().record.summary;
     assert!(summary.epsilon.is_infinite() && !summary.clipped_and_noised);
     assert_eq!(model(&place.folder("a")), model(&place.folder("straight")));
+}
+
+/// A look at private data between two lives of a run is no step that was lost, and no step that was made.
+#[test]
+fn a_look_is_no_step() {
+    let place = Place::new(&["train.checkpoint_every=4", "privacy.noise_multiplier=1"]);
+    place.start("a").train(&mut Until(8)).unwrap();
+    let path = place.folder("a").join("ledger.jsonl");
+    let mut book = Ledger::resume(&path).unwrap();
+    Secret::new(()).reveal(&mut book, "gradients of training examples, for diagnostics").unwrap();
+    book.close().unwrap();
+    drop(book);
+    let warned = place.resume("a").warnings;
+    assert!(!warned.iter().any(|warning| warning.contains("killed")), "{warned:?}");
+    // Nor do other releases hide that a ledger is behind its checkpoint.
+    let place = Place::new(&["privacy.mode=ordinary"]);
+    place.start("b").train(&mut Until(8)).unwrap();
+    let path = place.folder("b").join("ledger.jsonl");
+    let gradients = ledger(&place.folder("b"));
+    fs::remove_file(&path).unwrap();
+    let mut book = Ledger::create(&path, Neighbouring::AddRemove).unwrap();
+    let [(Event::Revealed { what }, 8)] = &gradients[..] else { panic!("{gradients:?}") };
+    for what in [what, "losses, for ordinary training"].repeat(4) {
+        Secret::new(()).reveal(&mut book, what).unwrap();
+    }
+    book.close().unwrap();
+    drop(book);
+    let refused = Run::resume(&place.folder("b"), None, None).err().unwrap().to_string();
+    assert!(refused.contains("made after 8 rounds, but the ledger beside it knows of 4 rounds"), "{refused}");
 }

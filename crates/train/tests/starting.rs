@@ -5,6 +5,7 @@ use privacy::{Event, Ledger};
 use safetensors::{Dtype, tensor::TensorView};
 use std::{fs, path::Path};
 use train::{
+    diagnose::{self, Ask, Diagnosis, Origin, source::On},
     plan::spent,
     report::{Claim, Statement},
     run::{Run, RunError},
@@ -148,6 +149,16 @@ fn weights_from_the_same_data_are_not_public() {
     // Another declaration of the same file.
     assert!(error(&place, &[&public("private"), "data.examples=90"]).contains("not public"));
     assert!(error(&place, &[&public("ordinary"), "data.examples=90"]).contains("ordinary training"));
+    // Another way to say where it lies.
+    assert!(error(&place, &[&public("private"), "data.train=./people.csv"]).contains("not public"));
+    let whole = format!("data.train={}", place.top.path().join("people.csv").display());
+    assert!(error(&place, &[&public("ordinary"), &whole]).contains("ordinary training"));
+    fs::create_dir(place.folder("beside")).unwrap();
+    fs::write(place.folder("beside/start.safetensors"), fs::read(place.folder("private/model.safetensors")).unwrap())
+        .unwrap();
+    let config = place.config(&[FRESH, "data.train=../people.csv", "data.test=../public.csv"]);
+    let told = Run::prepare(config, &place.folder("beside"), Some(&place.folder("refused")), false).err().unwrap();
+    assert!(told.to_string().contains("not public"), "{told}");
     // The same numbers for whoever has other data, and for an ordinary run, which claims nothing.
     fs::copy(place.top.path().join("people.csv"), place.top.path().join("others.csv")).unwrap();
     prepare(&place, "other", &[&public("private"), "data.train=others.csv"]).unwrap();
@@ -257,4 +268,81 @@ fn a_run_that_cannot_be_carried_on_says_why() {
     assert_eq!(rounds(&ledger(&place.folder("first"))), 12);
     let told = error(&place, &[&from("first"), "privacy.epsilon=0.9"]);
     assert!(told.contains("after what the run that model.weights comes from spent"), "{told}");
+}
+
+/// Looks at evaluation data, at the weights that training starts from, or after two steps of it.
+fn look(place: &Place, out: &str, steps: u64, more: &[&str]) -> Result<Diagnosis, String> {
+    let out = place.folder(out);
+    fs::create_dir_all(&out).unwrap();
+    let ask = Ask {
+        checkpoints: Vec::new(),
+        steps: vec![steps],
+        examples: 20,
+        on: On::Evaluation,
+        only: vec!["norms".into()],
+        eigenvalues: 0,
+        run: None,
+        ledger: out.join("ledger.jsonl"),
+    };
+    diagnose::diagnose(&place.config(more), place.top.path(), &ask).map_err(|e| e.to_string())
+}
+
+/// A diagnosis that trains starts as a run does: it pays for what its weights have cost, and takes none that a run would refuse.
+#[test]
+fn a_diagnosis_pays_for_the_weights_that_it_starts_from() {
+    let place = Place::new(&["privacy.accountant=rdp"]);
+    prepare(&place, "first", &["privacy.epsilon=1"]).unwrap().train(&mut ()).unwrap();
+    let second = ["model.weights={run=\"first\"}", "privacy.epsilon=2"];
+    let spent_first = spent(&place.config(&second), &ledger(&place.folder("first"))).unwrap();
+    let Origin::Private { epsilon, .. } = look(&place, "start", 0, &second).unwrap().origin else { panic!("private") };
+    assert_eq!(epsilon, spent_first);
+    let Origin::Private { epsilon, .. } = look(&place, "later", 2, &second).unwrap().origin else { panic!("private") };
+    let both = ledger(&place.folder("later"));
+    assert_eq!((rounds(&both), epsilon), (14, spent(&place.config(&second), &both).unwrap()));
+    let again = look(&place, "later", 2, &second).unwrap_err();
+    assert!(again.contains("ledger.jsonl") && again.contains("choose another folder"), "{again}");
+    // What no private run may start from, and what an ordinary one tells of.
+    prepare(&place, "ordinary", &["privacy.mode=ordinary"]).unwrap().train(&mut ()).unwrap();
+    prepare(&place, "seeded", &["train.seed=1", "privacy.epsilon=1"]).unwrap().train(&mut ()).unwrap();
+    for steps in [0, 2] {
+        let refused = |weights: &str| look(&place, "refused", steps, &[weights, "privacy.epsilon=2"]).unwrap_err();
+        assert!(refused("model.weights={run=\"ordinary\"}").contains("shown as they are"));
+        assert!(refused("model.weights={run=\"seeded\"}").contains("fixed seed"));
+        assert!(refused("model.weights={public=\"ordinary/model.safetensors\"}").contains("ordinary training"));
+        for weights in ["run=\"ordinary\"", "public=\"ordinary/model.safetensors\""] {
+            let set = [&*format!("model.weights={{{weights}}}"), "privacy.mode=ordinary"];
+            let origin = look(&place, &format!("shown-{steps}-{}", &weights[..3]), steps, &set).unwrap().origin;
+            assert_eq!(origin, Origin::Shown, "{weights}, {steps} steps");
+        }
+    }
+    let private = ["model.weights={public=\"first/model.safetensors\"}", "privacy.mode=ordinary"];
+    assert_eq!(look(&place, "unknown", 0, &private).unwrap().origin, Origin::Unknown);
+    fitting(&place.top.path().join("start.safetensors"), Dtype::F32);
+    let claimed = look(&place, "claimed", 0, &[FRESH]).unwrap().origin;
+    assert!(claimed.sentence().contains("start.safetensors"), "{}", claimed.sentence());
+}
+
+/// A look that cannot be told in the statement is none: the ledger says nothing of it, and nothing is shown.
+#[test]
+fn a_statement_is_annulled_before_data_are_shown() {
+    let place = Place::new(&["privacy.accountant=rdp"]);
+    prepare(&place, "run", &[]).unwrap().train(&mut ()).unwrap();
+    let folder = place.folder("run");
+    fs::remove_file(folder.join("report.html")).unwrap();
+    fs::create_dir(folder.join("report.html")).unwrap();
+    let ask = Ask {
+        checkpoints: vec![folder.join("model.safetensors")],
+        steps: Vec::new(),
+        examples: 20,
+        on: On::Training,
+        only: vec!["norms".into()],
+        eigenvalues: 0,
+        run: Some(folder.clone()),
+        ledger: folder.join("ledger.jsonl"),
+    };
+    let refused = diagnose::diagnose(&place.config(&[]), place.top.path(), &ask).unwrap_err().to_string();
+    assert!(refused.contains("report.html"), "{refused}");
+    let shown = |(event, _): &(Event, u64)| matches!(event, Event::Revealed { .. });
+    assert!(!ledger(&folder).entries().iter().any(shown), "nothing was shown");
+    assert_eq!(statement(&folder).epsilon, f64::INFINITY, "a crash in between says too much, not too little");
 }

@@ -40,7 +40,7 @@ pub(super) fn named(names: &[String]) -> Result<Vec<&'static Entry>, String> {
 
 /// Each rule beside flat clipping on each of `jobs`.
 pub(super) fn run(args: &Args, jobs: &[Job]) -> Result<(), Failure> {
-    super::threads(args)?;
+    crate::process::threads(args.threads.map(usize::from))?;
     let (rules, mut rows) = (named(&args.rule)?, Vec::new());
     if args.format == Format::Text {
         println!("{}", head());

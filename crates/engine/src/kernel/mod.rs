@@ -260,8 +260,17 @@ unsafe fn one_tile<V: Vector, const R: usize, const W: usize>(
                 panel = panel.add(2 * V::LANES);
             }
         }
+        leave(sums, out, finish);
+    }
+}
+
+/// Stores a tile of sums, or adds it to what is there.
+#[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "what is unrolled must be plain to the compiler")]
+unsafe fn leave<V: Vector, const R: usize, const W: usize>(sums: [[V; W]; R], out: *mut f32, finish: Finish) {
+    unsafe {
         // Short loops with nothing in them, which the compiler unrolls: sums that are indexed by a variable would not stay in
-        // registers above.
+        // registers while they are made.
         let whole = finish.columns == W * V::LANES && finish.shift.is_null();
         if whole && finish.accumulate {
             for i in 0..R {

@@ -12,7 +12,8 @@
 //! Weideman 2014). Counts are whole numbers, so that every branch of `ln M` gives the same power. A single release is
 //! integrated directly: `delta = integral (p - e^epsilon q)_+`. The error stated is rounding, the largest term left out, and
 //! the moment bound on what the step repeats, over the slope of `ln delta`. Away from the saddle point rounding drowns the
-//! integral, so that epsilon is sought near it alone. What too few nodes do to high frequencies shows in other lines on more nodes. Where the estimate exceeds `1e-8`, as for a few rounds at tiny rates, whose
+//! integral, so that epsilon is sought near it alone. What too few nodes do to high frequencies shows in other lines on more nodes. Where
+//! the estimate exceeds `1e-8`, as for a few rounds at tiny rates, whose
 //! integrals fall slowly, the limit of `pld`'s smoothed inversion is taken; where that is no better, or the value lies outside
 //! the proven interval of `pld`, that interval is the answer (losses on a lattice).
 //!

@@ -13,7 +13,8 @@
 //! `rounded^-1(delta - delta_error) + e`. Losses that are cut off count as infinite above and as nothing below, the mean
 //! being that of the others. The rounded losses are composed by [`super::pld`]'s transform, whose window comes from moment
 //! bounds and which puts wrapping and rounding on the safe side; being tilted, it keeps its digits at small deltas. Both
-//! directions are composed apart; the larger counts; above the sum of its greatest losses nothing is left of one. Where the mesh would be too large it is widened and `eps_error` grows
+//! directions are composed apart; the larger counts; above the sum of its greatest losses nothing is left of one. Where the mesh would be
+//! too large it is widened and `eps_error` grows
 //! with it, which a note says; where no mesh will do, the bound by Rényi divergences is returned.
 //!
 //! Citation: Gopi, Lee & Wutschitz 2021, "Numerical composition of differential privacy", Theorems 4.1 and 5.5.

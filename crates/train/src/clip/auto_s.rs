@@ -2,7 +2,7 @@
 //!
 //! Source: Bu, Wang, Zha & Karypis 2022 (NeurIPS 2023), arXiv 2206.07136, Algorithm 1. `w = R / (n + gamma)`.
 //! Sensitivity `R`: `n / (n + gamma) < 1`. `R` is absorbed by the learning rate and the weight decay, so `R = 1` and
-//! there is no threshold to tune. The convergence theory needs symmetric gradients; see `methods` on the counter-example
+//! there is no threshold to tune. The convergence theory needs symmetric gradients; Chen et al. 2020 have the counter-example
 //! `a = (-3, -3, 9)`, where small gammas stop far from the optimum. Cost class NORM.
 use super::{Bound, ClipRule, Grouping, split};
 use crate::{each::Each, state::State};

@@ -3,14 +3,14 @@
 //! Source: the idea of DiceSGD (Zhang, Bu, Wu & Hong 2024, ICLR, arXiv 2311.14632), in the form that is private without further
 //! assumptions: `clip(g_i + e_i, C)`, `e_i <- g_i + e_i - clip(g_i + e_i, C)`. Sensitivity `C`: an example's summand is a function
 //! of its own data, its own past and released iterates, no longer than `C`; given what was released, a step is still a sampled
-//! Gaussian of sensitivity `C` (rule R6 of `methods`), if everybody is drawn by a coin of his own: in a lot of fixed size somebody's
+//! Gaussian of sensitivity `C` (`clip/mod.rs` has the argument), if everybody is drawn by a coin of his own: in a lot of fixed size somebody's
 //! place is somebody else's absence, whose memory would tell of it later, so that such draws are refused. As published the memory is one hidden vector `e` that mixes everybody
 //! and is never noised: it differs between neighbours in *every* later step, drawn or not, so that no sampling amplifies
 //! it. Honestly charged, its share of 1000 steps costs noise of 63 C2 for a zCDP budget of 0.5, so that a `C2` large enough to
 //! remove bias is out of reach by orders of magnitude; the published noise formula assumes bounded gradients, and the authors'
 //! code leaves its own correction as a to-do. What this form cannot do: an example whose gradients stay longer than `C`
 //! delivers `C` each time, and its memory grows. Memory of `d` numbers for each example that was ever drawn, which is as secret
-//! as the gradients: a run that is stopped starts with empty memories. Cost class GRAD.
+//! as the gradients: no checkpoint holds it, and a run that is stopped cannot be gone on with. Cost class GRAD.
 use super::{Bound, ClipRule, flat, split};
 use crate::{each::Each, state::State};
 use serde::{Deserialize, Serialize};

@@ -19,8 +19,14 @@
 //! the others' roundings too (Casacuberta et al. 2022, arXiv 2207.10635; ARCHITECTURE.md has a number). A norm below [`TINY`] may have
 //! underflowed, so weights are capped as if it were `TINY`. A rule's frame is data, and what is measured in it is what is
 //! added up. Where means of crowds are clipped, one example changes one mean, from one vector of at most the bound to
-//! another: twice the bound. What a rule remembers of an example goes into that example's next gradient alone, before it is
-//! capped: given what was released, a step is still one capped summand of whoever is drawn (`methods`, rule R6).
+//! another: twice the bound.
+//! *Rules that remember.* What a rule remembers of an example goes into that example's next gradient alone, before it is capped: somebody's summand
+//! is a function of his own data, his own past and released iterates, no longer than the bound `C`. Where each is drawn by his own coin, a step
+//! then costs what a step without memory does. Fix everybody else's coins, whose law is the same with him and without. Given what was released,
+//! the world with him puts out a mixture, over his hidden past, of `q N(v, s^2) + (1 - q) N(0, s^2)` with `|v| <= C`; divergences are jointly
+//! quasi-convex, so that no mixture is further from the world without him than its worst `v`, which is one sampled Gaussian of
+//! sensitivity `C`. In other draws somebody's place is somebody else's absence, of which that one's memory would tell later: they are refused. A
+//! memory that mixes examples and is never noised differs in every later step, drawn or not, and no sampling amplifies it: no rule has one.
 //! Where a rule is a closed form of norms on a GPU (`ClipRule::curves`), the cap is made there, of the same norms by the same operations
 //! (`engine::op::Weighing`).
 //! *Tests.* `tests/gpu/weights.rs`; `conformance.rs`, for every rule of the list: `every_rule_is_capped`, `one_row_at_a_time`, `leave_one_out`;

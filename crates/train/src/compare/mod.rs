@@ -5,8 +5,11 @@
 //! accuracy counts. What that choice costs is said beside it: the epsilon of publishing the best of a *random* number of runs
 //! whose mean is the number of combinations (Papernot & Steinke 2022); a fixed number of tries has no such price.
 //!
-//! Seeds are fixed, so that arms can be compared and repeated: runs made for a comparison are not private to whoever knows
-//! them.
+//! # Why this is private
+//! *Claim.* It is not, and is done on data alone that somebody declares public.
+//! *Argument.* Seeds are 1, 2, ..., so that arms can be compared and repeated: everybody can subtract the noise. No ledger is kept. Without a
+//! reason why the data are public nothing is trained; with one, it stands at the head of the table and the page, and in each row.
+//! *Test.* `private_data_are_not_compared_on` of the command.
 mod page;
 mod table;
 
@@ -18,13 +21,13 @@ use crate::{
 pub use page::html;
 use privacy::Trials;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 pub use table::text;
 
 /// What is compared.
 pub struct Contest {
-    /// What errors call the base configuration, and its text.
-    pub base: (String, String),
+    /// The base configuration; the default one where none is named.
+    pub file: Option<PathBuf>,
     /// Changes to the base that every arm has.
     pub set: Vec<String>,
     /// One arm each: a rule's name, or `name:key=value:key=value`.
@@ -33,13 +36,21 @@ pub struct Contest {
     pub seeds: u64,
     /// Keys and their values; each arm tries all combinations.
     pub tune: Vec<(String, Vec<String>)>,
+    /// Why the data are public, in the words of whoever says so.
+    pub public: Option<String>,
 }
+
+const PRIVATE: &str = "a comparison is NOT PRIVATE: its runs have fixed seeds, by which anybody can subtract their noise, and keep no ledger. If the \
+                       training data are public, say why with --declare-public REASON. If they are private, train with each rule by `secateur \
+                       train`: what the comparison costs is all of these runs together";
 
 /// What came of one arm.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
     /// The arm, as it was named.
     pub arm: String,
+    /// Why the data are public, which is what makes this harmless.
+    pub declared_public: String,
     /// The settings that won, of those that were tuned.
     pub settings: Vec<String>,
     /// Accuracy on the public evaluation data, in percent: its mean over seeds.
@@ -78,7 +89,7 @@ impl Contest {
     /// # Errors
     /// If the rule is unknown or a setting makes no sense.
     pub fn arm(&self, arm: &str) -> Result<Vec<(Vec<String>, Config)>, String> {
-        let base = Config::read(&self.base.0, &self.base.1, &self.set).map_err(|e| e.to_string())?;
+        let base = Config::open(self.file.as_deref(), &self.set).map_err(|e| e.to_string())?;
         let clip = clip(arm, &base.clip)?;
         let combinations = self.tune.iter().fold(vec![Vec::new()], |so_far: Vec<Vec<String>>, (key, values)| {
             let with = |settings: &Vec<String>, value: &String| [&settings[..], &[format!("{key}={value}")]].concat();
@@ -86,7 +97,7 @@ impl Contest {
         });
         let read = |settings: Vec<String>| {
             let set = [&self.set[..], std::slice::from_ref(&clip), &settings].concat();
-            let config = Config::read(&self.base.0, &self.base.1, &set).map_err(|e| format!("{arm}: {e}"))?;
+            let config = Config::open(self.file.as_deref(), &set).map_err(|e| format!("{arm}: {e}"))?;
             Ok((settings, config))
         };
         combinations.into_iter().map(read).collect()
@@ -95,9 +106,10 @@ impl Contest {
     /// Runs all arms in turn.
     ///
     /// # Errors
-    /// If an arm cannot be prepared or run. Nothing if the audience ended it.
+    /// If the data are not declared public, or an arm cannot be prepared or run. Nothing if the audience ended it.
     pub fn run(&self, root: &Path, audience: &mut dyn Audience) -> Result<Option<Vec<Row>>, String> {
         let arms = self.rules.iter().map(|arm| self.arm(arm)).collect::<Result<Vec<_>, _>>()?;
+        let public = self.public.as_ref().ok_or(PRIVATE)?;
         let (mut rows, mut shelf) = (Vec::new(), Shelf::default());
         for (k, (name, configs)) in self.rules.iter().zip(arms).enumerate() {
             let mut arm = Arm { audience, number: k, runs: configs.len() as u64 * self.seeds, made: 0, over: false };
@@ -108,7 +120,7 @@ impl Contest {
                 let Some(outcomes) = arm.settle(name, &config, self.seeds, (root, &mut shelf))? else {
                     return Ok(None);
                 };
-                let row = row(name, settings, &outcomes, combinations)?;
+                let row = row((name, public), settings, &outcomes, combinations)?;
                 if best.as_ref().is_none_or(|best| row.accuracy > best.accuracy) {
                     best = Some(row);
                 }
@@ -117,6 +129,15 @@ impl Contest {
         }
         Ok(Some(rows))
     }
+}
+
+/// What stands at the head of a comparison.
+fn standing(rows: &[Row]) -> String {
+    let reason = rows.first().map_or("", |row| &row.declared_public);
+    format!(
+        "NOT PRIVATE: runs with fixed seeds and without a ledger, on training data that were declared public. The reason that was given: {reason}. \
+         Epsilon is what each would cost with fresh randomness."
+    )
 }
 
 /// The `--set` that makes an arm of the base: the rule, the base's bound, and the arm's own settings.
@@ -181,7 +202,12 @@ impl Arm<'_> {
 }
 
 /// What the seeds of one combination say together.
-fn row(name: &str, settings: Vec<String>, outcomes: &[Outcome], combinations: usize) -> Result<Row, String> {
+fn row(
+    (name, public): (&str, &str),
+    settings: Vec<String>,
+    outcomes: &[Outcome],
+    combinations: usize,
+) -> Result<Row, String> {
     let accuracy = |outcome: &Outcome| outcome.record.summary.test_accuracy.map(|share| 100.0 * share);
     let accuracies: Option<Vec<f64>> = outcomes.iter().map(accuracy).collect();
     let accuracies = accuracies.ok_or("a comparison needs evaluation data and classes to be right about")?;
@@ -199,6 +225,7 @@ fn row(name: &str, settings: Vec<String>, outcomes: &[Outcome], combinations: us
     let deviation = (accuracies.len() > 1).then(|| (squares / (accuracies.len() - 1) as f64).sqrt());
     Ok(Row {
         arm: name.into(),
+        declared_public: public.into(),
         settings,
         accuracy: middle,
         deviation,
@@ -229,7 +256,8 @@ fn forget_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
-fn peak_mb() -> Option<f64> {
+/// What Linux says was this process's largest resident set, in MB of 2^20 bytes.
+pub fn peak_mb() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().trim_end_matches("kB").trim().parse::<f64>().ok().map(|kb| kb / 1024.0)

@@ -1,5 +1,5 @@
 //! A comparison as a page for people: the table, and each arm's accuracy beside the first arm's.
-use super::Row;
+use super::{Row, standing};
 use crate::report::{
     page::{document, heading, section, text},
     plot::{Axis, Chart, Series},
@@ -11,9 +11,7 @@ pub fn html(title: &str, rows: &[Row]) -> String {
     let body = [
         heading("comparison of clip rules", title),
         "<main>\n".into(),
-        "<div class=\"banner amber\" role=\"note\"><p>Runs with fixed seeds, for research: whoever knows the seed can subtract the noise. \
-         Accuracies are on the evaluation data, which are declared public.</p></div>\n"
-            .into(),
+        format!("<div class=\"banner amber\" role=\"note\"><p>{}</p></div>\n", text(&standing(rows))),
         section("At the same epsilon", &table(rows)),
         section("While they learned", &charts(rows)),
         "</main>\n".into(),

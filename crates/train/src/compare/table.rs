@@ -1,7 +1,7 @@
 //! A comparison as a table of text.
-use super::Row;
+use super::{Row, standing};
 
-/// The rows, one a line, under a head; what the columns mean is said below.
+/// The rows, one a line, under a head that says how they stand; what the columns mean is said below.
 pub fn text(rows: &[Row]) -> String {
     let wide = rows.iter().map(|row| row.arm.chars().count()).max().unwrap_or(0).max("rule".len());
     let head = format!(
@@ -11,8 +11,7 @@ pub fn text(rows: &[Row]) -> String {
     let lines: Vec<String> = rows.iter().map(|row| line(row, wide)).collect();
     let tuned = rows.iter().any(|row| row.combinations > 1);
     let remark = "\nThe best of so many combinations by mean accuracy; \"eps tuned\" is the price of publishing the best of a random\nnumber of runs with that mean.\n";
-    let seeds = "\nRuns with fixed seeds, for research: not private to whoever knows the seeds.\n";
-    format!("{head}\n{}\n{}{seeds}", lines.join("\n"), if tuned { remark } else { "" })
+    format!("{}\n\n{head}\n{}\n{}", standing(rows), lines.join("\n"), if tuned { remark } else { "" })
 }
 
 fn line(row: &Row, wide: usize) -> String {

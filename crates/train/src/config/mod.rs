@@ -1,6 +1,6 @@
 //! What a user asks for: one TOML file, every key of which has a default.
 //!
-//! Sections that a file leaves out, and keys that its `[privacy]` and `[train]` leave out, come from the default
+//! Sections that a file leaves out, but for `[data]`, and keys that its `[privacy]` and `[train]` leave out, come from the default
 //! configuration (the Adult census). Unknown keys are errors that name the line and the nearest known key.
 mod read;
 
@@ -12,10 +12,13 @@ use engine::{Device, DeviceError};
 use privacy::Neighbouring;
 pub use read::ConfigError;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The default configuration: a classifier of the Adult census, as a user would write it.
 pub const DEFAULT: &str = include_str!("../../assets/default.toml");
+
+const NO_DATA: &str = "there is no [data], which says what is trained on, such as source = \"csv\" (docs/configuration.md has all kinds); \
+                       source = \"adult\" is the census that is built in";
 
 /// Whether training is private.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +161,22 @@ impl Config {
         let config = read::read(name, text, set)?;
         config.check().map_err(|what| ConfigError::new(name, what))?;
         Ok(config)
+    }
+
+    /// Reads the configuration in `file`, or the default one where none is named, with changes.
+    ///
+    /// # Errors
+    /// As [`Config::read`]; if the file cannot be read, or says nothing of its data: only who names no file gets the default's.
+    pub fn open(file: Option<&Path>, set: &[String]) -> Result<Self, ConfigError> {
+        let Some(path) = file else { return Config::read("the default configuration", DEFAULT, set) };
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|e| ConfigError::new(&name, e.to_string()))?;
+        let config = Config::read(&name, &text, set)?;
+        let lacks = text.parse().is_ok_and(|table: toml::Table| !table.contains_key("data"));
+        match lacks && !set.iter().any(|change| change.starts_with("data")) {
+            true => Err(ConfigError::new(&name, NO_DATA)),
+            false => Ok(config),
+        }
     }
 
     /// The resolved configuration, as a file that reads back to the same.

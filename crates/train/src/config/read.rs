@@ -226,6 +226,18 @@ fn line_of(text: &str, at: usize) -> usize {
 mod tests {
     use crate::{config::Config, update::UpdateConfig};
 
+    /// A file that leaves its data out does not train on the census that is built in.
+    #[test]
+    fn a_file_says_what_is_trained_on() {
+        let top = tempfile::tempdir().unwrap();
+        let file = top.path().join("mine.toml");
+        std::fs::write(&file, "[train]\nsteps = 4\n").unwrap();
+        let refused = Config::open(Some(&file), &[]).unwrap_err().to_string();
+        assert!(refused.contains("mine.toml: there is no [data]"), "{refused}");
+        assert_eq!(Config::open(Some(&file), &["data.source=adult".into()]).unwrap().train.steps, Some(4));
+        Config::open(None, &[]).unwrap();
+    }
+
     #[test]
     fn errors_say_where_and_what_instead() {
         let table = "[data]\nsource = \"csv\"\ntrain = \"t.csv\"\nexamples = 9\n[[data.features]]\nname = \"first\"\nkind = \"numeric\"\n\

@@ -13,7 +13,7 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
 
 /// The file that `name` means: relative names start from `root`; `.gz` and `.xz` are tried after the bare name.
-pub(super) fn find(root: &Path, name: &Path) -> Result<PathBuf, DataError> {
+pub(crate) fn find(root: &Path, name: &Path) -> Result<PathBuf, DataError> {
     let path = root.join(name);
     let packed = ["", ".gz", ".xz"].map(|end| {
         let mut name = path.clone().into_os_string();

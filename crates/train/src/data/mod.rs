@@ -22,6 +22,7 @@ mod targets;
 
 pub use error::DataError;
 pub use examples::{Batch, Examples};
+pub(crate) use file::find;
 pub(crate) use people::TakingPart;
 pub use targets::Targets;
 pub use text::{Tokens, tokenizer};

@@ -4,9 +4,9 @@
 //! *Claim.* Gradients of private examples are looked at only after a ledger says so, at infinite cost.
 //! *Argument.* Evaluation data are public by the configuration, and other data only by the user's explicit word, which every
 //! page repeats. Private examples come out of [`Secret::reveal`] and nowhere else: it posts the event before it returns, in
-//! the ledger of the run that is looked at, or in one beside the results. The run's statement and report are rewritten too.
-//! *Tests.* `private_data_are_revealed_or_not_shown`, and `tests/diagnose.rs` of the command.
-use super::DiagnoseError;
+//! the ledger of the run that is looked at, or in one beside the results. The run's statement and report are rewritten before that.
+//! *Tests.* `private_data_are_revealed_or_not_shown`, `a_statement_is_annulled_before_data_are_shown`, and `tests/diagnose.rs` of the command.
+use super::{Ask, DiagnoseError};
 use crate::{
     data::{Examples, Loaded},
     report,
@@ -37,27 +37,25 @@ pub enum Standing {
     Revealed,
 }
 
-/// The examples that were asked for, and how they stand. Revealing writes to the ledger at `ledger`, which is continued if
-/// it is there and begun if not.
+/// The examples that were asked for, and how they stand. Revealing writes to the ledger that was asked for, which is continued if
+/// it is there and begun if not, and to the statement of the run that is looked at, before anything is shown.
 ///
 /// # Errors
-/// If there are no evaluation data, or the ledger cannot be written: then nothing is looked at.
-pub fn examples(
-    loaded: Loaded,
-    on: &On,
-    ledger: &Path,
-    neighbouring: Neighbouring,
-) -> Result<(Examples, Standing), DiagnoseError> {
-    match on {
+/// If there are no evaluation data, or ledger or statement cannot be written: then nothing is looked at.
+pub fn examples(loaded: Loaded, ask: &Ask, neighbouring: Neighbouring) -> Result<(Examples, Standing), DiagnoseError> {
+    match &ask.on {
         On::Evaluation => {
             let none = || {
-                DiagnoseError::Ask("the configuration names no evaluation data, which would be public: say --training to look at private data (this is charged, without limit), or --declare-public REASON".into())
+                DiagnoseError::Ask("the configuration names no evaluation data, which would be public: say --training to look at private \
+                                    data (this is charged, without limit), or --declare-public REASON".into())
             };
             Ok((loaded.evaluation.ok_or_else(none)?, Standing::Evaluation))
         }
         On::Declared(reason) => Ok((loaded.train, Standing::Declared(reason.clone()))),
         On::Training => {
-            let mut book = book(ledger, neighbouring)?;
+            let mut book = book(&ask.ledger, neighbouring)?;
+            // The statement first: should this end here, it says too much, and not too little.
+            ask.run.as_deref().map_or(Ok(()), annul)?;
             let shown =
                 Secret::new(loaded.train).reveal(&mut book, "gradients of training examples, for diagnostics")?;
             book.close()?;
@@ -70,7 +68,7 @@ pub fn examples(
 ///
 /// # Errors
 /// If the results cannot be read or written.
-pub(super) fn annul(folder: &Path) -> Result<(), DiagnoseError> {
+fn annul(folder: &Path) -> Result<(), DiagnoseError> {
     let mut record = report::read(folder)?;
     (record.statement.epsilon, record.summary.epsilon) = (f64::INFINITY, f64::INFINITY);
     record.statement.membership = None;

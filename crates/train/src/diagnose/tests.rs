@@ -236,13 +236,18 @@ fn private_data_are_revealed_or_not_shown() {
         notes: Vec::new(),
         remarks: Vec::new(),
     };
-    let relation = Neighbouring::AddRemove;
-    let refused = source::examples(load(), &On::Evaluation, &ledger, relation).unwrap_err().to_string();
+    let look = |on: On, ledger: &std::path::Path| {
+        let (checkpoints, steps, only) = (Vec::new(), Vec::new(), Vec::new());
+        let ask =
+            super::Ask { checkpoints, steps, examples: 1, on, only, eigenvalues: 0, run: None, ledger: ledger.into() };
+        source::examples(load(), &ask, Neighbouring::AddRemove)
+    };
+    let refused = look(On::Evaluation, &ledger).unwrap_err().to_string();
     assert!(refused.contains("--training") && !ledger.exists(), "{refused}");
-    source::examples(load(), &On::Declared("synthetic".into()), &ledger, relation).unwrap();
+    look(On::Declared("synthetic".into()), &ledger).unwrap();
     assert!(!ledger.exists());
     for looks in 1..=2 {
-        let (_, standing) = source::examples(load(), &On::Training, &ledger, relation).unwrap();
+        let (_, standing) = look(On::Training, &ledger).unwrap();
         assert_eq!(standing, source::Standing::Revealed);
         let book = privacy::Ledger::read(&ledger).unwrap();
         let revealed = |(event, n): &(privacy::Event, u64)| match event {
@@ -254,5 +259,5 @@ fn private_data_are_revealed_or_not_shown() {
     }
     // A ledger that cannot be written: nothing is shown.
     let absent = folder.path().join("no/such/ledger.jsonl");
-    assert!(source::examples(load(), &On::Training, &absent, relation).is_err());
+    assert!(look(On::Training, &absent).is_err());
 }

@@ -1,8 +1,15 @@
 //! From a question to a diagnosis: load what is needed, go to each point of training, look.
+//!
+//! # Why this is private
+//! *Claim.* Training here is charged as a run is, for the weights that it starts from too; and no page is called made from public data whose weights
+//! are not.
+//! *Argument.* It begins by the same [`Beginning`] as a run: weights that a run refuses are refused, the ledger of a run that they come from is
+//! where this one begins, and the plan comes on top of it. Weights that nothing was trained on here are told of by what they come from ([`Origin`]).
+//! *Tests.* `a_diagnosis_pays_for_the_weights_that_it_starts_from`.
 use super::{
     ALL, Finding, Origin, Scan, Scene, Setting,
     ruled::{self, Rules},
-    source::{On, Standing, annul, book, examples},
+    source::{On, Standing, book, examples},
 };
 use crate::{
     checkpoint, clip,
@@ -11,6 +18,7 @@ use crate::{
     model::{Model, ModelError, Weights},
     plan::{Plan, PlanError},
     report::{self, followed::Glance},
+    run::{Beginning, RunError},
 };
 use engine::Device;
 use privacy::{Key, KeyError, Ledger, LedgerError};
@@ -36,6 +44,9 @@ pub enum DiagnoseError {
     /// The plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Where training starts.
+    #[error(transparent)]
+    Start(#[from] RunError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -190,14 +201,14 @@ fn wanted(ask: &Ask) -> Result<Vec<super::Entry>, DiagnoseError> {
 pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, DiagnoseError> {
     let entries = wanted(ask)?;
     of_single_examples(config)?;
+    let config = &Config { root: root.to_owned(), ..config.clone() };
     let loaded = config.data.load(root)?;
     let model = Arc::new(Model::of_data(&config.model, &loaded.train)?);
-    let plan = Plan::new(config, &model, loaded.declared)?;
-    let (points, origin) = points(config, root, ask, &plan, &model)?;
-    let (shown, standing) = examples(loaded, &ask.on, &ask.ledger, config.privacy.neighbouring)?;
-    if let (Standing::Revealed, Some(run)) = (&standing, &ask.run) {
-        annul(run)?;
-    }
+    let (plan, points, origin) = match ask.checkpoints.is_empty() {
+        true => train(config, root, ask, &model, loaded.declared)?,
+        false => left(config, ask, &model, loaded.declared)?,
+    };
+    let (shown, standing) = examples(loaded, ask, config.privacy.neighbouring)?;
     let setting = setting(config, &model, &plan, ask.eigenvalues)?;
     let who = choose(&shown, ask.examples);
     let mut visits = Vec::new();
@@ -278,12 +289,11 @@ fn choose(examples: &Examples, wanted: usize) -> Vec<usize> {
 }
 
 type Point = (String, Option<u64>, Weights);
-type Points = (Vec<Point>, Origin);
+type Points = (Plan, Vec<Point>, Origin);
 
-fn points(config: &Config, root: &Path, ask: &Ask, plan: &Plan, model: &Arc<Model>) -> Result<Points, DiagnoseError> {
-    if ask.checkpoints.is_empty() {
-        return train(config, root, ask, plan, model);
-    }
+/// The weights in files.
+fn left(config: &Config, ask: &Ask, model: &Arc<Model>, declared: usize) -> Result<Points, DiagnoseError> {
+    let plan = Plan::new(config, model, declared)?;
     // Runs call their weights by the same name: of several, the whole path tells which.
     let name = |path: &PathBuf| match (ask.checkpoints.len(), path.file_name()) {
         (1, Some(name)) => name.to_string_lossy().into_owned(),
@@ -294,33 +304,43 @@ fn points(config: &Config, root: &Path, ask: &Ask, plan: &Plan, model: &Arc<Mode
         Ok((name(path), None, weights))
     };
     let points: Result<Vec<Point>, DiagnoseError> = ask.checkpoints.iter().map(read).collect();
-    Ok((points?, Origin::left(ask)?))
+    let origin = ask.run.as_deref().map_or(Ok(Origin::Unknown), Origin::left);
+    Ok((plan, points?, origin?))
 }
 
 /// Trains as the configuration says and keeps the weights at the wanted steps.
-fn train(config: &Config, root: &Path, ask: &Ask, plan: &Plan, model: &Arc<Model>) -> Result<Points, DiagnoseError> {
+fn train(
+    config: &Config,
+    root: &Path,
+    ask: &Ask,
+    model: &Arc<Model>,
+    declared: usize,
+) -> Result<Points, DiagnoseError> {
     let steps = &ask.steps;
     let last = steps.iter().copied().max().unwrap_or(0);
+    let key = Arc::new(config.train.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?);
+    let begun = Beginning::new(config, root, model, declared, &key)?;
+    let plan = begun.plan;
     if last > plan.steps {
         return Err(DiagnoseError::Ask(format!("--steps {last}: the configuration makes {} steps", plan.steps)));
     }
-    let key = Arc::new(config.train.seed.map_or_else(Key::from_os, |seed| Ok(Key::from_seed(seed)))?);
-    let weights = crate::run::start(config, model, root, &key).map_err(|e| DiagnoseError::Ask(e.to_string()))?;
     // Nothing is drawn for step 0, and then nothing is charged.
-    let (mut data, ledger) = match last {
-        0 => (crate::plan::nobody()?, Ledger::new(config.privacy.neighbouring)),
-        _ => (config.data.load(root)?.train, book(&ask.ledger, config.privacy.neighbouring)?),
-    };
+    if last == 0 {
+        let origin = Origin::start(config, root, &begun)?;
+        return Ok((plan, vec![("step 0".into(), Some(0), begun.weights)], origin));
+    }
+    let ledger = charged(&begun, ask, config)?;
+    let mut data = config.data.load(root)?.train;
     let rows = data.units();
     let device = config.train.open_devices()?[0];
     let weights = engine::guard(|| {
         data.reside(device);
-        weights.to(device)
+        begun.weights.to(device)
     })?;
     let mut trainer = plan.trainer(config, model, weights, data, rows, key, ledger)?;
     let mut points = Vec::new();
     for step in 0..=last {
-        if steps.contains(&step) || (steps.is_empty() && step == 0) {
+        if steps.contains(&step) {
             let copy = trainer.weights.clone().to(Device::Cpu);
             points.push((format!("step {step}"), Some(step), copy));
         }
@@ -329,6 +349,19 @@ fn train(config: &Config, root: &Path, ask: &Ask, plan: &Plan, model: &Arc<Model
         }
     }
     trainer.ledger.close()?;
-    let origin = if last == 0 { Origin::Start } else { Origin::charged(config, &trainer.ledger)? };
-    Ok((points, origin))
+    let origin = Origin::charged(config, &trainer.ledger)?;
+    Ok((plan, points, origin))
+}
+
+/// The ledger of training here: one that is there is gone on with, unless there is another that this one has to begin with.
+fn charged(begun: &Beginning, ask: &Ask, config: &Config) -> Result<Ledger, DiagnoseError> {
+    let (path, relation) = (&ask.ledger, config.privacy.neighbouring);
+    match (path.exists(), begun.paid.entries().is_empty()) {
+        (true, true) => book(path, relation),
+        (true, false) => Err(DiagnoseError::Ask(format!(
+            "{} is there, and does not begin with what the run spent that model.weights comes from: choose another folder with --out",
+            path.display()
+        ))),
+        (false, _) => Ok(begun.book(path, relation)?),
+    }
 }

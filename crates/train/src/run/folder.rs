@@ -44,57 +44,41 @@ const RESULTS: [&str; 11] = [
     crate::diagnose::FILES[1],
 ];
 
-/// A folder that is one run's from here on: what an earlier one wrote in it is to be cleared out.
-pub(super) struct Claimed<'a> {
-    folder: &'a Path,
-    /// The earlier ledger, by whose lock nobody else claims the folder before the new one is there.
-    _earlier: Option<File>,
-}
-
-/// Makes `folder`, or with `force` takes over an earlier run's: its ledger is renamed, not removed. Hold what comes back until the new ledger is
-/// there, and clear the folder then: of two that begin at once, one has it.
-pub(super) fn claim(folder: &Path, force: bool) -> Result<Claimed<'_>, FolderError> {
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |source| FolderError::Write { path, source }
-    };
+/// Makes `folder`, or with `force` takes over an earlier run's: its ledger is renamed, not removed, and what it wrote besides is cleared out, so
+/// that none seems to be the new run's; what no run writes stays. Hold what comes back, the earlier ledger, until the new one is there: by its
+/// lock nobody else claims the folder.
+pub(super) fn claim(folder: &Path, force: bool) -> Result<Option<File>, FolderError> {
     fs::create_dir_all(folder).map_err(at(folder))?;
     let taken = fs::read_dir(folder).map_err(at(folder))?.next().is_some();
     if taken && !force {
         return Err(FolderError::Taken(folder.to_owned()));
     }
     let earlier = hold(&folder.join("ledger.jsonl"))?;
-    // Weights go before their ledger does: at no time do they lie beside one that says less.
-    let weights = folder.join(left::WEIGHTS);
-    match fs::remove_file(&weights) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(&weights)(e)),
-        _ => {}
-    }
+    // Results go before their ledger does: at no time do they lie beside one that says less.
+    clear(folder)?;
     keep_ledger(folder).map_err(at(folder))?;
-    Ok(Claimed { folder, _earlier: earlier })
+    Ok(earlier)
 }
 
-impl Claimed<'_> {
-    /// Clears an earlier run's results out, so that none seems to be this one's; what no run writes stays.
-    pub(super) fn clear(self) -> Result<(), FolderError> {
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |source| FolderError::Write { path, source }
-        };
-        for entry in fs::read_dir(self.folder).map_err(at(self.folder))? {
-            let entry = entry.map_err(at(self.folder))?;
-            if entry.file_name().to_str().is_some_and(is_result) {
-                let file = entry.path();
-                fs::remove_file(&file).map_err(at(&file))?;
-            }
+fn at(path: &Path) -> impl Fn(io::Error) -> FolderError {
+    |source| FolderError::Write { path: path.to_owned(), source }
+}
+
+fn clear(folder: &Path) -> Result<(), FolderError> {
+    for entry in fs::read_dir(folder).map_err(at(folder))? {
+        let entry = entry.map_err(at(folder))?;
+        if entry.file_name().to_str().is_some_and(is_result) {
+            let file = entry.path();
+            fs::remove_file(&file).map_err(at(&file))?;
         }
-        Ok(())
     }
+    Ok(())
 }
 
-/// Whether a run wrote this, or was killed while it wrote it under a temporary name.
+/// Whether a run wrote this, or was killed while it wrote it under a temporary name. Its configuration stays: it says nothing of what was
+/// spent, and whoever claims the folder writes his own over it, or has just done so.
 fn is_result(name: &str) -> bool {
-    RESULTS.contains(&report::intended(name).unwrap_or(name))
+    name != left::CONFIG && RESULTS.contains(&report::intended(name).unwrap_or(name))
 }
 
 /// A ledger that is there, locked; refused where a process holds its lock: its results will come here, beside whatever ledger is here by then.
@@ -124,11 +108,11 @@ mod tests {
     fn a_folder_with_results_is_left_alone_unless_forced() {
         let top = tempfile::tempdir().unwrap();
         let folder = top.path().join("a/b");
-        claim(&folder, false).unwrap().clear().unwrap();
-        claim(&folder, false).unwrap().clear().unwrap();
+        claim(&folder, false).unwrap();
+        claim(&folder, false).unwrap();
         fs::write(folder.join("summary.json"), "{}").unwrap();
         assert!(matches!(claim(&folder, false), Err(FolderError::Taken(_))));
-        claim(&folder, true).unwrap().clear().unwrap();
+        claim(&folder, true).unwrap();
         assert!(!folder.join("summary.json").exists());
     }
 
@@ -147,10 +131,10 @@ mod tests {
             ".report.html.tmp",
             ".report.html.x.1.tmp",
         ];
-        for name in RESULTS.iter().chain(&torn).chain(&kept) {
+        for name in RESULTS.iter().filter(|name| **name != left::CONFIG).chain(&torn).chain(&kept) {
             fs::write(folder.join(name), "x").unwrap();
         }
-        claim(folder, true).unwrap().clear().unwrap();
+        claim(folder, true).unwrap();
         let mut left: Vec<_> =
             fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         let mut kept = kept.map(str::to_owned);
@@ -159,12 +143,26 @@ mod tests {
         assert_eq!(left, kept);
     }
 
+    /// A crash before the new ledger is there: nothing that the earlier one paid for lies there without it.
+    #[test]
+    fn results_go_before_their_ledger_does() {
+        let top = tempfile::tempdir().unwrap();
+        for name in RESULTS.iter().chain(&["ledger.jsonl"]) {
+            fs::write(top.path().join(name), "x").unwrap();
+        }
+        drop(claim(top.path(), true).unwrap());
+        let mut left: Vec<_> =
+            fs::read_dir(top.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        left.sort();
+        assert_eq!(left, ["config.toml", "ledger.earlier-1.jsonl"]);
+    }
+
     #[test]
     fn a_ledger_is_never_lost() {
         let top = tempfile::tempdir().unwrap();
         for k in 1..4 {
             fs::write(top.path().join("ledger.jsonl"), format!("run {k}")).unwrap();
-            claim(top.path(), true).unwrap().clear().unwrap();
+            claim(top.path(), true).unwrap();
         }
         let kept = |k: u32| fs::read_to_string(top.path().join(format!("ledger.earlier-{k}.jsonl"))).unwrap();
         assert_eq!([kept(1), kept(2), kept(3)], ["run 1", "run 2", "run 3"]);
@@ -183,7 +181,7 @@ mod tests {
         let new = File::create_new(&ledger).unwrap();
         new.try_lock().unwrap();
         assert!(matches!(claim(folder, true), Err(FolderError::Busy(_))));
-        first.clear().unwrap();
+        drop(first);
         assert!(ledger.exists() && folder.join("ledger.earlier-1.jsonl").exists());
     }
 

@@ -16,7 +16,7 @@ use crate::{
     model::{Model, Score, Weights},
     plan::{self, Plan},
     report::{self, Point, Record},
-    trainer::Trainer,
+    trainer::{Method, Trainer},
     world::Place,
 };
 pub use error::RunError;
@@ -26,8 +26,7 @@ use points::Points;
 use privacy::{Ledger, Odometer};
 use resume::Behind;
 pub use shelf::Shelf;
-use start::Before;
-pub(crate) use start::start;
+pub(crate) use start::Beginning;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -175,31 +174,28 @@ impl Run {
 
     fn begin(ground: Ground, folder: Option<&Path>, force: bool) -> Result<Run, RunError> {
         let key = ground.key()?;
-        let before = Before::look(&ground.config, &ground.root)?;
-        let (weights, seen) = start::begin(&ground.config, &ground.model, &ground.root, &key)?;
+        let begun = Beginning::new(&ground.config, &ground.root, &ground.model, ground.data.declared, &key)?;
         let neighbouring = ground.config.privacy.neighbouring;
-        let paid = before.ledger(neighbouring)?;
-        let plan = Plan::after(&ground.config, &ground.model, ground.data.declared, &paid)?;
-        let (plan, carried) = (ground.settle(plan)?, Carried::of(&ground.config, &paid)?);
+        let (plan, carried) = (ground.settle(begun.plan)?, Carried::of(&ground.config, &begun.paid)?);
         let folder = folder.filter(|_| ground.rank() == 0);
         let ledger = match folder {
             Some(folder) => {
-                before.keep_off(folder)?;
+                begun.before.keep_off(folder)?;
                 let claimed = folder::claim(folder, force)?;
                 // The ledger's lock first: of two runs that begin at once, one has the folder.
-                let ledger = before.create(&folder.join("ledger.jsonl"), neighbouring)?;
-                claimed.clear()?;
+                let ledger = begun.book(&folder.join("ledger.jsonl"), neighbouring)?;
+                drop(claimed);
                 let path = folder.join(left::CONFIG);
                 let written = report::write_atomically(&path, ground.config.to_toml().as_bytes());
                 written.map_err(|source| RunError::Write { path, source })?;
                 ledger
             }
-            None => paid,
+            None => begun.paid,
         };
-        let mut run = ground.run(plan, weights, key, ledger, folder)?;
+        let mut run = ground.run(plan, begun.weights, key, ledger, folder)?;
         run.warnings.extend(start::claims(&run.config, &run.root));
         run.warnings.extend(carried.and_then(|carried| start::drowned(&run.config, &run.plan, carried.epsilon)));
-        (run.carried, run.seen) = (carried, seen);
+        (run.carried, run.seen) = (carried, begun.seen);
         Ok(run)
     }
 
@@ -250,7 +246,7 @@ impl Run {
 
     fn finish(mut self, mut points: Points, mut progress: Progress, mut behind: Behind) -> Result<Outcome, RunError> {
         self.trainer.ledger.close()?;
-        if progress.step < self.plan.steps {
+        if progress.step < self.plan.steps && self.continues() {
             self.checkpoint(&mut behind)?;
         }
         if !self.is_due(progress.step) && progress.step > 0 {
@@ -262,7 +258,7 @@ impl Run {
         if let Some(folder) = &self.folder {
             let path = folder.join(left::WEIGHTS);
             let shown = self.trainer.shown();
-            let seen = serde_json::to_string(&start::seen_after(&self.config, &self.seen));
+            let seen = serde_json::to_string(&start::seen_after(&self.config, &self.root, &self.seen));
             let about = [(start::SEEN, seen.map_err(|e| RunError::Weights(e.to_string()))?)];
             let bytes = checkpoint::to_bytes(&shown, &about).map_err(RunError::Weights)?;
             report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
@@ -330,6 +326,11 @@ impl Run {
         self.config.data.promise()
     }
 
+    /// What was asked for.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Steps made, by earlier lives of the run too.
     pub fn step(&self) -> u64 {
         self.trainer.step
@@ -349,6 +350,12 @@ impl Run {
     /// Which of several processes this is; 0 where there is one.
     pub fn rank(&self) -> usize {
         self.trainer.team.rank()
+    }
+
+    /// Whether the run can be gone on with once it is stopped: not where its clip rule remembers secrets of single examples, which are lost with
+    /// the process.
+    pub fn continues(&self) -> bool {
+        !matches!(&self.trainer.method, Method::Private { rule, .. } if rule.remembers())
     }
 
     /// Whether the run is private.

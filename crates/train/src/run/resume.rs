@@ -16,11 +16,11 @@
 use super::{Carried, Ground, Run, RunError, Shelf};
 use crate::{
     checkpoint::Checkpoint,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Mode},
     plan::Plan,
     report::{self, Point},
     state::{Memory, State, Value, Visit},
-    trainer::{Method, Trainer},
+    trainer::{ORDINARY, Trainer},
 };
 use privacy::{Event, Ledger};
 use std::{
@@ -159,15 +159,15 @@ impl Run {
         behind.points.retain(|point| point.step <= step);
         let ledger = Ledger::resume(folder.join("ledger.jsonl"))?;
         let carried = carried(&about);
-        let notes = settled(step + carried.map_or(0, |c| c.rounds), &ledger).map_err(wrong)?;
+        let notes =
+            settled(step + carried.map_or(0, |c| c.rounds), ground.config.privacy.mode, &ledger).map_err(wrong)?;
         let key = ground.key()?;
         plan.first = if key.is_fixed() { 0 } else { step };
         let plan = plan.rest(&ground.config, &ground.model, step, &ledger, &key)?;
         behind.noises.extend((plan.noise_multiplier != before).then_some(plan.noise_multiplier));
         let (fresh, seen) = super::start::begin(&ground.config, &ground.model, &ground.root, &key)?;
         let mut run = ground.run(plan, fresh, key, ledger, Some(folder))?;
-        // A rule that keeps examples' secrets to itself has lost them with the process.
-        if matches!(&run.trainer.method, Method::Private { rule, .. } if rule.remembers()) {
+        if !run.continues() {
             return Err(wrong("its clip rule remembers secrets of single examples, which are not stored".into()));
         }
         run.trainer.weights = weights.to(run.trainer.weights.layout().device());
@@ -182,13 +182,13 @@ impl Run {
     }
 }
 
-/// Compares a checkpoint's step with what was charged.
-fn settled(step: u64, ledger: &Ledger) -> Result<Option<String>, String> {
-    let steps = |(event, n): &(Event, u64)| match event {
-        Event::Round { .. } | Event::Revealed { .. } => *n,
-        _ => 0,
+/// Compares a checkpoint's step with the steps that were charged; looks, and what else a step released, are none.
+fn settled(step: u64, mode: Mode, ledger: &Ledger) -> Result<Option<String>, String> {
+    let ordinary = |(event, _): &(Event, u64)| matches!(event, Event::Revealed { what } if what == ORDINARY);
+    let charged = match mode {
+        Mode::Private => ledger.rounds(),
+        Mode::Ordinary => ledger.entries().into_iter().filter(ordinary).map(|(_, n)| n).sum(),
     };
-    let charged: u64 = ledger.entries().iter().map(steps).sum();
     if charged < step {
         return Err(format!("made after {step} rounds, but the ledger beside it knows of {charged} rounds"));
     }

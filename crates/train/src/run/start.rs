@@ -8,12 +8,15 @@
 //! whose season is its own run's. Its folder is held until its ledger is copied.
 //! `{ public = .. }` is a claim. A file that Secateur wrote names the private files that it, and whatever it started from, was trained on; where
 //! this run's own is among them, the claim is refused: after ordinary training always, after a private one with the way to carry its ledger on.
+//! Whoever trains begins by a [`Beginning`], a diagnosis too (`diagnose/visit.rs`).
+//! Files are known by their declared names and by their paths; not by their content, of which weights that are published may say nothing.
 //! *Not seen.* The same rows in another file, and files of other programs.
 //! *Tests.* `tests/starting.rs`.
 use super::{RunError, folder, left};
 use crate::{
     checkpoint,
     config::{Config, Mode},
+    data,
     model::{Model, Start, Weights},
     plan::Plan,
 };
@@ -23,6 +26,7 @@ use std::{
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// The key of a weights file's metadata under which it lists what it was trained on.
@@ -33,6 +37,9 @@ pub(super) const SEEN: &str = "secateur.seen";
 pub(super) struct Seen {
     /// As it was declared.
     file: String,
+    /// A fingerprint of its path, so that another way to say the same place is known; of nothing in it, since weights may be published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
     /// Whether that training was private.
     private: bool,
     /// By how many runs before the one that wrote the weights.
@@ -43,14 +50,23 @@ pub(super) struct Seen {
 const EARLIER: &str = "The run that training goes on from rests on a claim of its own: ";
 
 /// What the weights of a run have seen that began with such that had seen `before`.
-pub(super) fn seen_after(config: &Config, before: &[Seen]) -> Vec<Seen> {
+pub(super) fn seen_after(config: &Config, root: &Path, before: &[Seen]) -> Vec<Seen> {
     let private = config.privacy.mode == Mode::Private;
-    let own = files(config).into_iter().map(|file| Seen { file, private, ago: 0 });
+    let own = files(config, root).into_iter().map(|(file, place)| Seen { file, place, private, ago: 0 });
     before.iter().map(|one| Seen { ago: one.ago + 1, ..one.clone() }).chain(own).collect()
 }
 
-fn files(config: &Config) -> Vec<String> {
-    config.data.private_files().iter().map(|file| file.display().to_string()).collect()
+/// The private files of `config`: how they are declared, and a fingerprint of where they lie.
+fn files(config: &Config, root: &Path) -> Vec<(String, Option<String>)> {
+    let one = |file: &&Path| (file.display().to_string(), place(&data::find(root, file).unwrap_or(root.join(file))));
+    config.data.private_files().iter().map(one).collect()
+}
+
+/// A fingerprint of a file's path, links resolved (FNV-1a: the same in every build).
+fn place(path: &Path) -> Option<String> {
+    let path = path.canonicalize().ok()?;
+    let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    Some(format!("{:016x}", path.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325, mix)))
 }
 
 /// Where training starts: fresh weights, or those of a file; and what these have seen, by what the file says.
@@ -73,16 +89,49 @@ pub(super) fn begin(config: &Config, model: &Model, root: &Path, key: &Key) -> R
         Some(seen) => seen.map_err(|e| wrong(format!("{}: `{SEEN}`: {e}", path.display())))?,
     };
     if let (Mode::Private, Some(Start::Public(file))) = (config.privacy.mode, &config.model.weights) {
-        refuse_own(config, file, &seen).map_err(wrong)?;
+        refuse_own(config, root, file, &seen).map_err(wrong)?;
     }
     config.model.check_fresh(layout, &stored).map_err(RunError::Weights)?;
     let weights = Weights::fitted(layout, key, stored, &config.model.fresh);
     Ok((weights.map_err(|e| wrong(format!("{}: {e}", path.display())))?, seen))
 }
 
-/// Where training starts.
-pub(crate) fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
-    begin(config, model, root, key).map(|(weights, _)| weights)
+/// Where training starts and what it is going to do, settled before anything is written.
+pub(crate) struct Beginning {
+    pub(crate) plan: Plan,
+    pub(crate) weights: Weights,
+    /// What was spent on the same data before; empty where nothing was.
+    pub(crate) paid: Ledger,
+    pub(super) seen: Vec<Seen>,
+    pub(super) before: Before,
+}
+
+impl Beginning {
+    /// # Errors
+    /// If the weights do not fit or cannot be started from, or no noise meets the budget after what was paid.
+    pub(crate) fn new(
+        config: &Config,
+        root: &Path,
+        model: &Arc<Model>,
+        examples: usize,
+        key: &Key,
+    ) -> Result<Beginning, RunError> {
+        let before = Before::look(config, root)?;
+        let (weights, seen) = begin(config, model, root, key)?;
+        let paid = before.ledger(config.privacy.neighbouring)?;
+        let plan = Plan::after(config, model, examples, &paid)?;
+        Ok(Beginning { plan, weights, paid, seen, before })
+    }
+
+    /// A ledger on disk that begins with what was paid.
+    pub(crate) fn book(&self, path: &Path, neighbouring: Neighbouring) -> Result<Ledger, RunError> {
+        self.before.create(path, neighbouring)
+    }
+
+    /// Whether the weights say that they were trained on private files of `config`, and if so, whether always with noise.
+    pub(crate) fn has_seen(&self, config: &Config, root: &Path) -> Option<bool> {
+        own(config, root, &self.seen).map(|one| one.private)
+    }
 }
 
 fn file(config: &Config, root: &Path) -> Option<PathBuf> {
@@ -151,13 +200,17 @@ impl Before {
     }
 }
 
+/// Of what was `seen`, the most telling that is a private file of `config`: what was shown without noise, then what is nearest.
+fn own<'a>(config: &Config, root: &Path, seen: &'a [Seen]) -> Option<&'a Seen> {
+    let own = files(config, root);
+    let same =
+        |one: &&Seen| own.iter().any(|(file, place)| *file == one.file || (place.is_some() && *place == one.place));
+    seen.iter().filter(same).min_by_key(|one| (one.private, one.ago))
+}
+
 /// Refuses to call the weights in `file` public where they have `seen` private rows of `config`.
-fn refuse_own(config: &Config, file: &Path, seen: &[Seen]) -> Result<(), String> {
-    let own = files(config);
-    // The most telling first: what was shown without noise, then what is nearest.
-    let Some(one) = seen.iter().filter(|one| own.contains(&one.file)).min_by_key(|one| (one.private, one.ago)) else {
-        return Ok(());
-    };
+fn refuse_own(config: &Config, root: &Path, file: &Path, seen: &[Seen]) -> Result<(), String> {
+    let Some(one) = own(config, root, seen) else { return Ok(()) };
     let (name, folder) = (file.display(), file.parent().unwrap_or(file).display());
     let origin = match one.ago {
         0 => format!("{name} is from"),

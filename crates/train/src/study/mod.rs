@@ -79,10 +79,11 @@ impl Ask {
     /// A configuration for what is too small for a GPU.
     fn config_on_cpu(&self, name: &str, file: &str, set: &[String]) -> Result<crate::config::Config, StudyError> {
         let path = self.studies.join(name).join(file);
-        let text = std::fs::read_to_string(&path).map_err(|e| {
-            StudyError::Other(format!("{}: {e} (say where the folder `studies` is with --studies)", path.display()))
-        })?;
-        Ok(crate::config::Config::read(&path.display().to_string(), &text, set)?)
+        if !path.exists() {
+            let what = "there is no such file (say where the folder `studies` is with --studies)";
+            return Err(StudyError::Other(format!("{}: {what}", path.display())));
+        }
+        Ok(crate::config::Config::open(Some(&path), set)?)
     }
 
     /// What `make` works out on `device`, or worked out before under the same settings; nothing where another process is at it.

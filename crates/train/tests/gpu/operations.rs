@@ -58,6 +58,10 @@ fn elementwise() {
             });
         }
     }
+}
+
+#[test]
+fn passes_over_rows_and_flat_numbers() {
     twins("rows", 1e-6, |device| {
         let x = numbers(&[4, 3, 5], 1).to(device);
         vec![op::add_to_each(x.clone(), &numbers(&[20], 3).to(device)), op::pad_rows(&x.reshape([4, 15]), 6)]

@@ -88,7 +88,8 @@ impl Tiles {
         })
     }
 
-    /// `y = f(w * x + shift)`, or an input gradient, images of the type that activations have, weights of f32; with `turned`, `w` is that of the convolution whose input gradient is wanted.
+    /// `y = f(w * x + shift)`, or an input gradient, images of the type that activations have, weights of f32; with `turned`, `w` is that
+    /// of the convolution whose input gradient is wanted.
     pub(super) fn run(&self, gpu: &'static Gpu, data: Data, shift: Option<&Tensor>, turned: bool) {
         let weights = Buffer::of(gpu, self.weights);
         let grid = |blocks: usize| Grid::blocks(blocks, 1, self.threads as u32);

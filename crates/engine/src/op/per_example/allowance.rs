@@ -10,7 +10,8 @@
 //! number of times `w n`. So that much is added to the norm `n`. (Additions after an example's last term round what it adds as a whole.)
 //! * *A gradient that was formed to be measured* was rounded likewise, once: twice as much is added to its norm.
 //! * *Gram matrices* `A` of rows `a_t` and `B` of rows `b_t` (`n^2` is the sum of the products of their elements) are sums of `d` and of `p` products: an element
-//!   of `A` is within `(d + 2) 2^-24 |a_t| |a_s|`, and `2^-149` for each product that may have vanished. So the matrix of these errors is no longer (the root of the sum of squares)
+//!   of `A` is within `(d + 2) 2^-24 |a_t| |a_s|`, and `2^-149` for each product that may have vanished. So the matrix of these errors is
+//!   no longer (the root of the sum of squares)
 //!   than `e_A = (d + 2) 2^-24 tr A + 2^-149 d t`, and by Cauchy and Schwarz `n^2` is within `e_A |B| + e_B |A| + e_A e_B`, which is added. Factors of 1e-23 beside others of 1e10
 //!   are counted by that. Traces and diagonals are sums of such elements themselves: they are taken larger by four times as much.
 //! * *Rows that are added at one id* are a sum of such terms in each column ([`of_rows`]), also on a GPU.

@@ -7,7 +7,8 @@
 //! `s = sum_t |a_t| |b_t|`, the roots of the products of the diagonals; and by norms of matrices (`|M|` is the root of the sum of squares, `tr` the
 //! trace). The smaller one counts.
 //! * *The sum is made of other numbers than the matrices.* Each number of one factor, that which meets the weight (`weighs_left`), is within
-//!   a share `x` of `w` times itself, each number of the other within a share `y` of itself ([`Shares`]). So term `t` is within `x + y` (and `x y`) of `w |a_t| |b_t|`, and all of them
+//!   a share `x` of `w` times itself, each number of the other within a share `y` of itself ([`Shares`]). So term `t` is within `x + y`
+//!   (and `x y`) of `w |a_t| |b_t|`, and all of them
 //!   together are within that of `w s`: terms may cancel, and these errors do not. Or: the errors of `b` are a matrix no longer than
 //!   `x sqrt(tr B)`, and multiplied with rows `a_t` it becomes longer by no more than their largest singular value, whose square is
 //!   at most `|A|`; likewise those of `a`. Terms at right angles have `s = sqrt(t) n`, and this is about `t^(1/4) n`.

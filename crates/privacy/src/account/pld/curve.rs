@@ -6,7 +6,8 @@
 //!
 //! Argument: every value was asked of [`super::smooth`] at this very epsilon; a direction is passed
 //! over when its moment bound is at most the other's; total variation adds up under composition; a delta is enough for an epsilon
-//! that is at least the price at that delta; a moment bounds delta, and counts where no line does better; and above the sum of the greatest losses nothing is left. The least of several bounds is a bound. A whole curve ([`Trace`]) keeps the
+//! that is at least the price at that delta; a moment bounds delta, and counts where no line does better; and above the sum of the greatest
+//! losses nothing is left. The least of several bounds is a bound. A whole curve ([`Trace`]) keeps the
 //! lines of the last epsilon that had some made: a line bounds delta at every epsilon, and is asked again as long as its two bounds
 //! are near each other.
 //!

@@ -5,7 +5,8 @@
 //! Claim: [`Transform::round`] holds `E e^(s loss)` over its value at the real tilt, for `s` with the imaginary parts `k step`,
 //! off by at most [`Transform::error`], if every loss may be off by [`Nodes::wrong`].
 //!
-//! Argument: where there are many places and frequencies, [`super::spread`]. Otherwise [`super::nodes`], and rotations of `e^(i w loss) - 1`, whose roundings are in proportion to it: a turn's start is the
+//! Argument: where there are many places and frequencies, [`super::spread`]. Otherwise [`super::nodes`], and rotations of `e^(i w loss) -
+//! 1`, whose roundings are in proportion to it: a turn's start is the
 //! fractional part of an exact product, and 64 rotations later it starts afresh. What is wrong with a turn is
 //! proportional to the frequency, which is a wrong loss.
 //!

@@ -66,7 +66,9 @@ fn map(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
         marks: Vec::new(),
     };
     let words = vec![
-        "The paper shows that flat clipping's accuracy depends on step size times threshold (a diagonal of its heat map), and that AUTO-S needs the step size alone. Here on the Adult census: logistic regression on public buckets, epsilon 1, delta 1e-5, plain SGD, one seed a cell. Cells of flat clipping with the same product, and small thresholds, should agree.".into(),
+        "The paper shows that flat clipping's accuracy depends on step size times threshold (a diagonal of its heat map), and that AUTO-S \
+         needs the step size alone. Here on the Adult census: logistic regression on public buckets, epsilon 1, delta 1e-5, plain SGD, \
+         one seed a cell. Cells of flat clipping with the same product, and small thresholds, should agree.".into(),
     ];
     results.part("The diagonal and the row", words, vec![table], vec![picture]);
     Ok(())
@@ -88,8 +90,10 @@ fn gamma(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
         table.row([format!("{g}"), format!("{zero:.6}"), shown(accuracy(ask, &format!("gamma = {g}"), set)?)]);
     }
     let words = vec![
-        "The convergence theory needs symmetric gradients. On the skewed example 1 the zero of the normalised gradient lies far from the optimum unless gamma is large. Step size 2 (1 + gamma).".into(),
-        "Other threshold-free rules have the same bias. A memory for each example (alpha-NormEC, Shulgin et al. 2025) has not: it is made for federated clients, and as secret as their data.".into(),
+        "The convergence theory needs symmetric gradients. On the skewed example 1 the zero of the normalised gradient lies far from the \
+         optimum unless gamma is large. Step size 2 (1 + gamma).".into(),
+        "Other threshold-free rules have the same bias. A memory for each example (alpha-NormEC, Shulgin et al. 2025) has not: it is made \
+         for federated clients, and as secret as their data.".into(),
     ];
     results.part("Gamma", words, vec![table, biased()], Vec::new());
     Ok(())

@@ -71,7 +71,8 @@ fn failures(results: &mut Results) {
     table.row(["in the plane".into(), show(&best), fixed, "0.4268424, 0.19148494".into()]);
     results.part(
         "Where clipping fails",
-        vec!["The paper's two examples and one of ours in the plane, without noise: quadratics whose gradients are so skewed that clipping at 1 moves or hides the optimum.".into()],
+        vec!["The paper's two examples and one of ours in the plane, without noise: quadratics whose gradients are so skewed that \
+              clipping at 1 moves or hides the optimum.".into()],
         vec![table],
         pictures,
     );
@@ -174,7 +175,11 @@ fn perturbation(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
         marks: Vec::new(),
     };
     let words = vec![
-        "The cure of section 5: add k times a standard normal to each example's gradient, then clip. The bias dies like 1/k² while the pull towards the fixed point shrinks like 1/k. In expectation the drawn rule is a radial one. Fixed points, slopes and distances are the radial rule's; \"drawn\" is a run that draws fresh normals at every step (step size 0.02, 2,000,000 steps, mean of the second half; its stationary spread is wide where the slope is small). Without perturbation every point of [-2, 2] is a fixed point of example 2.".into(),
+        "The cure of section 5: add k times a standard normal to each example's gradient, then clip. The bias dies like 1/k² while the \
+         pull towards the fixed point shrinks like 1/k. In expectation the drawn rule is a radial one. Fixed points, slopes and distances \
+         are the radial rule's; \"drawn\" is a run that draws fresh normals at every step (step size 0.02, 2,000,000 steps, mean of the \
+         second half; its stationary spread is wide where the slope is small). Without perturbation every point of [-2, 2] is a fixed \
+         point of example 2.".into(),
     ];
     results.part("Perturbation before clipping", words, vec![table], vec![picture]);
     Ok(())

@@ -80,7 +80,10 @@ struct Look {
 
 pub(super) fn networks(ask: &Ask, results: &mut Results) -> Result<(), StudyError> {
     let mut words = vec![
-        "The paper draws random projections of per-example gradients of a CNN trained on MNIST and CIFAR-10 with c = 1 and noise multiplier 1.1, and finds clouds that become close to symmetric about their mean. It gives no table of numbers. Here 2000 training examples are looked at, projected on 24 public random directions; clouds of three pairs of them are drawn beside their reflections, and the distance from symmetry is the mean over all.".to_owned(),
+        "The paper draws random projections of per-example gradients of a CNN trained on MNIST and CIFAR-10 with c = 1 and noise \
+         multiplier 1.1, and finds clouds that become close to symmetric about their mean. It gives no table of numbers. Here 2000 \
+         training examples are looked at, projected on 24 public random directions; clouds of three pairs of them are drawn beside their \
+         reflections, and the distance from symmetry is the mean over all.".to_owned(),
     ];
     let (mut tables, mut pictures) = (Vec::new(), Vec::new());
     for course in COURSES.iter().filter(|course| !ask.quick || !course.quickly.is_empty()) {

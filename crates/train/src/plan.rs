@@ -221,6 +221,7 @@ impl Plan {
             normaliser,
             steps,
             step: 0,
+            planted: None,
         })
     }
 

@@ -47,11 +47,14 @@ impl Canaries for Sown {
         let (Some(bound), Some(deviation)) = (trainer.bound(), trainer.deviation()) else { return Err(none()) };
         let Method::Private { rule, .. } = &trainer.method else { return Err(none()) };
         let aim = Arc::new(Aim::new(&**rule, trainer.weights.layout(), self.key.apart()));
-        let (count, room) = (self.scores.lock().unwrap_or_else(PoisonError::into_inner).len(), aim.room());
-        if count > room {
+        let count = self.scores.lock().unwrap_or_else(PoisonError::into_inner).len();
+        // Others who are drawn with a canary, on its coordinate, are as so much more noise.
+        let most = (2.0 * aim.room() as f64 / rate * (deviation / bound).powi(2)) as usize;
+        if count > most {
             return Err(format!(
-                "--canaries {count}: gradient canaries need a coordinate each, and there are {room} in the largest group of parameters \
-                 that the clip rule measures by itself: ask for {room} at most, or use --attack input"
+                "--canaries {count}: in a model of {} coordinates so many gradient canaries would be each other's noise: ask for {most} at \
+                 most, or use --attack input",
+                aim.room()
             ));
         }
         let bounds = aim.bounds(&**rule);

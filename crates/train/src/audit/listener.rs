@@ -1,6 +1,7 @@
 //! Whoever listens to releases: adds up, for each canary, how much likelier what was released is if the canary was there.
 //!
-//! What a coordinate is expected to hold without the canary is the mean of what it held lately. The rest, over the noise's deviation, is
+//! What a coordinate is expected to hold without the canary is the mean of what it held lately. The rest, over the noise's deviation (or over
+//! what is seen to be there, where that is wider: other people's gradients are in it too), is
 //! normal around 0 or, in the steps that draw the canary, around the bound over the deviation; the logarithm of the ratio of both chances,
 //! summed over steps, is the best test there is (Neyman & Pearson). It knows released numbers only.
 use super::planted::Aim;
@@ -12,9 +13,13 @@ use crate::{
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much of the mean a step leaves.
-const MEMORY: f64 = 0.95;
+const MEMORY: f64 = 0.8;
 /// The same of the mean square of what is left over, which says how much more than noise there is.
 const SPREAD: f64 = 0.98;
+/// For so many steps, what is left over is taken to be as wide as everywhere in the step.
+const PRIOR: f64 = 5.0;
+/// What is farther out than noise ever is, or noise and a canary, is somebody else's, and counts as no farther than that.
+const OUT: f64 = 4.0;
 
 /// The first link of an audited run's chain: hands on what it gets.
 pub(super) struct Listener {
@@ -51,22 +56,40 @@ impl Listener {
         (f64::from(number) - mean) / noise
     }
 
-    /// How much wider than noise a number was lately, at least 1.
-    fn width(&self, at: usize) -> f64 {
-        let forgotten = SPREAD.powf(self.heard as f64);
-        (f64::from(self.spread[at]) + forgotten).max(1.0).sqrt()
+    /// How much wider than noise what is left over is in a step, by the median of the canaries' coordinates; at least 1.
+    fn typical(&self, flat: &[f32], noise: f64, places: &[usize]) -> f64 {
+        let mut rests: Vec<f64> = places.iter().map(|at| self.rest(*at, flat[*at], noise).abs()).collect();
+        let middle = rests.len() / 2;
+        rests.select_nth_unstable_by(middle, f64::total_cmp);
+        // The median of a normal's absolute value.
+        (rests[middle] / 0.6745).max(1.0)
+    }
+
+    /// The same of one coordinate, by what it held lately, and of as many more steps as are typical of this one.
+    fn width(&self, at: usize, typical: f64) -> f64 {
+        let count = (1.0 - SPREAD.powf(self.heard as f64)) / (1.0 - SPREAD);
+        let square = (PRIOR * typical * typical + f64::from(self.spread[at])) / (PRIOR + count);
+        square.sqrt().max(1.0)
     }
 
     fn hear(&self, flat: &[f32], step: u64, noise: f64, scores: &mut [f64]) {
         let lattices = self.aim.lattices(step);
+        let place = |group: usize, canary: usize| {
+            let (at, sign) = lattices[group].place(canary);
+            (self.aim.flat(group, at), f64::from(sign))
+        };
+        let typical = |group: usize| {
+            let places: Vec<usize> = (0..scores.len()).map(|canary| place(group, canary).0).collect();
+            self.typical(flat, noise, &places)
+        };
+        let typical: Vec<f64> = (0..lattices.len()).map(typical).collect();
         for (canary, score) in scores.iter_mut().enumerate() {
             let (mut along, mut length) = (0.0, 0.0);
-            for (group, (lattice, share)) in lattices.iter().zip(&self.shares).enumerate() {
-                let (at, sign) = lattice.place(canary);
-                let at = self.aim.flat(group, at);
-                let part = share / self.width(at);
-                along += part * f64::from(sign) * self.rest(at, flat[at], noise) / self.width(at);
-                length += part * part;
+            for (group, share) in self.shares.iter().enumerate() {
+                let (at, sign) = place(group, canary);
+                let width = self.width(at, typical[group]);
+                along += share / width * sign * self.rest(at, flat[at], noise) / width;
+                length += (share / width).powi(2);
             }
             *score += self.evidence(along, length.sqrt());
         }
@@ -75,6 +98,8 @@ impl Listener {
     /// The logarithm of how much likelier one step is with the canary than without: of `along` times the canary's direction, whose length
     /// over the noise is `signal` times `length`.
     fn evidence(&self, along: f64, length: f64) -> f64 {
+        let farthest = length * (OUT + self.signal * length);
+        let along = along.clamp(-farthest, farthest);
         let one = |way: f64| {
             let exponent = way * self.signal * along - 0.5 * (self.signal * length).powi(2);
             match self.rate {
@@ -90,7 +115,7 @@ impl Listener {
     fn remember(&mut self, flat: &[f32], noise: f64) {
         for (at, number) in flat.iter().enumerate() {
             let rest = self.rest(at, *number, noise) as f32;
-            self.spread[at] += (1.0 - SPREAD) as f32 * (rest * rest - self.spread[at]);
+            self.spread[at] = SPREAD as f32 * self.spread[at] + rest * rest;
         }
         let by = (1.0 - MEMORY) as f32;
         self.expected.iter_mut().zip(flat).for_each(|(mean, number)| *mean += by * (number - *mean));

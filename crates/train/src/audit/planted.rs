@@ -112,7 +112,7 @@ impl Aim {
         }
     }
 
-    /// How many canaries have coordinates of their own.
+    /// Coordinates in the largest group.
     pub(super) fn room(&self) -> usize {
         self.widths.iter().copied().max().unwrap_or(0)
     }
@@ -120,7 +120,7 @@ impl Aim {
 
 /// Planted people.
 pub(crate) struct Planted {
-    /// The number of the first among the examples; they are the last ones.
+    /// The number of the first among the examples; the others follow it.
     pub(super) first: usize,
     /// Which canary each is, and whether its gradient points forwards or backwards.
     pub(super) people: Vec<(usize, f32)>,
@@ -128,12 +128,16 @@ pub(crate) struct Planted {
 }
 
 impl Planted {
+    fn is(&self, number: usize) -> bool {
+        number.checked_sub(self.first).is_some_and(|k| k < self.people.len())
+    }
+
     /// A share's other people, and those who are planted.
     pub(crate) fn tell_apart(&self, share: Share) -> (Share, Option<Secret<Vec<usize>>>) {
         let mut planted: Option<Secret<Vec<usize>>> = None;
         let mut others = Vec::with_capacity(share.len());
         for piece in share {
-            let (people, made_up) = piece.map(|who| who.into_iter().partition(|who| *who < self.first)).split();
+            let (people, made_up) = piece.map(|who| who.into_iter().partition(|who| !self.is(*who))).split();
             others.push(people);
             planted = Some(match planted.take() {
                 None => made_up,

@@ -1,7 +1,7 @@
 //! Whoever listens to releases: adds up, for each canary, how much likelier what was released is if the canary was there.
 //!
 //! What a coordinate is expected to hold without the canary is the mean of what it held lately. The rest, over the noise's deviation (or over
-//! what is seen to be there, where that is wider: other people's gradients are in it too), is
+//! what is seen to be there: other people's gradients are in it too, and noise may be less than it should be), is
 //! normal around 0 or, in the steps that draw the canary, around the bound over the deviation; the logarithm of the ratio of both chances,
 //! summed over steps, is the best test there is (Neyman & Pearson). It knows released numbers only.
 use super::planted::Aim;
@@ -20,6 +20,16 @@ const SPREAD: f64 = 0.98;
 const PRIOR: f64 = 5.0;
 /// What is farther out than noise ever is, or noise and a canary, is somebody else's, and counts as no farther than that.
 const OUT: f64 = 4.0;
+/// Noise is never taken to be less than this share of what it should be.
+const NARROWEST: f64 = 0.05;
+/// The median of a normal's absolute value.
+const MEDIAN: f64 = 0.6745;
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    let middle = numbers.len() / 2;
+    numbers.select_nth_unstable_by(middle, f64::total_cmp);
+    numbers[middle]
+}
 
 /// The first link of an audited run's chain: hands on what it gets.
 pub(super) struct Listener {
@@ -56,20 +66,19 @@ impl Listener {
         (f64::from(number) - mean) / noise
     }
 
-    /// How much wider than noise what is left over is in a step, by the median of the canaries' coordinates; at least 1.
-    fn typical(&self, flat: &[f32], noise: f64, places: &[usize]) -> f64 {
-        let mut rests: Vec<f64> = places.iter().map(|at| self.rest(*at, flat[*at], noise).abs()).collect();
-        let middle = rests.len() / 2;
-        rests.select_nth_unstable_by(middle, f64::total_cmp);
-        // The median of a normal's absolute value.
-        (rests[middle] / 0.6745).max(1.0)
+    /// Where what is left over lies in a step and how wide it is, by medians over the canaries' coordinates: most of them are not drawn.
+    fn typical(&self, flat: &[f32], noise: f64, places: &[usize]) -> (f64, f64) {
+        let rests: Vec<f64> = places.iter().map(|at| self.rest(*at, flat[*at], noise)).collect();
+        let middle = median(rests.clone());
+        let far = median(rests.iter().map(|rest| (rest - middle).abs()).collect());
+        (middle, far / MEDIAN)
     }
 
-    /// The same of one coordinate, by what it held lately, and of as many more steps as are typical of this one.
+    /// How wide one coordinate is, by what it held lately, and by as many more steps as are typical of this one.
     fn width(&self, at: usize, typical: f64) -> f64 {
         let count = (1.0 - SPREAD.powf(self.heard as f64)) / (1.0 - SPREAD);
         let square = (PRIOR * typical * typical + f64::from(self.spread[at])) / (PRIOR + count);
-        square.sqrt().max(1.0)
+        square.sqrt().max(NARROWEST)
     }
 
     fn hear(&self, flat: &[f32], step: u64, noise: f64, scores: &mut [f64]) {
@@ -82,13 +91,14 @@ impl Listener {
             let places: Vec<usize> = (0..scores.len()).map(|canary| place(group, canary).0).collect();
             self.typical(flat, noise, &places)
         };
-        let typical: Vec<f64> = (0..lattices.len()).map(typical).collect();
+        let typical: Vec<(f64, f64)> = (0..lattices.len()).map(typical).collect();
         for (canary, score) in scores.iter_mut().enumerate() {
             let (mut along, mut length) = (0.0, 0.0);
             for (group, share) in self.shares.iter().enumerate() {
                 let (at, sign) = place(group, canary);
-                let width = self.width(at, typical[group]);
-                along += share / width * sign * self.rest(at, flat[at], noise) / width;
+                let (middle, wide) = typical[group];
+                let width = self.width(at, wide);
+                along += share / width * sign * (self.rest(at, flat[at], noise) - middle) / width;
                 length += (share / width).powi(2);
             }
             *score += self.evidence(along, length.sqrt());

@@ -154,7 +154,7 @@ fn conclude(finding: &Finding, args: &Args) -> Result<(), Failure> {
     println!("page: {}; no weights were left, they have canaries in them", args.out.join("audit.html").display());
     if finding.is_broken() {
         let message = format!(
-            "BROKEN: epsilon is above {:.4} with {confidence:.4} % confidence, and {claimed:.4} is claimed. The implementation or the claim is \
+            "BROKEN: epsilon is above {:.4} with {confidence} % confidence, and {claimed:.4} is claimed. The implementation or the claim is \
              wrong: publish nothing that was made so",
             finding.proven()
         );
@@ -177,7 +177,7 @@ fn conclude(finding: &Finding, args: &Args) -> Result<(), Failure> {
 fn line(proof: &Proof, confidence: f64) -> String {
     let counts = proof.counts;
     format!(
-        "{}: epsilon > {:.4} with {confidence:.4} % confidence: {} of {} guesses right, {} canaries (> {:.4} whatever the trade-off; > {:.4} if \
+        "{}: epsilon > {:.4} with {confidence} % confidence: {} of {} guesses right, {} canaries (> {:.4} whatever the trade-off; > {:.4} if \
          canaries were independent, which is no proof)",
         proof.attack,
         proof.proven,

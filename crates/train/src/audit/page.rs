@@ -16,7 +16,7 @@ pub fn html(finding: &Finding) -> String {
         heading("privacy audit", &finding.title),
         "<main>\n".into(),
         verdict(finding),
-        section("Proven and claimed", &table(finding).html()),
+        section("Proven and claimed", &(table(finding).html() + NOTE)),
         attacks,
         section("What this means, and what not", MEANING),
         "</main>\n".into(),
@@ -28,6 +28,9 @@ pub fn html(finding: &Finding) -> String {
     ];
     document(&format!("{} - Secateur audit", finding.title), &body.concat())
 }
+
+const NOTE: &str = "<p>The last column is what the error rates of all guesses would prove had each canary been in a run of its own. They shared one: it says \
+    how well the attack does, and is no proof.</p>\n";
 
 const MEANING: &str = "<p>An attack that finds little proves little: another one may find more. What is proven is a lower bound, and the \
     epsilon of the accountant is an upper bound; the truth lies between them. Even an attack that does as well as can be done \
@@ -124,10 +127,8 @@ fn attack(finding: &Finding, proof: &Proof) -> String {
         }
         _ => "The auditor has the final model alone. A canary's score is its loss, with the sign turned.",
     };
-    let note = "<p>The fourth number of the table is what the error rates would prove had each canary been in a run of its own; \
-        they shared one, so it is an estimate of how well the attack does, and no proof.</p>\n";
     let pictures = figures(&[histogram(proof), trade_off(finding, proof)]);
-    section(&format!("Attack by {}", proof.attack), &format!("<p>{what}</p>\n{pictures}{note}"))
+    section(&format!("Attack by {}", proof.attack), &format!("<p>{what}</p>\n{pictures}"))
 }
 
 fn histogram(proof: &Proof) -> Picture {
@@ -153,12 +154,12 @@ fn histogram(proof: &Proof) -> Picture {
 
 fn trade_off(finding: &Finding, proof: &Proof) -> Picture {
     Picture {
-        title: "Members found, by wrong alarms".into(),
+        title: "Members found, by wrong alarms: claimed and seen".into(),
         x: Axis::new("wrong alarms").within(0.0, 1.0),
         y: Axis::new("members found").within(0.0, 1.0),
         layers: vec![
-            Layer::new("the claim's most", Mark::Line, 2, finding.allowed.clone()),
-            Layer::new("blind guessing", Mark::Dashed, 3, vec![(0.0, 0.0), (1.0, 1.0)]),
+            Layer::new("claim", Mark::Line, 2, finding.allowed.clone()),
+            Layer::new("blind", Mark::Dashed, 3, vec![(0.0, 0.0), (1.0, 1.0)]),
             Layer::new("seen", Mark::Line, 1, proof.observed()),
         ],
         marks: Vec::new(),

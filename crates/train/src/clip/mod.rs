@@ -57,9 +57,9 @@ pub use frame::{Frame, Projection};
 use grouping::Groups;
 pub use grouping::{Grouping, split};
 use lot::Parts;
-pub use lot::cap;
 #[cfg(test)]
 pub(crate) use lot::UNCAPPED;
+pub use lot::cap;
 pub(crate) use lot::shown;
 pub use lot::{Crowds, Residuals};
 use privacy::{Bounded, LedgerError, Privatized, Round, Secret};

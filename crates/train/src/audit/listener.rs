@@ -123,9 +123,10 @@ impl Listener {
     }
 
     fn remember(&mut self, flat: &[f32], noise: f64) {
-        for (at, number) in flat.iter().enumerate() {
-            let rest = self.rest(at, *number, noise) as f32;
-            self.spread[at] = SPREAD as f32 * self.spread[at] + rest * rest;
+        let rests: Vec<f64> = flat.iter().enumerate().map(|(at, number)| self.rest(at, *number, noise)).collect();
+        let middle = if rests.is_empty() { 0.0 } else { median(rests.clone()) };
+        for (spread, rest) in self.spread.iter_mut().zip(rests) {
+            *spread = SPREAD as f32 * *spread + (rest - middle).powi(2) as f32;
         }
         let by = (1.0 - MEMORY) as f32;
         self.expected.iter_mut().zip(flat).for_each(|(mean, number)| *mean += by * (number - *mean));

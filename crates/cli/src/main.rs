@@ -3,6 +3,7 @@
 mod say;
 
 mod account;
+mod audit;
 mod bench;
 mod besides;
 mod calibrate;
@@ -51,6 +52,8 @@ enum Verb {
     Predict(predict::Args),
     /// Say what a run costs: one that was made (its ledger) or one that is planned
     Account(account::Args),
+    /// Attack a configuration's privacy with canaries, and say what that proves
+    Audit(audit::Args),
     /// Find what is missing of a plan (noise, steps, sample rate or delta) from a budget
     Calibrate(calibrate::Args),
     /// Train on public data with several clip rules at the same epsilon, and compare them
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Verb::Train(args) => train::run(args),
         Verb::Predict(args) => predict::run(args),
         Verb::Account(args) => account::run(args),
+        Verb::Audit(args) => audit::run(args),
         Verb::Calibrate(args) => calibrate::run(args),
         Verb::Compare(args) => compare::run(args),
         Verb::Rules(args) => rules::run(args),

@@ -13,16 +13,26 @@
 //! # Why this is sound
 //!
 //! Claim: if a mechanism is `(epsilon, delta)`-private, [`epsilon()`] exceeds epsilon with a chance of at most `significance`; if it
-//! is `mu`-Gaussian private, [`mu`] exceeds `mu` with a chance of at most `significance`.
+//! is `mu`-Gaussian private, [`mu`] exceeds `mu` with a chance of at most `significance`; if no test of membership in either direction beats
+//! a trade-off, [`refutes`] says that it is refuted with a chance of at most `significance`.
 //!
 //! Argument: given the other coins, a guess is right with a chance of at most `e^epsilon / (1 + e^epsilon)`, up to delta, so the
 //! number of right guesses is dominated by a binomial one (Steinke, Nasr & Jagielski 2023, arXiv 2305.08846, Theorem 5.2). In
 //! independent runs the rates of both errors are below their Clopper-Pearson bounds, each with half the significance, and no
 //! test of a `mu`-private mechanism has both rates below the trade-off curve (Dong, Roth & Su 2019; Nasr et al. 2023).
 //!
-//! Checked by: `tests::published_bounds`, `tests::published_error_rates`, `tests::a_true_claim_is_hardly_ever_refuted`.
+//! For a trade-off, let `p(k)` be the chance that `k` of `n` guesses about `m` canaries are right. Of a canary picked at random, the event that its
+//! guess is right, and more than `k` are in all, has the chance `sum of p(j) j/m over j > k`. With its coin turned over and all others as they
+//! were, the same outputs are those with a wrong guess about it and one right guess less, `sum of p(j) (n-j)/m over j >= k`; both worlds are as
+//! likely, so the trade-off bounds the first by the second (and its mean by concavity). Going down from the number of right guesses that
+//! was seen, with as little at each step as the bound allows, the chances add up to more than one if the tail above was `significance` or more
+//! (Mahloujifar et al. 2024, arXiv 2410.22235). A canary is in one of two worlds, and coins
+//! turn both ways: the trade-off has to hold in both directions, as a [`TradeOff`] does.
+//!
+//! Checked by: `tests::published_bounds`, `tests::published_error_rates`, `tests::a_true_claim_is_hardly_ever_refuted`,
+//! `tests::bounds_of_one_run_by_the_published_recursion`, `tests::a_true_claim_is_hardly_ever_refuted_by_one_run`.
 
-use crate::account::normal;
+use crate::{TradeOff, account::normal};
 
 /// A chance that is this share of the greatest is nothing.
 const FAINT: f64 = 1e-300;
@@ -37,6 +47,48 @@ pub fn epsilon(canaries: u64, guesses: u64, right: u64, delta: f64, significance
     largest(40.0, |epsilon| p_value(canaries, guesses, right, epsilon, delta) <= significance)
 }
 
+/// Whether so many right guesses refute that nobody can do better than `claim`: `right` of `guesses` coins of `canaries` canaries, of one run.
+///
+/// How many guesses are made is to be settled before the coins are looked at.
+///
+/// # Panics
+/// If more are right than were guessed, or more guessed than there are.
+#[must_use]
+pub fn refutes(claim: &TradeOff, counts: (u64, u64, u64), significance: f64) -> bool {
+    too_many(|found| claim.false_positives(found), counts, significance)
+}
+
+/// A lower bound on the `mu` of Gaussian differential privacy, from `right` of `guesses` coins of `canaries` canaries of one run.
+///
+/// # Panics
+/// As [`refutes`].
+#[must_use]
+pub fn mu_of_one_run(counts: (u64, u64, u64), significance: f64) -> f64 {
+    largest(20.0, |mu| too_many(|found| normal::cdf(quantile(found) - mu), counts, significance))
+}
+
+/// [`refutes`], for the least chance of a wrong alarm with which a member may be found with some chance.
+fn too_many(least: impl Fn(f64) -> f64, (canaries, guesses, right): (u64, u64, u64), significance: f64) -> bool {
+    assert!(right <= guesses && guesses <= canaries, "{right} of {guesses} of {canaries}");
+    let [m, n, v] = [canaries, guesses, right].map(|count| count as f64);
+    let (mut found, mut missed) = (significance * v / m, significance * (n - v) / m);
+    for k in (0..right).rev() {
+        let more = missed.max(least(found));
+        found = (found + k as f64 / (guesses - k) as f64 * (more - missed)).min(1.0);
+        missed = more;
+        if found + missed > n / m {
+            return true;
+        }
+    }
+    false
+}
+
+/// The Clopper-Pearson upper bounds on both error rates of `(wrong, all)` guesses of independent runs, each with half the significance.
+#[must_use]
+pub fn error_rates(without: (u64, u64), with: (u64, u64), significance: f64) -> [f64; 2] {
+    [without, with].map(|(wrong, all)| rate(wrong, all, 0.5 * significance))
+}
+
 /// A lower bound on the `mu` of Gaussian differential privacy, from `(wrong, all)` guesses of independent runs without the
 /// canary, and with it.
 ///
@@ -44,7 +96,7 @@ pub fn epsilon(canaries: u64, guesses: u64, right: u64, delta: f64, significance
 /// If more are wrong than there are.
 #[must_use]
 pub fn mu(without: (u64, u64), with: (u64, u64), significance: f64) -> f64 {
-    let [false_positive, false_negative] = [without, with].map(|(wrong, all)| rate(wrong, all, 0.5 * significance));
+    let [false_positive, false_negative] = error_rates(without, with, significance);
     (quantile(1.0 - false_positive) - quantile(false_negative)).max(0.0)
 }
 
@@ -159,6 +211,50 @@ mod tests {
                 assert!((got - want).abs() < 2e-5, "{m} {r} {v} {delta}: {got}");
             }
         }
+    }
+
+    /// The published recursion in Python with its `statistics.NormalDist`, at significance 0.05.
+    #[test]
+    fn bounds_of_one_run_by_the_published_recursion() {
+        let cases = [
+            (1000, 1000, 600, 0.163849807896),
+            (1000, 1000, 800, 0.575552998744),
+            (1000, 200, 180, 0.698201033265),
+            (1000, 100, 100, 1.225533452425),
+            (5000, 5000, 4000, 0.575661802777),
+            (100, 100, 90, 0.841376298713),
+        ];
+        for (m, r, v, want) in cases {
+            let got = mu_of_one_run((m, r, v), 0.05);
+            assert!((got - want).abs() < 1e-8, "{m} {r} {v}: {got}");
+        }
+    }
+
+    /// With the two lines of a pair in the place of a curve, the bound is of the kind of Steinke's, and no less than nine tenths of it.
+    #[test]
+    fn a_pair_is_refuted_where_the_other_bound_refutes_it() {
+        for (m, r, v) in [(1000, 100, 95), (1000, 1000, 600), (5000, 200, 180)] {
+            let refuted = |epsilon: f64| refutes(&TradeOff::new(vec![(epsilon, 1e-5)]), (m, r, v), 0.05);
+            let (ours, other) = (largest(40.0, refuted), epsilon(m, r, v, 1e-5, 0.05));
+            assert!(ours > 0.9 * other && ours < 1.1 * other, "{m} {r} {v}: {ours}, {other}");
+        }
+    }
+
+    /// As [`a_true_claim_is_hardly_ever_refuted`], of 500 canaries of one run each, 100 guesses.
+    #[test]
+    fn a_true_claim_is_hardly_ever_refuted_by_one_run() {
+        let stream = Key::from_seed(2).stream(Purpose::Audit, 0, 0);
+        let audit = |a: u64| {
+            let one = |k: u64| (stream.normal(2 * k) + f64::from(u8::from(k % 2 == 0)), k % 2 == 0);
+            let mut scores: Vec<_> = (a * 500..(a + 1) * 500).map(one).collect();
+            scores.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let right = scores[..50].iter().filter(|s| !s.1).chain(scores[450..].iter().filter(|s| s.1)).count();
+            mu_of_one_run((500, 100, right as u64), 0.05)
+        };
+        let bounds: Vec<f64> = (0..200).map(audit).collect();
+        assert!(bounds.iter().filter(|bound| **bound > 1.0).count() <= 22);
+        let mean = bounds.iter().sum::<f64>() / 200.0;
+        assert!(mean > 0.4 && mean < 1.0, "{mean}");
     }
 
     /// Error rates of an attack, their bounds, and what they prove, at significance 0.05.

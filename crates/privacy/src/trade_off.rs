@@ -66,6 +66,16 @@ impl TradeOff {
         bounds.fold(1.0, f64::min).max(rate)
     }
 
+    /// The least chance of a wrong alarm with which any test finds a member with a chance of `found`: the inverse of
+    /// [`TradeOff::true_positives`].
+    pub fn false_positives(&self, found: f64) -> f64 {
+        let one = |(epsilon, delta): &(f64, f64)| {
+            let rising = (-epsilon).exp() * (found - delta);
+            rising.max(1.0 - delta - epsilon.exp() * (1.0 - found))
+        };
+        self.pairs.iter().map(one).fold(0.0, f64::max).min(found)
+    }
+
     /// By how much the chance to recognise a member can exceed that of a wrong alarm, whatever the test.
     pub fn advantage(&self) -> f64 {
         // At the rate where both lines of a pair meet: that is 0 for the pair of epsilon 0, and the most for any other.
@@ -129,6 +139,19 @@ mod tests {
             }
             assert!(nearest > 0.99, "{rate} {z}: {nearest}");
         }
+    }
+
+    /// Asked for what it said, each function answers what the other was asked.
+    #[test]
+    fn both_directions_are_one_curve() {
+        for curve in [of("pld", Event::Gaussian { noise_multiplier: 1.0 }, 1, 1e-5), TradeOff::new(vec![(1.5, 1e-3)])] {
+            for rate in [1e-6, 1e-3, 0.05, 0.3, 0.7, 0.99] {
+                let back = curve.false_positives(curve.true_positives(rate));
+                assert!((back - rate).abs() < 1e-12, "{rate}: {back}");
+            }
+            assert_eq!(curve.false_positives(0.0), 0.0);
+        }
+        assert_eq!(TradeOff::new(Vec::new()).false_positives(0.5), 0.0);
     }
 
     /// Coins told with `e^epsilon : 1`: the corner of their trade-off is `1 / (1 + e^epsilon)`.

@@ -1,6 +1,7 @@
 //! What was done: draw, look at each example, clip, sum, release, step.
 //!
 //! Start at [`trainer`]: the algorithm is on that page. [`run`] goes from a [`config`] to trained weights and a report.
+pub mod audit;
 pub mod augment;
 pub mod auto_rate;
 pub mod checkpoint;

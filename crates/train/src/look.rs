@@ -95,6 +95,9 @@ pub fn at(
     // What is blended is measured whole.
     let measured = measured && looks.len() == 1;
     who.join(data.as_ref()).map(|(who, data)| {
+        if who.is_empty() {
+            return Taps::new(0, weights.layout());
+        }
         let mut rows = who.clone();
         rows.extend(who.first().into_iter().flat_map(|first| vec![*first; filled(who.len(), room) - who.len()]));
         let many = chance.augment.map_or(1, |augment| augment.multiplicity);

@@ -232,6 +232,7 @@ impl Plan {
             normaliser,
             steps,
             step: 0,
+            planted: None,
         })
     }
 

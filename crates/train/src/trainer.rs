@@ -10,6 +10,7 @@
 //! *Tests.* `a_rehearsal_writes_the_runs_ledger`, `chunks_change_nothing`, `an_empty_lot_is_a_step`,
 //! `ordinary_training_costs_everything_and_learns`; neighbouring data sets with the same key in `tests/neighbours.rs`.
 use crate::{
+    audit::Planted,
     augment::Augment,
     auto_rate::AutoRate,
     clip::{self, ClipRule, Lot, Noise, Residuals},
@@ -77,6 +78,8 @@ pub struct Trainer {
     pub steps: u64,
     /// Steps made.
     pub step: u64,
+    /// Made-up people among the others, in an audit.
+    pub(crate) planted: Option<Planted>,
 }
 
 /// What one step looks at: public numbers around secret people.
@@ -101,6 +104,7 @@ pub struct Scene<'a> {
     looks: Vec<Look>,
     /// Examples that one thread or GPU looks at in one go.
     piece: usize,
+    planted: Option<&'a Planted>,
 }
 
 /// What is known of the gradients of a share before they are made.
@@ -143,7 +147,17 @@ impl Scene<'_> {
         let measured = rule.frame().is_none() && residuals.is_none();
         let wanted = Wanted { filled: clip::weighs_there(rule, layout), measured };
         let make = |taps| clip::contribute(rule, layout, taps, residuals);
-        self.gather((weights, share), &wanted, make, Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
+        let (share, made_up) = match self.planted {
+            Some(planted) => planted.tell_apart(share),
+            None => (share, None),
+        };
+        let lot = self.gather((weights, share), &wanted, make, Lot::merge);
+        let lot = lot.unwrap_or_else(|| Lot::empty(rule, layout));
+        match (self.planted, made_up) {
+            // Another chunk of the same lot, clipped by the same rule.
+            (Some(planted), Some(who)) => lot.merge(make(planted.taps(who, rule, layout, self.step))),
+            _ => lot,
+        }
     }
 
     fn plain(&self, (weights, share): (&Weights, Share)) -> Secret<Grads> {
@@ -213,6 +227,7 @@ impl Trainer {
             augment: self.augment.as_ref(),
             looks,
             piece,
+            planted: self.planted.as_ref(),
         };
         // A stream lends its key: that of an update's is not the one that noise is made by.
         let (point, stream) = (|| scene.weights.point(), scene.key.apart().stream(Purpose::Update, scene.step, 0));

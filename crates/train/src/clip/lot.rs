@@ -171,7 +171,7 @@ pub(crate) fn shown(norms: &[f64], groups: usize, dots: &[f64]) -> Each {
 #[cfg(test)]
 thread_local! {
     /// Takes the cap away, to see that its absence is noticed.
-    pub(super) static UNCAPPED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    pub(crate) static UNCAPPED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
 /// Each example's weights, no larger than its bounds allow; all zero if any of its norms or weights is not finite.

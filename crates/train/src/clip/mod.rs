@@ -66,6 +66,8 @@ pub use frame::{Frame, Projection};
 use grouping::Groups;
 pub use grouping::{Grouping, split};
 use lot::Parts;
+#[cfg(test)]
+pub(crate) use lot::UNCAPPED;
 pub use lot::cap;
 pub(crate) use lot::shown;
 pub use lot::{Crowds, Residuals};

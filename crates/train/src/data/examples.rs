@@ -5,6 +5,8 @@
 //! the only ways out are [`Examples::gather`] and [`Examples::chunks`], whose batches the trainer wraps as secrets.
 //! Shapes, class names and feature names come from the configuration and are public.
 
+mod planted;
+
 use super::{
     error::DataError,
     people::{People, TakingPart},

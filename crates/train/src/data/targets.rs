@@ -88,6 +88,31 @@ impl Targets {
         Err(DataError::config("targets", problem))
     }
 
+    /// Puts others of the same kind behind these.
+    pub(super) fn append(&mut self, others: Self) -> Result<(), DataError> {
+        match (self, others) {
+            (Self::Classes { labels, names }, Self::Classes { labels: more, names: others }) if *names == others => {
+                labels.extend(more);
+            }
+            (Self::Values { width, data }, Self::Values { width: w, data: more }) if *width == w => data.extend(more),
+            (Self::Tokens { width, ids, .. }, Self::Tokens { width: w, ids: more, .. }) if *width == w => {
+                ids.extend(more);
+            }
+            _ => return Err(DataError::config("targets", "made-up targets are of another kind")),
+        }
+        Ok(())
+    }
+
+    /// Whether these are the others.
+    pub(super) fn same(&self, others: &Self) -> bool {
+        match (self, others) {
+            (Self::Classes { labels, .. }, Self::Classes { labels: others, .. }) => labels == others,
+            (Self::Values { data, .. }, Self::Values { data: others, .. }) => data == others,
+            (Self::Tokens { ids, .. }, Self::Tokens { ids: others, .. }) => ids == others,
+            _ => false,
+        }
+    }
+
     pub(super) fn gather(&self, who: &[usize]) -> Self {
         match self {
             Self::Classes { labels, names } => {

@@ -30,7 +30,7 @@ pub enum FolderError {
 pub(super) const ADAPTERS: &str = "adapters.safetensors";
 
 /// What a run, and who looks closer at it, write besides the ledger.
-const RESULTS: [&str; 11] = [
+const RESULTS: [&str; 13] = [
     "metrics.jsonl",
     "followed.jsonl",
     left::WEIGHTS,
@@ -42,6 +42,8 @@ const RESULTS: [&str; 11] = [
     super::resume::CHECKPOINT,
     crate::diagnose::FILES[0],
     crate::diagnose::FILES[1],
+    crate::audit::FILES[0],
+    crate::audit::FILES[1],
 ];
 
 /// Makes `folder`, or with `force` takes over an earlier run's: its ledger is renamed, not removed, and what it wrote besides is cleared out, so

@@ -3,6 +3,7 @@ mod error;
 mod folder;
 mod ground;
 pub(crate) mod left;
+mod planted;
 mod points;
 mod record;
 mod resume;
@@ -22,6 +23,7 @@ use crate::{
 pub use error::RunError;
 pub use folder::FolderError;
 use ground::Ground;
+pub(crate) use planted::Field;
 use points::Points;
 use privacy::{Ledger, Odometer};
 use resume::Behind;

@@ -76,7 +76,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     }
     if args.print_config {
-        print!("{}", args.read()?.to_toml());
+        print!("{}", args.read()?.settled(&args.root())?.to_toml());
         return Ok(());
     }
     let (run, out) = prepare(&args)?;

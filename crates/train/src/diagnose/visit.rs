@@ -27,6 +27,9 @@ pub enum DiagnoseError {
     /// The question makes no sense.
     #[error("{0}")]
     Ask(String),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
     /// The data.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -189,6 +192,7 @@ fn wanted(ask: &Ask) -> Result<Vec<super::Entry>, DiagnoseError> {
 /// Anything wrong with the configuration, its data or model, a checkpoint, or the ledger.
 pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, DiagnoseError> {
     let entries = wanted(ask)?;
+    let config = &config.clone().settled(root)?;
     let loaded = config.data.load(root)?;
     let model = Arc::new(Model::of_data(&config.model, &loaded.train)?);
     let plan = Plan::new(config, &model, loaded.declared)?;

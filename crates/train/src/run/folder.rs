@@ -30,7 +30,7 @@ pub enum FolderError {
 pub(super) const ADAPTERS: &str = "adapters.safetensors";
 
 /// What a run, and who looks closer at it, write besides the ledger.
-const RESULTS: [&str; 11] = [
+const RESULTS: [&str; 15] = [
     "metrics.jsonl",
     "followed.jsonl",
     left::WEIGHTS,
@@ -42,6 +42,10 @@ const RESULTS: [&str; 11] = [
     super::resume::CHECKPOINT,
     crate::diagnose::FILES[0],
     crate::diagnose::FILES[1],
+    crate::published::FILES[0],
+    crate::published::FILES[1],
+    crate::published::FILES[2],
+    crate::published::FILES[3],
 ];
 
 /// A folder that is one run's from here on: what an earlier one wrote in it is to be cleared out.

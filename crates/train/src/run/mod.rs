@@ -15,6 +15,7 @@ use crate::{
     data::Examples,
     model::{Model, Score, Weights},
     plan::{self, Plan},
+    published::Published,
     report::{self, Point, Record},
     trainer::Trainer,
     world::Place,
@@ -102,6 +103,8 @@ pub struct Run {
     root: PathBuf,
     behind: Behind,
     carried: Option<Carried>,
+    /// The published model that it goes on from, in whose form its weights are left too.
+    published: Option<Published>,
     /// Private files that the starting weights were made of, by what they say.
     seen: Vec<start::Seen>,
 }
@@ -176,7 +179,7 @@ impl Run {
     fn begin(ground: Ground, folder: Option<&Path>, force: bool) -> Result<Run, RunError> {
         let key = ground.key()?;
         let before = Before::look(&ground.config, &ground.root)?;
-        let (weights, seen) = start::begin(&ground.config, &ground.model, &ground.root, &key)?;
+        let start::Begun { weights, seen, remarks } = start::begin(&ground.config, &ground.model, &ground.root, &key)?;
         let neighbouring = ground.config.privacy.neighbouring;
         let paid = before.ledger(neighbouring)?;
         let plan = Plan::after(&ground.config, &ground.model, ground.data.declared, &paid)?;
@@ -197,6 +200,7 @@ impl Run {
             None => paid,
         };
         let mut run = ground.run(plan, weights, key, ledger, folder)?;
+        run.warnings.extend(remarks);
         run.warnings.extend(start::claims(&run.config, &run.root));
         run.warnings.extend(carried.and_then(|carried| start::drowned(&run.config, &run.plan, carried.epsilon)));
         (run.carried, run.seen) = (carried, seen);
@@ -270,6 +274,9 @@ impl Run {
                 let path = folder.join(folder::ADAPTERS);
                 let bytes = checkpoint::adapters(&shown, lora, &about).map_err(RunError::Weights)?;
                 report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
+            }
+            if let Some(published) = &self.published {
+                published.take_back(folder, &shown, &about).map_err(RunError::Weights)?;
             }
             report::write(folder, &record)?;
             if progress.step == self.plan.steps {

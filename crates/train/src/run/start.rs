@@ -14,8 +14,9 @@ use super::{RunError, folder, left};
 use crate::{
     checkpoint,
     config::{Config, Mode},
-    model::{Model, Start, Weights},
+    model::{Model, Start, StartError, Weights},
     plan::Plan,
+    published::{Published, Taken},
 };
 use privacy::{Event, Key, Ledger, Neighbouring};
 use serde::{Deserialize, Serialize};
@@ -53,8 +54,17 @@ fn files(config: &Config) -> Vec<String> {
     config.data.private_files().iter().map(|file| file.display().to_string()).collect()
 }
 
-/// Where training starts: fresh weights, or those of a file; and what these have seen, by what the file says.
-pub(super) fn begin(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<(Weights, Vec<Seen>), RunError> {
+/// Where training starts.
+pub(super) struct Begun {
+    pub weights: Weights,
+    /// What they have seen, by what their file says.
+    pub seen: Vec<Seen>,
+    /// What whoever asked for them should know.
+    pub remarks: Vec<String>,
+}
+
+/// Where training starts: fresh weights, or those of a file.
+pub(super) fn begin(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Begun, RunError> {
     let layout = model.layout();
     if config.model.lora.is_some() && config.clip.name() == "pruned" {
         let why = "adapters begin at zero, and a mask that is chosen once never lets them move. Use another clip.rule";
@@ -64,7 +74,8 @@ pub(super) fn begin(config: &Config, model: &Model, root: &Path, key: &Key) -> R
         let given =
             |fits: bool| if fits { Ok(()) } else { Err("model.fresh: without model.weights all start fresh".into()) };
         given(config.model.fresh.is_empty()).map_err(RunError::Weights)?;
-        return Ok((Weights::public(layout, key), Vec::new()));
+        let weights = Weights::public(layout, key);
+        return Ok(Begun { weights, seen: Vec::new(), remarks: Vec::new() });
     };
     let wrong = |e: String| RunError::Weights(format!("model.weights: {e}"));
     let (stored, about) = checkpoint::read_any(&path).map_err(wrong)?;
@@ -75,14 +86,29 @@ pub(super) fn begin(config: &Config, model: &Model, root: &Path, key: &Key) -> R
     if let (Mode::Private, Some(Start::Public(file))) = (config.privacy.mode, &config.model.weights) {
         refuse_own(config, file, &seen).map_err(wrong)?;
     }
-    config.model.check_fresh(layout, &stored).map_err(RunError::Weights)?;
-    let weights = Weights::fitted(layout, key, stored, &config.model.fresh);
-    Ok((weights.map_err(|e| wrong(format!("{}: {e}", path.display())))?, seen))
+    let unfit = |e: StartError| wrong(format!("{}: {e}", path.display()));
+    let published = match config.model.weights {
+        Some(Start::Public(_)) => Published::of(config, root).map_err(RunError::Weights)?,
+        _ => None,
+    };
+    let names = published.as_ref().map(Published::names);
+    let found = stored.keys().flat_map(|name| names.as_ref().map_or(vec![name.clone()], |names| names.forms(name)));
+    config.model.check_fresh(layout, &found.collect::<Vec<_>>()).map_err(RunError::Weights)?;
+    let taken = match names {
+        None => Taken { stored, ..Taken::default() },
+        Some(names) => {
+            let parameters = layout.places().iter().map(|place| layout.at(*place));
+            names.take(parameters, stored, &config.model.fresh).map_err(unfit)?
+        }
+    };
+    let remarks = taken.remark(&path).into_iter().collect();
+    let weights = Weights::fitted(layout, key, taken.stored, &config.model.fresh.and(taken.fresh)).map_err(unfit)?;
+    Ok(Begun { weights, seen, remarks })
 }
 
 /// Where training starts.
 pub(crate) fn start(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Weights, RunError> {
-    begin(config, model, root, key).map(|(weights, _)| weights)
+    begin(config, model, root, key).map(|begun| begun.weights)
 }
 
 fn file(config: &Config, root: &Path) -> Option<PathBuf> {

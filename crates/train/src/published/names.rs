@@ -80,16 +80,8 @@ pub(crate) struct Taken {
     pub stored: HashMap<String, Stored>,
     /// What starts fresh, by our names.
     pub fresh: Vec<String>,
-    /// Of these, what was not asked to: what the file lacks of the head.
-    absent: Vec<String>,
-}
-
-impl Taken {
-    /// What whoever asked should know of the file at `path`.
-    pub(crate) fn remark(&self, path: &Path) -> Option<String> {
-        (!self.absent.is_empty())
-            .then(|| format!("Not in {}, and so starting fresh: {}.", path.display(), self.absent.join(", ")))
-    }
+    /// What whoever asked should know: what was not asked to start fresh and does, since the file lacks it.
+    pub remark: Option<String>,
 }
 
 impl Names {
@@ -118,7 +110,12 @@ impl Names {
         self.lines.iter().find_map(|line| Some((line, line.names(name)?)))
     }
 
-    /// A file's tensors as those of `parameters`, but for what starts fresh anyway.
+    /// Whether the publisher has a name for ours.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.of(name).is_some()
+    }
+
+    /// The tensors of the file at `path` as those of `parameters`, but for what starts fresh anyway.
     ///
     /// # Errors
     /// Names every tensor that is missing, of another shape, or left over.
@@ -127,10 +124,11 @@ impl Names {
         parameters: impl Iterator<Item = &'a Parameter>,
         stored: HashMap<String, Stored>,
         fresh: &Patterns,
+        path: &Path,
     ) -> Result<Taken, StartError> {
         let mut theirs: HashMap<String, Stored> =
             stored.into_iter().map(|(name, stored)| (self.short(&name), stored)).collect();
-        let (mut taken, mut wrong) = (Taken::default(), self.untied(&theirs));
+        let (mut taken, mut wrong, mut absent) = (Taken::default(), self.untied(&theirs), Vec::new());
         for parameter in parameters {
             let name = parameter.name.as_str();
             let Some((line, names)) = self.of(name) else {
@@ -145,7 +143,7 @@ impl Names {
                 Ok(Some(tensor)) => drop(taken.stored.insert(name.to_owned(), tensor)),
                 Ok(None) if line.head => {
                     taken.fresh.push(name.to_owned());
-                    taken.absent.push(format!("{name} ({})", names.join(", ")));
+                    absent.push(format!("{name} ({})", names.join(", ")));
                 }
                 Ok(None) => wrong.push(format!("`{}` is not in the file", names.join("`, `"))),
                 Err(problem) => wrong.push(problem),
@@ -159,6 +157,8 @@ impl Names {
             left.map(|(name, (shape, _))| format!("`{name}` {shape:?} has no place in the model")).collect();
         left.sort();
         wrong.append(&mut left);
+        taken.remark = (!absent.is_empty())
+            .then(|| format!("Not in {}, and so starting fresh: {}.", path.display(), absent.join(", ")));
         if wrong.is_empty() { Ok(taken) } else { Err(StartError(wrong)) }
     }
 

@@ -14,18 +14,22 @@ pub(crate) const FILES: [&str; 4] = [
 
 impl Published {
     /// Writes the plain model, adapters added to their matrices, into `published` inside `run`, under the publisher's names; with its tokenizer,
-    /// if the folder that it comes from has one.
+    /// if the folder that it comes from has one. A model whose layers were changed, so that they are none of the publisher's, is not written.
     ///
     /// # Errors
     /// If a file cannot be written; names it.
     pub(crate) fn take_back(&self, run: &Path, weights: &Weights, about: &[(&str, String)]) -> Result<(), String> {
+        let names = self.names();
+        if weights.merged().any(|(parameter, _)| !names.has(&parameter.name)) {
+            return Ok(());
+        }
         let to = run.join("published");
         let write = |name: &str, bytes: &[u8]| {
             let path = to.join(name);
             report::write_atomically(&path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
         };
         fs::create_dir_all(&to).map_err(|e| format!("cannot write {}: {e}", to.display()))?;
-        write(WEIGHTS, &checkpoint::of_tensors(self.names().give(weights.merged()), about)?)?;
+        write(WEIGHTS, &checkpoint::of_tensors(names.give(weights.merged()), about)?)?;
         write(CONFIG, format!("{:#}\n", self.described()).as_bytes())?;
         for name in ["tokenizer.json", "tokenizer_config.json"] {
             if let Ok(bytes) = fs::read(self.folder.join(name)) {

@@ -208,12 +208,17 @@ fn base_models_are_read_and_their_heads_start_fresh() {
         let published = Published::of(&config, place.top.path()).unwrap().unwrap();
         let stored = checkpoint::read_any(&place.file(WEIGHTS)).unwrap().0;
         let layout = model.layout();
-        let taken = published.names().take(layout.parameters().iter(), stored, &config.model.fresh);
+        let taken = published.names().take(
+            layout.parameters().iter(),
+            stored,
+            &config.model.fresh,
+            Path::new("hub/model.safetensors"),
+        );
         let taken = taken.unwrap_or_else(|e| panic!("{case}: {e}"));
         // BERT's pooler is of the base model.
         let fresh: Vec<&String> = taken.fresh.iter().collect();
         assert_eq!(fresh.len(), heads, "{case}: {fresh:?}");
-        let remark = taken.remark(Path::new("hub/model.safetensors")).unwrap();
+        let remark = taken.remark.unwrap();
         assert!(remark.starts_with("Not in hub/model.safetensors, and so starting fresh: "), "{remark}");
         place.start("").unwrap();
     }

@@ -14,13 +14,15 @@ use super::{RunError, folder, left};
 use crate::{
     checkpoint,
     config::{Config, Mode},
-    model::{Model, Start, StartError, Weights},
+    grads::Layout,
+    model::{Model, Start, StartError, Stored, Weights},
     plan::Plan,
     published::{Published, Taken},
 };
 use privacy::{Event, Key, Ledger, Neighbouring};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
@@ -86,7 +88,24 @@ pub(super) fn begin(config: &Config, model: &Model, root: &Path, key: &Key) -> R
     if let (Mode::Private, Some(Start::Public(file))) = (config.privacy.mode, &config.model.weights) {
         refuse_own(config, file, &seen).map_err(wrong)?;
     }
-    let unfit = |e: StartError| wrong(format!("{}: {e}", path.display()));
+    let taken = taken(config, layout, root, &path, stored)?;
+    let fresh = config.model.fresh.and(taken.fresh);
+    let weights = Weights::fitted(layout, key, taken.stored, &fresh).map_err(|e| unfit(&path, &e))?;
+    Ok(Begun { weights, seen, remarks: taken.remark.into_iter().collect() })
+}
+
+fn unfit(path: &Path, problem: &StartError) -> RunError {
+    RunError::Weights(format!("model.weights: {}: {problem}", path.display()))
+}
+
+/// What is `stored` in the file at `path`, under the model's own names.
+fn taken(
+    config: &Config,
+    layout: &Layout,
+    root: &Path,
+    path: &Path,
+    stored: HashMap<String, Stored>,
+) -> Result<Taken, RunError> {
     let published = match config.model.weights {
         Some(Start::Public(_)) => Published::of(config, root).map_err(RunError::Weights)?,
         _ => None,
@@ -94,16 +113,13 @@ pub(super) fn begin(config: &Config, model: &Model, root: &Path, key: &Key) -> R
     let names = published.as_ref().map(Published::names);
     let found = stored.keys().flat_map(|name| names.as_ref().map_or(vec![name.clone()], |names| names.forms(name)));
     config.model.check_fresh(layout, &found.collect::<Vec<_>>()).map_err(RunError::Weights)?;
-    let taken = match names {
-        None => Taken { stored, ..Taken::default() },
+    match names {
+        None => Ok(Taken { stored, ..Taken::default() }),
         Some(names) => {
             let parameters = layout.places().iter().map(|place| layout.at(*place));
-            names.take(parameters, stored, &config.model.fresh).map_err(unfit)?
+            names.take(parameters, stored, &config.model.fresh, path).map_err(|e| unfit(path, &e))
         }
-    };
-    let remarks = taken.remark(&path).into_iter().collect();
-    let weights = Weights::fitted(layout, key, taken.stored, &config.model.fresh.and(taken.fresh)).map_err(unfit)?;
-    Ok(Begun { weights, seen, remarks })
+    }
 }
 
 /// Where training starts.

@@ -26,7 +26,7 @@ use about::About;
 use names::Line;
 pub(crate) use names::{Names, Taken};
 use std::path::{Path, PathBuf};
-pub(crate) use take_back::FILES;
+pub(crate) use take_back::{FILES, FOLDER};
 
 macro_rules! kinds {
     ($($module:ident),* $(,)?) => {

@@ -4,13 +4,10 @@ use crate::{checkpoint, model::Weights, report};
 use serde_json::{Map, Value, json};
 use std::{fs, path::Path};
 
-/// The folder inside a run's, and what it holds.
-pub(crate) const FILES: [&str; 4] = [
-    "published/model.safetensors",
-    "published/config.json",
-    "published/tokenizer.json",
-    "published/tokenizer_config.json",
-];
+/// The folder inside a run's.
+pub(crate) const FOLDER: &str = "published";
+/// What it holds: the last two if the folder that training started from has them.
+pub(crate) const FILES: [&str; 4] = [WEIGHTS, CONFIG, "tokenizer.json", "tokenizer_config.json"];
 
 impl Published {
     /// Writes the plain model, adapters added to their matrices, into `published` inside `run`, under the publisher's names; with its tokenizer,
@@ -23,7 +20,7 @@ impl Published {
         if weights.merged().any(|(parameter, _)| !names.has(&parameter.name)) {
             return Ok(());
         }
-        let to = run.join("published");
+        let to = run.join(FOLDER);
         let write = |name: &str, bytes: &[u8]| {
             let path = to.join(name);
             report::write_atomically(&path, bytes).map_err(|e| format!("cannot write {}: {e}", path.display()))
@@ -31,7 +28,7 @@ impl Published {
         fs::create_dir_all(&to).map_err(|e| format!("cannot write {}: {e}", to.display()))?;
         write(WEIGHTS, &checkpoint::of_tensors(names.give(weights.merged()), about)?)?;
         write(CONFIG, format!("{:#}\n", self.described()).as_bytes())?;
-        for name in ["tokenizer.json", "tokenizer_config.json"] {
+        for name in &FILES[2..] {
             if let Ok(bytes) = fs::read(self.folder.join(name)) {
                 write(name, &bytes)?;
             }

@@ -1,6 +1,6 @@
 //! The folder of results: one run each, never overwritten unasked, and never losing a ledger.
 use super::left;
-use crate::report;
+use crate::{published, report};
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -30,7 +30,7 @@ pub enum FolderError {
 pub(super) const ADAPTERS: &str = "adapters.safetensors";
 
 /// What a run, and who looks closer at it, write besides the ledger.
-const RESULTS: [&str; 15] = [
+const RESULTS: [&str; 11] = [
     "metrics.jsonl",
     "followed.jsonl",
     left::WEIGHTS,
@@ -42,10 +42,6 @@ const RESULTS: [&str; 15] = [
     super::resume::CHECKPOINT,
     crate::diagnose::FILES[0],
     crate::diagnose::FILES[1],
-    crate::published::FILES[0],
-    crate::published::FILES[1],
-    crate::published::FILES[2],
-    crate::published::FILES[3],
 ];
 
 /// A folder that is one run's from here on: what an earlier one wrote in it is to be cleared out.
@@ -69,10 +65,11 @@ pub(super) fn claim(folder: &Path, force: bool) -> Result<Claimed<'_>, FolderErr
     }
     let earlier = hold(&folder.join("ledger.jsonl"))?;
     // Weights go before their ledger does: at no time do they lie beside one that says less.
-    let weights = folder.join(left::WEIGHTS);
-    match fs::remove_file(&weights) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(&weights)(e)),
-        _ => {}
+    for weights in [folder.join(left::WEIGHTS), folder.join(published::FOLDER).join(left::WEIGHTS)] {
+        match fs::remove_file(&weights) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at(&weights)(e)),
+            _ => {}
+        }
     }
     keep_ledger(folder).map_err(at(folder))?;
     Ok(Claimed { folder, _earlier: earlier })
@@ -81,24 +78,31 @@ pub(super) fn claim(folder: &Path, force: bool) -> Result<Claimed<'_>, FolderErr
 impl Claimed<'_> {
     /// Clears an earlier run's results out, so that none seems to be this one's; what no run writes stays.
     pub(super) fn clear(self) -> Result<(), FolderError> {
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |source| FolderError::Write { path, source }
-        };
-        for entry in fs::read_dir(self.folder).map_err(at(self.folder))? {
-            let entry = entry.map_err(at(self.folder))?;
-            if entry.file_name().to_str().is_some_and(is_result) {
-                let file = entry.path();
-                fs::remove_file(&file).map_err(at(&file))?;
-            }
+        clear_of(self.folder, &RESULTS)?;
+        let inside = self.folder.join(published::FOLDER);
+        if inside.is_dir() {
+            clear_of(&inside, &published::FILES)?;
+            // It stays if there is something else in it.
+            let _ = fs::remove_dir(&inside);
         }
         Ok(())
     }
 }
 
-/// Whether a run wrote this, or was killed while it wrote it under a temporary name.
-fn is_result(name: &str) -> bool {
-    RESULTS.contains(&report::intended(name).unwrap_or(name))
+/// Removes what has one of `names`, or was being written under a temporary one for it when a run was killed.
+fn clear_of(folder: &Path, names: &[&str]) -> Result<(), FolderError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |source| FolderError::Write { path, source }
+    };
+    for entry in fs::read_dir(folder).map_err(at(folder))? {
+        let entry = entry.map_err(at(folder))?;
+        if entry.file_name().to_str().is_some_and(|name| names.contains(&report::intended(name).unwrap_or(name))) {
+            let file = entry.path();
+            fs::remove_file(&file).map_err(at(&file))?;
+        }
+    }
+    Ok(())
 }
 
 /// A ledger that is there, locked; refused where a process holds its lock: its results will come here, beside whatever ledger is here by then.
@@ -154,6 +158,9 @@ mod tests {
         for name in RESULTS.iter().chain(&torn).chain(&kept) {
             fs::write(folder.join(name), "x").unwrap();
         }
+        let inside = folder.join(published::FOLDER);
+        fs::create_dir(&inside).unwrap();
+        published::FILES.iter().for_each(|name| fs::write(inside.join(name), "x").unwrap());
         claim(folder, true).unwrap().clear().unwrap();
         let mut left: Vec<_> =
             fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

@@ -331,6 +331,33 @@ fn the_tokenizer_is_the_folders() {
     }
 }
 
+/// With the template of the file where texts are classified (`[CLS]`, `[SEP]`), and with marks where they are written; the ids are those of
+/// Python's `tokenizers` (`data/text/tokenizer/file/tests.rs`).
+#[cfg(feature = "tokenizers")]
+#[test]
+fn texts_are_read_by_the_folders_tokenizer() {
+    let cases: [(_, _, [u8; 12]); 2] = [
+        ("bert", "words.json", [2, 5, 41, 35, 30, 33, 3, 0, 0, 0, 0, 0]),
+        ("gpt2-writes", "bpe.json", [0, 2, 39, 33, 20, 30, 0, 0, 0, 0, 0, 0]),
+    ];
+    for (case, file, wanted) in cases {
+        let place = Place::new(case);
+        let vectors = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/data/text/tokenizer/file/vectors"));
+        fs::copy(vectors.join(file), place.file("tokenizer.json")).unwrap();
+        if case == "gpt2-writes" {
+            // As in GPT-2, the mark between texts fills positions behind them.
+            place.say("pad_token_id", serde_json::Value::Null);
+            ["bos_token_id", "eos_token_id"].iter().for_each(|key| place.say(key, 0.into()));
+        }
+        fs::write(place.top.path().join("t.csv"), "text,label\na log on the dog,yes\n").unwrap();
+        let mut config = place.asked("");
+        let DataKind::Text(text) = &mut config.data.0 else { panic!("texts") };
+        text.tokenizer = toml::from_str("tokenizer = 'published'").unwrap();
+        let loaded = config.settled(place.top.path()).unwrap().data.load(place.top.path()).unwrap();
+        assert_eq!(loaded.train.gather(&[0]).inputs, wanted.map(f32::from), "{case}");
+    }
+}
+
 /// A whole private run of each kind and way of tuning leaves a folder that begins another.
 #[test]
 fn runs_leave_what_others_begin_with() {

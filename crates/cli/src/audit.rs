@@ -1,17 +1,11 @@
 //! `secateur audit`: attack a configuration, and see whether more shows than it claims.
-use crate::{
-    Failure,
-    train::{read, root},
-};
+use crate::{Failure, process, train::root};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::{path::PathBuf, sync::atomic::Ordering};
+use train::{
+    audit::{AttackConfig, Audit, Audited, Finding, Proof},
+    config::Config,
 };
-use train::audit::{AttackConfig, Audit, Audited, Finding, Proof};
 
 /// The exit code of a claim that was refuted.
 const BROKEN: u8 = 3;
@@ -77,12 +71,11 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<(), Failure> {
-    if let Some(threads) = args.threads {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
-    }
+    process::threads(args.threads)?;
     let audit = args.audit()?;
     let root = root(args.data_dir.as_deref(), args.config.as_deref());
-    let run = audit.prepare(read(args.config.as_deref(), &args.changes())?, &root, Some(&args.out), args.force)?;
+    let run =
+        audit.prepare(Config::open(args.config.as_deref(), &args.changes())?, &root, Some(&args.out), args.force)?;
     announce(&run, &audit);
     let finding = watched(run, args.quiet)?;
     conclude(&finding, &args)
@@ -127,14 +120,7 @@ fn announce(run: &Audited, audit: &Audit) {
 fn watched(run: Audited, quiet: bool) -> Result<Finding, Failure> {
     let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::new(run.plan().steps) };
     bar.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} steps  {elapsed} (left {eta})")?);
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    ctrlc::set_handler(move || {
-        // A second Ctrl-C ends the process at once; the ledger on disk is never behind.
-        if flag.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-    })?;
+    let stop = process::interrupted()?;
     let finding = run.attack(|step, _| {
         bar.set_position(step);
         !stop.load(Ordering::SeqCst)

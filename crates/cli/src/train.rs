@@ -73,7 +73,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<(), Failure> {
     process::threads(args.threads)?;
     if args.print_config {
-        print!("{}", args.read()?.to_toml());
+        print!("{}", args.read()?.settled(&args.root())?.to_toml());
         return Ok(());
     }
     let (run, out) = prepare(&args)?;

@@ -23,6 +23,18 @@ pub fn to_bytes(weights: &Weights, about: &[(&str, String)]) -> Result<Vec<u8>, 
     serialize(named(weights.merged(), ""), said(about))
 }
 
+/// Named tensors as the bytes of a safetensors file.
+///
+/// # Errors
+/// If the format cannot hold them.
+pub(crate) fn of_tensors(tensors: Vec<(String, Tensor)>, about: &[(&str, String)]) -> Result<Vec<u8>, String> {
+    let item = |(name, tensor): (String, Tensor)| {
+        let words = tensor.data().iter().map(|x| x.to_le_bytes());
+        Item::new(name, Dtype::F32, tensor.shape().to_vec(), words)
+    };
+    serialize(tensors.into_iter().map(item).collect(), said(about))
+}
+
 /// The adapters' factors by themselves, under the names that the `peft` library gives them inside a module.
 ///
 /// # Errors

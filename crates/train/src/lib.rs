@@ -20,6 +20,7 @@ pub mod model;
 mod pieces;
 pub mod plan;
 pub mod predict;
+mod published;
 pub mod registry;
 pub mod report;
 pub mod run;

@@ -54,3 +54,16 @@ KERNEL mean_last_backward(const number* dy, number* dx, i64 n, int area) {
     i64 at = THREAD;
     if (at < n) dx[at] = dy[at / area] * (1.0f / area);
 }
+
+// Flags `[n, t]` of which each text's first is set, or its last that is `present` (all are if null). A block makes a text.
+KERNEL one_position(const u32* present, u32* one, int t, int last) {
+    __shared__ int chosen;
+    i64 first = (i64)blockIdx.x * t;
+    if (threadIdx.x == 0) chosen = last ? -1 : 0;
+    __syncthreads();
+    if (last)
+        for (int s = threadIdx.x; s < t; s += blockDim.x)
+            if (!present || present[first + s]) atomicMax(&chosen, s);
+    __syncthreads();
+    for (int s = threadIdx.x; s < t; s += blockDim.x) one[first + s] = s == chosen;
+}

@@ -95,9 +95,9 @@ pub fn silence<'a>(mut dy: Tensor, ids: impl Into<Part<'a, u32>>, padding: u32) 
 }
 
 /// Which positions of a batch of texts hold a token, `[n, t]` row by row.
-pub struct Present(Flags);
+pub struct Present(pub(super) Flags);
 
-enum Flags {
+pub(super) enum Flags {
     Host(Vec<bool>),
     /// 0 or 1 each.
     Device(Indices),

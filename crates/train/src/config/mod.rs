@@ -205,6 +205,9 @@ impl Config {
         one_of(("train.lot", t.lot.is_some()), ("train.sample_rate", t.sample_rate.is_some()))?;
         one_of(("train.steps", t.steps.is_some()), ("train.epochs", t.epochs.is_some()))?;
         self.check_numbers()?;
+        if self.model.layers.is_empty() && self.model.published.is_none() {
+            return Err("model.layers is missing: a list of layers, or model.published = \"...\", the folder of a published model".into());
+        }
         self.clip.get().check().map_err(|e| format!("clip: {e}"))?;
         if self.update.is_empty() {
             return Err("update: at least one link is needed, such as { update = \"sgd\", learning_rate = 0.1 }".into());

@@ -272,6 +272,11 @@ impl Text {
         Ok(tokenizer)
     }
 
+    /// The kind of the declared target, without any text's; none where the model learns to write.
+    pub(crate) fn targets(&self) -> Option<Targets> {
+        self.target.as_ref().map(|target| target.made_up(0))
+    }
+
     /// What examples are, before any is read: the shape of their targets, and their ids.
     pub fn kind(&self, tokenizer: &dyn Tokenizer) -> (Targets, Tokens) {
         let vocabulary = tokenizer.vocabulary();

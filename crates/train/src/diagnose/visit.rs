@@ -35,6 +35,9 @@ pub enum DiagnoseError {
     /// The question makes no sense.
     #[error("{0}")]
     Ask(String),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
     /// The data.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -201,7 +204,7 @@ fn wanted(ask: &Ask) -> Result<Vec<super::Entry>, DiagnoseError> {
 pub fn diagnose(config: &Config, root: &Path, ask: &Ask) -> Result<Diagnosis, DiagnoseError> {
     let entries = wanted(ask)?;
     of_single_examples(config)?;
-    let config = &Config { root: root.to_owned(), ..config.clone() };
+    let config = &config.clone().settled(root)?;
     let loaded = config.data.load(root)?;
     let model = Arc::new(Model::of_data(&config.model, &loaded.train)?);
     let (plan, points, origin) = match ask.checkpoints.is_empty() {

@@ -19,8 +19,11 @@ use engine::{
     Tensor,
     op::{self, Activation},
 };
+pub use gelu::Approximate;
 pub use keep::{Coins, Keep};
 pub use shape::{Pair, ShapeError};
+pub use token::Which;
+pub use transformer::Place as NormPlace;
 
 registry! {
     /// A layer as a configuration names it: `{ layer = "conv2d", channels = 16, kernel = 8 }`.
@@ -40,6 +43,7 @@ registry! {
     embedding::Embedding = "embedding", "token ids to rows of a table";
     tied_embedding::TiedEmbedding = "tied_embedding", "token embedding whose table is the output head too";
     positions::Positions = "positions", "adds learned or sinusoidal positions to tokens";
+    token_types::TokenTypes = "token_types", "adds the first row of a table of token types (BERT)";
     attention::Attention = "attention", "multi-head self-attention, causal or not";
     transformer::Transformer = "transformer", "encoder or decoder blocks, pre- or post-norm";
     residual::Residual = "residual", "adds its input to what its layers make of it";
@@ -47,6 +51,7 @@ registry! {
     wide_resnet::WideResNet = "wide_resnet", "wide residual network with group normalisation";
     mean_image::MeanImage = "mean_image", "mean over each channel's image";
     flatten::Flatten = "flatten", "[..] to one axis";
+    token::Token = "token", "the first or last token of each text";
     mean_over::MeanOver = "mean_over", "mean over the first axis of each example (tokens)";
 }
 

@@ -16,7 +16,7 @@ pub enum Kind {
 }
 
 /// `{ layer = "positions", kind = "learned" }`, on `[tokens, features]`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Positions {
     /// Learned or sinusoidal.

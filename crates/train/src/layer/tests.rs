@@ -49,6 +49,8 @@ fn tried(name: &str) -> Vec<Try> {
         "embedding" => {
             vec![with("vocabulary = 5\nfeatures = 3", &[6]), with("vocabulary = 5\nfeatures = 3\npadding = 1", &[6])]
         }
+        "token" => vec![with("", &[4, 3]), with("which = \"last\"", &[4, 3])],
+        "token_types" => vec![with("types = 1", &[4, 3]), with("types = 3", &[2, 4])],
         "mean_over" => vec![with("", &[4, 3])],
         _ => tried_with_others_inside(name, with),
     }

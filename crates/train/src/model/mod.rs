@@ -22,7 +22,7 @@ pub use score::Score;
 pub use sequential::Sequential;
 use serde::{Deserialize, Serialize};
 pub use start::{Start, StartError, Stored};
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 pub use tuning::Lora;
 pub use weights::Weights;
 
@@ -33,6 +33,10 @@ pub struct ModelConfig {
     /// The loss; by default the usual one for the targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss: Option<Loss>,
+    /// The folder of a published language model, which is PUBLIC: what its files say takes the place of `layers`, `weights` and the tokenizer
+    /// where these are not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<PathBuf>,
     /// Weights to start from, and what they may have seen: `{ public = "file.safetensors" }`, or `{ run = "folder" }`, a Secateur run on the
     /// same data, whose cost is carried on. By default fresh ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,6 +54,7 @@ pub struct ModelConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lora: Option<Lora>,
     /// The layers.
+    #[serde(default)]
     pub layers: Vec<LayerConfig>,
 }
 

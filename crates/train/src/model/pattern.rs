@@ -17,6 +17,11 @@ impl Patterns {
         self.0.iter().any(|pattern| matches(pattern.as_bytes(), name.as_bytes()))
     }
 
+    /// These and some more.
+    pub(crate) fn and(&self, more: Vec<String>) -> Patterns {
+        Patterns(self.0.iter().cloned().chain(more).collect())
+    }
+
     /// Refuses a pattern that matches none of `names`, which are `what`: it is a slip, and would go unnoticed.
     ///
     /// # Errors

@@ -49,7 +49,7 @@ impl<'de> Deserialize<'de> for Start {
 /// Tensors of a file that do not fit a model: every one, and what to do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{}", told(.0))]
-pub struct StartError(Vec<String>);
+pub struct StartError(pub(crate) Vec<String>);
 
 /// At most so many are named.
 const NAMED: usize = 8;
@@ -106,13 +106,13 @@ impl Weights {
 }
 
 impl ModelConfig {
-    /// Refuses patterns of `fresh` that match nothing, in the model or in a file.
+    /// Refuses patterns of `fresh` that match nothing, in the model or of the names in a file.
     ///
     /// # Errors
     /// Names the pattern, and what is near.
-    pub(crate) fn check_fresh(&self, layout: &Layout, stored: &HashMap<String, Stored>) -> Result<(), String> {
+    pub(crate) fn check_fresh(&self, layout: &Layout, stored: &[String]) -> Result<(), String> {
         let own = layout.all().map(|place| layout.at(place).name.as_str());
-        let names: Vec<&str> = own.chain(stored.keys().map(String::as_str)).collect();
+        let names: Vec<&str> = own.chain(stored.iter().map(String::as_str)).collect();
         self.fresh.check("model.fresh", "the names of the model and the file", &names)
     }
 }

@@ -1,6 +1,6 @@
 //! The folder of results: one run each, never overwritten unasked, and never losing a ledger.
 use super::left;
-use crate::report;
+use crate::{published, report};
 use std::{
     fs::{self, File, TryLockError},
     io,
@@ -66,10 +66,23 @@ fn at(path: &Path) -> impl Fn(io::Error) -> FolderError {
     |source| FolderError::Write { path: path.to_owned(), source }
 }
 
+/// Clears an earlier run's results out, so that none seems to be this one's; what no run writes stays.
 fn clear(folder: &Path) -> Result<(), FolderError> {
+    clear_of(folder, is_result)?;
+    let inside = folder.join(published::FOLDER);
+    if inside.is_dir() {
+        clear_of(&inside, |name| published::FILES.contains(&report::intended(name).unwrap_or(name)))?;
+        // It stays if there is something else in it.
+        let _ = fs::remove_dir(&inside);
+    }
+    Ok(())
+}
+
+/// Removes the files whose names are `meant`.
+fn clear_of(folder: &Path, meant: impl Fn(&str) -> bool) -> Result<(), FolderError> {
     for entry in fs::read_dir(folder).map_err(at(folder))? {
         let entry = entry.map_err(at(folder))?;
-        if entry.file_name().to_str().is_some_and(is_result) {
+        if entry.file_name().to_str().is_some_and(&meant) {
             let file = entry.path();
             fs::remove_file(&file).map_err(at(&file))?;
         }
@@ -136,6 +149,9 @@ mod tests {
         for name in RESULTS.iter().filter(|name| **name != left::CONFIG).chain(&torn).chain(&kept) {
             fs::write(folder.join(name), "x").unwrap();
         }
+        let inside = folder.join(published::FOLDER);
+        fs::create_dir(&inside).unwrap();
+        published::FILES.iter().for_each(|name| fs::write(inside.join(name), "x").unwrap());
         claim(folder, true).unwrap();
         let mut left: Vec<_> =
             fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

@@ -8,6 +8,7 @@ use crate::{
     config::Config,
     model::{Model, Weights},
     plan::Plan,
+    published::Published,
     team::Team,
     world::{Place, World},
 };
@@ -29,6 +30,7 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) fn survey(mut config: Config, root: &Path, shelf: &mut Shelf) -> Result<Ground, RunError> {
+        config = config.settled(root)?;
         root.clone_into(&mut config.root);
         let data = shelf.get(&config, root)?;
         let model = Arc::new(Model::of_data(&config.model, &data.train)?);
@@ -79,6 +81,7 @@ impl Ground {
         folder: Option<&Path>,
     ) -> Result<Run, RunError> {
         let Ground { config, root, data, model, world } = self;
+        let published = Published::of(&config, &root).map_err(RunError::Weights)?;
         let devices = config.train.open_devices()?;
         let weights = engine::guard(|| weights.to(devices[0]))?;
         let (mut warnings, notes) = (record::warnings(&config, &plan), data.notes);
@@ -103,6 +106,7 @@ impl Ground {
             root,
             behind,
             carried: None,
+            published,
             seen: Vec::new(),
         })
     }

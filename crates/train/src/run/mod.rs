@@ -16,6 +16,7 @@ use crate::{
     data::{Examples, Promise},
     model::{Model, Score, Weights},
     plan::{self, Plan},
+    published::Published,
     report::{self, Point, Record},
     trainer::{Method, Trainer},
     world::Place,
@@ -103,6 +104,8 @@ pub struct Run {
     root: PathBuf,
     behind: Behind,
     carried: Option<Carried>,
+    /// The published model that it goes on from, in whose form its weights are left too.
+    published: Option<Published>,
     /// Private files that the starting weights were made of, by what they say.
     seen: Vec<start::Seen>,
 }
@@ -195,6 +198,7 @@ impl Run {
             None => begun.paid,
         };
         let mut run = ground.run(plan, begun.weights, key, ledger, folder)?;
+        run.warnings.extend(begun.remarks);
         run.warnings.extend(start::claims(&run.config, &run.root));
         run.warnings.extend(carried.and_then(|carried| start::drowned(&run.config, &run.plan, carried.epsilon)));
         (run.carried, run.seen) = (carried, begun.seen);
@@ -268,6 +272,9 @@ impl Run {
                 let path = folder.join(folder::ADAPTERS);
                 let bytes = checkpoint::adapters(&shown, lora, &about).map_err(RunError::Weights)?;
                 report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
+            }
+            if let Some(published) = &self.published {
+                published.take_back(folder, &shown, &about).map_err(RunError::Weights)?;
             }
             report::write(folder, &record)?;
             if progress.step == self.plan.steps {

@@ -138,8 +138,9 @@ impl Run {
     /// If there is nothing to continue, if another process is at it, or as [`Run::prepare`].
     pub fn resume(folder: &Path, asked: Option<&Config>, root: Option<&Path>) -> Result<Run, RunError> {
         let (config, before) = stopped(folder)?;
-        asked.map_or(Ok(()), |asked| same(folder, &config, asked))?;
-        let ground = Ground::survey(config, root.unwrap_or(&before), &mut Shelf::default())?;
+        let now = root.unwrap_or(&before);
+        asked.map_or(Ok(()), |asked| same(folder, &config, &asked.clone().settled(now)?))?;
+        let ground = Ground::survey(config, now, &mut Shelf::default())?;
         let path = folder.join(CHECKPOINT);
         let wrong = |what: String| RunError::Resume(format!("{}: {what}", path.display()));
         let layout = ground.model.layout().clone();
@@ -165,7 +166,8 @@ impl Run {
         plan.first = if key.is_fixed() { 0 } else { step };
         let plan = plan.rest(&ground.config, &ground.model, step, &ledger, &key)?;
         behind.noises.extend((plan.noise_multiplier != before).then_some(plan.noise_multiplier));
-        let (fresh, seen) = super::start::begin(&ground.config, &ground.model, &ground.root, &key)?;
+        let super::start::Begun { weights: fresh, seen, .. } =
+            super::start::begin(&ground.config, &ground.model, &ground.root, &key)?;
         let mut run = ground.run(plan, fresh, key, ledger, Some(folder))?;
         if !run.continues() {
             return Err(wrong("its clip rule remembers secrets of single examples, which are not stored".into()));

@@ -17,12 +17,15 @@ use crate::{
     checkpoint,
     config::{Config, Mode},
     data,
-    model::{Model, Start, Weights},
+    grads::Layout,
+    model::{Model, Start, StartError, Stored, Weights},
     plan::Plan,
+    published::{Published, Taken},
 };
 use privacy::{Event, Key, Ledger, Neighbouring};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
@@ -69,8 +72,17 @@ fn place(path: &Path) -> Option<String> {
     Some(format!("{:016x}", path.as_os_str().as_encoded_bytes().iter().fold(0xcbf2_9ce4_8422_2325, mix)))
 }
 
-/// Where training starts: fresh weights, or those of a file; and what these have seen, by what the file says.
-pub(super) fn begin(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<(Weights, Vec<Seen>), RunError> {
+/// Where training starts.
+pub(super) struct Begun {
+    pub weights: Weights,
+    /// What they have seen, by what their file says.
+    pub seen: Vec<Seen>,
+    /// What whoever asked for them should know.
+    pub remarks: Vec<String>,
+}
+
+/// Where training starts: fresh weights, or those of a file.
+pub(super) fn begin(config: &Config, model: &Model, root: &Path, key: &Key) -> Result<Begun, RunError> {
     let layout = model.layout();
     if config.model.lora.is_some() && config.clip.name() == "pruned" {
         let why = "adapters begin at zero, and a mask that is chosen once never lets them move. Use another clip.rule";
@@ -80,7 +92,8 @@ pub(super) fn begin(config: &Config, model: &Model, root: &Path, key: &Key) -> R
         let given =
             |fits: bool| if fits { Ok(()) } else { Err("model.fresh: without model.weights all start fresh".into()) };
         given(config.model.fresh.is_empty()).map_err(RunError::Weights)?;
-        return Ok((Weights::public(layout, key), Vec::new()));
+        let weights = Weights::public(layout, key);
+        return Ok(Begun { weights, seen: Vec::new(), remarks: Vec::new() });
     };
     let wrong = |e: String| RunError::Weights(format!("model.weights: {e}"));
     let (stored, about) = checkpoint::read_any(&path).map_err(wrong)?;
@@ -91,9 +104,38 @@ pub(super) fn begin(config: &Config, model: &Model, root: &Path, key: &Key) -> R
     if let (Mode::Private, Some(Start::Public(file))) = (config.privacy.mode, &config.model.weights) {
         refuse_own(config, root, file, &seen).map_err(wrong)?;
     }
-    config.model.check_fresh(layout, &stored).map_err(RunError::Weights)?;
-    let weights = Weights::fitted(layout, key, stored, &config.model.fresh);
-    Ok((weights.map_err(|e| wrong(format!("{}: {e}", path.display())))?, seen))
+    let taken = taken(config, layout, root, &path, stored)?;
+    let fresh = config.model.fresh.and(taken.fresh);
+    let weights = Weights::fitted(layout, key, taken.stored, &fresh).map_err(|e| unfit(&path, &e))?;
+    Ok(Begun { weights, seen, remarks: taken.remark.into_iter().collect() })
+}
+
+fn unfit(path: &Path, problem: &StartError) -> RunError {
+    RunError::Weights(format!("model.weights: {}: {problem}", path.display()))
+}
+
+/// What is `stored` in the file at `path`, under the model's own names.
+fn taken(
+    config: &Config,
+    layout: &Layout,
+    root: &Path,
+    path: &Path,
+    stored: HashMap<String, Stored>,
+) -> Result<Taken, RunError> {
+    let published = match config.model.weights {
+        Some(Start::Public(_)) => Published::of(config, root).map_err(RunError::Weights)?,
+        _ => None,
+    };
+    let names = published.as_ref().map(Published::names);
+    let found = stored.keys().flat_map(|name| names.as_ref().map_or(vec![name.clone()], |names| names.forms(name)));
+    config.model.check_fresh(layout, &found.collect::<Vec<_>>()).map_err(RunError::Weights)?;
+    match names {
+        None => Ok(Taken { stored, ..Taken::default() }),
+        Some(names) => {
+            let parameters = layout.places().iter().map(|place| layout.at(*place));
+            names.take(parameters, stored, &config.model.fresh, path).map_err(|e| unfit(path, &e))
+        }
+    }
 }
 
 /// Where training starts and what it is going to do, settled before anything is written.
@@ -103,6 +145,8 @@ pub(crate) struct Beginning {
     /// What was spent on the same data before; empty where nothing was.
     pub(crate) paid: Ledger,
     pub(super) seen: Vec<Seen>,
+    /// What whoever asked for the weights should know.
+    pub(super) remarks: Vec<String>,
     pub(super) before: Before,
 }
 
@@ -117,10 +161,10 @@ impl Beginning {
         key: &Key,
     ) -> Result<Beginning, RunError> {
         let before = Before::look(config, root)?;
-        let (weights, seen) = begin(config, model, root, key)?;
+        let Begun { weights, seen, remarks } = begin(config, model, root, key)?;
         let paid = before.ledger(config.privacy.neighbouring)?;
         let plan = Plan::after(config, model, examples, &paid)?;
-        Ok(Beginning { plan, weights, paid, seen, before })
+        Ok(Beginning { plan, weights, paid, seen, remarks, before })
     }
 
     /// A ledger on disk that begins with what was paid.

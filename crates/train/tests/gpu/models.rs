@@ -18,7 +18,7 @@ use train::{
 };
 
 /// Layers, and the shape of an example; a vocabulary where examples are texts.
-pub(crate) const MODELS: [(&str, &[usize], Option<u32>); 8] = [
+pub(crate) const MODELS: [(&str, &[usize], Option<u32>); 10] = [
     ("{ layer = \"linear\", features = 20 }, { layer = \"relu\" }, { layer = \"dropout\", rate = 0.3 }", &[13], None),
     (
         "{ layer = \"conv2d\", channels = 8, kernel = 4, stride = 2, padding = 1 }, { layer = \"tanh\" }, \
@@ -40,6 +40,19 @@ pub(crate) const MODELS: [(&str, &[usize], Option<u32>); 8] = [
          \"rms_norm\" }, activation = { layer = \"gelu\", approximate = \"tanh\" } }] }, { layer = \"flatten\" }",
         &[8],
         Some(11),
+    ),
+    (
+        "{ layer = \"embedding\", vocabulary = 11, features = 16, padding = 2 }, { layer = \"positions\" }, { layer = \"token_types\", types \
+         = 2 }, { layer = \"layer_norm\", eps = 1e-12 }, { layer = \"transformer\", layers = 2, heads = 2, hidden = 24, place = \"post\" }, \
+         { layer = \"token\" }, { layer = \"linear\", features = 16 }, { layer = \"tanh\" }",
+        &[9],
+        Some(11),
+    ),
+    (
+        "{ layer = \"embedding\", vocabulary = 4, features = 16, padding = 2 }, { layer = \"positions\" }, { layer = \"transformer\", layers \
+         = 1, heads = 2, hidden = 24, causal = true }, { layer = \"token\", which = \"last\" }",
+        &[9],
+        Some(4),
     ),
     ("{ layer = \"wide_resnet\", depth = 10, width = 1, groups = 4 }", &[3, 12, 12], None),
     ("{ layer = \"wide_resnet\", depth = 10, width = 1, groups = 4, standardise = true }", &[3, 8, 8], None),

@@ -12,6 +12,7 @@ registry! {
     bytes::Bytes = "bytes", "one token for each byte of UTF-8, 259 ids; built in";
     hashed_words::HashedWords = "hashed-words", "words and runs of words, hashed; built in, to classify";
     file::File = "file", "a Hugging Face tokenizer.json, declared public";
+    published::Published = "published", "the tokenizer of model.published";
 }
 
 /// One token of a text.

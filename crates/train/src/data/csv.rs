@@ -97,9 +97,9 @@ impl Csv {
         let (mut row, mut inputs) = (ByteRecord::new(), Vec::new());
         while let Some(line) = table.next(&mut row)? {
             let encoded = encoder.row(&row, &mut inputs);
-            encoded.and_then(|()| answers.as_mut().map_or(Ok(()), |answers| answers.row(&row))).map_err(|p| {
-                DataError::Cell { path: path.to_owned(), line, column: p.column.to_owned(), problem: p.text }
-            })?;
+            encoded
+                .and_then(|()| answers.as_mut().map_or(Ok(()), |answers| answers.row(&row)))
+                .map_err(|p| table.bad(line, p.column, p.text))?;
         }
         if inputs.is_empty() {
             return Err(DataError::file(path, "holds no rows of data"));

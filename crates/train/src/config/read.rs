@@ -244,7 +244,7 @@ mod tests {
                 "t:11: in `data`: feature 2 (`the second`): unknown field `bucket`",
             ),
             (table.replace("\"the second\"\nkind", "\"the second\"\nbucket = [1]\nkind"), "(did you mean `buckets`?)"),
-            (table.replace("csv\"", "parquet\""), "t:2: in `data`: unknown source `parquet`"),
+            (table.replace("csv\"", "excel\""), "t:2: in `data`: unknown source `excel`"),
             (
                 table.replace("csv\"", "parquet\""),
                 "(tables are read as text: write the rows to CSV, plain, gzip or xz)",

@@ -62,7 +62,7 @@ fn what_is_wrong_is_named_and_not_shown() {
     assert!(refused("\"work\"", "\"tags\"").contains("snappy.parquet: column `tags` is nested"));
     assert!(refused("\"work\"", "\"Work\"").contains("no column `Work` (but one that differs in capitals)"));
     assert!(refused("header = true", "header = false").contains("data.header: is for text"));
-    let error = refused("categories = [\n    \"x\",\n    \"z ä\",\n]\nother = true", "categories = ['x', 'y']");
+    let error = refused("categories = [\"x\", \"z ä\"]\nother = true", "categories = ['x', 'y']");
     assert!(error.contains("snappy.parquet, row 4, column `work`: the cell is missing"), "{error}");
     let error = source("none.parquet", "").load(&vectors()).unwrap_err().to_string();
     assert!(error.contains("--data-dir"), "{error}");

@@ -24,6 +24,10 @@ bench:
 tokenizers:
     cargo test -p secateur-train --release --features tokenizers --lib tokenizer
 
+# Parquet: likewise
+parquet:
+    cargo test -p secateur-train --release --features parquet --lib data::
+
 # The GPU against the processor (skipped without one): operations, layers, bounds, whole steps; and all kernels compile
 gpu:
     cargo test -p secateur-train --release --test gpu

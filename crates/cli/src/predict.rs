@@ -8,13 +8,14 @@ use train::{predict::predict, report::write_atomically, run::RunError};
 #[command(after_help = "\
 The file is laid out like the training file, with the same columns; that of the target may be left out of a table
 with a header row. Answers come in the order of the rows, as CSV: the prediction, and the probability of each
-class. They cost whoever was trained on nothing more; they are as private as the rows that are asked about.
+class; for a folder of pictures, each with its name. They cost whoever was trained on nothing more; they are as private as the rows that are asked about.
 
 Examples:
   secateur predict --run runs/my-1 new.csv
   secateur predict --run runs/my-1 new.csv --out predictions.csv")]
 pub struct Args {
-    /// The rows to answer for: a table or texts as in training (images: an IDX file, a CIFAR-10 batch)
+    /// The rows to answer for: a table or texts as in training (images: a folder of pictures, an IDX file, a
+    /// CIFAR-10 batch; arrays: an .npy file)
     file: PathBuf,
     /// The folder of results of a run
     #[arg(long, value_name = "DIR")]

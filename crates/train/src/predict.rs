@@ -16,6 +16,8 @@ pub struct Predictions {
     pub classes: Vec<String>,
     /// One for each row.
     pub answers: Vec<Answer>,
+    /// What each row is called, where rows have names of their own (pictures in a folder).
+    pub names: Vec<String>,
 }
 
 /// The answer for one row.
@@ -52,7 +54,7 @@ pub fn predict(folder: &Path, root: &Path, file: &Path, device: &str) -> Result<
         false => class(model.loss(), row),
     };
     let answers = outputs.iter().flat_map(|outputs| (0..outputs.rows()).map(|i| answer(outputs.row(i)))).collect();
-    Ok(Predictions { classes, answers })
+    Ok(Predictions { classes, answers, names: config.data.names(file)? })
 }
 
 fn class(loss: Loss, row: &[f32]) -> Answer {
@@ -60,15 +62,16 @@ fn class(loss: Loss, row: &[f32]) -> Answer {
 }
 
 impl Predictions {
-    /// A table with a header row: `prediction`, and where there are probabilities one column for each class.
+    /// A table with a header row: `prediction`, and where there are probabilities one column for each class; before them `name`, where
+    /// rows have names.
     ///
     /// # Errors
     /// None in practice: it is written to memory.
     pub fn to_csv(&self) -> csv::Result<Vec<u8>> {
         let mut out = csv::Writer::from_writer(Vec::new());
         out.write_record(self.header())?;
-        for answer in &self.answers {
-            out.write_record(self.record(answer))?;
+        for (i, answer) in self.answers.iter().enumerate() {
+            out.write_record(self.names.get(i).into_iter().chain(&self.record(answer)))?;
         }
         out.into_inner().map_err(|e| e.into_error().into())
     }
@@ -81,7 +84,8 @@ impl Predictions {
             Some(Answer::Values(values)) => (1..values.len()).map(|k| format!("prediction {}", k + 1)).collect(),
             _ => Vec::new(),
         };
-        std::iter::once("prediction".to_owned()).chain(more).collect()
+        let name = (!self.names.is_empty()).then(|| "name".to_owned());
+        name.into_iter().chain(["prediction".to_owned()]).chain(more).collect()
     }
 
     fn record(&self, answer: &Answer) -> Vec<String> {
@@ -110,12 +114,20 @@ mod tests {
         let answer = |class, p: Option<[f64; 2]>| Answer::Class { class, probabilities: p.map(Vec::from) };
         let classes = vec!["<=50K".to_owned(), "more, or \"rich\"".into()];
         let answers = vec![answer(1, Some([0.25, 0.75])), answer(0, Some([0.9, 0.1]))];
-        let sure = csv(Predictions { classes: classes.clone(), answers });
+        let named = Predictions {
+            classes: classes.clone(),
+            answers: answers.clone(),
+            names: vec!["a/1.png".into(), "b".into()],
+        };
+        assert_eq!(csv(named).lines().nth(1).unwrap(), "a/1.png,\"more, or \"\"rich\"\"\",0.25,0.75");
+        let none = Vec::new;
+        let sure = csv(Predictions { classes: classes.clone(), answers, names: none() });
         let head = "prediction,probability of <=50K,\"probability of more, or \"\"rich\"\"\"\n";
         assert_eq!(sure, format!("{head}\"more, or \"\"rich\"\"\",0.25,0.75\n<=50K,0.9,0.1\n"));
-        let unsure = csv(Predictions { classes, answers: vec![answer(0, None)] });
+        let unsure = csv(Predictions { classes, answers: vec![answer(0, None)], names: none() });
         assert_eq!(unsure, "prediction\n<=50K\n");
-        let numbers = csv(Predictions { classes: vec![], answers: vec![Answer::Values(vec![12.5, -3.0])] });
+        let numbers =
+            csv(Predictions { classes: vec![], answers: vec![Answer::Values(vec![12.5, -3.0])], names: none() });
         assert_eq!(numbers, "prediction,prediction 2\n12.5,-3\n");
     }
 }

@@ -136,7 +136,7 @@ const ELSEWHERE: [(&str, &str); 14] = [
     ),
     ("batch_norm2d", "batch normalisation mixes examples, which private training cannot allow: use `group_norm`"),
     ("dense", "write `linear`"),
-    ("parquet", "tables are read as text: write the rows to CSV, plain, gzip or xz"),
+    ("excel", "tables are read as text or Parquet: write the rows to CSV, plain, gzip or xz"),
     ("sigma", "the noise is `privacy.noise_multiplier`"),
 ];
 
@@ -256,10 +256,10 @@ mod tests {
                 "t:11: in `data`: feature 2 (`the second`): unknown field `bucket`",
             ),
             (table.replace("\"the second\"\nkind", "\"the second\"\nbucket = [1]\nkind"), "(did you mean `buckets`?)"),
-            (table.replace("csv\"", "parquet\""), "t:2: in `data`: unknown source `parquet`"),
+            (table.replace("csv\"", "excel\""), "t:2: in `data`: unknown source `excel`"),
             (
-                table.replace("csv\"", "parquet\""),
-                "(tables are read as text: write the rows to CSV, plain, gzip or xz)",
+                table.replace("csv\"", "excel\""),
+                "(tables are read as text or Parquet: write the rows to CSV, plain, gzip or xz)",
             ),
             (
                 "[privacy]\nepsilon = \"1\"".into(),

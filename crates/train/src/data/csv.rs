@@ -131,12 +131,8 @@ impl Csv {
         while let Some(line) = table.next(&mut row)? {
             let encoded = encoder.row(&row, &mut inputs);
             let encoded = encoded.and_then(|()| answers.as_mut().map_or(Ok(()), |answers| answers.row(&row)));
-            encoded.and_then(|()| ids.as_mut().map_or(Ok(()), |ids| ids.row(&row))).map_err(|p| DataError::Cell {
-                path: path.to_owned(),
-                line,
-                column: p.column.to_owned(),
-                problem: p.text,
-            })?;
+            let encoded = encoded.and_then(|()| ids.as_mut().map_or(Ok(()), |ids| ids.row(&row)));
+            encoded.map_err(|p| table.bad(line, p.column, p.text))?;
         }
         if inputs.is_empty() {
             return Err(DataError::file(path, "holds no rows of data"));

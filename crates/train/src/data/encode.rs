@@ -194,7 +194,7 @@ fn day(cell: &[u8]) -> Result<f64, &'static str> {
 }
 
 /// `x` clamped to `range`, and where it lands in `scale`.
-fn place(x: f64, [lo, hi]: [f64; 2], [a, b]: [f64; 2], transform: Transform) -> f32 {
+pub(super) fn place(x: f64, [lo, hi]: [f64; 2], [a, b]: [f64; 2], transform: Transform) -> f32 {
     let (x, span) = (x.clamp(lo, hi) - lo, hi - lo);
     let share = match transform {
         Transform::Linear => x / span,

@@ -61,6 +61,18 @@ pub enum DataError {
         /// The kind of problem (never the content) and how to put it right.
         problem: String,
     },
+    /// One cell of a table without lines is not what was declared.
+    #[error("{}, row {row}, column `{column}`: {problem}", .path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The row, from 1.
+        row: u64,
+        /// The column's declared name.
+        column: String,
+        /// The kind of problem (never the content) and how to put it right.
+        problem: String,
+    },
 }
 
 impl DataError {

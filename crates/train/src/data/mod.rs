@@ -57,6 +57,14 @@ pub trait Source: Send + Sync {
     /// As [`Source::load`].
     fn ask(&self, root: &Path, path: &Path) -> Result<Examples, DataError>;
 
+    /// What the rows in that file are called, in order, if they have names of their own: as private as they are.
+    ///
+    /// # Errors
+    /// As [`Source::ask`].
+    fn names(&self, _path: &Path) -> Result<Vec<String>, DataError> {
+        Ok(Vec::new())
+    }
+
     /// A number that a model puts out, in the unit of the file's own.
     fn answer(&self, output: f64) -> f64 {
         output
@@ -152,6 +160,9 @@ registry! {
     csv::Csv = "csv", "tables in text files, with a public schema";
     idx::Idx = "idx", "images in IDX files: MNIST, Fashion-MNIST and their like";
     cifar10::Cifar10 = "cifar10", "CIFAR-10 in its official binary layout";
+    images::Images = "images", "PNG and JPEG pictures in folders, by class or by a table";
+    npy::Npy = "npy", "arrays of NumPy: features that another program made";
+    parquet::Parquet = "parquet", "tables in Parquet files, with the public schema of csv";
     text::Text = "text", "texts to classify or to learn to write: rows, lines or blocks of a file";
 }
 
@@ -184,8 +195,19 @@ impl DataConfig {
     /// # Errors
     /// See [`Source::ask`].
     pub fn ask(&self, root: &Path, path: &Path) -> Result<Examples, DataError> {
-        let found = file::find(Path::new(""), path).map_err(|_| DataError::file(path, "there is no such file"))?;
+        let found = match path.is_dir() {
+            true => path.to_owned(),
+            false => file::find(Path::new(""), path).map_err(|_| DataError::file(path, "there is no such file"))?,
+        };
         self.0.get().ask(root, &found)
+    }
+
+    /// What the rows in one more file are called, in order; empty where they have no names of their own.
+    ///
+    /// # Errors
+    /// See [`Source::ask`].
+    pub fn names(&self, path: &Path) -> Result<Vec<String>, DataError> {
+        self.0.get().names(path)
     }
 
     /// A number that a model puts out, in the unit of the file's own.

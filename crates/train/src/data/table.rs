@@ -1,4 +1,6 @@
-//! Rows of a delimited text file, with line numbers for messages and no word of their content.
+//! Rows of a table, delimited text or Parquet, with their numbers for messages and no word of their content.
+#[cfg(feature = "parquet")]
+mod parquet;
 
 use super::error::DataError;
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
@@ -42,17 +44,41 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// A text file being read.
+/// A table being read.
 pub(super) struct Table<'a> {
     path: &'a Path,
-    bytes: &'a [u8],
-    reader: Reader<&'a [u8]>,
     columns: Vec<Vec<u8>>,
+    rows: Rows<'a>,
+}
+
+/// Where rows come from.
+enum Rows<'a> {
+    Text {
+        bytes: &'a [u8],
+        reader: Reader<&'a [u8]>,
+    },
+    #[cfg(feature = "parquet")]
+    Parquet(Box<parquet::Records>),
 }
 
 impl<'a> Table<'a> {
-    /// Starts on the unpacked content of a file; takes the header off, if there is one.
+    /// Starts on the unpacked content of a file: Parquet by its first bytes, or else text, whose header is taken off if it has one.
     pub(super) fn open(path: &'a Path, bytes: &'a [u8], layout: &Layout) -> Result<Self, DataError> {
+        #[cfg(feature = "parquet")]
+        if bytes.starts_with(parquet::MAGIC) {
+            let records = parquet::Records::open(path, bytes)?;
+            return Ok(Self { path, columns: records.names(), rows: Rows::Parquet(Box::new(records)) });
+        }
+        #[cfg(not(feature = "parquet"))]
+        if bytes.starts_with(b"PAR1") {
+            let problem = "is a Parquet file, which this build does not read; build one that does with `cargo build --release \
+                           --features parquet`";
+            return Err(DataError::file(path, problem));
+        }
+        Self::text(path, bytes, layout)
+    }
+
+    fn text(path: &'a Path, bytes: &'a [u8], layout: &Layout) -> Result<Self, DataError> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let reader = ReaderBuilder::new()
             .delimiter(layout.delimiter)
@@ -60,7 +86,7 @@ impl<'a> Table<'a> {
             .has_headers(false)
             .flexible(true)
             .from_reader(bytes);
-        let mut table = Self { path, bytes, reader, columns: Vec::new() };
+        let mut table = Self { path, columns: Vec::new(), rows: Rows::Text { bytes, reader } };
         table.columns = match layout.columns {
             Some(names) => names.iter().map(|name| name.trim_ascii().as_bytes().to_vec()).collect(),
             None => table.header()?,
@@ -87,7 +113,7 @@ impl<'a> Table<'a> {
     /// The place of a declared column.
     pub(super) fn find(&self, column: &str) -> Result<usize, DataError> {
         let name = column.trim_ascii().as_bytes();
-        self.columns.iter().position(|c| c == name).ok_or_else(|| {
+        let at = self.columns.iter().position(|c| c == name).ok_or_else(|| {
             // Told of the header alone: that the declared name is there, in other letters.
             let near = match self.columns.iter().any(|c| c.eq_ignore_ascii_case(name)) {
                 true => " (but one that differs in capitals)",
@@ -98,10 +124,25 @@ impl<'a> Table<'a> {
                  and list `columns` if the file has no header row"
             );
             DataError::file(self.path, problem)
-        })
+        })?;
+        #[cfg(feature = "parquet")]
+        if let Rows::Parquet(records) = &self.rows {
+            records.want(at).map_err(|what| DataError::file(self.path, format!("column `{column}` {what}")))?;
+        }
+        Ok(at)
     }
 
-    /// Reads the next row; gives the line on which it begins, or `None` at the end.
+    /// A problem of one cell of the row whose number [`next`](Self::next) gave.
+    pub(super) fn bad(&self, line: u64, column: &str, problem: impl Into<String>) -> DataError {
+        let (path, column, problem) = (self.path.to_owned(), column.to_owned(), problem.into());
+        match self.rows {
+            Rows::Text { .. } => DataError::Cell { path, line, column, problem },
+            #[cfg(feature = "parquet")]
+            Rows::Parquet(_) => DataError::Row { path, row: line, column, problem },
+        }
+    }
+
+    /// Reads the next row; gives the line on which it begins (its number, in a file without lines), or `None` at the end.
     ///
     /// # Errors
     /// A row with more or fewer fields than there are columns.
@@ -117,18 +158,24 @@ impl<'a> Table<'a> {
     }
 
     fn read(&mut self, row: &mut ByteRecord) -> Result<Option<u64>, DataError> {
-        let more = self.reader.read_byte_record(row);
-        let more = more.map_err(|_| DataError::file(self.path, "is not delimited text; check the file"))?;
-        Ok(more.then(|| self.line(row)))
+        match &mut self.rows {
+            Rows::Text { bytes, reader } => {
+                let more = reader.read_byte_record(row);
+                let more = more.map_err(|_| DataError::file(self.path, "is not delimited text; check the file"))?;
+                Ok(more.then(|| line(bytes, row)))
+            }
+            #[cfg(feature = "parquet")]
+            Rows::Parquet(records) => records.next(self.path, row),
+        }
     }
+}
 
-    /// The line of `row`: the reader's own count stops before blank lines, so those are added.
-    fn line(&self, row: &ByteRecord) -> u64 {
-        let Some(at) = row.position() else { return 0 };
-        let from = usize::try_from(at.byte()).unwrap_or(usize::MAX).min(self.bytes.len());
-        let blank = self.bytes[from..].iter().take_while(|b| matches!(b, b'\r' | b'\n'));
-        at.line() + blank.filter(|b| **b == b'\n').count() as u64
-    }
+/// The line of `row`: the reader's own count stops before blank lines, so those are added.
+fn line(bytes: &[u8], row: &ByteRecord) -> u64 {
+    let Some(at) = row.position() else { return 0 };
+    let from = usize::try_from(at.byte()).unwrap_or(usize::MAX).min(bytes.len());
+    let blank = bytes[from..].iter().take_while(|b| matches!(b, b'\r' | b'\n'));
+    at.line() + blank.filter(|b| **b == b'\n').count() as u64
 }
 
 #[cfg(test)]

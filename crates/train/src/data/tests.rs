@@ -4,11 +4,13 @@ use super::*;
 
 fn smallest(name: &str) -> String {
     let rest = match name {
-        "csv" => {
+        "csv" | "parquet" => {
             "train = 'a.csv'\nexamples = 1\n[[features]]\nname = 'x'\nkind = 'numeric'\nrange = [0, 1]\n\
              [target]\nname = 'y'\nclasses = ['a', 'b']\n"
         }
         "idx" => "train_images = 'a'\ntrain_labels = 'b'\nexamples = 1\n",
+        "npy" => "train_inputs = 'x.npy'\ntrain_targets = 'y.npy'\nexamples = 1\nclasses = 2\n",
+        "images" => "train = 'a'\nexamples = 1\nclasses = ['a', 'b']\nsize = 8\n",
         "text" => "train = 'a.txt'\nexamples = 1\nrecords = 'lines'\nlength = 4\ntokenizer = 'bytes'\n",
         _ => "",
     };
@@ -42,7 +44,7 @@ fn every_source_refuses_unknown_keys_and_statistics() {
 #[test]
 fn the_source_itself_is_checked() {
     let error = |text: &str| toml::from_str::<DataConfig>(text).unwrap_err().to_string();
-    assert!(error("source = 'parquet'").contains("unknown source `parquet`, expected one of `adult`, `csv`"));
+    assert!(error("source = 'excel'").contains("unknown source `excel`, expected one of `adult`, `csv`"));
     assert!(error("examples = 3").contains("missing field `source`"));
     assert!(error("source = 3").contains("expected one of"));
     assert!(error("source = 'adult'\nexamples = 'many'").contains("expected usize, in `examples`"));

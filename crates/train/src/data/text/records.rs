@@ -98,12 +98,7 @@ impl Text {
         *ids = self.ids(&table, kind)?;
         let (mut row, mut records) = (ByteRecord::new(), Vec::new());
         while let Some(line) = table.next(&mut row)? {
-            let bad = |column: &str, problem: String| DataError::Cell {
-                path: path.to_owned(),
-                line,
-                column: column.to_owned(),
-                problem,
-            };
+            let bad = |column: &str, problem: String| table.bad(line, column, problem);
             let read = |at: &Option<(usize, String)>| match at {
                 Some((at, name)) => utf8(cell(&row, *at)).map_err(|problem| bad(name, problem.into())),
                 None => Ok(String::new()),

@@ -245,7 +245,7 @@ mod tests {
     fn a_true_claim_is_hardly_ever_refuted_by_one_run() {
         let stream = Key::from_seed(2).stream(Purpose::Audit, 0, 0);
         let audit = |a: u64| {
-            let one = |k: u64| (stream.normal(2 * k) + f64::from(u8::from(k % 2 == 0)), k % 2 == 0);
+            let one = |k: u64| (stream.normal(2 * k) + f64::from(u8::from(k.is_multiple_of(2))), k.is_multiple_of(2));
             let mut scores: Vec<_> = (a * 500..(a + 1) * 500).map(one).collect();
             scores.sort_by(|a, b| a.0.total_cmp(&b.0));
             let right = scores[..50].iter().filter(|s| !s.1).chain(scores[450..].iter().filter(|s| s.1)).count();

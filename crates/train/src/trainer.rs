@@ -98,8 +98,7 @@ pub struct Scene<'a> {
     pub step: u64,
     /// What sums are divided by.
     pub lot: f64,
-    key: &'a Arc<Key>,
-    augment: Option<&'a Augment>,
+    chance: Chance<'a>,
     /// The places where gradients are taken.
     looks: Vec<Look>,
     /// Examples that one thread or GPU looks at in one go.
@@ -118,7 +117,7 @@ struct Wanted {
 impl Scene<'_> {
     /// The randomness of this step's looks.
     pub(crate) fn chance(&self) -> Chance<'_> {
-        Chance { key: self.key, step: self.step, augment: self.augment }
+        self.chance
     }
 
     /// What `make` makes of the gradients of a share of those who take part, piece by piece, merged; none where there is no piece.
@@ -191,6 +190,15 @@ impl State for Trainer {
 /// What the ledger calls a step of ordinary training.
 pub(crate) const ORDINARY: &str = "gradients, for ordinary training";
 
+/// Refuses a rule that remembers something of examples where these are not drawn each by a coin of its own: what is remembered of some would tell
+/// of others.
+fn may_remember(rule: &dyn ClipRule, draw: &Draw) -> Result<(), LedgerError> {
+    match rule.remembers() && !draw.sampling().is_independent() {
+        true => Err(LedgerError::Remembered { sampling: draw.sampling().clone() }),
+        false => Ok(()),
+    }
+}
+
 impl Trainer {
     /// One step of training.
     ///
@@ -223,14 +231,13 @@ impl Trainer {
             chunk: units(self.chunk),
             step: self.step,
             lot: self.normaliser,
-            key: &self.key,
-            augment: self.augment.as_ref(),
+            chance: Chance { key: &self.key, step: self.step, augment: self.augment.as_ref() },
             looks,
             piece,
             planted: self.planted.as_ref(),
         };
         // A stream lends its key: that of an update's is not the one that noise is made by.
-        let (point, stream) = (|| scene.weights.point(), scene.key.apart().stream(Purpose::Update, scene.step, 0));
+        let (point, stream) = (|| scene.weights.point(), self.key.apart().stream(Purpose::Update, scene.step, 0));
         let mut chained = |mean: Privatized<Grads>, noise| {
             let mut now = Now { step: scene.step, steps: self.steps, tuned, noise, weights: &point, stream: &stream };
             mean.map(|g| self.chain.iter_mut().fold(g, |g, link| link.update(g, &mut now)))
@@ -238,9 +245,7 @@ impl Trainer {
 
         let step = match &mut self.method {
             Method::Private { rule, noise, residuals } => {
-                if rule.remembers() && !draw.sampling().is_independent() {
-                    return Err(LedgerError::Remembered { sampling: draw.sampling().clone() });
-                }
+                may_remember(&**rule, &draw)?;
                 rule.begin(scene.step);
                 let mut round = self.ledger.open(&draw);
                 let lots = self.team.each(scene.weights, &draw, piece, |weights, share| {
@@ -248,8 +253,7 @@ impl Trainer {
                 });
                 let lot = self.team.merge(lots).close(&**rule, &layout);
                 let deviation = noise.deviation(&**rule, round.sensitivity(&lot.sum), scene.step) / scene.lot;
-                let about = (scene.step, scene.lot);
-                let mean = lot.release(&mut **rule, noise, residuals, &mut round, &layout, about)?;
+                let mean = lot.release(&mut **rule, noise, residuals, &mut round, &layout, (scene.step, scene.lot))?;
                 let step = chained(mean, deviation).map(|step| rule.confine(step));
                 match auto {
                     None => step,

@@ -35,7 +35,7 @@ fn a_ledger_of_another_promise_and_rows_that_are_not_there_are_refused() {
         made.err().map_or(String::new(), |e| e.to_string())
     };
     assert!(trainer(200, Neighbouring::AddRemove).contains("the ledger charges under AddRemove"));
-    assert!(trainer(201, Neighbouring::ReplaceOne).contains("more rows to train on"));
+    assert!(trainer(201, Neighbouring::ReplaceOne).contains("more rows, or people, to train on"));
     assert_eq!(trainer(200, Neighbouring::ReplaceOne), "");
 }
 

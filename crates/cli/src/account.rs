@@ -10,7 +10,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use privacy::{Ledger, Neighbouring, Price, account};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use train::config::Config;
+use train::{config::Config, report::Unit};
 
 /// Either --run, --ledger, or --noise-multiplier, --sample-rate and --steps, or one or more --phase.
 #[derive(clap::Args)]
@@ -112,6 +112,13 @@ fn of_run(folder: Option<&Path>) -> Result<f64, Failure> {
     Ok(Config::open(file.as_deref(), &[])?.privacy.delta)
 }
 
+/// What a run protects as a whole; of a ledger by itself nobody knows more than that it is of examples.
+fn unit(run: Option<&Path>) -> Result<Unit, Failure> {
+    let Some(folder) = run else { return Ok(Unit::Row) };
+    let promise = Config::open(Some(&folder.join("config.toml")), &[])?.data.promise();
+    Ok(Unit::of(promise.person.as_ref(), &promise.unit))
+}
+
 fn read(file: &Path) -> Result<(Ledger, Vec<String>), Failure> {
     let ledger = Ledger::read(file)?;
     let torn = "the last line was torn by a crash and left out: what it would have paid for was never released";
@@ -177,9 +184,10 @@ fn print_text(
     rows: &[(&str, Result<Price, String>)],
     notes: &[String],
 ) -> Result<(), Failure> {
+    let one = unit(args.run.as_deref())?.one();
     let relation = match ledger.neighbouring() {
-        Neighbouring::AddRemove => "adding or removing one example",
-        Neighbouring::ReplaceOne => "replacing one example",
+        Neighbouring::AddRemove => format!("adding or removing one {one}"),
+        Neighbouring::ReplaceOne => format!("replacing one {one}"),
     };
     println!("{} rounds ({}), delta = {:e}, for {relation}", ledger.rounds(), samplings(ledger), delta);
     for (name, price) in rows {

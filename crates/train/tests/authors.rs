@@ -29,6 +29,12 @@ fn texts_are_held_out_by_person() {
     assert_eq!((loaded.train.units(), first(&loaded.train)), (2, byte("ottfe")));
     assert_eq!((held.units(), first(&held)), (2, byte("fss")));
     assert!(loaded.notes.is_empty(), "{:?}", loaded.notes);
+    let declared = |keys: &str| {
+        let text = format!("source = 'text'\ntrain = 't.csv'\nexamples = 2\nlength = 8\ntokenizer = 'bytes'\n{keys}");
+        toml::from_str::<DataConfig>(&text).unwrap().promise().assumptions.concat()
+    };
+    let told = declared("text = 'text'\nperson = 'author'\nper_person = 2\nheld_out = 2");
+    assert!(told.contains("the last 2 values of `author`") && !told.contains("The last 2 records"), "{told}");
     let error = |keys| texts(keys).err().unwrap();
     assert!(error("text = 'text'\nperson = 'author'\nper_person = 2\nheld_out = 4").contains("data.held_out"));
     assert!(error("text = 'text'\nperson = 'author'").contains("data.per_person"));

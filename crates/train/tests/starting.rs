@@ -346,3 +346,52 @@ fn a_statement_is_annulled_before_data_are_shown() {
     assert!(!ledger(&folder).entries().iter().any(shown), "nothing was shown");
     assert_eq!(statement(&folder).epsilon, f64::INFINITY, "a crash in between says too much, not too little");
 }
+
+/// A folder is cleared for a run that can begin, and not for one that cannot, nor for one that needs what is in it.
+#[test]
+fn a_folder_is_not_cleared_for_nothing() {
+    let place = Place::new(&[]);
+    let folder = place.folder("own");
+    fs::create_dir(&folder).unwrap();
+    let kept = folder.join("model.safetensors");
+    fitting(&kept, Dtype::F32);
+    let forced = |more: &[&str]| {
+        let made = Run::prepare(place.config(more), place.top.path(), Some(&folder), true);
+        made.err().map(|e| e.to_string()).expect("this is refused")
+    };
+    let needed = forced(&["model.weights={public=\"own/model.safetensors\"}"]);
+    assert!(needed.contains("choose another folder") && kept.exists(), "{needed}");
+    let many = forced(&["train.sampling=shuffled", "data.examples=150"]);
+    assert!(many.contains("150 declared") && kept.exists(), "{many}");
+    Run::prepare(place.config(&[]), place.top.path(), Some(&folder), true).unwrap();
+    assert!(!kept.exists());
+}
+
+/// Paths of rules start where the data's do, in a diagnosis as in a run.
+#[test]
+fn a_basis_is_found_where_the_data_are() {
+    let place = Place::new(&[]);
+    let basis: [(&str, Dtype, &[usize]); 4] = [
+        ("0.weight", Dtype::F32, &[1, 5, 6]),
+        ("0.bias", Dtype::F32, &[1, 5]),
+        ("2.weight", Dtype::F32, &[1, 3, 5]),
+        ("2.bias", Dtype::F32, &[1, 3]),
+    ];
+    write(&place.top.path().join("basis.safetensors"), &basis);
+    let projected = ["clip={rule=\"projected\", bound=1.0, basis=\"basis.safetensors\"}"];
+    for steps in [0, 2] {
+        look(&place, &format!("look-{steps}"), steps, &projected).unwrap();
+    }
+    prepare(&place, "run", &projected).unwrap();
+}
+
+/// A second phase by another rule and another sampling tells what the first one rests on.
+#[test]
+fn a_second_phase_repeats_what_the_first_rests_on() {
+    let place = Place::new(&["privacy.accountant=rdp"]);
+    prepare(&place, "first", &["privacy.epsilon=1", "train.sampling=shuffled"]).unwrap().train(&mut ()).unwrap();
+    let second = ["model.weights={run=\"first\"}", "privacy.epsilon=2"];
+    prepare(&place, "second", &second).unwrap().train(&mut ()).unwrap();
+    let told = statement(&place.folder("second")).warnings;
+    assert!(told.iter().any(|told| told.contains("rests on") && told.contains("than are declared")), "{told:?}");
+}

@@ -173,7 +173,7 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|e| ConfigError::new(&name, e.to_string()))?;
         let config = Config::read(&name, &text, set)?;
         let lacks = text.parse().is_ok_and(|table: toml::Table| !table.contains_key("data"));
-        match lacks && !set.iter().any(|change| change.starts_with("data")) {
+        match lacks && !set.iter().any(|change| change.starts_with("data=") || change.starts_with("data.source=")) {
             true => Err(ConfigError::new(&name, NO_DATA)),
             false => Ok(config),
         }

@@ -19,6 +19,7 @@ use privacy::Stream;
 use std::{
     collections::HashMap,
     hash::{Hash, Hasher},
+    path::Path,
 };
 
 /// A person takes the place of at most so many records.
@@ -257,6 +258,17 @@ pub(super) fn promise(declared: Option<(&str, usize)>) -> Option<Promise> {
         person: Some(Person { column: column.to_owned(), records: most as u64 }),
         assumptions: vec![assumption],
         warnings: Vec::new(),
+    })
+}
+
+/// What holding out the last `count` people of a file of private records claims, if any are.
+pub(super) fn held_out(count: usize, column: &str, file: &Path) -> Option<String> {
+    let file = file.display();
+    (count > 0).then(|| {
+        format!(
+            "All records of the last {count} values of `{column}` to come up for the first time in {file}, wherever they stand, are held out to \
+             evaluate on and are public; all others' are not."
+        )
     })
 }
 

@@ -174,7 +174,10 @@ impl Source for Text {
             _ => people::promise(self.person.as_deref().zip(self.per_person)).unwrap_or_default(),
         };
         promise.assumptions.extend(self.tokenizer.get().claim());
-        promise.assumptions.extend(held_out(self.held_out, "records", &self.train));
+        promise.assumptions.extend(match &self.person {
+            Some(column) => people::held_out(self.held_out, column, &self.train),
+            None => held_out(self.held_out, "records", &self.train),
+        });
         promise
     }
 

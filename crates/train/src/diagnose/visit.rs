@@ -266,11 +266,15 @@ pub(super) fn cheap(
     Ok((setting, visit))
 }
 
+/// For pages of configurations that train on altered copies.
+const AS_THEY_ARE: &str = "Images are looked at as they are. Training clips means over altered copies of them (train.augment), which are shorter.";
+
 fn setting(config: &Config, model: &Model, plan: &Plan, eigenvalues: usize) -> Result<Setting, DiagnoseError> {
     let own = ruled::prepare(&config.clip, &config.root, plan, model)
         .map_err(|e| DiagnoseError::Ask(format!("clip: {e}")))?;
     let bound = clip::sensitivity(&*own, model.layout());
-    let Rules { shown, learning, notes } = Rules::new(config, own, bound, plan, model)?;
+    let Rules { shown, learning, mut notes } = Rules::new(config, own, bound, plan, model)?;
+    notes.extend(config.train.augment.map(|_| AS_THEY_ARE.to_owned()));
     Ok(Setting {
         bound,
         rules: shown,

@@ -97,6 +97,7 @@ impl Config {
     /// # Errors
     /// If the folder or one of its files is absent, damaged, or of a model that is not known or cannot do what is asked.
     pub fn settled(mut self, root: &Path) -> Result<Config, ConfigError> {
+        root.clone_into(&mut self.root);
         let Some(name) = self.model.published.clone() else { return Ok(self) };
         let wrong = |e: String| ConfigError::new(&format!("model.published = \"{}\"", name.display()), e);
         let published = Published::open(&self, root, &name).map_err(wrong)?;

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     config::Config,
     model::{Model, Weights},
-    plan::Plan,
+    plan::{Plan, PlanError},
     published::Published,
     team::Team,
     world::{Place, World},
@@ -24,6 +24,7 @@ pub(super) struct Ground {
     pub(super) root: PathBuf,
     pub(super) data: Held,
     pub(super) model: Arc<Model>,
+    published: Option<Published>,
     /// The other processes of the run.
     world: Option<World>,
 }
@@ -31,10 +32,11 @@ pub(super) struct Ground {
 impl Ground {
     pub(super) fn survey(mut config: Config, root: &Path, shelf: &mut Shelf) -> Result<Ground, RunError> {
         config = config.settled(root)?;
-        root.clone_into(&mut config.root);
+        // What a folder of results holds is read before that folder may be cleared.
+        let published = Published::of(&config, root).map_err(RunError::Weights)?;
         let data = shelf.get(&config, root)?;
         let model = Arc::new(Model::of_data(&config.model, &data.train)?);
-        Ok(Ground { config, root: root.to_owned(), data, model, world: None })
+        Ok(Ground { config, root: root.to_owned(), data, model, published, world: None })
     }
 
     /// Meets the other processes, which must have the same configuration, but for the device, and the same data.
@@ -72,6 +74,13 @@ impl Ground {
         Ok(Plan { noise_multiplier: all[0], epsilon: all[1], ..plan })
     }
 
+    /// Sees to it that lots can be drawn, before a folder of results is taken over.
+    pub(super) fn draws(&self, plan: &Plan) -> Result<(), RunError> {
+        let (sampling, rows) = (self.config.train.sampling.get(), self.data.train.units());
+        let made = sampling.sampler(rows, self.data.declared, plan.lot, Arc::new(Key::from_seed(0)));
+        made.map(drop).map_err(|e| PlanError::Numbers(format!("train.sampling: {e}")).into())
+    }
+
     pub(super) fn run(
         self,
         plan: Plan,
@@ -80,8 +89,7 @@ impl Ground {
         ledger: Ledger,
         folder: Option<&Path>,
     ) -> Result<Run, RunError> {
-        let Ground { config, root, data, model, world } = self;
-        let published = Published::of(&config, &root).map_err(RunError::Weights)?;
+        let Ground { config, root, data, model, published, world } = self;
         let devices = config.train.open_devices()?;
         let weights = engine::guard(|| weights.to(devices[0]))?;
         let (mut warnings, notes) = (record::warnings(&config, &plan), data.notes);

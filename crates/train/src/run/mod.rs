@@ -182,10 +182,12 @@ impl Run {
         let begun = Beginning::new(&ground.config, &ground.root, &ground.model, ground.data.declared, &key)?;
         let neighbouring = ground.config.privacy.neighbouring;
         let (plan, carried) = (ground.settle(begun.plan)?, Carried::of(&ground.config, &begun.paid)?);
+        ground.draws(&plan)?;
         let folder = folder.filter(|_| ground.rank() == 0);
         let ledger = match folder {
             Some(folder) => {
                 begun.before.keep_off(folder)?;
+                start::keep_off(&ground.config, &ground.root, folder)?;
                 let claimed = folder::claim(folder, force)?;
                 // The ledger's lock first: of two runs that begin at once, one has the folder.
                 let ledger = begun.book(&folder.join("ledger.jsonl"), neighbouring)?;
@@ -273,10 +275,10 @@ impl Run {
                 let bytes = checkpoint::adapters(&shown, lora, &about).map_err(RunError::Weights)?;
                 report::write_atomically(&path, &bytes).map_err(|source| RunError::Write { path, source })?;
             }
+            report::write(folder, &record)?;
             if let Some(published) = &self.published {
                 published.take_back(folder, &shown, &about).map_err(RunError::Weights)?;
             }
-            report::write(folder, &record)?;
             if progress.step == self.plan.steps {
                 resume::forget(folder)?;
             }

@@ -166,7 +166,7 @@ impl Run {
         plan.first = if key.is_fixed() { 0 } else { step };
         let plan = plan.rest(&ground.config, &ground.model, step, &ledger, &key)?;
         behind.noises.extend((plan.noise_multiplier != before).then_some(plan.noise_multiplier));
-        let super::start::Begun { weights: fresh, seen, .. } =
+        let super::start::Begun { weights: fresh, seen, remarks } =
             super::start::begin(&ground.config, &ground.model, &ground.root, &key)?;
         let mut run = ground.run(plan, fresh, key, ledger, Some(folder))?;
         if !run.continues() {
@@ -178,6 +178,7 @@ impl Run {
         memory.load(&mut run.trainer, &there).map_err(wrong)?;
         run.warnings.extend(notes);
         run.warnings.extend(raised(&behind.noises));
+        run.warnings.extend(remarks);
         run.warnings.extend(super::start::claims(&run.config, &run.root));
         (run.behind, run.carried, run.seen) = (behind, carried, seen);
         Ok(run)

@@ -20,7 +20,7 @@ use crate::{
     grads::Layout,
     model::{Model, Start, StartError, Stored, Weights},
     plan::Plan,
-    published::{Published, Taken},
+    published::{self, Published, Taken},
 };
 use privacy::{Event, Key, Ledger, Neighbouring};
 use serde::{Deserialize, Serialize};
@@ -253,9 +253,36 @@ fn own<'a>(config: &Config, root: &Path, seen: &'a [Seen]) -> Option<&'a Seen> {
 }
 
 /// Refuses to call the weights in `file` public where they have `seen` private rows of `config`.
+/// Refuses to take over the folder whose weights training starts from: it would be cleared of them.
+///
+/// # Errors
+/// If they lie in it.
+pub(super) fn keep_off(config: &Config, root: &Path, folder: &Path) -> Result<(), RunError> {
+    let weights = match &config.model.weights {
+        Some(Start::Public(file)) => Some(file),
+        _ => None,
+    };
+    let inside = |file: &&PathBuf| match (root.join(file).canonicalize(), folder.canonicalize()) {
+        (Ok(file), Ok(folder)) => file.starts_with(folder),
+        _ => false,
+    };
+    match weights.into_iter().chain(&config.model.published).find(inside) {
+        None => Ok(()),
+        Some(file) => Err(RunError::Weights(format!(
+            "model.weights: {} lies in {}, where this run's results would go: choose another folder",
+            file.display(),
+            folder.display()
+        ))),
+    }
+}
+
 fn refuse_own(config: &Config, root: &Path, file: &Path, seen: &[Seen]) -> Result<(), String> {
     let Some(one) = own(config, root, seen) else { return Ok(()) };
-    let (name, folder) = (file.display(), file.parent().unwrap_or(file).display());
+    let folder = file.parent().unwrap_or(file);
+    // A run's published form lies in a folder inside its own.
+    let inside = folder.file_name().is_some_and(|name| name == published::FOLDER);
+    let folder = folder.parent().filter(|_| inside).unwrap_or(folder).display();
+    let name = file.display();
     let origin = match one.ago {
         0 => format!("{name} is from"),
         _ => format!("what {name} began with is from"),
@@ -338,5 +365,8 @@ pub(super) fn claims(config: &Config, root: &Path) -> Vec<String> {
         Some(Start::Public(file)) => Some(format!("{EARLIER}the weights in {} are public.", file.display())),
         _ => None,
     };
-    repeated.chain(own).collect()
+    // What its own price and its rule rest on.
+    let among = earlier.train.sampling.get().among().map(str::to_owned);
+    let rests = earlier.clip.get().claims().into_iter().chain(among).map(|claim| format!("{EARLIER}{claim}"));
+    repeated.chain(own).chain(rests).collect()
 }

@@ -154,7 +154,7 @@ impl Planted {
     }
 
     /// A share's other people, and those who are planted, at most `piece` at once: each one's gradient is as many
-    /// numbers as the model has. How many pieces there are follows from how many the share has, not from who is in them.
+    /// numbers as the model has. How many pieces there are follows from how many the share has, not from who is in it.
     pub(crate) fn tell_apart(&self, share: Share, piece: usize) -> (Share, Share) {
         let pieces = share.len().min(self.people.len().div_ceil(piece));
         let mut planted: Option<Secret<Vec<usize>>> = None;

@@ -316,7 +316,8 @@ fn a_stopped_audit_of_correlated_noise_is_of_its_ledger() {
         let noise = audited.run.plan.noise_multiplier;
         let (epsilon, imagined) = audited.run.imagine(noise).unwrap();
         assert_eq!(imagined.entries(), audited.run.trainer().ledger.entries(), "{mechanism}");
-        let spent = crate::plan::spent(audited.run.config(), &audited.run.trainer().ledger).unwrap();
+        let config = audited.run.config().clone();
+        let spent = crate::plan::spent(&config, &audited.run.trainer().ledger).unwrap();
         assert!(epsilon == spent && epsilon > 0.0, "{mechanism}: {epsilon} {spent}");
         // More noise is another claim.
         assert!(audited.run.imagine(2.0 * noise).unwrap().0 < epsilon, "{mechanism}");
@@ -341,7 +342,8 @@ impl ClipRule for Apart {
 /// No two of many groups have their coordinates and signs from the same words.
 #[test]
 fn groups_beyond_a_byte_have_randomness_of_their_own() {
-    let layout = Layout::new(vec![Parameter::new("weight", [1 << 20], Init::Constant(0.0)); 600]);
+    let parameter = |k: usize| Parameter::new(&format!("{k}.weight"), [1 << 20], Init::Constant(0.0));
+    let layout = Layout::new((0..600).map(parameter).collect());
     let lattices = Aim::new(&Apart, &layout, Key::from_seed(1)).lattices(3);
     let places = lattices.iter().map(|lattice| [0, 1, 2].map(|canary| lattice.place(canary).0));
     assert_eq!(places.collect::<std::collections::HashSet<_>>().len(), 600);

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::atomic::Ordering};
 use train::{
     audit::{AttackConfig, Audit, Audited, Finding, Proof},
     config::Config,
+    world::Place,
 };
 
 /// The exit code of a claim that was refuted.
@@ -50,7 +51,7 @@ pub struct Args {
     /// Folder for the results
     #[arg(long, value_name = "DIR", default_value = "audit")]
     out: PathBuf,
-    /// Replace an earlier audit in --out; its ledger is kept
+    /// Replace an earlier audit in --out; its ledger is kept. A trained model there is not replaced
     #[arg(long)]
     force: bool,
     /// Where relative paths of data start [default: $SECATEUR_DATA, or else the configuration's folder]
@@ -72,6 +73,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<(), Failure> {
     process::threads(args.threads)?;
+    alone()?;
     let audit = args.audit()?;
     let root = root(args.data_dir.as_deref(), args.config.as_deref());
     let run =
@@ -79,6 +81,17 @@ pub fn run(args: Args) -> Result<(), Failure> {
     announce(&run, &audit);
     let finding = watched(run, args.quiet)?;
     conclude(&finding, &args)
+}
+
+/// Refuses to be one of several processes: each would audit by itself, into one folder.
+fn alone() -> Result<(), Failure> {
+    let Some(place) = Place::from_env()? else { return Ok(()) };
+    Err(format!(
+        "SECATEUR_WORLD, torchrun or SLURM says that this is one of {} processes, and an audit is one process: start \
+         it once, without these; it can use all GPUs of its host (--device cuda:all)",
+        place.size
+    )
+    .into())
 }
 
 impl Args {

@@ -41,6 +41,10 @@ fn an_audit_leaves_its_page_and_a_ledger_and_no_weights() {
         assert!(attack["proven"].as_f64().unwrap() <= claimed);
     }
     let page = fs::read_to_string(out.join("audit.html")).unwrap();
+    for sees in ["The auditor sees every release", "not how the model makes and measures", "has the final model alone"]
+    {
+        assert_eq!(page.matches(sees).count(), 1, "{sees}");
+    }
     assert!(
         page.contains("Not refuted") && page.contains("<svg") && !page.contains("<script") && !page.contains("NaN")
     );
@@ -68,6 +72,39 @@ fn what_makes_no_sense_is_named() {
     wrong(&["--guesses", "3000"], "--guesses 3000");
     wrong(&["--set", "privacy.mode=ordinary"], "privacy.mode");
     wrong(&["no-such.toml"], "no-such.toml");
+}
+
+/// Several processes would be as many audits of one folder; a launcher of one is none.
+#[test]
+fn one_of_several_processes_audits_nothing() {
+    let top = TempDir::new().unwrap();
+    let out = top.path().join("audit");
+    let launchers: [&[(&str, &str)]; 3] = [
+        &[("SECATEUR_RANK", "0"), ("SECATEUR_WORLD", "2"), ("SECATEUR_MASTER", "localhost:1")],
+        &[("RANK", "1"), ("WORLD_SIZE", "4"), ("MASTER_ADDR", "localhost")],
+        &[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "2"), ("SLURM_STEP_NODELIST", "n1")],
+    ];
+    for set in launchers {
+        quick(&out).envs(set.iter().copied()).assert().code(1).stderr(contains("an audit is one process"));
+        assert!(!out.exists(), "{set:?}");
+    }
+    quick(&out).env("SLURM_PROCID", "0").env("SLURM_NTASKS", "1").assert().success();
+}
+
+/// An audit that is told to replace what is there replaces no model, nor its ledger.
+#[test]
+fn a_trained_model_is_not_replaced() {
+    let top = TempDir::new().unwrap();
+    let run = top.path().join("run");
+    secateur().args(["train", "--quiet", "--set", "train.steps=2", "--out"]).arg(&run).assert().success();
+    let all = || -> Vec<_> {
+        let mut files: Vec<_> = fs::read_dir(&run).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        files.into_iter().filter(|file| file.is_file()).map(|file| (fs::read(&file).unwrap(), file)).collect()
+    };
+    let before = all();
+    quick(&run).arg("--force").assert().code(1).stderr(contains("model.safetensors").and(contains("another folder")));
+    assert!(all() == before);
 }
 
 /// Ctrl-C: what was spent is in the ledger, and what is said is of the steps that were made.

@@ -18,7 +18,7 @@ use crate::{
     update::Rate,
 };
 use privacy::{CalibrateError, Event, Key, Ledger, LedgerError, Price, Secret, account};
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// What a run is going to do.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -114,7 +114,7 @@ impl Plan {
 
     /// What this plan costs, on top of what was paid.
     fn price(&self, config: &Config, model: &Arc<Model>, paid: &Ledger) -> Result<f64, PlanError> {
-        let ledger = self.rehearse_on(config, model, 0, paid.imagine(), Arc::new(Key::from_seed(0)))?;
+        let ledger = self.rehearse_on(config, model, 0..self.steps, paid.imagine(), Arc::new(Key::from_seed(0)))?;
         spent(config, &ledger).map_err(PlanError::Price)
     }
 
@@ -133,7 +133,7 @@ impl Plan {
     ) -> Result<Plan, PlanError> {
         let whole = |noise_multiplier: f64| -> Result<f64, PlanError> {
             let plan = Plan { noise_multiplier, ..self };
-            let ledger = plan.rehearse_on(config, model, step, paid.imagine(), key.clone())?;
+            let ledger = plan.rehearse_on(config, model, step..self.steps, paid.imagine(), key.clone())?;
             spent(config, &ledger).map_err(PlanError::Price)
         };
         let kept = whole(self.noise_multiplier)?;
@@ -151,26 +151,34 @@ impl Plan {
     /// # Errors
     /// If the configuration cannot be turned into a trainer.
     pub fn rehearse(&self, config: &Config, model: &Arc<Model>) -> Result<Ledger, PlanError> {
-        let ledger = Ledger::new(config.privacy.neighbouring);
-        self.rehearse_on(config, model, 0, ledger, Arc::new(Key::from_seed(0)))
+        self.rehearse_until(config, model, self.steps)
     }
 
-    /// As [`Plan::rehearse`], of the steps from `step` on, by this key and in this ledger.
+    /// As [`Plan::rehearse`], stopped before step `until`: correlated noise is still that of all planned steps.
+    ///
+    /// # Errors
+    /// As [`Plan::rehearse`].
+    pub fn rehearse_until(&self, config: &Config, model: &Arc<Model>, until: u64) -> Result<Ledger, PlanError> {
+        let ledger = Ledger::new(config.privacy.neighbouring);
+        self.rehearse_on(config, model, 0..until.min(self.steps), ledger, Arc::new(Key::from_seed(0)))
+    }
+
+    /// As [`Plan::rehearse`], of these steps, by this key and in this ledger.
     fn rehearse_on(
         &self,
         config: &Config,
         model: &Arc<Model>,
-        step: u64,
+        steps: Range<u64>,
         ledger: Ledger,
         key: Arc<Key>,
     ) -> Result<Ledger, PlanError> {
         let nobody = nobody()?;
         let weights = Weights::hollow(model.layout());
         let mut trainer = self.trainer(config, model, weights, nobody, 0, key, ledger)?;
-        trainer.step = step;
+        trainer.step = steps.start;
         // On a thread of the pool: to wake one up takes longer than a step of nobody.
         rayon::scope(|_| {
-            while trainer.step < self.steps {
+            while trainer.step < steps.end {
                 trainer.step().map_err(|e: LedgerError| match e {
                     LedgerError::Remembered { .. } => {
                         PlanError::Numbers(format!("clip: `{}`: {e}", config.clip.name()))

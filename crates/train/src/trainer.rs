@@ -146,17 +146,16 @@ impl Scene<'_> {
         let measured = rule.frame().is_none() && residuals.is_none();
         let wanted = Wanted { filled: clip::weighs_there(rule, layout), measured };
         let make = |taps| clip::contribute(rule, layout, taps, residuals);
-        let (share, made_up) = match self.planted {
-            Some(planted) => planted.tell_apart(share),
-            None => (share, None),
+        let Some(planted) = self.planted else {
+            let lot = self.gather((weights, share), &wanted, make, Lot::merge);
+            return lot.unwrap_or_else(|| Lot::empty(rule, layout));
         };
-        let lot = self.gather((weights, share), &wanted, make, Lot::merge);
-        let lot = lot.unwrap_or_else(|| Lot::empty(rule, layout));
-        match (self.planted, made_up) {
-            // Another chunk of the same lot, clipped by the same rule.
-            (Some(planted), Some(who)) => lot.merge(make(planted.taps(who, rule, layout, self.step))),
-            _ => lot,
-        }
+        // More chunks of the same lot, clipped by the same rule.
+        let (others, made_up) = planted.tell_apart(share, self.piece);
+        let one = |who| make(planted.taps(who, rule, layout, self.step));
+        let lot = self.gather((weights, others), &wanted, make, Lot::merge);
+        let more = pieces::merged(made_up, (self.chunk / self.piece).max(1), &one, &Lot::merge);
+        lot.into_iter().chain(more).reduce(Lot::merge).unwrap_or_else(|| Lot::empty(rule, layout))
     }
 
     fn plain(&self, (weights, share): (&Weights, Share)) -> Secret<Grads> {

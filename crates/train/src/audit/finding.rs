@@ -2,7 +2,7 @@
 //!
 //! What is refuted is the trade-off of this very configuration with some noise: the least noise whose trade-off is refuted gives the epsilon that is
 //! proven. Noises are tried in steps of one hundredth.
-use super::{Audit, AuditError};
+use super::{AttackConfig, Audit, AuditError};
 use crate::{config::Config, run::Run};
 use privacy::{Neighbouring, TradeOff, account, audit};
 use serde::Serialize;
@@ -57,6 +57,8 @@ pub struct Counts {
 pub struct Proof {
     /// Its name.
     pub attack: String,
+    /// What the auditor sees, and what a score is.
+    pub sees: String,
     /// What it guessed.
     pub counts: Counts,
     /// Epsilon is more than this: the trade-offs of this configuration with more noise than the last refuted one's are refuted.
@@ -169,7 +171,7 @@ pub(super) fn of(
     let mut attacks = Vec::new();
     for ((attack, coins), scores) in audit.attacks.iter().zip(coins).zip(scores) {
         let scores: Vec<(f64, bool)> = scores.into_iter().zip(coins.iter().copied()).collect();
-        attacks.push(proof(attack.name(), scores, audit.guesses(), (significance, config.privacy.delta), &mut claims));
+        attacks.push(proof(attack, scores, audit.guesses(), (significance, config.privacy.delta), &mut claims));
     }
     Ok(Finding {
         title: config.title.clone(),
@@ -193,7 +195,7 @@ pub(super) fn of(
 }
 
 fn proof(
-    name: &str,
+    attack: &AttackConfig,
     mut scores: Vec<(f64, bool)>,
     guesses: usize,
     (significance, delta): (f64, f64),
@@ -208,7 +210,8 @@ fn proof(
     let refutes = |claim: &TradeOff| audit::refutes(claim, (canaries, guesses, right), significance);
     let rates = errors(&scores, significance);
     Proof {
-        attack: name.to_owned(),
+        attack: attack.name().to_owned(),
+        sees: attack.get().sees().to_owned(),
         counts,
         proven: claims.proven(refutes),
         proven_of_any: audit::epsilon(canaries, guesses, right, delta, significance),

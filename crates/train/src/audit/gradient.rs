@@ -1,6 +1,7 @@
 //! Gradient canaries: people whose gradient is as long as the rule lets it, along coordinates of their own (Nasr et al. 2023,
 //! arXiv 2302.07956; many in one run, Steinke et al. 2023, arXiv 2305.08846). The strongest attack there is on the release itself: through the
-//! draw, the rule, the cap, the noise, the normaliser.
+//! draw, the rule, the cap, the noise, the normaliser. Not through the model: how that makes and measures gradients is
+//! not tried.
 use super::{
     Attack, Canaries, Field,
     listener::Listener,
@@ -27,6 +28,12 @@ impl Attack for Gradient {
         let rows = field.people.blank(people.len());
         let scores = Arc::new(Mutex::new(vec![0.0; field.coins.len()]));
         Ok(Box::new(Sown { people, rows: Some(rows), key: field.key.apart(), scores }))
+    }
+
+    fn sees(&self) -> &'static str {
+        "The auditor sees every release. A canary's score is how much likelier the releases are if it was there, in \
+         logarithms. Its gradient is made up: what is tried is all that happens from the rule on, and not how the \
+         model makes and measures gradients."
     }
 }
 

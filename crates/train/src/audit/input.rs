@@ -45,6 +45,10 @@ impl Attack for Input {
         let wrong: Vec<usize> = own.iter().enumerate().map(wrong).collect();
         Ok(Box::new(Sown { public: public.clone(), own, wrong, coins: field.coins.clone(), replaced: field.replaced }))
     }
+
+    fn sees(&self) -> &'static str {
+        "The auditor has the final model alone. A canary's score is its loss, with the sign turned."
+    }
 }
 
 fn below(uniform: f64, n: usize) -> usize {

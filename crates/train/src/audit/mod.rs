@@ -88,6 +88,9 @@ pub trait Attack: Send + Sync {
     /// # Errors
     /// What they need and is not there.
     fn plant(&self, field: &Field) -> Result<Box<dyn Canaries>, String>;
+
+    /// What the auditor sees, what a canary's score is, and what is not tried so: sentences for the page.
+    fn sees(&self) -> &'static str;
 }
 
 /// Canaries of one attack in one run.

@@ -121,14 +121,8 @@ fn table(finding: &Finding) -> Table {
 }
 
 fn attack(finding: &Finding, proof: &Proof) -> String {
-    let what = match proof.attack.as_str() {
-        "gradient" => {
-            "The auditor sees every release. A canary's score is how much likelier the releases are if it was there, in logarithms."
-        }
-        _ => "The auditor has the final model alone. A canary's score is its loss, with the sign turned.",
-    };
     let pictures = figures(&[histogram(proof), trade_off(finding, proof)]);
-    section(&format!("Attack by {}", proof.attack), &format!("<p>{what}</p>\n{pictures}"))
+    section(&format!("Attack by {}", proof.attack), &format!("<p>{}</p>\n{pictures}", proof.sees))
 }
 
 fn histogram(proof: &Proof) -> Picture {

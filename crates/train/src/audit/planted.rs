@@ -27,6 +27,11 @@ const FINE: i32 = 16;
 /// No gradient is made longer, so that its square is a number.
 const LONGEST: f64 = 1e15;
 
+/// A step has as many streams.
+const SLOTS: usize = 256;
+/// Groups beyond that share a stream, so many words apart: more than there are canaries.
+const LANE: u64 = 1 << 40;
+
 /// Where the gradients of planted people point.
 pub(super) struct Aim {
     key: Key,
@@ -43,13 +48,15 @@ pub(super) struct Lattice {
     from: u64,
     by: u64,
     signs: privacy::Stream,
+    /// Where in the stream the group's words begin.
+    lane: u64,
 }
 
 impl Lattice {
     /// A canary's coordinate in the group, and its sign.
     pub(super) fn place(&self, canary: usize) -> (usize, f32) {
         let at = (u128::from(self.from) + canary as u128 * u128::from(self.by)) % self.width as u128;
-        let sign = if self.signs.word(2 + canary as u64) & 1 == 0 { 1.0 } else { -1.0 };
+        let sign = if self.signs.word(self.lane + 2 + canary as u64) & 1 == 0 { 1.0 } else { -1.0 };
         (at as usize, sign)
     }
 }
@@ -75,13 +82,14 @@ impl Aim {
     /// The coordinates of a step, group by group.
     pub(super) fn lattices(&self, step: u64) -> Vec<Lattice> {
         let one = |(group, width): (usize, &usize)| {
-            let (signs, width) = (self.key.stream(Purpose::Audit, step, group as u8), *width);
+            let (slot, lane) = ((group % SLOTS) as u8, (group / SLOTS) as u64 * LANE);
+            let (signs, width) = (self.key.stream(Purpose::Audit, step, slot), *width);
             let all = width.max(1) as u64;
-            let mut by = signs.word(0) % all + 1;
+            let mut by = signs.word(lane) % all + 1;
             while divisor(by, all) != 1 {
                 by += 1;
             }
-            Lattice { width: width.max(1), from: signs.word(1) % all, by, signs }
+            Lattice { width: width.max(1), from: signs.word(lane + 1) % all, by, signs, lane }
         };
         self.widths.iter().enumerate().map(one).collect()
     }
@@ -118,6 +126,19 @@ impl Aim {
     }
 }
 
+/// These in `pieces` of at most `piece`; whoever is left over after that is in the last one.
+fn cut(who: Secret<Vec<usize>>, piece: usize, pieces: usize) -> Share {
+    let mut rest = who;
+    let mut cut = Share::with_capacity(pieces);
+    for _ in 1..pieces {
+        let (first, others) = rest.map(|mut who| (who.split_off(who.len().saturating_sub(piece)), who)).split();
+        cut.push(first);
+        rest = others;
+    }
+    cut.push(rest);
+    cut
+}
+
 /// Planted people.
 pub(crate) struct Planted {
     /// The number of the first among the examples; the others follow it.
@@ -132,8 +153,10 @@ impl Planted {
         number.checked_sub(self.first).is_some_and(|k| k < self.people.len())
     }
 
-    /// A share's other people, and those who are planted.
-    pub(crate) fn tell_apart(&self, share: Share) -> (Share, Option<Secret<Vec<usize>>>) {
+    /// A share's other people, and those who are planted, at most `piece` at once: each one's gradient is as many
+    /// numbers as the model has. How many pieces there are follows from how many the share has, not from who is in it.
+    pub(crate) fn tell_apart(&self, share: Share, piece: usize) -> (Share, Share) {
+        let pieces = share.len().min(self.people.len().div_ceil(piece));
         let mut planted: Option<Secret<Vec<usize>>> = None;
         let mut others = Vec::with_capacity(share.len());
         for piece in share {
@@ -144,7 +167,7 @@ impl Planted {
                 Some(before) => before.join(made_up).map(|(before, made_up)| [before, made_up].concat()),
             });
         }
-        (others, planted)
+        (others, planted.map_or_else(Share::new, |planted| cut(planted, piece, pieces)))
     }
 
     /// The gradients of some of them in a step, as long as does most under `rule` as it stands.

@@ -2,15 +2,16 @@
 //!
 //! They are broken through what the library lends anyway (another mechanism, sampler or rule in an audited trainer), but for the cap, which has a
 //! switch that exists in tests alone. Seeds are fixed.
-use super::*;
+use super::{planted::Aim, *};
 use crate::{
-    clip::{ClipConfig, ClipRule, UNCAPPED},
+    clip::{self, ClipConfig, ClipRule, UNCAPPED},
     each::Each,
-    grads::Grads,
+    grads::{Grads, Layout},
+    layer::{Init, Parameter},
     state::State,
     trainer::Method,
 };
-use privacy::{Event, Mechanism, Poisson, Source, Sum};
+use privacy::{Event, Ledger, Mechanism, Poisson, Sampler, Secret, Source, Sum};
 use std::sync::OnceLock;
 
 const CANARIES: usize = 1200;
@@ -300,6 +301,78 @@ fn a_stopped_audit_is_of_the_steps_that_were_made() {
     let finding = audited(2).attack(|step, _| step < 10).unwrap();
     assert_eq!(finding.steps, (10, 100));
     assert!(finding.epsilon < 4.0 && !finding.is_broken());
+}
+
+/// Of correlated noise too: that of the planned steps, as in the ledger, and not of a shorter season.
+#[test]
+fn a_stopped_audit_of_correlated_noise_is_of_its_ledger() {
+    for mechanism in ["gaussian", "tree", "banded"] {
+        let extra = if mechanism == "banded" { ", bands=4" } else { "" };
+        let set =
+            [format!("mechanism={{mechanism=\"{mechanism}\"{extra}}}"), "train.sampling=\"balls-in-bins\"".into()];
+        let set = set.each_ref().map(String::as_str);
+        let mut audited = audit("gradient").prepare(config(2, &set), folder(), None, false).unwrap();
+        audited.run.steps_alone(|step, _| step < 25).unwrap();
+        let noise = audited.run.plan.noise_multiplier;
+        let (epsilon, imagined) = audited.run.imagine(noise).unwrap();
+        assert_eq!(imagined.entries(), audited.run.trainer().ledger.entries(), "{mechanism}");
+        let config = audited.run.config().clone();
+        let spent = crate::plan::spent(&config, &audited.run.trainer().ledger).unwrap();
+        assert!(epsilon == spent && epsilon > 0.0, "{mechanism}: {epsilon} {spent}");
+        // More noise is another claim.
+        assert!(audited.run.imagine(2.0 * noise).unwrap().0 < epsilon, "{mechanism}");
+    }
+}
+
+/// A rule that measures each parameter by itself.
+struct Apart;
+impl State for Apart {}
+impl ClipRule for Apart {
+    fn grouping(&self) -> clip::Grouping {
+        clip::Grouping::Parameter
+    }
+    fn bounds(&self, groups: usize) -> Vec<f64> {
+        vec![1.0; groups]
+    }
+    fn weigh(&self, norms: Each) -> Each {
+        norms.map(|n| 1.0 / n.max(1.0))
+    }
+}
+
+/// No two of many groups have their coordinates and signs from the same words.
+#[test]
+fn groups_beyond_a_byte_have_randomness_of_their_own() {
+    let parameter = |k: usize| Parameter::new(&format!("{k}.weight"), [1 << 20], Init::Constant(0.0));
+    let layout = Layout::new((0..600).map(parameter).collect());
+    let lattices = Aim::new(&Apart, &layout, Key::from_seed(1)).lattices(3);
+    let places = lattices.iter().map(|lattice| [0, 1, 2].map(|canary| lattice.place(canary).0));
+    assert_eq!(places.collect::<std::collections::HashSet<_>>().len(), 600);
+    for k in [0, 1, 87] {
+        let signs = |group: usize| (0..64).map(|canary| lattices[group].place(canary).1).collect::<Vec<f32>>();
+        assert!(signs(k) != signs(k + 256) && signs(k + 256) != signs(k + 512));
+    }
+}
+
+/// Everybody of a share is once among the others or those who are planted, of whom no piece holds too many.
+#[test]
+fn planted_people_are_looked_at_in_pieces() {
+    let layout = Layout::new(vec![Parameter::new("weight", [64], Init::Constant(0.0))]);
+    let seen = |secret: Secret<Vec<usize>>| {
+        secret.reveal(&mut Ledger::new(Neighbouring::AddRemove), "test").unwrap().into_inner()
+    };
+    for (people, rate, piece) in [(100, 1.0, 7), (100, 0.3, 7), (3, 1.0, 50), (1, 0.5, 1), (0, 1.0, 4)] {
+        let aim = Arc::new(Aim::new(&Apart, &layout, Key::from_seed(1)));
+        let planted = Planted { first: 60, people: vec![(0, 1.0); people], aim };
+        let draw = Poisson::new(60 + people, rate, Key::from_seed(2)).unwrap().draw(0);
+        let whole: Vec<usize> = draw.chunks(piece).flat_map(seen).collect();
+        let (others, made_up) = planted.tell_apart(draw.chunks(piece).collect(), piece);
+        let (others, made_up) = [others, made_up].map(|share| share.into_iter().map(seen).collect::<Vec<_>>()).into();
+        assert!(made_up.len() <= people.div_ceil(piece).max(1) && made_up.iter().all(|who| who.len() <= piece));
+        assert!(others.iter().flatten().all(|who| *who < 60) && made_up.iter().flatten().all(|who| *who >= 60));
+        let mut all: Vec<usize> = others.into_iter().chain(made_up).flatten().collect();
+        all.sort_unstable();
+        assert_eq!(all, whole, "{people} {rate} {piece}");
+    }
 }
 
 /// The page holds the verdict, both pictures of each attack and the table; a broken claim is loud.

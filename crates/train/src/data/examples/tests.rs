@@ -79,3 +79,22 @@ fn examples_cross_threads() {
     both::<Examples>();
     both::<Batch>();
 }
+
+/// Some give place to made-up ones, in order: numbers as they were, bytes as they are looked at.
+#[test]
+fn made_up_examples_follow_those_that_are_kept() {
+    let floats = Examples::from_floats(vec![1.0, 2.0, 3.0], vec![1, 1], labels(vec![0, 1, 1]), vec![]).unwrap();
+    let bytes = Examples::from_bytes(vec![255, 0, 255], vec![1, 1], labels(vec![0, 1, 1]), &[0.5], &[0.5]).unwrap();
+    for (people, own) in [(&floats, [1.0, 2.0]), (&bytes, [1.0, -1.0])] {
+        let made_up =
+            |inputs: Vec<f32>, of: Vec<u32>| Batch { n: of.len(), inputs, shape: vec![1, 1], targets: labels(of) };
+        let all =
+            people.followed_by(2, vec![made_up(vec![7.0, 8.0], vec![1, 0]), people.blank(1), made_up(vec![], vec![])]);
+        let batch = all.unwrap().chunks(9).next().unwrap();
+        assert_eq!((batch.n, &batch.inputs[..]), (5, &[own[0], own[1], 7.0, 8.0, 0.0][..]));
+        assert!(matches!(&batch.targets, Targets::Classes { labels, .. } if labels == &[0, 1, 1, 0, 0]));
+        assert_eq!(people.followed_by(5, vec![]).unwrap().len(), 3);
+        let other = Batch { shape: vec![1], ..made_up(vec![1.0], vec![0]) };
+        assert!(people.followed_by(2, vec![other]).is_err());
+    }
+}

@@ -252,7 +252,6 @@ fn own<'a>(config: &Config, root: &Path, seen: &'a [Seen]) -> Option<&'a Seen> {
     seen.iter().filter(same).min_by_key(|one| (one.private, one.ago))
 }
 
-/// Refuses to call the weights in `file` public where they have `seen` private rows of `config`.
 /// Refuses to take over the folder whose weights training starts from: it would be cleared of them.
 ///
 /// # Errors
@@ -276,6 +275,7 @@ pub(super) fn keep_off(config: &Config, root: &Path, folder: &Path) -> Result<()
     }
 }
 
+/// Refuses to call the weights in `file` public where they have `seen` private rows of `config`.
 fn refuse_own(config: &Config, root: &Path, file: &Path, seen: &[Seen]) -> Result<(), String> {
     let Some(one) = own(config, root, seen) else { return Ok(()) };
     let folder = file.parent().unwrap_or(file);
